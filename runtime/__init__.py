@@ -1,0 +1,1 @@
+"""Reading handwritten digits with onnxruntime: the edge side of digits-edge."""

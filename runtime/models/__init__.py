@@ -1,0 +1,1 @@
+"""The bundled model files and their index (`index.json`)."""
