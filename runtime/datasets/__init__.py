@@ -1,0 +1,8 @@
+"""Data sets of 28x28 images: `load()` by name or path, `read_blocks()` for long CSV files, the pinned splits."""
+
+from digits_edge.runtime.datasets.dataset import Dataset
+from digits_edge.runtime.datasets.kaggle_csv import Block, read_blocks
+from digits_edge.runtime.datasets.loading import load
+from digits_edge.runtime.datasets.split import stratified, validation_split
+
+__all__ = ["Block", "Dataset", "load", "read_blocks", "stratified", "validation_split"]

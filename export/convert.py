@@ -1,0 +1,73 @@
+"""Keras → a float ONNX graph from scaled images to logits."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from digits_edge.export.graph import simplify
+from digits_edge.export.rewriting import bypass, first_input
+from digits_edge.runtime.errors import ModelError
+
+#: The newest that tf2onnx 1.17 is tested with.
+OPSET = 17
+_NO_CLASSIFIER_ENDS = ("Sigmoid", "HardSigmoid", "Tanh", "LogSoftmax", "Relu", "Clip")
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A float graph.
+
+    Attributes:
+        model: input `image`, float32 (N, 28, 28), scaled as Keras wants it; one output, the logits, (N, C).
+        ended_in_softmax: whether Keras itself answers with probabilities.
+    """
+
+    model: ir.Model
+    ended_in_softmax: bool
+
+
+def convert(keras_model: keras.Model) -> Converted:
+    """Convert a Keras classifier to a float graph and simplify it.
+
+    Args:
+        keras_model: takes float32 (N, 784), (N, 28, 28) or (N, 28, 28, 1) and answers with logits or a softmax of
+            them, (N, C).
+
+    Raises:
+        ModelError: the model has a layer that cannot be converted, or ends in something that is no softmax.
+    """
+    # both cost seconds and hundreds of megabytes, and only the conversion needs them
+    import tensorflow as tf
+    import tf2onnx
+
+    sizes = keras_model.inputs[0].shape[1:]
+
+    # tf2onnx 1.17 cannot take a Keras 3 model itself (tensorflow-onnx#2448)
+    @tf.function(input_signature=[tf.TensorSpec([None, 28, 28], tf.float32, name="image")])  # type: ignore[untyped-decorator]
+    def answer(image: Any) -> Any:
+        return keras_model(tf.reshape(image, [-1, *sizes]), training=False)
+
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    try:
+        proto, _ = tf2onnx.convert.from_function(answer, input_signature=answer.input_signature, opset=OPSET)
+    except (ValueError, NotImplementedError, TypeError) as error:
+        raise ModelError(f"{keras_model.name} cannot be converted: {str(error).splitlines()[0]}") from error
+    model = simplify(ir.from_proto(proto))
+    return Converted(model, _drop_softmax(model))
+
+
+def _drop_softmax(model: ir.Model) -> bool:
+    """Let the graph answer with logits; whether it ended in a softmax."""
+    last = model.graph.outputs[0].producer()
+    if last is None or last.op_type in _NO_CLASSIFIER_ENDS:
+        end = "nothing" if last is None else last.op_type
+        raise ModelError(f"a classifier that ends in {end} has no logits; it must end in a softmax or in logits")
+    if last.op_type != "Softmax":
+        return False
+    bypass(last, first_input(last))
+    RemoveUnusedNodesPass()(model)
+    return True

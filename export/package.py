@@ -1,0 +1,33 @@
+"""Graph, metadata and golden answers → the bytes of a model file."""
+
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
+from digits_edge.runtime.errors import CheckError
+from digits_edge.runtime.golden import LARGEST_PACKED_BYTES, GoldenAnswers
+from digits_edge.runtime.model_file import GOLDEN_KEY, METADATA_KEY, Metadata, seal
+
+
+def package(model: ir.Model, metadata: Metadata, golden: GoldenAnswers) -> bytes:
+    """The model file: checked by onnx, described, sealed.
+
+    Args:
+        model: takes uint8 pixels and answers with probabilities.
+        metadata: what the file says of itself.
+        golden: reference images and Keras's answers.
+
+    Raises:
+        CheckError: the golden answers are larger than the contract allows.
+    """
+    packed = golden.pack()
+    if len(packed) > LARGEST_PACKED_BYTES:
+        raise CheckError(f"golden answers take {len(packed)} bytes; at most {LARGEST_PACKED_BYTES} fit the model file")
+    ClearMetadataAndDocStringPass()(model)
+    model.metadata_props.clear()
+    model.metadata_props.update({METADATA_KEY: metadata.to_json(), GOLDEN_KEY: packed})
+    model.producer_name, model.producer_version = "digits-edge", metadata.versions.get("digits-edge", "")
+    model.graph.name = metadata.architecture
+    proto = ir.to_proto(model)
+    onnx.checker.check_model(proto, full_check=True)
+    return seal(proto.SerializeToString(deterministic=True))

@@ -1,0 +1,140 @@
+"""What is exported: a run folder, or anybody's Keras file."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from digits_edge.runtime.errors import ModelError, UsageError
+
+#: What white is in the images that a model takes: 1 where they were divided by 255, 255 where they are raw pixels.
+InputScale = Literal[1, 255]
+INPUT_SIZES = ((784,), (28, 28), (28, 28, 1))
+_DIGITS = tuple("0123456789")
+_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Source:
+    """A Keras classifier of 28×28 images and what is known of it.
+
+    Attributes:
+        name: of the model: the architecture, or the file's stem.
+        architecture: the Keras model's name.
+        model: the Keras model.
+        input_scale: what white is in its input.
+        labels: the classes' names.
+        data: what the run folder says of the training data; empty for a bare file.
+        versions: the libraries it was trained with, as far as they are known.
+    """
+
+    name: str
+    architecture: str
+    model: keras.Model
+    input_scale: InputScale
+    labels: tuple[str, ...]
+    data: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def pixel_scale(self) -> float:
+        """A pixel times this is what the model takes."""
+        return self.input_scale / 255
+
+    def answers(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What Keras answers: logits or probabilities, as the model ends, float32 (N, C), for uint8 (N, 28, 28)."""
+        inputs = images.reshape(len(images), *self.model.inputs[0].shape[1:]).astype(np.float32)
+        if self.input_scale == 1:
+            inputs /= np.float32(255)
+        batches = [
+            self.model(inputs[start : start + _BATCH], training=False) for start in range(0, len(inputs), _BATCH)
+        ]
+        return np.concatenate([keras.ops.convert_to_numpy(batch) for batch in batches]).astype(np.float32)
+
+
+def read_source(path: Path, *, input_scale: InputScale | None = None, labels: Sequence[str] | None = None) -> Source:
+    """Read a run folder or a `.keras` or `.h5` file.
+
+    Args:
+        path: the folder or file.
+        input_scale: what white is in the model's input; None reads it from the run's recipe or from a Rescaling layer.
+        labels: the classes' names; None takes those of the run, or the ten digits.
+
+    Raises:
+        ModelError: it cannot be read, or is no classifier of 28×28 images.
+        UsageError: the scale or the labels are not known and not given.
+    """
+    about: dict[str, Any] = {}
+    file = path
+    if path.is_dir():
+        file = path / "model.keras"
+        about = _read_about(path / "recipe.json")
+    model = _load(file)
+    classes = _check_shape(model, file)
+    data = about.get("data", {})
+    known_labels = tuple(labels or data.get("classes", ()) or (_DIGITS if classes == len(_DIGITS) else ()))
+    if len(known_labels) != classes:
+        raise UsageError(
+            f"{file} tells {classes} classes apart and {len(known_labels)} labels are known; name all with --labels"
+        )
+    name = about["recipe"]["model"] if about else file.stem
+    return Source(
+        name=name,
+        architecture=name if about else model.name,
+        model=model,
+        input_scale=input_scale or data.get("input_scale") or _scale_of(model, file),
+        labels=known_labels,
+        data=data,
+        versions=about.get("versions", {}),
+    )
+
+
+def _read_about(path: Path) -> dict[str, Any]:
+    try:
+        about = json.loads(path.read_text("utf-8"))
+        about["recipe"]["model"], about["data"]["name"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{path.parent} is not a run folder: {path.name} is missing or damaged; name a .keras file"
+        ) from error
+    return dict(about)
+
+
+def _load(file: Path) -> keras.Model:
+    if not os.access(file, os.R_OK):
+        raise ModelError(f"{file} cannot be read; name a run folder, a .keras or a .h5 file")
+    try:
+        # safe_mode refuses Lambda layers: no code from the file runs
+        return keras.saving.load_model(file, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever its parts raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"{file} is not a Keras model that can be loaded safely: {reason}") from error
+
+
+def _check_shape(model: Any, file: Path) -> int:
+    """The number of classes of a model with one input and one output of the shapes we take."""
+    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
+    if not inputs or not outputs:
+        raise ModelError(f"{file} has no fixed input; call the model on an image before saving it")
+    if len(inputs) != 1 or tuple(inputs[0].shape[1:]) not in INPUT_SIZES:
+        shapes = ", ".join(str(tuple(value.shape)) for value in inputs)
+        raise ModelError(f"{file} takes {shapes}; only classifiers of 784, 28×28 or 28×28×1 can be exported")
+    if len(outputs) != 1 or len(outputs[0].shape) != 2 or (outputs[0].shape[1] or 0) < 2:
+        shapes = ", ".join(str(tuple(value.shape)) for value in outputs)
+        raise ModelError(f"{file} answers with {shapes}; a classifier answers with one row of at least two numbers")
+    return int(outputs[0].shape[1])
+
+
+def _scale_of(model: keras.Model, file: Path) -> InputScale:
+    """A model that rescales takes raw pixels."""
+    if any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers):
+        return 255
+    raise UsageError(
+        f"{file} does not say how its images are scaled; --input-scale 1 (white is 1) or 255 (white is 255)"
+    )

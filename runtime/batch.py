@@ -1,0 +1,95 @@
+"""`batch_predict()`: the CSV of Kaggle's Digit Recognizer in, its submission CSV out, streamed."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits_edge.runtime.datasets.kaggle_csv import read_blocks
+from digits_edge.runtime.datasets.progress import Progress
+from digits_edge.runtime.errors import UsageError
+from digits_edge.runtime.files import refuse_existing, written_whole
+
+STANDARD_STREAM = "-"
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What a run over a CSV came to.
+
+    Attributes:
+        rows: answered, that is all.
+        errors: answers that differ from the file's label column; None where it has none.
+        elapsed_s: reading, predicting and writing, in seconds.
+    """
+
+    rows: int
+    errors: int | None
+    elapsed_s: float
+
+
+def batch_predict(
+    predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    source: str | Path,
+    target: str | Path,
+    *,
+    rows_per_block: int = 256,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> BatchReport:
+    """Answer every row of a CSV, in memory that does not grow with it.
+
+    Args:
+        predict: uint8 (n, 28, 28) to float32 (n, 10), such as `Classifier.predict_batch`.
+        source: a CSV, plain or gzip, with or without the column `label`; "-" is standard input.
+        target: the file to write `ImageId,Label` to, ImageId from 1; it appears complete or not at all. "-" is standard
+            output, which gets the rows block by block.
+        rows_per_block: n. The activations of a whole block are in memory at once: a float network of two convolutions
+            takes 118 MiB in all at 256 rows and 273 MiB at 1024, and is no faster.
+        overwrite: replace `target` if it exists.
+        progress: called after each block as (rows so far, None).
+
+    Returns:
+        How many rows, how many errors where that can be told, and the time.
+
+    Raises:
+        DataError: `source` is missing, unreadable or malformed; names row and column.
+        InputError: `target` cannot be written.
+        UsageError: `target` exists already, or is `source`.
+    """
+    start_s = time.perf_counter()
+    rows = 0
+    errors: int | None = None
+    incoming: Path | BinaryIO = sys.stdin.buffer if source == STANDARD_STREAM else Path(source)
+    with _submission(source, target, overwrite=overwrite) as stream:
+        stream.write(b"ImageId,Label\n")
+        for block in read_blocks(incoming, rows_per_block=rows_per_block):
+            digits = predict(block.images).argmax(axis=1)
+            lines = (f"{row},{digit}\n" for row, digit in enumerate(digits.tolist(), start=block.first_row))
+            stream.write("".join(lines).encode())
+            rows += len(digits)
+            if block.labels is not None:
+                errors = (errors or 0) + int(np.count_nonzero(digits != block.labels))
+            if progress:
+                progress(rows, None)
+    return BatchReport(rows, errors, time.perf_counter() - start_s)
+
+
+@contextmanager
+def _submission(source: str | Path, target: str | Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
+    if target == STANDARD_STREAM:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    path = Path(target)
+    if path.exists() and source != STANDARD_STREAM and Path(source).exists() and path.samefile(source):
+        raise UsageError(f"{path} is the input itself; name another output")
+    refuse_existing(path, overwrite=overwrite)
+    with written_whole(path) as stream:
+        yield stream

@@ -1,0 +1,158 @@
+"""The models in the wheel: their index, finding one by name, adding one."""
+
+import difflib
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from digits_edge.runtime.errors import ModelError, UsageError
+from digits_edge.runtime.files import written_whole
+from digits_edge.runtime.model_file import Metadata, Precision, read_model_file
+
+MODELS = Path(__file__).with_name("models")
+_INDEX = "index.json"
+_SCHEMA_VERSION = 1
+#: int8 pays where the processor has instructions for it; elsewhere it is computed in float, with more steps.
+_PREFERRED_ON_CPU: tuple[Precision, ...] = ("int8", "fp32", "fp16")
+_PREFERRED_ELSEWHERE: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+_CPU_PROVIDERS = ("cpu", "openvino")
+
+
+@dataclass(frozen=True)
+class BundledModel:
+    """An entry of the index.
+
+    Attributes:
+        name: unique, with its precision: `cnn-small-int8`.
+        file: its name in the folder of models.
+        sha256: of the whole file, in hex.
+        bytes: the file's size.
+        architecture: the Keras model's name.
+        precision: of weights and arithmetic.
+        default: whether it is the one taken where none is named.
+        figures: `parameters`, and what the export measured: `test`, `parity`.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    bytes: int
+    architecture: str
+    precision: Precision
+    default: bool
+    figures: dict[str, Any]
+
+
+def bundled_models(folder: Path = MODELS) -> list[BundledModel]:
+    """The models of the index, in the order of their names.
+
+    Raises:
+        ModelError: the index is missing or malformed.
+    """
+    path = folder / _INDEX
+    try:
+        return [BundledModel(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))["models"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} cannot be read ({error}); install digits-edge again") from error
+
+
+def find_model(model: str | os.PathLike[str] | None, provider: str, *, folder: Path = MODELS) -> Path:
+    """The file of a model.
+
+    Args:
+        model: a bundled name, with its precision (`cnn-int8`) or without (`cnn`: int8 on CPUs, fp32 elsewhere, among
+            those bundled); a path: whatever is a `PathLike`, has a separator, ends in `.onnx` or is a file here;
+            None for the default.
+        provider: short name of the provider that is to run it.
+        folder: of the bundled models.
+
+    Raises:
+        ModelError: no such model is bundled; lists the names.
+    """
+    if isinstance(model, os.PathLike) or (model is not None and _is_path(model)):
+        return Path(model).expanduser()
+    models = bundled_models(folder)
+    if model is None:
+        names = [entry.name for entry in models if entry.default]
+    else:
+        preferred = _PREFERRED_ON_CPU if provider in _CPU_PROVIDERS else _PREFERRED_ELSEWHERE
+        names = [model, *(f"{model}-{precision}" for precision in preferred)]
+    files = {entry.name: folder / entry.file for entry in models}
+    for name in names:
+        if name in files:
+            return files[name]
+    raise ModelError(_unknown(model, list(files)))
+
+
+def add_model(path: Path, metadata: Metadata, *, default: bool = False, folder: Path = MODELS) -> BundledModel:
+    """Put a model file into the folder of bundled models, or refresh it there, and write the index.
+
+    Args:
+        path: a model file, in that folder or anywhere else.
+        metadata: what it says of itself; a `Classifier` of it has it, and has checked the file.
+        default: make it the default; the first model of all is.
+        folder: of the bundled models.
+
+    Raises:
+        ModelError: not a whole model file.
+        UsageError: its name does not end in its precision.
+    """
+    if not metadata.name.endswith(f"-{metadata.precision}"):
+        raise UsageError(f"{path} calls itself {metadata.name!r}; a bundled name ends in -{metadata.precision}")
+    content = read_model_file(path)
+    entries = {entry.name: entry for entry in bundled_models(folder)}
+    if default:
+        entries = {name: replace(entry, default=False) for name, entry in entries.items()}
+    others_have_default = any(entry.default for name, entry in entries.items() if name != metadata.name)
+    added = BundledModel(
+        name=metadata.name,
+        file=f"{metadata.name}.onnx",
+        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=len(content),
+        architecture=metadata.architecture,
+        precision=metadata.precision,
+        default=not others_have_default,
+        figures={"parameters": metadata.parameters, "test": metadata.test, "parity": metadata.parity},
+    )
+    with written_whole(folder / added.file) as stream:
+        stream.write(content)
+    write_index([*(entries | {added.name: added}).values()], folder)
+    return added
+
+
+def write_index(models: list[BundledModel], folder: Path = MODELS) -> None:
+    """Write the index, by name.
+
+    Raises:
+        InputError: it could not be written.
+    """
+    entries = [asdict(model) for model in sorted(models, key=lambda model: model.name)]
+    text = json.dumps({"schema_version": _SCHEMA_VERSION, "models": entries}, indent=2)
+    with written_whole(folder / _INDEX) as stream:
+        stream.write(f"{text}\n".encode())
+
+
+def is_whole(model: BundledModel, folder: Path = MODELS) -> bool:
+    """Whether a bundled file is the one the index was written for."""
+    try:
+        content = (folder / model.file).read_bytes()
+    except OSError:
+        return False
+    return hashlib.sha256(content).hexdigest() == model.sha256
+
+
+def _is_path(model: str) -> bool:
+    return os.sep in model or "/" in model or model.endswith(".onnx") or Path(model).is_file()
+
+
+def _unknown(model: str | None, names: list[str]) -> str:
+    if not names:
+        return "no model is bundled with this installation; name a file, or install digits-edge again"
+    if model is None:
+        return f"the index names no default; name one of {', '.join(names)}"
+    close = difflib.get_close_matches(model, names, n=1)
+    meant = f"did you mean {close[0]}? " if close else ""
+    return f"there is no model {model!r}; {meant}Bundled are {', '.join(names)}; a path names a file"

@@ -1,0 +1,256 @@
+"""`Classifier`: a model file, opened, that reads digits; `Prediction`: what it read."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits_edge.runtime.bundled import MODELS, find_model
+from digits_edge.runtime.errors import ImageError, ModelError, UsageError
+from digits_edge.runtime.golden import GoldenAnswers
+from digits_edge.runtime.model_file import GOLDEN_KEY, INPUT_NAME, METADATA_KEY, OUTPUT_NAME, Metadata, read_model_file
+from digits_edge.runtime.providers import AUTO, BoundSession, first_bound, one_line, open_session
+
+if TYPE_CHECKING:
+    from digits_edge.runtime.pictures import PictureSource
+
+#: Images that go to onnxruntime at once; its memory grows with them, its speed no longer does.
+LARGEST_BATCH = 1024
+_IMAGE_SHAPE = (28, 28)
+_PIXELS = 784
+_OUTPUTS = [OUTPUT_NAME]
+
+Status = Literal["ok", "blank", "uncertain"]
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a classifier reads in one picture.
+
+    Attributes:
+        digit: the most probable class; None if the picture is blank.
+        label: that class's name; None if the picture is blank.
+        confidence: its probability; 0 if the picture is blank.
+        probabilities: of all classes, in the order of `labels`; zeros if the picture is blank.
+        status: "blank" without ink, "uncertain" where the confidence is below the model's threshold, else "ok".
+        labels: the classes' names.
+        provider: what computed it.
+    """
+
+    digit: int | None
+    label: str | None
+    confidence: float
+    probabilities: tuple[float, ...]
+    status: Status
+    labels: tuple[str, ...]
+    provider: str
+
+    def top(self, count: int) -> list[tuple[str, float]]:
+        """The names and probabilities of the `count` most probable classes, best first; none if blank."""
+        if self.status == "blank":
+            return []
+        return sorted(zip(self.labels, self.probabilities, strict=True), key=lambda pair: -pair[1])[:count]
+
+
+class Classifier:
+    """A model file, opened and ready.
+
+    Threads may share one. It can be pickled: what is pickled is the model's name or path, and it is opened anew, also
+    by a process that was forked (onnxruntime's threads do not survive a fork). It is a context manager; `close` frees
+    the model's memory.
+
+    Attributes:
+        path: the model file.
+        metadata: what the file says of itself.
+        labels: the classes' names, in the order of the columns of `predict_batch`.
+        provider: short name of the provider that was bound.
+        threads: how many compute one operator together.
+    """
+
+    path: Path
+    metadata: Metadata
+    labels: tuple[str, ...]
+    provider: str
+    threads: int
+
+    def __init__(
+        self, model: str | os.PathLike[str] | None = None, *, provider: str = AUTO, threads: int | None = None
+    ) -> None:
+        """Open a model.
+
+        Args:
+            model: a bundled name, with or without its precision; a path; None for the bundled default.
+            provider: "auto", "cpu", "openvino", "cuda" or another that onnxruntime knows.
+            threads: how many compute one operator together; None for as many as this process may use.
+
+        Raises:
+            ModelError: no such model, not a whole model file, or the provider cannot be bound.
+            UsageError: no such provider, or fewer than one thread.
+        """
+
+        def bind(name: str) -> tuple[Path, BoundSession]:
+            path = find_model(model, name)
+            return path, open_session(read_model_file(path), name, threads, origin=str(path))
+
+        self.path, bound = first_bound(provider, bind)
+        self.provider, self.threads = bound.provider, bound.threads
+        self.metadata, self._packed_golden = _contents(bound.session, self.path)
+        self.labels = self.metadata.labels
+        self._run: Callable[..., Any] = bound.session.run
+        # a bundled model is found again by its name, in whatever place another process has it
+        self._asked = (model if self.path.parent == MODELS else self.path.absolute(), provider, threads)
+
+    def predict(self, source: "PictureSource") -> Prediction:
+        """Read the digit in one picture.
+
+        Args:
+            source: a path, the bytes of a file, a binary file object, a Pillow image or an array. A uint8 (28, 28)
+                array is an image, white ink on black, and taken as it is; everything else is a picture and brought to
+                that form first.
+
+        Raises:
+            ImageError: the picture cannot be read.
+        """
+        image = source if _is_image(source) else _image_of(source)
+        if not image.any():
+            nothing = (0.0,) * len(self.labels)
+            return Prediction(None, None, 0.0, nothing, "blank", self.labels, self.provider)
+        probabilities = self.predict_batch(image[np.newaxis])[0]
+        digit = int(probabilities.argmax())
+        confidence = float(probabilities[digit])
+        status: Status = "uncertain" if confidence < self.metadata.uncertain_below else "ok"
+        return Prediction(
+            digit=digit,
+            label=self.labels[digit],
+            confidence=confidence,
+            probabilities=tuple(probabilities.tolist()),
+            status=status,
+            labels=self.labels,
+            provider=self.provider,
+        )
+
+    def predict_batch(self, images: NDArray[np.uint8]) -> FloatArray:
+        """Probabilities of the classes for a batch of images.
+
+        Args:
+            images: uint8, (N, 28, 28) or (N, 784), white ink on black. N may be 0, and as large as memory: at most
+                `LARGEST_BATCH` go to onnxruntime at once.
+
+        Returns:
+            float32, (N, C), rows summing to 1; columns in the order of `labels`.
+
+        Raises:
+            ImageError: another dtype or shape; names the axis.
+            ModelError: the provider failed.
+            UsageError: the classifier is closed.
+        """
+        images = np.asarray(images)
+        if images.dtype != np.uint8 or images.shape[1:] != _IMAGE_SHAPE:
+            images = _as_images(images)
+        try:
+            if 0 < len(images) <= LARGEST_BATCH:
+                answers: FloatArray = self._run(_OUTPUTS, {INPUT_NAME: images})[0]
+                return answers
+            answers = np.empty((len(images), len(self.labels)), np.float32)
+            for start in range(0, len(images), LARGEST_BATCH):
+                part = slice(start, start + LARGEST_BATCH)
+                answers[part] = self._run(_OUTPUTS, {INPUT_NAME: images[part]})[0]
+        except UsageError:
+            raise
+        except Exception as error:
+            raise ModelError(f"{self.path} could not be run by {self.provider}: {one_line(error)}") from error
+        return answers
+
+    @cached_property
+    def golden(self) -> GoldenAnswers:
+        """The reference images in the file, and what Keras answered for them.
+
+        Raises:
+            ModelError: they cannot be read.
+        """
+        return GoldenAnswers.unpack(self._packed_golden)
+
+    def close(self) -> None:
+        """Free the model's memory; the classifier cannot be used afterwards. Closing again does nothing."""
+        self._run = _closed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopened, self._asked
+
+    def __repr__(self) -> str:
+        return f"<Classifier {self.metadata.name} provider={self.provider} threads={self.threads}>"
+
+
+def _reopened(model: str | os.PathLike[str] | None, provider: str, threads: int | None) -> Classifier:
+    return Classifier(model, provider=provider, threads=threads)
+
+
+def _closed(*_: object) -> NoReturn:
+    raise UsageError("the classifier is closed; open another")
+
+
+def _is_image(source: object) -> TypeGuard[NDArray[np.uint8]]:
+    return isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape == _IMAGE_SHAPE
+
+
+def _image_of(source: "PictureSource") -> NDArray[np.uint8]:
+    # who has only images need not wait for Pillow
+    from digits_edge.runtime.canonical import canonical
+    from digits_edge.runtime.pictures import open_picture
+
+    return canonical(open_picture(source)).image
+
+
+def _as_images(images: NDArray[Any]) -> NDArray[np.uint8]:
+    """Images as uint8 (N, 28, 28); the rare cases, kept out of the way of the others."""
+    if images.dtype != np.uint8:
+        raise ImageError(f"images are {images.dtype}; they must be uint8, 0 to 255, white ink on black")
+    if images.shape == _IMAGE_SHAPE:
+        raise ImageError("images are (28, 28); a batch has a first axis: write images[np.newaxis]")
+    if images.ndim == 2 and images.shape[1] == _PIXELS:
+        return images.reshape(-1, *_IMAGE_SHAPE)
+    if images.ndim not in (2, 3):
+        raise ImageError(f"images have {images.ndim} axes; they must be (N, 28, 28) or (N, 784)")
+    expected = (_PIXELS,) if images.ndim == 2 else _IMAGE_SHAPE
+    axis = next(axis for axis, size in enumerate(expected, start=1) if images.shape[axis] != size)
+    raise ImageError(
+        f"axis {axis} of the images is {images.shape[axis]}, not {expected[axis - 1]}; "
+        "they must be (N, 28, 28) or (N, 784)"
+    )
+
+
+def _contents(session: Any, path: Path) -> tuple[Metadata, str]:
+    """What the file says of itself, and its packed golden answers, once its graph keeps the contract."""
+    properties: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    try:
+        metadata, golden = Metadata.from_json(properties[METADATA_KEY]), properties[GOLDEN_KEY]
+    except KeyError as error:
+        raise ModelError(f"{path} has no metadata {error}; `digits-edge export` makes files that have it") from error
+    except ModelError as error:
+        raise ModelError(f"{path} has {error}") from error
+    found = [(node.name, node.type, node.shape[1:]) for node in (*session.get_inputs(), *session.get_outputs())]
+    free = all(not isinstance(node.shape[0], int) for node in (*session.get_inputs(), *session.get_outputs()))
+    expected = [
+        (INPUT_NAME, "tensor(uint8)", list(_IMAGE_SHAPE)),
+        (OUTPUT_NAME, "tensor(float)", [len(metadata.labels)]),
+    ]
+    if found != expected or not free:
+        raise ModelError(
+            f"{path} takes and gives {found}, not {expected} for any N; `digits-edge export` makes such a file"
+        )
+    return metadata, golden

@@ -1,0 +1,134 @@
+"""The model file: one `.onnx` that describes itself and knows whether it is whole.
+
+The contract, which `digits_edge.export` writes and everything here relies on:
+
+- input `image`, uint8 (N, 28, 28), white ink on black; output `probabilities`, float32 (N, C); N is free;
+- metadata entry `digits_edge`: what the model is, as JSON (`Metadata`);
+- metadata entry `digits_edge.golden`: reference images and what Keras answered for them (`golden.py`);
+- the file's last bytes are the metadata entry `digits_edge.sha256`, the sum of all bytes before it. Protobuf lets
+entries be appended, so
+  the file stays an ordinary ONNX model. The sum is checked before onnxruntime sees the file: of damaged files it
+  loads four in ten.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from digits_edge.runtime.errors import ModelError
+
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+
+INPUT_NAME, OUTPUT_NAME = "image", "probabilities"
+METADATA_KEY, GOLDEN_KEY = "digits_edge", "digits_edge.golden"
+_DIGEST_KEY = b"digits_edge.sha256"
+_HEX_DIGITS = 64
+# ModelProto.metadata_props is field 14, StringStringEntryProto's key and value are its fields 1 and 2; all are
+# length-delimited
+_DIGEST_PREFIX = (
+    bytes([14 << 3 | 2, 2 + len(_DIGEST_KEY) + 2 + _HEX_DIGITS])
+    + bytes([1 << 3 | 2, len(_DIGEST_KEY)])
+    + _DIGEST_KEY
+    + bytes([2 << 3 | 2, _HEX_DIGITS])
+)
+_SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a model file says of itself.
+
+    Attributes:
+        name: unique among bundled models, with its precision: `cnn-small-int8`.
+        version: of the model, not of the package.
+        architecture: the Keras model's name.
+        precision: of weights and arithmetic.
+        labels: the classes' names in the order of the output's columns.
+        preprocessing: how images must look: "mnist" is white ink on black, 20 px, centred by mass.
+        parameters: of the Keras model.
+        temperature: what the logits were divided by before the softmax.
+        calibrated: whether the temperature was fitted on validation images; else it is 1.
+        uncertain_below: confidence under which a prediction is called uncertain.
+        data: name, sha256 and licence of the training data.
+        test: errors and images of the test set, if it was at hand at export.
+        parity: how far the file is from Keras on validation images, if they were at hand at export.
+        versions: of the libraries that made the file.
+        command: the command that made it.
+    """
+
+    name: str
+    version: str
+    architecture: str
+    precision: Precision
+    labels: tuple[str, ...]
+    parameters: int
+    preprocessing: str = "mnist"
+    temperature: float = 1.0
+    calibrated: bool = False
+    uncertain_below: float = 0.5
+    data: dict[str, Any] = field(default_factory=dict)
+    test: dict[str, Any] | None = None
+    parity: dict[str, Any] | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    command: str = ""
+
+    def to_json(self) -> str:
+        """As the model file keeps it."""
+        return json.dumps({"schema_version": _SCHEMA_VERSION, **asdict(self)}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Metadata":
+        """Read what `to_json` wrote.
+
+        Raises:
+            ModelError: it is not the metadata of a model file, or of a later version of this package.
+        """
+        try:
+            values = json.loads(text)
+            if values["schema_version"] != _SCHEMA_VERSION:
+                raise ModelError(f"metadata of schema {values['schema_version']!r}: a newer digits-edge made this file")
+            metadata = cls(**{f.name: values[f.name] for f in fields(cls)})
+            if metadata.precision not in PRECISIONS:
+                raise ValueError(f"precision {metadata.precision!r}")
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"metadata that is none of digits-edge ({error!r})") from error
+        object.__setattr__(metadata, "labels", tuple(cast("list[str]", metadata.labels)))
+        return metadata
+
+
+def seal(model: bytes) -> bytes:
+    """Append the sum of a serialized model to it."""
+    return model + _DIGEST_PREFIX + hashlib.sha256(model).hexdigest().encode()
+
+
+def read_model_file(path: Path) -> bytes:
+    """The bytes of a model file, once they are known to be whole.
+
+    Raises:
+        ModelError: the file is missing, is not a model file of digits-edge, or is damaged.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"{path} could not be read: {error.strerror}; `digits-edge models` lists the bundled ones"
+        ) from error
+    model, prefix, digest = _split_seal(content)
+    if prefix != _DIGEST_PREFIX:
+        raise ModelError(
+            f"{path} is not a digits-edge model file, or is cut short; "
+            "`digits-edge export SOURCE -o FILE` makes one from Keras"
+        )
+    if digest != hashlib.sha256(model).hexdigest().encode():
+        raise ModelError(f"{path} is damaged: its bytes do not match the sha256 it carries; copy or export it again")
+    return content
+
+
+def _split_seal(content: bytes) -> tuple[bytes, bytes, bytes]:
+    seal_start, digest_start = len(content) - len(_DIGEST_PREFIX) - _HEX_DIGITS, len(content) - _HEX_DIGITS
+    if seal_start < 0:
+        return content, b"", b""
+    return content[:seal_start], content[seal_start:digest_start], content[digest_start:]

@@ -1,0 +1,265 @@
+"""Execution providers: their names, binding a session to one, and saying which one was bound.
+
+`open_session` never falls back: the provider asked for runs the model, or there is an error that says what is missing.
+"""
+
+import contextlib
+import io
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any, TypeVar
+
+from digits_edge.runtime.errors import ModelError, UsageError
+from digits_edge.runtime.threads import available_threads
+
+AUTO = "auto"
+_SUFFIX = "ExecutionProvider"
+_OPENVINO = "OpenVINOExecutionProvider"
+#: The names that are not onnxruntime's own in lower case and without the suffix.
+_RENAMED = {"directml": "DmlExecutionProvider"}
+#: What "auto" tries before the CPU. OpenVINO has to be asked for.
+_PREFERRED = ("cuda", "coreml", "directml")
+
+_GPU = "`pip uninstall -y onnxruntime && pip install 'digits-edge[gpu]'`"
+_MENDS = {
+    "cuda": _GPU,
+    "tensorrt": _GPU,
+    "openvino": "`pip install 'digits-edge[openvino]'`",
+    "directml": "`pip uninstall -y onnxruntime && pip install onnxruntime-directml` on Windows",
+    "coreml": "`pip install 'digits-edge[cpu]'` on macOS",
+}
+_WHEELS = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-directml",
+    "onnxruntime-openvino",
+    "onnxruntime-qnn",
+    "onnxruntime-rocm",
+)
+
+_OPTIONS: dict[str, dict[str, str]] = {
+    # TF32 would round products to 10 bits, and fp32 no longer be Keras's; an exhaustive search costs seconds per shape
+    "CUDAExecutionProvider": {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"},
+}
+
+_Bound = TypeVar("_Bound")
+_plugin_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class BoundSession:
+    """A model opened by onnxruntime.
+
+    Attributes:
+        session: `onnxruntime.InferenceSession`.
+        provider: short name of the provider that was bound.
+        threads: how many compute one operator together.
+    """
+
+    session: Any
+    provider: str
+    threads: int
+
+
+def installed_wheels() -> dict[str, str]:
+    """The installed wheels that bring `import onnxruntime`, and their versions; more than one is a clash."""
+    found = {}
+    for wheel in _WHEELS:
+        with contextlib.suppress(PackageNotFoundError):
+            found[wheel] = version(wheel)
+    return found
+
+
+@cache
+def load_onnxruntime() -> ModuleType:
+    """Import onnxruntime.
+
+    Raises:
+        ModelError: it is not installed, does not start, or two of its wheels have overwritten each other.
+    """
+    wheels = sorted(installed_wheels(), reverse=True)
+    if len(wheels) > 1:
+        both, one = " ".join(wheels), next((wheel for wheel in wheels if wheel != "onnxruntime"), wheels[0])
+        raise ModelError(
+            f"{' and '.join(wheels)} overwrite each other; `pip uninstall -y {both} && pip install {one}` leaves one"
+        )
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            "onnxruntime is not installed; `pip install 'digits-edge[cpu]'` adds it, [gpu] for NVIDIA"
+        ) from error
+    except Exception as error:  # a broken installation fails in many ways
+        raise ModelError(
+            f"onnxruntime does not start ({one_line(error)}); `pip install --force-reinstall onnxruntime`"
+        ) from error
+    return onnxruntime  # type: ignore[no-any-return, unused-ignore]
+
+
+def full_name(name: str) -> str:
+    """The name onnxruntime has for a provider: `CPUExecutionProvider` for "cpu".
+
+    Args:
+        name: short or whole, in any case.
+
+    Raises:
+        UsageError: onnxruntime knows no such provider; lists those it has here.
+    """
+    known = {_short(provider): provider for provider in load_onnxruntime().get_all_providers()} | _RENAMED
+    provider = known.get(_short(name))
+    if provider is None:
+        raise UsageError(f"there is no provider {name!r}; here are {', '.join([AUTO, *available_providers()])}")
+    return provider
+
+
+def short_name(provider: str) -> str:
+    """The name of ours for a provider: "cpu" for `CPUExecutionProvider`."""
+    return {whole: short for short, whole in _RENAMED.items()}.get(provider, _short(provider))
+
+
+def _short(provider: str) -> str:
+    return provider.lower().removesuffix(_SUFFIX.lower())
+
+
+def available_providers() -> list[str]:
+    """Short names of the providers that this installation has; whether one can be bound, only binding it tells."""
+    # "Azure" is in every wheel and calls a service; it runs no operator
+    built_in = [name for name in load_onnxruntime().get_available_providers() if not name.startswith("Azure")]
+    plugged_in = [_OPENVINO] if find_spec("onnxruntime_ep_openvino") else []
+    return [short_name(name) for name in dict.fromkeys(built_in + plugged_in)]
+
+
+def first_bound(provider: str, bind: Callable[[str], _Bound]) -> _Bound:
+    """What `bind` makes of the provider asked for; of the first that can be bound, where "auto" is asked for.
+
+    Args:
+        provider: a name, or "auto".
+        bind: takes a short name; raises ModelError where it cannot be bound.
+    """
+    if provider.lower() != AUTO:
+        return bind(short_name(full_name(provider)))
+    here = available_providers()
+    for name in _PREFERRED:
+        if name in here:
+            with contextlib.suppress(ModelError):
+                return bind(name)
+    return bind("cpu")
+
+
+def open_session(
+    model: bytes, provider: str = AUTO, threads: int | None = None, *, origin: str = "the model"
+) -> BoundSession:
+    """Open a model with the provider asked for, and no other.
+
+    Args:
+        model: a serialized ONNX model.
+        provider: short or whole name, or "auto": CUDA, CoreML or DirectML where one can be bound, else the CPU.
+        threads: how many compute one operator together; None for `available_threads()`.
+        origin: what to call the model in an error, such as its path.
+
+    Raises:
+        ModelError: the provider cannot be bound, or onnxruntime cannot load the model.
+        UsageError: no such provider, or fewer than one thread.
+    """
+    if threads is not None and threads < 1:
+        raise UsageError(f"{threads} threads cannot compute; name 1 or more")
+    count = available_threads() if threads is None else threads
+    return first_bound(provider, lambda name: BoundSession(_bind(model, name, count, origin), name, count))
+
+
+def _bind(model: bytes, name: str, threads: int, origin: str) -> Any:
+    """Open a session and look at what it was really bound to."""
+    ort, provider = load_onnxruntime(), full_name(name)
+    options = _session_options(ort, name, threads)
+    try:
+        if provider in ort.get_available_providers():
+            _preload(ort, name)
+            chosen = {"providers": [(provider, _OPTIONS.get(provider, {}))]}
+        elif provider == _OPENVINO:
+            options.add_provider_for_devices([_openvino_cpu(ort)], _openvino_options(threads))
+            chosen = {}
+        else:
+            raise ModelError(_missing(name))
+        # left to itself, onnxruntime answers a provider's failure with a message on stdout and the CPU
+        session = ort.InferenceSession(model, options, enable_fallback=0, **chosen)
+    except ModelError:
+        raise
+    except Exception as error:  # onnxruntime's have no base of their own
+        raise ModelError(f"{origin} could not be opened by provider {name}: {one_line(error)}") from error
+    if session.get_providers()[0] != provider:
+        raise ModelError(f"provider {name} was not bound: its driver or libraries are missing or of another version")
+    if name != "cpu" and not _computes(session, provider):
+        raise ModelError(f"provider {name} was bound but runs no part of {origin}; use --provider cpu")
+    return session
+
+
+def _session_options(ort: ModuleType, name: str, threads: int) -> Any:
+    options = ort.SessionOptions()
+    # set always: left at 0, onnxruntime pins its threads, which fails under cpusets (onnxruntime#8313)
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # waiting threads sleep: spinning gains microseconds, and burns a shared machine's or a cgroup's time
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if name == "directml":  # asks for it
+        options.enable_mem_pattern = False
+    if name != "cpu":
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    return options
+
+
+def _computes(session: Any, provider: str) -> bool:
+    """Whether a provider runs any node; older releases of onnxruntime do not say."""
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return True
+    return any(part.ep_name == provider for part in session.get_provider_graph_assignment_info())
+
+
+def _preload(ort: ModuleType, name: str) -> None:
+    """Load CUDA and cuDNN from NVIDIA's wheels; what it prints where they are missing, binding says again."""
+    if name in ("cuda", "tensorrt") and hasattr(ort, "preload_dlls"):
+        with contextlib.redirect_stdout(io.StringIO()):
+            ort.preload_dlls()
+
+
+def _openvino_cpu(ort: ModuleType) -> Any:
+    """The OpenVINO plug-in's CPU device; registers the plug-in once per process."""
+    with _plugin_lock:
+        if not any(device.ep_name == _OPENVINO for device in ort.get_ep_devices()):
+            try:
+                import onnxruntime_ep_openvino as plugin
+            except ImportError as error:
+                raise ModelError(_missing("openvino")) from error
+            with contextlib.suppress(Exception):  # registered already, and it has no device: said below
+                ort.register_execution_provider_library("digits_edge.openvino", plugin.get_library_path())
+        devices = ort.get_ep_devices()
+    for device in devices:
+        if device.ep_name == _OPENVINO and device.device.type == ort.OrtHardwareDeviceType.CPU:
+            return device
+    vendor = next((device.device.vendor for device in devices if device.ep_name.startswith("CPU")), "unknown")
+    raise ModelError(
+        f"provider openvino has no device here: its plug-in takes Intel processors only, and this one is {vendor}; "
+        "use --provider cpu"
+    )
+
+
+def _openvino_options(threads: int) -> dict[str, str]:
+    # left to itself, OpenVINO takes all processors, and computes in bfloat16 where the processor can
+    return {"load_config": json.dumps({"CPU": {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}})}
+
+
+def _missing(name: str) -> str:
+    mend = _MENDS.get(name, "an onnxruntime built with it")
+    return f"provider {name} is not installed (here are {', '.join(available_providers())}); it needs {mend}"
+
+
+def one_line(error: Exception) -> str:
+    """The first line of an error, without the "[ONNXRuntimeError] : " it may begin with."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rpartition("[ONNXRuntimeError] : ")[2]

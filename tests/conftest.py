@@ -1,0 +1,16 @@
+"""What the tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder that holds the real data sets by name; without it the test is skipped."""
+    beside_the_repository = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("DIGITS_EDGE_DATA") or beside_the_repository)
+    if not folder.is_dir():
+        pytest.skip(f"no data sets at {folder}: set DIGITS_EDGE_DATA to the folder that holds mnist/")
+    return folder

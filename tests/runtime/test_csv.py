@@ -1,0 +1,222 @@
+"""Reading Kaggle's CSV."""
+
+import gzip
+import io
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from digits_edge.runtime.datasets import load, read_blocks
+from digits_edge.runtime.errors import DataError
+
+PIXELS = ",".join(f"pixel{index}" for index in range(784))
+RNG = np.random.default_rng(0)
+
+
+def csv(images, labels=None, *, newline="\n"):
+    rows = images.reshape(len(images), 784).tolist()
+    if labels is not None:
+        rows = [[label, *row] for label, row in zip(labels.tolist(), rows, strict=True)]
+    header = PIXELS if labels is None else "label," + PIXELS
+    return "".join(line + newline for line in [header, *(",".join(map(str, row)) for row in rows)]).encode()
+
+
+def images_of(content, **options):
+    blocks = list(read_blocks(io.BytesIO(content), **options))
+    return np.concatenate([block.images for block in blocks]) if blocks else np.empty((0, 28, 28), np.uint8)
+
+
+def row(**changed):
+    """One row of zeros, with the fields of some pixels replaced."""
+    fields = ["0"] * 784
+    for name, text in changed.items():
+        fields[int(name.removeprefix("pixel"))] = text
+    return ",".join(fields)
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    rows=st.integers(0, 30),
+    size=st.integers(1, 40),
+    newline=st.sampled_from(["\n", "\r\n"]),
+)
+def test_what_is_written_is_read_in_blocks_of_the_size_asked(seed, rows, size, newline):
+    rng = np.random.default_rng(seed)
+    images, labels = rng.integers(0, 256, (rows, 28, 28), dtype=np.uint8), rng.integers(0, 10, rows)
+    blocks = list(read_blocks(io.BytesIO(csv(images, labels, newline=newline)), rows_per_block=size))
+    assert [len(block.images) for block in blocks] == [size] * (rows // size) + [rows % size] * (rows % size > 0)
+    assert [block.first_row for block in blocks] == list(range(1, rows + 1, size))
+    if blocks:
+        np.testing.assert_array_equal(np.concatenate([block.images for block in blocks]), images)
+        np.testing.assert_array_equal(np.concatenate([block.labels for block in blocks]), labels)
+
+
+def test_rows_across_many_chunks_are_read_alike():
+    images = RNG.integers(0, 256, (700, 28, 28), dtype=np.uint8)  # 2 MB, eight chunks
+    np.testing.assert_array_equal(images_of(csv(images, newline="\r\n")), images)
+
+
+IMAGES = RNG.integers(0, 256, (3, 28, 28), dtype=np.uint8)
+PLAIN = csv(IMAGES)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        PLAIN.removesuffix(b"\n"),
+        PLAIN + b"\n\r\n\n",
+        b"\xef\xbb\xbf" + PLAIN,
+        PLAIN.replace(PIXELS.encode(), b'"' + PIXELS.replace(",", '","').encode() + b'"'),
+        gzip.compress(PLAIN),
+        gzip.compress(PLAIN[:500]) + gzip.compress(PLAIN[500:]),
+    ],
+    ids=["no last newline", "blank last lines", "byte order mark", "quoted header", "gzip", "gzip in two members"],
+)
+def test_harmless_variants_are_accepted(content):
+    np.testing.assert_array_equal(images_of(content), IMAGES)
+
+
+def test_a_header_without_rows_is_no_block():
+    assert len(images_of(PIXELS.encode())) == 0
+
+
+def test_a_stream_is_left_open():
+    stream = io.BytesIO(PLAIN)
+    list(read_blocks(stream))
+    assert not stream.closed
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (row(pixel7="x"), "column pixel7: 'x' is not a whole number from 0 to 255"),
+        (row(pixel0="-1"), "column pixel0: '-1' is not"),
+        (row(pixel783="256"), "column pixel783: '256' is not"),
+        (row(pixel3="999"), "column pixel3: '999' is not"),
+        (row(pixel5="1.5"), "column pixel5: '1.5' is not"),
+        (row(pixel9=""), "column pixel9: '' is not"),
+        (row(pixel0=""), "column pixel0: '' is not"),
+        (row(pixel9=" 1"), "column pixel9: ' 1' is not"),
+        (row(pixel9="0001"), "column pixel9: '0001' is not"),
+        (row(pixel9="1\r"), r"column pixel9: '1\\r' is not"),
+        (row(pixel2="y" * 5000), "column pixel2: 'yyyyyyyyyyyyyyyyyyyy' is not"),
+        (row(pixel2="٣"), "column pixel2: '٣' is not"),
+        (row()[:-2], "column pixel783: missing, the row has 783 of 784 fields"),
+        (row() + ",0", "after column pixel783: 785 fields but 784 columns"),
+        ("", "column pixel0: missing, the row has 0 of 784 fields"),
+    ],
+)
+@pytest.mark.parametrize("before", [0, 500])
+def test_a_bad_row_is_named_with_line_and_column(tmp_path, bad, message, before):
+    path = tmp_path / "test.csv"
+    path.write_bytes("\n".join([PIXELS, *[row()] * before, bad, row(), row()]).encode())
+    with pytest.raises(DataError, match=rf"test\.csv: row {before + 1} \(line {before + 2}\), {message}") as caught:
+        list(read_blocks(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_short_row_and_a_long_one_do_not_make_up_for_each_other():
+    content = "\n".join([PIXELS, row()[:-2], row() + ",0"]).encode()
+    with pytest.raises(DataError, match=r"row 1 \(line 2\), column pixel783: missing"):
+        images_of(content)
+
+
+def test_a_label_above_9_is_named():
+    with pytest.raises(DataError, match=r"row 1 \(line 2\), column label: '10' is not a whole number from 0 to 9"):
+        images_of(f"label,{PIXELS}\n10,{row()}\n".encode())
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("", "standard input is empty"),
+        (PIXELS.replace("pixel300,", ""), "lacks the column pixel300; add it"),
+        (PIXELS.replace("pixel300,", "pxl300,"), "lacks the column pixel300; add it"),
+        (row(), "lacks the column pixel0 and 783 more"),
+        (PIXELS + ",label", "has 'label' as column 785"),
+        ("id," + PIXELS, "has 'id' as column 1"),
+        (PIXELS.replace("pixel0,pixel1,", "pixel1,pixel0,"), "has 'pixel1' as column 1"),
+    ],
+)
+def test_another_header_is_refused_by_the_name_of_the_column(header, message):
+    with pytest.raises(DataError, match=message):
+        images_of(f"{header}\n".encode() if header else b"")
+
+
+def test_a_cut_gzip_is_a_data_error():
+    with pytest.raises(DataError, match="standard input is a damaged gzip file"):
+        images_of(gzip.compress(PLAIN)[:-20])
+
+
+@given(data=st.data())
+def test_mutated_bytes_are_images_or_a_data_error_and_agree_with_a_plain_parser(data):
+    content = bytearray(PLAIN)
+    for _ in range(data.draw(st.integers(1, 3))):
+        position = data.draw(st.integers(len(PIXELS) + 1, len(content) - 1))
+        content[position : position + data.draw(st.integers(0, 2))] = data.draw(
+            st.sampled_from([b"", b"0", b"9", b",", b"\n", b"\r\n", b"\r", b"-", b" ", b".", b"\xff", b"\0", b"25"])
+        )
+    try:
+        found = images_of(bytes(content)).reshape(-1, 784).tolist()
+    except DataError:
+        return
+    lines = bytes(content).decode().rstrip("\r\n").split("\n")[1:]
+    assert found == [[int(field) for field in line.split(",")] for line in lines]
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_refused_as_data(content):
+    with pytest.raises(DataError):
+        images_of(content)
+
+
+class EndlessRows(io.RawIOBase):
+    """A stream of `rows` rows that are never in memory together."""
+
+    def __init__(self, rows):
+        self.rest, self.rows = PIXELS.encode() + b"\n", rows
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        if not self.rest and self.rows:
+            self.rest, self.rows = (row(pixel5="255") + "\n").encode(), self.rows - 1
+        count = min(len(buffer), len(self.rest))
+        buffer[:count], self.rest = self.rest[:count], self.rest[count:]
+        return count
+
+
+def test_memory_does_not_grow_with_the_file():
+    def peak_bytes(rows):
+        tracemalloc.start()
+        try:
+            assert sum(len(block.images) for block in read_blocks(EndlessRows(rows), rows_per_block=256)) == rows
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak_bytes(10)  # what is made once and kept
+    short, long = peak_bytes(1500), peak_bytes(6000)
+    assert long < short * 1.1
+    assert long < 12e6
+
+
+def test_the_real_files_read_as_numpy_reads_them(data_folder):
+    path = data_folder / "kaggle" / "test.csv.gz"
+    images = np.concatenate([block.images for block in read_blocks(path)])
+    assert len(images) == 28_000
+    for start in (0, 13_977):
+        sample = np.loadtxt(path, np.uint8, delimiter=",", skiprows=1 + start, max_rows=500)
+        np.testing.assert_array_equal(images[start : start + 500].reshape(-1, 784), sample)
+
+
+def test_kaggle_is_a_name_with_labelled_and_unlabelled_splits(data_folder, monkeypatch):
+    monkeypatch.setenv("DIGITS_EDGE_DATA", str(data_folder))
+    train, test = load("kaggle", "train"), load("kaggle", "test")
+    assert (len(train), len(train.labels), len(test), test.labels) == (42_000, 42_000, 28_000, None)
+    assert train.name == test.name == "kaggle"

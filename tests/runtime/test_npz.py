@@ -1,0 +1,83 @@
+"""Reading .npz archives."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digits_edge.runtime.datasets import Dataset, load
+from digits_edge.runtime.errors import DataError
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (10, 28, 28), dtype=np.uint8)
+LABELS = np.arange(10)
+
+
+def saved(path, **arrays):
+    np.savez(path, **arrays)
+    return path
+
+
+def test_keras_archive_has_both_splits(tmp_path):
+    path = saved(tmp_path / "mine.npz", x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:3], y_test=LABELS[:3])
+    train, test = load(path, "train"), load(path, "test")
+    np.testing.assert_array_equal(train.images, IMAGES)
+    assert (train.name, len(test), test.labels.tolist(), test.labels.dtype) == ("mine", 3, [0, 1, 2], np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(10, 784), (10, 28, 28, 1)])
+def test_flat_images_and_images_with_a_channel_are_taken(tmp_path, shape):
+    found = load(saved(tmp_path / "a.npz", images=IMAGES.reshape(shape), labels=LABELS))
+    np.testing.assert_array_equal(found.images, IMAGES)
+
+
+def test_an_archive_of_one_part_is_whatever_split_is_asked(tmp_path):
+    path = saved(tmp_path / "a.npz", images=IMAGES)
+    assert load(path, "train").sha256 == load(path, "test").sha256
+    assert load(path).labels is None
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x_train": IMAGES, "y_train": LABELS}, "has no test split: it holds x_train, y_train"),
+        ({"images": IMAGES / 255.0, "labels": LABELS}, "images is float64; save the images as uint8"),
+        ({"images": IMAGES[:, :20], "labels": LABELS}, r"images has the shape \(10, 20, 28\)"),
+        ({"images": IMAGES, "labels": LABELS / 1.0}, "labels is float64"),
+        ({"images": IMAGES, "labels": LABELS + 1}, "label 9 is 10"),
+        ({"images": IMAGES, "labels": LABELS - 1}, "label 0 is -1"),
+        ({"images": IMAGES, "labels": np.eye(10, dtype=int)}, r"labels of shape \(10, 10\)"),
+        ({"images": IMAGES, "labels": np.array([None] * 10)}, "could not be read as .npz"),
+        ({"images": np.uint8(3), "labels": LABELS}, r"images has the shape \(\)"),
+    ],
+)
+def test_an_archive_of_another_kind_says_what_to_save(tmp_path, arrays, message):
+    with pytest.raises(DataError, match=message) as caught:
+        load(saved(tmp_path / "a.npz", **arrays), "test")
+    assert "a.npz" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@given(data=st.data())
+def test_mutated_bytes_are_a_dataset_or_a_data_error(tmp_path_factory, data):
+    buffer = io.BytesIO()
+    (np.savez_compressed if data.draw(st.booleans()) else np.savez)(buffer, images=IMAGES[:1], labels=LABELS[:1])
+    content = bytearray(buffer.getvalue())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / "mutated.npz"
+    path.write_bytes(content)
+    message = ""
+    try:
+        assert isinstance(load(path), Dataset)
+    except DataError as error:
+        message = str(error)
+    assert "\n" not in message
+
+
+def test_the_same_content_has_one_hash_in_every_format(tmp_path, data_folder):
+    from_idx = load(data_folder / "mnist", "test")
+    path = saved(tmp_path / "renamed.npz", x_test=from_idx.images, y_test=from_idx.labels.astype(np.int64))
+    from_npz = load(path, "test")
+    assert (from_npz.sha256, from_npz.name, from_npz.licence) == (from_idx.sha256, "mnist", "CC-BY-SA-3.0")

@@ -1,0 +1,92 @@
+"""What a training leaves on disk: `model.keras`, `history.csv`, `recipe.json`, `curves.png`, and the checkpoint."""
+
+import csv
+import io
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from digits_edge.runtime.datasets import Dataset
+from digits_edge.runtime.errors import InputError, UsageError
+from digits_edge.runtime.files import written_whole
+from digits_edge.train.recipe import Recipe, read_recipe, recipe_to_json
+
+MODEL, RECIPE, HISTORY, CURVES, CHECKPOINT = "model.keras", "recipe.json", "history.csv", "curves.png", "checkpoint.npz"
+
+
+def prepare_run_folder(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
+    """Make the folder, or make sure that what it holds may be gone on with or replaced.
+
+    Raises:
+        UsageError: it holds a run and neither `resume` nor `overwrite` is given; or `resume`, and its recipe is
+            another.
+        InputError: it cannot be made.
+    """
+    if (folder / RECIPE).exists():
+        if not (resume or overwrite):
+            raise UsageError(f"{folder} holds a run already; --resume goes on with it, --overwrite trains anew")
+        if resume and read_recipe(folder / RECIPE) != recipe:
+            raise UsageError(f"{folder} was begun with other settings; see its recipe.json, or train with --overwrite")
+    if not resume:
+        for name in (MODEL, RECIPE, HISTORY, CURVES, CHECKPOINT):
+            (folder / name).unlink(missing_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} could not be made: {error.strerror}") from error
+
+
+def describe(recipe: Recipe, dataset: Dataset, validation_fraction: float) -> dict[str, Any]:
+    """Everything that decided the run, as `recipe.json` keeps it."""
+    backend = keras.backend.backend()
+    return {
+        "schema_version": 1,
+        "recipe": recipe_to_json(recipe),
+        "data": {
+            "name": dataset.name,
+            "sha256": dataset.sha256,
+            "images": len(dataset.images),
+            "classes": list(dataset.class_names),
+            "licence": dataset.licence,
+            "input_scale": 1,
+            "validation_fraction": validation_fraction,
+        },
+        "versions": {
+            "digits-edge": version("digits-edge"),
+            "python": platform.python_version(),
+            "keras": keras.version(),
+            backend: version(backend),
+        },
+    }
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write JSON, whole."""
+    with written_whole(path) as stream:
+        stream.write((json.dumps(values, indent=2) + "\n").encode())
+
+
+def write_history(path: Path, rows: list[dict[str, float]]) -> None:
+    """Write a row per epoch, whole."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    with written_whole(path) as stream:
+        stream.write(text.getvalue().encode())
+
+
+def write_model(path: Path, model: keras.Model) -> None:
+    """Write a model as `.keras`, whole."""
+    with written_whole(path) as stream:
+        # Keras wants a name that ends in .keras, so the archive is made beside the target and copied into its place
+        part = path.with_name(f".{path.stem}.part.keras")
+        try:
+            model.save(part)
+            stream.write(part.read_bytes())
+        finally:
+            part.unlink(missing_ok=True)

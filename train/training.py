@@ -1,0 +1,240 @@
+"""Training a model into a run folder: `train()`."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from digits_edge.runtime.datasets import Dataset, validation_split
+from digits_edge.runtime.errors import InputError
+from digits_edge.train.averaging import WeightAverage
+from digits_edge.train.batches import Batches, scaled
+from digits_edge.train.checkpoint import Progress, read_progress, restore_checkpoint, save_checkpoint
+from digits_edge.train.models import build
+from digits_edge.train.recipe import Recipe
+from digits_edge.train.report.curves import draw_curves
+from digits_edge.train.run_folder import (
+    CHECKPOINT,
+    CURVES,
+    HISTORY,
+    MODEL,
+    RECIPE,
+    describe,
+    prepare_run_folder,
+    write_history,
+    write_json,
+    write_model,
+)
+
+#: The documents' share of the training data that validates (`cnn`, `resnet`).
+VALIDATION_FRACTION = 0.1
+_VALIDATION_BATCH = 1000
+
+#: Told after every step: (epoch, step, steps per epoch, loss).
+StepListener = Callable[[int, int, int, float], None]
+#: Told after every epoch: (epoch, its row of the history).
+EpochListener = Callable[[int, dict[str, float]], None]
+
+
+def train(
+    recipe: Recipe,
+    dataset: Dataset,
+    run_folder: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_step: StepListener | None = None,
+    on_epoch: EpochListener | None = None,
+) -> dict[str, Any]:
+    """Train a model and keep everything about it in a run folder.
+
+    The folder holds `model.keras` (float32, the weights of the epoch with the smallest validation loss),
+    `history.csv`, `recipe.json`,
+    `curves.png` and `checkpoint.npz`. A tenth of the data, stratified and the same in every run, validates.
+
+    Args:
+        recipe: what to train, and how.
+        dataset: labelled images.
+        run_folder: made where it is missing.
+        resume: go on from the folder's last finished epoch; the end is the same as without a break.
+        overwrite: train anew where the folder holds a run already.
+        on_step: told of every step.
+        on_epoch: told of every epoch.
+
+    Returns:
+        What `recipe.json` holds.
+
+    Raises:
+        UsageError: the folder holds a run and neither `resume` nor `overwrite` is given; or it is the run of another
+            recipe.
+        InputError: the data has no labels, or the folder cannot be written.
+    """
+    if dataset.labels is None:
+        raise InputError(f"{dataset.name} has no labels; training needs them")
+    prepare_run_folder(run_folder, recipe, resume=resume, overwrite=overwrite)
+    about = describe(recipe, dataset, VALIDATION_FRACTION)
+    write_json(run_folder / RECIPE, about)
+
+    train_rows, validation_rows = validation_split(dataset.labels, fraction=VALIDATION_FRACTION)
+    batches = Batches(
+        dataset.images[train_rows],
+        dataset.labels[train_rows],
+        batch_size=recipe.batch_size,
+        augmentation=recipe.augmentation,
+        seed=recipe.seed,
+    )
+    checkpoint = run_folder / CHECKPOINT
+    progress = read_progress(checkpoint) if resume and checkpoint.exists() else Progress()
+    remembering = _remembering_callbacks(recipe)
+    record = _RunRecord(recipe, run_folder, progress, remembering)
+    if not record.is_finished:
+        _compiled(recipe, len(batches)).fit(
+            batches,
+            validation_data=(scaled(dataset.images[validation_rows]), dataset.labels[validation_rows]),
+            validation_batch_size=_VALIDATION_BATCH,
+            initial_epoch=len(progress.history),
+            epochs=recipe.epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=[*remembering, _Seeds(batches, recipe.seed), record, _Telling(len(batches), on_step, on_epoch)],
+        )
+    about["result"] = record.result()
+    write_json(run_folder / RECIPE, about)
+    return about
+
+
+def _compiled(recipe: Recipe, steps_per_epoch: int) -> keras.Model:
+    keras.utils.set_random_seed(recipe.seed)
+    with _dtype_policy(recipe.dtype_policy):
+        model = build(recipe.model)
+    model.compile(
+        optimizer=_optimizer(recipe, steps_per_epoch),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+@contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    """Build layers under a dtype policy; Keras keeps it in a global, so it is put back."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    rate: Any = recipe.learning_rate
+    if recipe.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=recipe.learning_rate / 10,
+            warmup_target=recipe.learning_rate,
+            warmup_steps=steps_per_epoch,
+            decay_steps=max(1, (recipe.epochs - 1) * steps_per_epoch),
+        )
+    return keras.optimizers.get({"class_name": recipe.optimizer, "config": {"learning_rate": rate}})
+
+
+def _remembering_callbacks(recipe: Recipe) -> list[keras.callbacks.Callback]:
+    """The callbacks whose state belongs to the checkpoint; they come before the one that saves it."""
+    callbacks: list[keras.callbacks.Callback] = []
+    if recipe.average_decay is not None:
+        callbacks.append(WeightAverage(recipe.average_decay))
+    if recipe.schedule == "plateau":
+        callbacks.append(keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.2, patience=2, min_lr=1e-4))
+    if recipe.patience is not None:
+        # the best weights are restored from the run folder, where they outlive a restart
+        callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=recipe.patience))
+    return callbacks
+
+
+class _Seeds(keras.callbacks.Callback):  # type: ignore[misc]
+    """Draws order, augmentation and dropout of every epoch from (seed, epoch)."""
+
+    def __init__(self, batches: Batches, seed: int) -> None:
+        super().__init__()
+        self._batches, self._seed = batches, seed
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._batches.epoch = epoch
+        states = [v for v in self.model.non_trainable_variables if v.path.endswith("seed_generator_state")]
+        for index, state in enumerate(states):
+            state.assign([self._seed * 1_000_003 + epoch, index])
+
+
+class _RunRecord(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps the run folder; best model, history, curves, then checkpoint, so that a cut between two loses nothing."""
+
+    def __init__(
+        self, recipe: Recipe, folder: Path, progress: Progress, remembering: list[keras.callbacks.Callback]
+    ) -> None:
+        super().__init__()
+        self._recipe, self._folder, self._progress, self._remembering = recipe, folder, progress, remembering
+        self._began = time.monotonic()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is no epoch left, or early stopping has said so before a restart."""
+        return self._progress.stopped or len(self._progress.history) >= self._recipe.epochs
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if self._progress.history:
+            restore_checkpoint(self._folder / CHECKPOINT, self.model, self._remembering)
+        self._began = time.monotonic() - self._progress.seconds
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        row = {"epoch": epoch + 1.0, **(logs or {}), "learning_rate": float(self.model.optimizer.learning_rate)}
+        row = {name: float(value) for name, value in row.items()}
+        history = [*self._progress.history, row]
+        best_epoch = min(range(len(history)), key=lambda i: history[i]["val_loss"])
+        if best_epoch == epoch:
+            write_model(self._folder / MODEL, self._as_validated())
+        write_history(self._folder / HISTORY, history)
+        draw_curves(history, self._folder / CURVES)
+        self._progress = Progress(history, time.monotonic() - self._began, stopped=bool(self.model.stop_training))
+        save_checkpoint(self._folder / CHECKPOINT, self._progress, self.model, self._remembering)
+
+    def _as_validated(self) -> keras.Model:
+        """A float32 copy with the weights the validation saw: the average where one is kept."""
+        averages = [c.average for c in self._remembering if isinstance(c, WeightAverage) and c.average]
+        copy = build(self._recipe.model)
+        copy.set_weights(averages[0] if averages else self.model.get_weights())
+        return copy
+
+    def result(self) -> dict[str, Any]:
+        """Figures of the run, for `recipe.json`."""
+        best = min(self._progress.history, key=lambda row: row["val_loss"])
+        return {
+            "epochs": len(self._progress.history),
+            "best_epoch": int(best["epoch"]),
+            "validation_loss": best["val_loss"],
+            "validation_accuracy": best["val_accuracy"],
+            "seconds": round(self._progress.seconds, 1),
+        }
+
+
+class _Telling(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tells the caller how far it is."""
+
+    def __init__(self, steps: int, on_step: StepListener | None, on_epoch: EpochListener | None) -> None:
+        super().__init__()
+        self._steps, self._on_step, self._on_epoch = steps, on_step, on_epoch
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._on_step is not None:
+            self._on_step(self._epoch, batch + 1, self._steps, float((logs or {}).get("loss", float("nan"))))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._on_epoch is not None:
+            self._on_epoch(epoch, {name: float(value) for name, value in (logs or {}).items()})
