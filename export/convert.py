@@ -1,7 +1,6 @@
 """Keras → a float ONNX graph from scaled images to logits."""
 
 import logging
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -17,25 +16,15 @@ OPSET = 17
 _NO_CLASSIFIER_ENDS = ("Sigmoid", "HardSigmoid", "Tanh", "LogSoftmax", "Relu", "Clip")
 
 
-@dataclass(frozen=True)
-class Converted:
-    """A float graph.
-
-    Attributes:
-        model: input `image`, float32 (N, 28, 28), scaled as Keras wants it; one output, the logits, (N, C).
-        ended_in_softmax: whether Keras itself answers with probabilities.
-    """
-
-    model: ir.Model
-    ended_in_softmax: bool
-
-
-def convert(keras_model: keras.Model) -> Converted:
+def convert(keras_model: keras.Model) -> ir.Model:
     """Convert a Keras classifier to a float graph and simplify it.
 
     Args:
         keras_model: takes float32 (N, 784), (N, 28, 28) or (N, 28, 28, 1) and answers with logits or a softmax of
             them, (N, C).
+
+    Returns:
+        A model with input `image`, float32 (N, 28, 28), scaled as Keras wants it, and one output, the logits, (N, C).
 
     Raises:
         ModelError: the model has a layer that cannot be converted, or ends in something that is no softmax.
@@ -56,18 +45,16 @@ def convert(keras_model: keras.Model) -> Converted:
         proto, _ = tf2onnx.convert.from_function(answer, input_signature=answer.input_signature, opset=OPSET)
     except (ValueError, NotImplementedError, TypeError) as error:
         raise ModelError(f"{keras_model.name} cannot be converted: {str(error).splitlines()[0]}") from error
-    model = simplify(ir.from_proto(proto))
-    return Converted(model, _drop_softmax(model))
+    return _without_softmax(simplify(ir.from_proto(proto)))
 
 
-def _drop_softmax(model: ir.Model) -> bool:
-    """Let the graph answer with logits; whether it ended in a softmax."""
+def _without_softmax(model: ir.Model) -> ir.Model:
+    """Let the graph answer with logits; in place."""
     last = model.graph.outputs[0].producer()
     if last is None or last.op_type in _NO_CLASSIFIER_ENDS:
         end = "nothing" if last is None else last.op_type
         raise ModelError(f"a classifier that ends in {end} has no logits; it must end in a softmax or in logits")
-    if last.op_type != "Softmax":
-        return False
-    bypass(last, first_input(last))
-    RemoveUnusedNodesPass()(model)
-    return True
+    if last.op_type == "Softmax":
+        bypass(last, first_input(last))
+        RemoveUnusedNodesPass()(model)
+    return model

@@ -30,9 +30,6 @@ from digits_edge.runtime.providers import open_session
 MODEL_VERSION = "1.0.0"
 CALIBRATION_IMAGES = 500
 _BATCH = 500
-#: The smallest probability that float32 holds; its logarithm is a logit.
-_TINY = float(np.finfo(np.float32).tiny)
-
 #: Told what the export is doing now.
 Listener = Callable[[str], None]
 
@@ -100,23 +97,22 @@ def export(
     refuse_existing(target, overwrite=overwrite)
     _check_data(source, training, precision)
     listener("converting")
-    converted = convert(source.model)
-    in_softmax = converted.ended_in_softmax
+    float_graph = convert(source.model)
 
     listener("asking Keras")
     reference_images = candidate_images()
-    reference_logits = _logits(source, reference_images, in_softmax)
+    reference_logits = source.logits(reference_images)
     temperature, compared = 1.0, None
     if training is not None and training.labels is not None:
         _, rows = validation_split(training.labels)
-        logits = _logits(source, training.images[rows], in_softmax)
+        logits = source.logits(training.images[rows])
         temperature = fit_temperature(logits, training.labels[rows])
         compared = _Images(training.images[rows], softmax(logits, temperature), training.labels[rows])
     reference = _Images(reference_images, softmax(reference_logits, temperature), None)
     golden = _golden(reference, precision)
 
     listener(f"making {precision}")
-    logits_graph = divide_logits(converted.model, temperature)
+    logits_graph = divide_logits(float_graph, temperature)
     float_layers: tuple[str, ...] = ()
     if precision == "int8":
         assert training is not None and compared is not None
@@ -165,12 +161,6 @@ def _check_data(source: Source, training: Dataset | None, precision: Precision) 
         raise UsageError(
             f"{training.name} has labels beyond the model's {len(source.labels)} classes; name its own data"
         )
-
-
-def _logits(source: Source, images: NDArray[np.uint8], in_softmax: bool) -> NDArray[np.float32]:
-    """Keras's logits; those of a softmax up to a constant per row, which no softmax sees."""
-    answers = source.answers(images)
-    return np.log(np.maximum(answers, _TINY)) if in_softmax else answers
 
 
 def _golden(reference: _Images, precision: Precision) -> GoldenAnswers:

@@ -24,6 +24,9 @@ def package(model: ir.Model, metadata: Metadata, golden: GoldenAnswers) -> bytes
     if len(packed) > LARGEST_PACKED_BYTES:
         raise CheckError(f"golden answers take {len(packed)} bytes; at most {LARGEST_PACKED_BYTES} fit the model file")
     ClearMetadataAndDocStringPass()(model)
+    for value in (output for node in model.graph for output in node.outputs if not output.is_graph_output()):
+        # whoever opens the file infers these; what rewriting left of them may be stale
+        value.shape = value.type = None
     model.metadata_props.clear()
     model.metadata_props.update({METADATA_KEY: metadata.to_json(), GOLDEN_KEY: packed})
     model.producer_name, model.producer_version = "digits-edge", metadata.versions.get("digits-edge", "")

@@ -60,7 +60,7 @@ def insert_after(value: ir.Value, graph: ir.Graph, op_type: str, inputs: Sequenc
     """Put a node that reads `value` between it and everyone who used it; shape and dtype stay."""
     node = ir.node(op_type, inputs)
     result = node.outputs[0]
-    result.shape, result.type = value.shape, value.type
+    _set_kind(result, value)
     users = [(user, index) for user, index in value.uses() if user is not node]
     producer = value.producer()
     if producer is None:
@@ -75,15 +75,24 @@ def insert_after(value: ir.Value, graph: ir.Graph, op_type: str, inputs: Sequenc
     return result
 
 
+def _set_kind(value: ir.Value, like: ir.Value) -> None:
+    """Let a value have another's shape and type, as far as its own are not known."""
+    if value.shape is None:
+        value.shape = like.shape
+    if value.dtype is None and like.dtype is not None:
+        value.dtype = like.dtype
+
+
 def bypass(node: ir.Node, value: ir.Value) -> None:
     """Let everyone who used the node's result use `value`; the node is then unused."""
+    _set_kind(value, node.outputs[0])
     node.outputs[0].replace_all_uses_with(value, replace_graph_outputs=True)
 
 
 def replace(node: ir.Node, op_type: str, inputs: Sequence[ir.Value]) -> None:
     """Put another kind of node in a node's place; the result keeps shape and dtype."""
     new = ir.node(op_type, inputs)
-    new.outputs[0].shape, new.outputs[0].type = node.outputs[0].shape, node.outputs[0].type
+    _set_kind(new.outputs[0], node.outputs[0])
     graph_of(node).insert_before(node, new)
     bypass(node, new.outputs[0])
 

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from digits_edge.export.temperature import softmax
 from digits_edge.runtime.errors import ModelError, UsageError
 
 #: What white is in the images that a model takes: 1 where they were divided by 255, 255 where they are raw pixels.
@@ -56,6 +57,22 @@ class Source:
             self.model(inputs[start : start + _BATCH], training=False) for start in range(0, len(inputs), _BATCH)
         ]
         return np.concatenate([keras.ops.convert_to_numpy(batch) for batch in batches]).astype(np.float32)
+
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Keras's logits, float32 (N, C), for uint8 (N, 28, 28).
+
+        Those of a model that ends in a softmax are known up to a constant per row, which no softmax sees.
+        """
+        answers = self.answers(images)
+        if not _ends_in_softmax(self.model):
+            return answers
+        logits: NDArray[np.float32] = np.log(np.maximum(answers, np.finfo(np.float32).tiny))
+        return logits
+
+
+def calibrated_answers(source: Source, images: NDArray[np.uint8], temperature: float) -> NDArray[np.float32]:
+    """Keras's probabilities, float32 (N, C), under the temperature that a model file has folded in."""
+    return softmax(source.logits(images), temperature)
 
 
 def read_source(path: Path, *, input_scale: InputScale | None = None, labels: Sequence[str] | None = None) -> Source:
@@ -129,6 +146,13 @@ def _check_shape(model: Any, file: Path) -> int:
         shapes = ", ".join(str(tuple(value.shape)) for value in outputs)
         raise ModelError(f"{file} answers with {shapes}; a classifier answers with one row of at least two numbers")
     return int(outputs[0].shape[1])
+
+
+def _ends_in_softmax(model: keras.Model) -> bool:
+    last = model.layers[-1]
+    if isinstance(last, keras.Model):
+        return _ends_in_softmax(last)
+    return isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax
 
 
 def _scale_of(model: keras.Model, file: Path) -> InputScale:

@@ -137,12 +137,13 @@ def _sheet(levels: Array) -> Box | None:
     largest = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
     upper, lower, left, right = _bounds(largest)
     height, width = lower - upper, right - left
-    if min(height, width) < 0.4 * max(levels.shape) or largest.sum() < FILL * height * width:
+    if min(height, width) < SHEET * max(levels.shape) or largest.sum() < FILL * height * width:
         return None
     inset = max(height, width) // 30
     return left + inset, upper + inset, right - inset, lower - inset
 
-FILL = 0.65
+FILL = 0.75
+SHEET=.4
 
 def without_background(levels: Array) -> Array:
     """How much each pixel is lighter than the paper around it: uneven light and shadows taken away.
@@ -163,21 +164,35 @@ def cleaned(ink: Array, noise: float) -> Array:
     """
     smooth = _box_blur(ink, max(ink.shape) // 100)
     threshold = _otsu(smooth)
-    mask = smooth > 0.6 * threshold
-    mask &= ~_rules(mask)
+    mask = (smooth > MASK * threshold) & ~_rules(smooth > RLOW * threshold)
     pieces, count = _pieces(mask)
     if count == 0:
         return np.zeros_like(ink)
     weights = np.bincount(pieces.ravel(), (smooth * _centredness(ink.shape)).ravel())[1:]
-    main = int(np.argmax(np.where(_along_border(pieces, count), ALONG * weights, weights))) + 1
+    along = _along_border(pieces, count)
+    main = int(np.argmax(np.where(along, ALONG * weights, weights))) + 1
     if not _stands_out(noise, smooth, pieces == main, mask):
         return np.zeros_like(ink)
-    near = _grown(_bounds(pieces == main), 0.25)
+    touching = np.isin(np.arange(1,count+1), _border(pieces))
     kept = np.zeros(count + 1, bool)
-    for piece in np.flatnonzero(weights > 0.02 * weights[main - 1]) + 1:
-        kept[piece] = piece == main or _inside(_bounds(pieces == piece), near)
+    kept[main]=True
+    box = _bounds(pieces==main)
+    boxes = {i: _bounds(pieces==i) for i in np.flatnonzero((weights > SPECK * weights[main - 1])&~along&(touching<=touching[main-1])) + 1 if i != main}
+    changed=True
+    while changed:
+        changed=False
+        for i,b in list(boxes.items()):
+            contains = b[0]<box[0] and b[1]>box[1] and b[2]<box[2] and b[3]>box[3]
+            gap = max(b[0]-box[1], box[0]-b[1], b[2]-box[3], box[2]-b[3], 0)
+            if not contains and gap <= NEAR*max(box[1]-box[0],box[3]-box[2]):
+                kept[i]=changed=True; del boxes[i]
+                box=(min(b[0],box[0]),max(b[1],box[1]),min(b[2],box[2]),max(b[3],box[3]))
     return np.where(_running(np.maximum, kept[pieces], 3), ink, 0)
 
+MASK=.7
+RLOW=.3
+SPECK=.02
+NEAR=.25
 
 def framed(ink: Array) -> NDArray[np.uint8]:
     """The ink as MNIST frames it: uint8 (28, 28), longer side 20, centred by mass.

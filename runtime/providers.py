@@ -13,7 +13,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from digits_edge.runtime.errors import ModelError, UsageError
 from digits_edge.runtime.threads import available_threads
@@ -25,6 +25,7 @@ _OPENVINO = "OpenVINOExecutionProvider"
 _RENAMED = {"directml": "DmlExecutionProvider"}
 #: What "auto" tries before the CPU. OpenVINO has to be asked for.
 _PREFERRED = ("cuda", "coreml", "directml")
+_NVIDIA = ("cuda", "tensorrt")
 
 _GPU = "`pip uninstall -y onnxruntime && pip install 'digits-edge[gpu]'`"
 _MENDS = {
@@ -34,14 +35,7 @@ _MENDS = {
     "directml": "`pip uninstall -y onnxruntime && pip install onnxruntime-directml` on Windows",
     "coreml": "`pip install 'digits-edge[cpu]'` on macOS",
 }
-_WHEELS = (
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "onnxruntime-directml",
-    "onnxruntime-openvino",
-    "onnxruntime-qnn",
-    "onnxruntime-rocm",
-)
+_WHEELS = ("onnxruntime", *(f"onnxruntime-{kind}" for kind in ("gpu", "directml", "openvino", "qnn", "rocm")))
 
 _OPTIONS: dict[str, dict[str, str]] = {
     # TF32 would round products to 10 bits, and fp32 no longer be Keras's; an exhaustive search costs seconds per shape
@@ -50,6 +44,7 @@ _OPTIONS: dict[str, dict[str, str]] = {
 
 _Bound = TypeVar("_Bound")
 _plugin_lock = threading.Lock()
+_openvino_is_registered = False
 
 
 @dataclass(frozen=True)
@@ -85,21 +80,19 @@ def load_onnxruntime() -> ModuleType:
     """
     wheels = sorted(installed_wheels(), reverse=True)
     if len(wheels) > 1:
-        both, one = " ".join(wheels), next((wheel for wheel in wheels if wheel != "onnxruntime"), wheels[0])
-        raise ModelError(
-            f"{' and '.join(wheels)} overwrite each other; `pip uninstall -y {both} && pip install {one}` leaves one"
-        )
+        mend = f"`pip uninstall -y {' '.join(wheels)} && pip install {wheels[0]}`"
+        raise ModelError(f"{' and '.join(wheels)} are both installed and overwrite each other; {mend}")
     try:
         import onnxruntime
+
+        onnxruntime.InferenceSession  # noqa: B018 - of a wheel half removed an empty folder is left, which imports
     except ModuleNotFoundError as error:
-        raise ModelError(
-            "onnxruntime is not installed; `pip install 'digits-edge[cpu]'` adds it, [gpu] for NVIDIA"
-        ) from error
+        mend = "`pip install 'digits-edge[cpu]'`, or [gpu] for NVIDIA"
+        raise ModelError(f"onnxruntime is not installed; {mend} adds it") from error
     except Exception as error:  # a broken installation fails in many ways
-        raise ModelError(
-            f"onnxruntime does not start ({one_line(error)}); `pip install --force-reinstall onnxruntime`"
-        ) from error
-    return onnxruntime  # type: ignore[no-any-return, unused-ignore]
+        mend = "`pip install --force-reinstall onnxruntime`"
+        raise ModelError(f"onnxruntime is broken ({one_line(error)}); {mend}") from error
+    return cast(ModuleType, onnxruntime)
 
 
 def full_name(name: str) -> str:
@@ -111,7 +104,9 @@ def full_name(name: str) -> str:
     Raises:
         UsageError: onnxruntime knows no such provider; lists those it has here.
     """
-    known = {_short(provider): provider for provider in load_onnxruntime().get_all_providers()} | _RENAMED
+    ort = load_onnxruntime()
+    names: list[str] = [*ort.get_all_providers(), *(device.ep_name for device in ort.get_ep_devices())]
+    known = {_short(whole): whole for whole in names} | _RENAMED
     provider = known.get(_short(name))
     if provider is None:
         raise UsageError(f"there is no provider {name!r}; here are {', '.join([AUTO, *available_providers()])}")
@@ -129,10 +124,12 @@ def _short(provider: str) -> str:
 
 def available_providers() -> list[str]:
     """Short names of the providers that this installation has; whether one can be bound, only binding it tells."""
+    ort = load_onnxruntime()
+    plugged_in = [device.ep_name for device in ort.get_ep_devices()]
+    openvino = [_OPENVINO] if find_spec("onnxruntime_ep_openvino") else []
     # "Azure" is in every wheel and calls a service; it runs no operator
-    built_in = [name for name in load_onnxruntime().get_available_providers() if not name.startswith("Azure")]
-    plugged_in = [_OPENVINO] if find_spec("onnxruntime_ep_openvino") else []
-    return [short_name(name) for name in dict.fromkeys(built_in + plugged_in)]
+    built_in = [name for name in ort.get_available_providers() if not name.startswith("Azure")]
+    return [short_name(name) for name in dict.fromkeys(built_in + plugged_in + openvino)]
 
 
 def first_bound(provider: str, bind: Callable[[str], _Bound]) -> _Bound:
@@ -177,15 +174,13 @@ def _bind(model: bytes, name: str, threads: int, origin: str) -> Any:
     """Open a session and look at what it was really bound to."""
     ort, provider = load_onnxruntime(), full_name(name)
     options = _session_options(ort, name, threads)
+    chosen: dict[str, Any] = {}
     try:
         if provider in ort.get_available_providers():
             _preload(ort, name)
             chosen = {"providers": [(provider, _OPTIONS.get(provider, {}))]}
-        elif provider == _OPENVINO:
-            options.add_provider_for_devices([_openvino_cpu(ort)], _openvino_options(threads))
-            chosen = {}
         else:
-            raise ModelError(_missing(name))
+            options.add_provider_for_devices([_plugin_device(ort, provider)], _plugin_options(provider, threads))
         # left to itself, onnxruntime answers a provider's failure with a message on stdout and the CPU
         session = ort.InferenceSession(model, options, enable_fallback=0, **chosen)
     except ModelError:
@@ -193,7 +188,8 @@ def _bind(model: bytes, name: str, threads: int, origin: str) -> Any:
     except Exception as error:  # onnxruntime's have no base of their own
         raise ModelError(f"{origin} could not be opened by provider {name}: {one_line(error)}") from error
     if session.get_providers()[0] != provider:
-        raise ModelError(f"provider {name} was not bound: its driver or libraries are missing or of another version")
+        mend = "`pip install 'onnxruntime-gpu[cuda,cudnn]'` adds CUDA's" if name in _NVIDIA else "see its documentation"
+        raise ModelError(f"provider {name} was not bound: its driver or libraries are missing or do not fit; {mend}")
     if name != "cpu" and not _computes(session, provider):
         raise ModelError(f"provider {name} was bound but runs no part of {origin}; use --provider cpu")
     return session
@@ -223,40 +219,54 @@ def _computes(session: Any, provider: str) -> bool:
 
 def _preload(ort: ModuleType, name: str) -> None:
     """Load CUDA and cuDNN from NVIDIA's wheels; what it prints where they are missing, binding says again."""
-    if name in ("cuda", "tensorrt") and hasattr(ort, "preload_dlls"):
+    if name in _NVIDIA and hasattr(ort, "preload_dlls"):
         with contextlib.redirect_stdout(io.StringIO()):
             ort.preload_dlls()
 
 
-def _openvino_cpu(ort: ModuleType) -> Any:
-    """The OpenVINO plug-in's CPU device; registers the plug-in once per process."""
-    with _plugin_lock:
-        if not any(device.ep_name == _OPENVINO for device in ort.get_ep_devices()):
-            try:
-                import onnxruntime_ep_openvino as plugin
-            except ImportError as error:
-                raise ModelError(_missing("openvino")) from error
-            with contextlib.suppress(Exception):  # registered already, and it has no device: said below
-                ort.register_execution_provider_library("digits_edge.openvino", plugin.get_library_path())
-        devices = ort.get_ep_devices()
+def _plugin_device(ort: ModuleType, provider: str) -> Any:
+    """The device of a provider that is no part of onnxruntime's wheel but registered with it."""
+    if provider == _OPENVINO:
+        _register_openvino(ort)
+    devices = ort.get_ep_devices()
     for device in devices:
-        if device.ep_name == _OPENVINO and device.device.type == ort.OrtHardwareDeviceType.CPU:
+        # OpenVINO's may be graphics or neural processors too
+        if device.ep_name == provider and (
+            provider != _OPENVINO or device.device.type == ort.OrtHardwareDeviceType.CPU
+        ):
             return device
-    vendor = next((device.device.vendor for device in devices if device.ep_name.startswith("CPU")), "unknown")
-    raise ModelError(
-        f"provider openvino has no device here: its plug-in takes Intel processors only, and this one is {vendor}; "
-        "use --provider cpu"
-    )
+    if provider == _OPENVINO:  # as of 1.8, see onnxruntime#31981
+        vendor = next((device.device.vendor for device in devices if device.ep_name.startswith("CPU")), "another's")
+        raise ModelError(
+            f"provider openvino takes Intel's processors only, and this one is {vendor}; use --provider cpu"
+        )
+    raise ModelError(_missing(short_name(provider)))
 
 
-def _openvino_options(threads: int) -> dict[str, str]:
+def _register_openvino(ort: ModuleType) -> None:
+    """Register the plug-in, once per process."""
+    global _openvino_is_registered
+    with _plugin_lock:
+        if _openvino_is_registered:
+            return
+        try:
+            import onnxruntime_ep_openvino as plugin
+        except ImportError as error:
+            raise ModelError(_missing("openvino")) from error
+        ort.register_execution_provider_library("digits_edge.openvino", plugin.get_library_path())
+        _openvino_is_registered = True
+
+
+def _plugin_options(provider: str, threads: int) -> dict[str, str]:
+    if provider != _OPENVINO:
+        return _OPTIONS.get(provider, {})
     # left to itself, OpenVINO takes all processors, and computes in bfloat16 where the processor can
     return {"load_config": json.dumps({"CPU": {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}})}
 
 
 def _missing(name: str) -> str:
     mend = _MENDS.get(name, "an onnxruntime built with it")
-    return f"provider {name} is not installed (here are {', '.join(available_providers())}); it needs {mend}"
+    return f"provider {name} is not installed; it needs {mend} (here are {', '.join(available_providers())})"
 
 
 def one_line(error: Exception) -> str:

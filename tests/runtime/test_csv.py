@@ -56,7 +56,7 @@ def test_what_is_written_is_read_in_blocks_of_the_size_asked(seed, rows, size, n
 
 
 def test_rows_across_many_chunks_are_read_alike():
-    images = RNG.integers(0, 256, (700, 28, 28), dtype=np.uint8)  # 2 MB, eight chunks
+    images = RNG.integers(0, 256, (700, 28, 28), dtype=np.uint8)  # 2 MB, some thirty chunks
     np.testing.assert_array_equal(images_of(csv(images, newline="\r\n")), images)
 
 

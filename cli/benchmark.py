@@ -1,0 +1,92 @@
+"""`digits-edge benchmark`: latency and throughput."""
+
+import click
+
+from digits_edge.cli.options import json_option
+from digits_edge.cli.output import note, print_json, print_table
+from digits_edge.runtime.bundled import bundled_models
+from digits_edge.runtime.classifier import Classifier
+from digits_edge.runtime.latency import BATCH_SIZES, Benchmark, benchmark
+
+
+@click.command(short_help="Measure latency and throughput.")
+@click.option("--model", "models", multiple=True, metavar="NAME|FILE", help="Repeatable.  [default: all bundled]")
+@click.option("--provider", "providers", multiple=True, default=["auto"], show_default=True, help="Repeatable.")
+@click.option("--threads", multiple=True, type=click.IntRange(min=1), help="Repeatable.  [default: all allowed]")
+@click.option(
+    "--batch-size",
+    "batch_sizes",
+    multiple=True,
+    type=click.IntRange(min=1),
+    default=BATCH_SIZES,
+    show_default=True,
+    help="Repeatable.",
+)
+@click.option("--seconds", type=click.FloatRange(min=0), default=1.0, show_default=True, help="At least, for each row.")
+@click.option("--repeats", type=click.IntRange(min=1), default=100, show_default=True, help="At least, for each row.")
+@click.option("--cold-starts", type=click.IntRange(min=0), default=3, show_default=True, help="Fresh interpreters.")
+@json_option
+def command(
+    models: tuple[str, ...],
+    providers: tuple[str, ...],
+    threads: tuple[int, ...],
+    batch_sizes: tuple[int, ...],
+    seconds: float,
+    repeats: int,
+    cold_starts: int,
+    as_json: bool,
+) -> None:
+    """Time models by batch size, threads and provider, on their own golden images.
+
+    Calls that warm up are not counted; a cold start is a fresh interpreter's way to its first answer. Other work on the
+    machine shows in every figure: compare within one run. With --json every sample is there.
+    """
+    measured = []
+    for name in models or [model.name for model in bundled_models()]:
+        for provider in providers:
+            for count in threads or (None,):
+                with Classifier(name, provider=provider, threads=count) as classifier:
+                    note(
+                        f"measuring {classifier.metadata.name} on {classifier.provider}, {classifier.threads} thread(s)"
+                    )
+                    result = benchmark(
+                        classifier,
+                        batch_sizes=batch_sizes,
+                        seconds=seconds,
+                        repeats=repeats,
+                        cold_starts=cold_starts,
+                    )
+                if as_json:
+                    print_json(result.to_json())
+                measured.append(result)
+    if not as_json:
+        _print(measured)
+
+
+def _print(measured: list[Benchmark]) -> None:
+    head = ["model", "provider", "threads", "batch", "p50 µs", "p90 µs", "p99 µs", "images/s", "first µs"]
+    rows = []
+    for result in measured:
+        for row in result.rows:
+            p99 = row.latency.p99_us
+            rows.append(
+                [
+                    result.model,
+                    result.provider,
+                    str(result.threads),
+                    str(row.batch_size),
+                    f"{row.latency.p50_us:,.0f}",
+                    f"{row.latency.p90_us:,.0f}",
+                    "" if p99 is None else f"{p99:,.0f}",
+                    f"{row.images_per_second:,.0f}",
+                    f"{row.warm_up.us[0]:,.0f}",
+                ]
+            )
+    print_table(head, rows, left=2)
+    for result in measured:
+        if result.cold_starts:
+            start = sorted(result.cold_starts, key=lambda start: start.total_ms)[len(result.cold_starts) // 2]
+            click.echo(
+                f"cold start of {result.model} on {result.provider}: {start.total_ms:.0f} ms (imports "
+                f"{start.import_ms:.0f}, onnxruntime and session {start.open_ms:.0f}, first answer {start.first_ms:.1f})"
+            )

@@ -1,0 +1,126 @@
+"""`digits-edge export`: a Keras model in, one model file out."""
+
+import shlex
+import sys
+from typing import Literal
+
+import click
+
+from digits_edge.cli.keras_side import needs_extra
+from digits_edge.cli.options import (
+    data_option,
+    file_path,
+    input_scale_option,
+    json_option,
+    output_option,
+    overwrite_option,
+)
+from digits_edge.cli.output import download_progress, note, percent, print_json
+from digits_edge.runtime.accuracy import Accuracy
+from digits_edge.runtime.datasets import Dataset, load
+from digits_edge.runtime.errors import DataError
+from digits_edge.runtime.files import refuse_existing
+from digits_edge.runtime.model_file import PRECISIONS, Precision
+
+
+@click.command(short_help="Turn a Keras model into one self-checking ONNX model file.")
+@click.argument("source", metavar="SOURCE")
+@output_option("The model file to write.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="int8", show_default=True)
+@data_option
+@click.option(
+    "--labels", metavar="A,B,…", help="The classes' names, in order.  [default: the run's, or the ten digits]"
+)
+@input_scale_option
+@click.option("--name", help="The model's name.  [default: the source's, with the precision]")
+@overwrite_option
+@json_option
+def command(
+    source: str,
+    output: str,
+    precision: Precision,
+    data: str | None,
+    labels: str | None,
+    input_scale: Literal[1, 255] | None,
+    name: str | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Convert SOURCE, a run folder or anybody's .keras or .h5 classifier of 28×28 images, to one model file.
+
+    The file is compared with Keras on validation images before it is written; if it does not answer alike, nothing is
+    written and the exit code is 1. The validation images are a tenth of the training data, which a run folder names;
+    for another model name the data with --data. Without data, fp32 and fp16 are compared on drawn digits only and
+    stay uncalibrated.
+    """
+    target = file_path(output)
+    refuse_existing(target, overwrite=overwrite)
+    with needs_extra("export"):
+        from digits_edge.export import export, read_source
+
+        keras_source = read_source(
+            file_path(source),
+            input_scale=input_scale,
+            labels=labels.split(",") if labels else None,
+        )
+    training, test = _data(data, keras_source.data.get("name"), required=precision == "int8")
+    exported = export(
+        keras_source,
+        target,
+        precision=precision,
+        training=training,
+        test=test,
+        name=name,
+        command=shlex.join(["digits-edge", *sys.argv[1:]]),
+        overwrite=overwrite,
+        listener=note,
+    )
+    metadata, parity = exported.metadata, exported.parity
+    if as_json:
+        print_json(
+            {
+                "path": str(exported.path),
+                "bytes": exported.size_bytes,
+                "name": metadata.name,
+                "precision": metadata.precision,
+                "temperature": metadata.temperature,
+                "calibrated": metadata.calibrated,
+                "parity": metadata.parity,
+                "test": metadata.test,
+                "float_layers": list(exported.float_layers),
+            }
+        )
+        return
+    click.echo(f"{exported.path}: {metadata.name}, {exported.size_bytes / 1000:,.0f} kB")
+    compared_on = (metadata.parity or {}).get("on")
+    click.echo(
+        f"parity: {parity.images:,} {compared_on}, largest difference {parity.max_difference:.2g}, "
+        f"{parity.changed} answers changed"
+        + (f", {parity.errors} errors to Keras's {parity.reference_errors}" if parity.errors is not None else "")
+    )
+    if metadata.test:
+        figure = Accuracy(metadata.test["errors"], metadata.test["images"])
+        click.echo(
+            f"test: {figure.errors} errors of {figure.images:,} ({percent(figure.value)}) on {metadata.test['name']}"
+        )
+    if exported.float_layers:
+        click.echo(f"kept in float: {', '.join(exported.float_layers)}")
+    if not metadata.calibrated:
+        click.echo("not calibrated (T = 1): there were no validation images; name the training data with --data")
+
+
+def _data(data: str | None, trained_on: str | None, *, required: bool) -> tuple[Dataset | None, Dataset | None]:
+    """Training and test data, as far as they are at hand and needed."""
+    if data is None and trained_on is None:
+        return None, None
+    with download_progress() as progress:
+        try:
+            training = load(trained_on or data or "", "train", data=data, progress=progress)
+        except DataError:
+            if required or data is not None:
+                raise
+            return None, None
+        try:
+            return training, load(trained_on or data or "", "test", data=data, progress=progress)
+        except DataError:
+            return training, None

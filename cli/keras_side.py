@@ -1,0 +1,40 @@
+"""Importing the training side: quietly, and with a clear line where an extra is missing."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from digits_edge.runtime.errors import UsageError
+
+
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Import heavy modules inside; what TensorFlow's C++ says while it loads is not for the user.
+
+    Raises:
+        UsageError: a module of the extra is not installed.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    try:
+        with _silent_stderr():
+            yield
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"this command needs {error.name}, which is not installed: pip install 'digits-edge[{extra}]'"
+        ) from error
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    saved = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)

@@ -1,0 +1,68 @@
+"""The options that are the same in every command."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def model_option(function: _Command) -> _Command:
+    """Give a command `--model`."""
+    text = "A bundled model's name (`digits-edge models`) or a model file.  [default: the bundled default]"
+    return click.option("--model", metavar="NAME|FILE", help=text)(function)
+
+
+def session_options(function: _Command) -> _Command:
+    """Give a command `--provider` and `--threads`."""
+    function = click.option(
+        "--threads", type=click.IntRange(min=1), help="Threads of one answer.  [default: all that are allowed]"
+    )(function)
+    return click.option(
+        "--provider",
+        default="auto",
+        show_default=True,
+        metavar="NAME",
+        help="auto, cpu, openvino, cuda, tensorrt, coreml, directml or another that onnxruntime knows.",
+    )(function)
+
+
+def batch_size_option(default: int) -> Callable[[_Command], _Command]:
+    """Give a command `--batch-size`."""
+    return click.option(
+        "--batch-size", type=click.IntRange(min=1), default=default, show_default=True, help="Images at once."
+    )
+
+
+def data_option(function: _Command) -> _Command:
+    """Give a command `--data`."""
+    text = "mnist, fashion-mnist, a folder or file of one data set, or a folder that holds sets by name."
+    return click.option("--data", metavar="NAME|PATH", help=text)(function)
+
+
+def output_option(help: str, *, required: bool = True) -> Callable[[_Command], _Command]:
+    """Give a command `--output`, as a path or "-"."""
+    return click.option("-o", "--output", required=required, metavar="PATH", help=help)
+
+
+def input_scale_option(function: _Command) -> _Command:
+    """Give a command that reads a Keras model `--input-scale`."""
+    text = "What white is in the Keras model's input.  [default: read from the run or a Rescaling layer]"
+    return click.option("--input-scale", type=click.Choice([1, 255]), help=text)(function)
+
+
+def overwrite_option(function: _Command) -> _Command:
+    """Give a command `--overwrite`."""
+    return click.option("--overwrite", is_flag=True, help="Replace an output that exists.")(function)
+
+
+def json_option(function: _Command) -> _Command:
+    """Give a command `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object per line.")(function)
+
+
+def file_path(value: str) -> Path:
+    """A path as the user wrote it, with ~ resolved."""
+    return Path(value).expanduser()

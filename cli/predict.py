@@ -1,0 +1,66 @@
+"""`digits-edge predict`: pictures in, digits out."""
+
+import sys
+from typing import Any
+
+import click
+
+from digits_edge.cli.main import complain
+from digits_edge.cli.options import json_option, model_option, session_options
+from digits_edge.cli.output import percent, print_json
+from digits_edge.runtime.errors import InputError
+
+
+@click.command(short_help="Read the digit in pictures.")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@model_option
+@session_options
+@click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="Digits shown for each picture.")
+@json_option
+def command(
+    images: tuple[str, ...], model: str | None, provider: str, threads: int | None, top: int, as_json: bool
+) -> None:
+    """Read the digit in pictures: files, folders, globs, or - for a picture on standard input.
+
+    A picture without ink is `blank`; one the model is unsure of is `uncertain` and keeps its best digit. Where some of
+    many pictures cannot be read, the others are answered and the exit code is 4.
+    """
+    from digits_edge.runtime.classifier import Classifier
+    from digits_edge.runtime.pictures import find_pictures, printable
+
+    if "-" in images:
+        if len(images) > 1:
+            raise click.UsageError("- stands alone: it is one picture on standard input")
+        sources: list[tuple[str, Any]] = [("-", sys.stdin.buffer)]
+    else:
+        sources = [(printable(path), path) for path in find_pictures(images)]
+    failures = 0
+    with Classifier(model, provider=provider, threads=threads) as classifier:
+        width = max(len(name) for name, _ in sources)
+        for name, source in sources:
+            try:
+                prediction = classifier.predict(source)
+            except InputError as error:
+                if len(sources) == 1:
+                    raise
+                complain(error)
+                failures += 1
+                continue
+            if as_json:
+                print_json(
+                    {
+                        "path": name,
+                        "digit": prediction.digit,
+                        "label": prediction.label,
+                        "confidence": round(prediction.confidence, 6),
+                        "probabilities": [round(p, 6) for p in prediction.probabilities],
+                        "status": prediction.status,
+                        "provider": prediction.provider,
+                    }
+                )
+                continue
+            guesses = "  ".join(f"{label} {percent(p, 1)}" for label, p in prediction.top(top))
+            remark = "" if prediction.status == "ok" else f"  {prediction.status}"
+            click.echo(f"{name.ljust(width)}  {guesses}{remark}".rstrip())
+    if failures:
+        raise InputError(f"{failures} of {len(sources)} pictures could not be read; the others are answered")

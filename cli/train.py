@@ -1,0 +1,107 @@
+"""`digits-edge train`: data and a recipe in, a run folder out."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from digits_edge.cli.keras_side import needs_extra
+from digits_edge.cli.options import data_option, file_path, json_option, output_option, overwrite_option
+from digits_edge.cli.output import download_progress, note, on_terminal, percent, print_json
+
+
+@click.command(short_help="Train a model by name.")
+@click.argument("name", metavar="NAME")
+@output_option("The run folder.  [default: runs/NAME]", required=False)
+@data_option
+@click.option("--recipe", "kind", type=click.Choice(["best", "document"]), default="best", show_default=True)
+@click.option("--epochs", type=click.IntRange(min=1), help="At most.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Images per step.")
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True))
+@click.option("--optimizer", metavar="NAME", help="As Keras calls it: adam, sgd, adamw, …")
+@click.option("--schedule", type=click.Choice(["constant", "cosine", "plateau"]), help="Of the learning rate.")
+@click.option(
+    "--augmentation", type=click.Choice(["none", "document", "hand"]), help="What is done to training images."
+)
+@click.option("--dtype-policy", metavar="POLICY", help="mixed_bfloat16 is faster on CPUs that have it.")
+@click.option("--seed", type=click.IntRange(min=0), help="Of weights, order, augmentation and dropout.")
+@click.option("--resume", is_flag=True, help="Go on from the run folder's last epoch.")
+@overwrite_option
+@json_option
+def command(
+    name: str,
+    output: str | None,
+    data: str | None,
+    kind: str,
+    augmentation: str | None,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Train NAME (cnn-small, cnn, resnet) on MNIST, or on the data set that --data names.
+
+    The run folder holds model.keras, history.csv, recipe.json, curves.png and a checkpoint. A tenth of the data
+    validates and chooses the epoch; the test set is not looked at. Ctrl-C loses at most the epoch under way: --resume
+    goes on, to the same end. Options left out are the recipe's.
+    """
+    with needs_extra("train"):
+        from digits_edge.train import AUGMENTATIONS, named_recipe, train
+    from digits_edge.runtime.datasets import load
+
+    changed = {setting: value for setting, value in settings.items() if value is not None}
+    if augmentation is not None:
+        changed["augmentation"] = AUGMENTATIONS[augmentation]
+    recipe = named_recipe(kind, name, **changed)
+    with download_progress() as progress:
+        dataset = load("mnist" if data is None else data, "train", data=data, progress=progress)
+    folder = Path("runs") / name if output is None else file_path(output)
+    epochs = _Epochs(recipe.epochs)
+    try:
+        about = train(
+            recipe,
+            dataset,
+            folder,
+            resume=resume,
+            overwrite=overwrite,
+            on_step=epochs.step,
+            on_epoch=epochs.finished,
+        )
+    except KeyboardInterrupt:
+        note(f"\nstopped; `digits-edge train {name} … -o {folder} --resume` goes on after the last finished epoch")
+        raise
+    result = about["result"]
+    if as_json:
+        print_json({"run": str(folder), **result})
+        return
+    click.echo(
+        f"{folder}: best of {result['epochs']} epochs is {result['best_epoch']}, "
+        f"validation {percent(result['validation_accuracy'])} right, loss {result['validation_loss']:.4f}, "
+        f"{result['seconds']:.0f} s"
+    )
+
+
+class _Epochs:
+    """A progress bar for each epoch on a terminal, a line for each epoch everywhere."""
+
+    def __init__(self, epochs: int) -> None:
+        self._epochs = epochs
+        self._bar: Any = None
+
+    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
+        if not on_terminal():
+            return
+        if self._bar is None:
+            label = f"epoch {epoch + 1}/{self._epochs}"
+            self._bar = click.progressbar(length=steps, label=label, file=sys.stderr, item_show_func=str)
+        self._bar.update(step - self._bar.pos, f"loss {loss:.4f}")
+
+    def finished(self, epoch: int, row: dict[str, float]) -> None:
+        if self._bar is not None:
+            self._bar.render_finish()
+            self._bar = None
+        note(
+            f"epoch {epoch + 1}/{self._epochs}: loss {row['loss']:.4f}, validation loss {row['val_loss']:.4f}, "
+            f"validation {percent(row['val_accuracy'])} right"
+        )

@@ -1,0 +1,164 @@
+"""What this machine has, and what is missing: `examine`."""
+
+import os
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from digits_edge.runtime.bundled import MODELS, bundled_models, is_whole
+from digits_edge.runtime.classifier import Classifier
+from digits_edge.runtime.datasets.catalogue import CATALOGUE
+from digits_edge.runtime.datasets.loading import ENVIRONMENT as DATA_ENVIRONMENT
+from digits_edge.runtime.errors import DigitsEdgeError, ModelError
+from digits_edge.runtime.providers import available_providers, installed_wheels, load_onnxruntime
+from digits_edge.runtime.threads import ENVIRONMENT, affinity, available_threads, cgroup_quota
+
+#: By extra, what it brings.
+_EXTRAS = {
+    "": ("digits-edge", "numpy", "pillow", "click", "platformdirs"),
+    "openvino": ("onnxruntime-ep-openvino",),
+    "train": ("tensorflow", "keras", "matplotlib"),
+    "export": ("tf2onnx", "onnx"),
+}
+
+
+@dataclass(frozen=True)
+class Threads:
+    """How many threads are allowed, and why.
+
+    Attributes:
+        allowed: what is used where no number is given.
+        affinity: processors this process may run on.
+        cgroup_quota: processors' worth of time its cgroups allow; None without a limit.
+        environment: what DIGITS_EDGE_THREADS says; None if it is not set.
+    """
+
+    allowed: int
+    affinity: int
+    cgroup_quota: float | None
+    environment: str | None
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was found.
+
+    Attributes:
+        python: its version.
+        platform: system and machine.
+        packages: name → version; None if it is not installed.
+        wheels: those that bring onnxruntime → version; they clash if there are two.
+        providers: short name → "ok", or why it does not read digits here.
+        threads: how many are allowed; None where the environment asks for nonsense.
+        models: bundled name → whether its file is whole.
+        data: data set's name → the folder it was found in.
+        missing: what is missing and the command that adds it, one line each; optional things too.
+        problems: what is wrong and what mends it, one line each; empty on a machine that can read digits.
+    """
+
+    python: str
+    platform: str
+    packages: dict[str, str | None]
+    wheels: dict[str, str]
+    providers: dict[str, str]
+    threads: Threads | None
+    models: dict[str, bool]
+    data: dict[str, str]
+    missing: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+
+def examine() -> Examination:
+    """Look at this machine and installation; whatever is wrong is part of the answer, never an error."""
+    problems: list[str] = []
+    packages = {name: _version(name) for names in _EXTRAS.values() for name in names}
+    threads = _threads(problems)
+    models = _models(problems)
+    providers = _providers(problems, can_open=any(models.values()) and threads is not None)
+    data = _data()
+    return Examination(
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.release()} {platform.machine()}",
+        packages=packages,
+        wheels=installed_wheels(),
+        providers=providers,
+        threads=threads,
+        models=models,
+        data=data,
+        missing=tuple(_missing(packages, data)),
+        problems=tuple(problems),
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _threads(problems: list[str]) -> Threads | None:
+    try:
+        return Threads(available_threads(), affinity(), cgroup_quota(), os.environ.get(ENVIRONMENT))
+    except DigitsEdgeError as error:
+        problems.append(str(error))
+        return None
+
+
+def _models(problems: list[str]) -> dict[str, bool]:
+    try:
+        models = {model.name: is_whole(model) for model in bundled_models()}
+    except ModelError as error:
+        problems.append(str(error))
+        return {}
+    problems += [f"{MODELS / name}.onnx is damaged; install digits-edge again" for name, ok in models.items() if not ok]
+    return models
+
+
+def _providers(problems: list[str], *, can_open: bool) -> dict[str, str]:
+    """Each provider of this installation, tried on the default model where there is one."""
+    try:
+        load_onnxruntime()
+    except ModelError as error:
+        problems.append(str(error))
+        return {}
+    return {name: _tried(name) if can_open else "not tried: no model is bundled" for name in available_providers()}
+
+
+def _tried(provider: str) -> str:
+    try:
+        with Classifier(provider=provider) as classifier:
+            classifier.predict_batch(classifier.golden.images)
+    except DigitsEdgeError as error:
+        return str(error)
+    return "ok"
+
+
+def _data() -> dict[str, str]:
+    """The sets by name that lie where `load` looks first."""
+    folders = [platformdirs.user_cache_path("digits-edge", appauthor=False) / "datasets"]
+    if variable := os.environ.get(DATA_ENVIRONMENT):
+        folders.insert(0, Path(variable).expanduser())
+    found: dict[str, str] = {}
+    for folder in reversed(folders):
+        found |= {name: str(folder) for name in CATALOGUE if (folder / name).is_dir()}
+        found |= {name: str(folder) for name in CATALOGUE if (folder / f"{name}.npz").is_file()}
+    return found
+
+
+def _missing(packages: dict[str, str | None], data: dict[str, str]) -> list[str]:
+    missing = []
+    for extra, names in _EXTRAS.items():
+        command = f"`pip install 'digits-edge[{extra}]'`" if extra else "`pip install digits-edge`"
+        missing += [f"{name}: {command}" for name in names if packages[name] is None]
+    if "mnist" not in data:
+        missing.append(f"mnist: `digits-edge train` or `verify --data mnist` downloads it, or set {DATA_ENVIRONMENT}")
+    return missing

@@ -1,0 +1,62 @@
+import os
+import stat
+
+import pytest
+
+from digits_edge.runtime.errors import InputError, UsageError
+from digits_edge.runtime.files import refuse_existing, written_whole
+
+
+def test_file_appears_whole_when_the_block_ends(tmp_path):
+    path = tmp_path / "out.csv"
+    with written_whole(path) as stream:
+        stream.write(b"whole")
+        assert not path.exists()
+    assert path.read_bytes() == b"whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("interruption", [ValueError, KeyboardInterrupt])
+def test_interrupted_writing_leaves_what_was_there(tmp_path, interruption):
+    path = tmp_path / "out.csv"
+    path.write_bytes(b"before")
+    with pytest.raises(interruption), written_whole(path) as stream:
+        stream.write(b"half")
+        raise interruption
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_missing_folder_is_one_line_that_names_the_file(tmp_path):
+    with pytest.raises(InputError, match=r"out\.csv could not be written"), written_whole(tmp_path / "no" / "out.csv"):
+        pass
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the full disk is Linux's /dev/full")  # noqa: PTH110
+def test_full_disk_is_one_line_and_leaves_nothing(tmp_path):
+    with (
+        pytest.raises(InputError, match="No space left"),
+        written_whole(tmp_path / "out.csv"),
+        open("/dev/full", "wb", buffering=0) as full,  # noqa: PTH123
+    ):
+        full.write(b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_written_file_can_be_read_as_other_new_files_can(tmp_path):
+    path, plain = tmp_path / "out.csv", tmp_path / "plain"
+    plain.touch()
+    with written_whole(path):
+        pass
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_existing_file_is_refused_unless_it_may_be_replaced(tmp_path):
+    path = tmp_path / "out.csv"
+    refuse_existing(path, overwrite=False)
+    path.touch()
+    refuse_existing(path, overwrite=True)
+    with pytest.raises(UsageError, match="--overwrite"):
+        refuse_existing(path, overwrite=False)
+    with pytest.raises(UsageError, match="folder"):
+        refuse_existing(tmp_path, overwrite=True)

@@ -1,0 +1,47 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digits_edge.runtime.errors import ModelError
+from digits_edge.runtime.golden import LARGEST_PACKED_BYTES, GoldenAnswers
+
+
+def golden(squares, keras_answers):
+    return GoldenAnswers(squares, keras_answers(squares), 1e-4)
+
+
+def test_golden_answers_come_back_as_they_were(squares, keras_answers):
+    packed = golden(squares, keras_answers)
+    unpacked = GoldenAnswers.unpack(packed.pack())
+    np.testing.assert_array_equal(unpacked.images, squares)
+    np.testing.assert_array_equal(unpacked.probabilities, packed.probabilities)
+    assert unpacked.tolerance == 1e-4
+    assert (unpacked.images.dtype, unpacked.probabilities.dtype) == (np.uint8, np.float32)
+
+
+def test_packed_answers_are_small(squares, keras_answers):
+    assert len(golden(squares, keras_answers).pack()) < LARGEST_PACKED_BYTES
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"count": 0}, {"count": 11}, {"count": 10**9}, {"count": -1}, {"classes": 9}, {"images": "no"}, {"tolerance": "x"}],
+)
+def test_answers_that_do_not_fit_together_are_refused(squares, keras_answers, change):
+    packed = json.loads(golden(squares, keras_answers).pack()) | change
+    with pytest.raises(ModelError, match="golden answers"):
+        GoldenAnswers.unpack(json.dumps(packed))
+
+
+@given(st.text())
+def test_text_that_is_not_golden_answers_is_refused(text):
+    with pytest.raises(ModelError, match="golden answers"):
+        GoldenAnswers.unpack(text)
+
+
+def test_compressed_images_cannot_fill_the_memory():
+    bomb = GoldenAnswers(np.zeros((20_000, 28, 28), np.uint8), np.zeros((1, 10), np.float32), 1e-4).pack()
+    assert GoldenAnswers.unpack(bomb).images.shape == (1, 28, 28)
