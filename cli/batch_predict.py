@@ -10,7 +10,7 @@ from digits_edge.cli.options import (
     overwrite_option,
     session_options,
 )
-from digits_edge.cli.output import note, percent, print_json, row_counter
+from digits_edge.cli.output import note, percent, print_json, progress
 from digits_edge.runtime.errors import UsageError
 
 
@@ -41,14 +41,14 @@ def command(
 
     if as_json and output == STANDARD_STREAM:
         raise UsageError("--json and --output - would mix on standard output; name a file")
-    with Classifier(model, provider=provider, threads=threads) as classifier, row_counter("predicted") as progress:
+    with Classifier(model, provider=provider, threads=threads) as classifier:
         report = batch_predict(
             classifier.predict_batch,
             source,
             output,
             rows_per_block=batch_size,
             overwrite=overwrite,
-            progress=progress,
+            progress=progress("predicting"),
         )
         name, bound = classifier.metadata.name, classifier.provider
     if as_json:

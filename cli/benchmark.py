@@ -2,8 +2,8 @@
 
 import click
 
-from digits_edge.cli.options import json_option
-from digits_edge.cli.output import note, print_json, print_table
+from digits_edge.cli.options import BATCH_SIZE, THREADS, json_option
+from digits_edge.cli.output import print_json, print_table, say, show
 from digits_edge.runtime.bundled import bundled_models
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.latency import BATCH_SIZES, Benchmark, benchmark
@@ -12,12 +12,12 @@ from digits_edge.runtime.latency import BATCH_SIZES, Benchmark, benchmark
 @click.command(short_help="Measure latency and throughput.")
 @click.option("--model", "models", multiple=True, metavar="NAME|FILE", help="Repeatable.  [default: all bundled]")
 @click.option("--provider", "providers", multiple=True, default=["auto"], show_default=True, help="Repeatable.")
-@click.option("--threads", multiple=True, type=click.IntRange(min=1), help="Repeatable.  [default: all allowed]")
+@click.option("--threads", multiple=True, type=THREADS, help="Repeatable.  [default: all allowed]")
 @click.option(
     "--batch-size",
     "batch_sizes",
     multiple=True,
-    type=click.IntRange(min=1),
+    type=BATCH_SIZE,
     default=BATCH_SIZES,
     show_default=True,
     help="Repeatable.",
@@ -46,7 +46,7 @@ def command(
         for provider in providers:
             for count in threads or (None,):
                 with Classifier(name, provider=provider, threads=count) as classifier:
-                    note(
+                    show(
                         f"measuring {classifier.metadata.name} on {classifier.provider}, {classifier.threads} thread(s)"
                     )
                     result = benchmark(
@@ -86,7 +86,8 @@ def _print(measured: list[Benchmark]) -> None:
     for result in measured:
         if result.cold_starts:
             start = sorted(result.cold_starts, key=lambda start: start.total_ms)[len(result.cold_starts) // 2]
-            click.echo(
+            say(
                 f"cold start of {result.model} on {result.provider}: {start.total_ms:.0f} ms (imports "
-                f"{start.import_ms:.0f}, onnxruntime and session {start.open_ms:.0f}, first answer {start.first_ms:.1f})"
+                f"{start.import_ms:.0f}, onnxruntime and session {start.open_ms:.0f}, "
+                f"first answer {start.first_ms:.1f})"
             )

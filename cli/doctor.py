@@ -3,7 +3,7 @@
 import click
 
 from digits_edge.cli.options import json_option
-from digits_edge.cli.output import print_json
+from digits_edge.cli.output import print_json, say
 from digits_edge.runtime.errors import ModelError
 
 
@@ -20,23 +20,23 @@ def command(as_json: bool) -> None:
     if as_json:
         print_json(found.to_json())
     else:
-        click.echo(f"python     {found.python} on {found.platform}")
-        installed = [f"{name} {version}" for name, version in found.packages.items() if version]
-        click.echo(f"packages   {', '.join(installed)}")
+        say(f"python     {found.python} on {found.platform}")
+        installed = [f"{name} {version}" for name, version in (found.packages | found.wheels).items() if version]
+        say(f"packages   {', '.join(installed)}")
         for provider, state in found.providers.items():
-            click.echo(f"provider   {provider}: {state}")
+            say(f"provider   {provider}: {state}")
         if found.threads is not None:
             limits = [f"{found.threads.affinity} by affinity"]
             limits += [f"{found.threads.cgroup_quota:g} by cgroup"] if found.threads.cgroup_quota is not None else []
             limits += [f"DIGITS_EDGE_THREADS={found.threads.environment}"] if found.threads.environment else []
-            click.echo(f"threads    {found.threads.allowed} ({', '.join(limits)})")
+            say(f"threads    {found.threads.allowed} ({', '.join(limits)})")
         for model, whole in found.models.items():
-            click.echo(f"model      {model}: {'whole' if whole else 'DAMAGED'}")
+            say(f"model      {model}: {'whole' if whole else 'DAMAGED'}")
         for name, folder in found.data.items():
-            click.echo(f"data       {name} in {folder}")
+            say(f"data       {name} in {folder}")
         for line in found.missing:
-            click.echo(f"missing    {line}")
+            say(f"missing    {line}")
         for line in found.problems:
-            click.echo(f"problem    {line}")
+            say(f"problem    {line}")
     if found.problems:
         raise ModelError(f"{len(found.problems)} problem(s) keep this machine from reading digits; see above")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from digits_edge.cli.keras_side import needs_extra
 from digits_edge.cli.options import data_option, file_path, input_scale_option, json_option, session_options
-from digits_edge.cli.output import download_progress, percent, print_json, print_table
+from digits_edge.cli.output import percent, print_json, print_table, progress, say, show
 from digits_edge.runtime.accuracy import Accuracy, confusion_matrix
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import load
@@ -32,10 +32,10 @@ def command(
     as_json: bool,
 ) -> None:
     """Count the errors of MODEL (a bundled name, a model file, a .keras or .h5 file, a run folder) on a data set."""
-    with download_progress() as progress:
-        dataset = load("mnist" if data is None else data, split, data=data, progress=progress)
+    dataset = load(split=split, data=data, progress=progress("downloading"))
     if dataset.labels is None or not len(dataset):
         raise DataError(f"{dataset.name} has no labelled images; errors can be counted on labelled ones only")
+    show(f"answering {len(dataset):,} images")
     answers, bound = _answers(model, dataset.images, provider, threads, input_scale)
     matrix = confusion_matrix(dataset.labels, answers.argmax(axis=1), answers.shape[1])
     accuracy = Accuracy(int(matrix.sum() - matrix.trace()), int(matrix.sum()))
@@ -55,7 +55,7 @@ def command(
             }
         )
         return
-    click.echo(
+    say(
         f"{model} on {bound}, {dataset.name} {split}: {accuracy.errors} errors of {accuracy.images:,}, "
         f"{percent(accuracy.value)} right (95 %: {percent(low)} to {percent(high)})"
     )

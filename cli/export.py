@@ -15,7 +15,7 @@ from digits_edge.cli.options import (
     output_option,
     overwrite_option,
 )
-from digits_edge.cli.output import download_progress, note, percent, print_json
+from digits_edge.cli.output import percent, print_json, progress, say, show
 from digits_edge.runtime.accuracy import Accuracy
 from digits_edge.runtime.datasets import Dataset, load
 from digits_edge.runtime.errors import DataError
@@ -73,7 +73,7 @@ def command(
         name=name,
         command=shlex.join(["digits-edge", *sys.argv[1:]]),
         overwrite=overwrite,
-        listener=note,
+        listener=show,
     )
     metadata, parity = exported.metadata, exported.parity
     if as_json:
@@ -91,36 +91,36 @@ def command(
             }
         )
         return
-    click.echo(f"{exported.path}: {metadata.name}, {exported.size_bytes / 1000:,.0f} kB")
+    say(f"{exported.path}: {metadata.name}, {exported.size_bytes / 1000:,.0f} kB")
     compared_on = (metadata.parity or {}).get("on")
-    click.echo(
+    say(
         f"parity: {parity.images:,} {compared_on}, largest difference {parity.max_difference:.2g}, "
         f"{parity.changed} answers changed"
         + (f", {parity.errors} errors to Keras's {parity.reference_errors}" if parity.errors is not None else "")
     )
     if metadata.test:
         figure = Accuracy(metadata.test["errors"], metadata.test["images"])
-        click.echo(
-            f"test: {figure.errors} errors of {figure.images:,} ({percent(figure.value)}) on {metadata.test['name']}"
-        )
+        say(f"test: {figure.errors} errors of {figure.images:,} ({percent(figure.value)}) on {metadata.test['name']}")
     if exported.float_layers:
-        click.echo(f"kept in float: {', '.join(exported.float_layers)}")
+        say(f"kept in float: {', '.join(exported.float_layers)}")
     if not metadata.calibrated:
-        click.echo("not calibrated (T = 1): there were no validation images; name the training data with --data")
+        say("not calibrated (T = 1): there were no validation images; name the training data with --data")
 
 
 def _data(data: str | None, trained_on: str | None, *, required: bool) -> tuple[Dataset | None, Dataset | None]:
     """Training and test data, as far as they are at hand and needed."""
     if data is None and trained_on is None:
         return None, None
-    with download_progress() as progress:
-        try:
-            training = load(trained_on or data or "", "train", data=data, progress=progress)
-        except DataError:
-            if required or data is not None:
-                raise
-            return None, None
-        try:
-            return training, load(trained_on or data or "", "test", data=data, progress=progress)
-        except DataError:
-            return training, None
+    name, bar = trained_on or "mnist", progress("downloading")
+    try:
+        training = load(name, "train", data=data, progress=bar)
+    except DataError as error:
+        if data is not None:
+            raise
+        if required:
+            raise DataError(f"the run's data is not found, name it with --data: {error}") from error
+        return None, None
+    try:
+        return training, load(name, "test", data=data, progress=bar)
+    except DataError:
+        return training, None

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from digits_edge.cli.output import show
 from digits_edge.runtime.errors import UsageError
 
 
@@ -15,6 +16,7 @@ def needs_extra(extra: str) -> Iterator[None]:
     Raises:
         UsageError: a module of the extra is not installed.
     """
+    show("loading Keras")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=FutureWarning)

@@ -3,16 +3,25 @@
 A command's module is imported when the command runs; `digits-edge --help` imports neither numpy nor onnxruntime.
 """
 
+import io
 import os
 import signal
 import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
+from types import FrameType
+from typing import NoReturn, TextIO
 
 import click
 
-from digits_edge.runtime.errors import DigitsEdgeError
+from digits_edge.cli.output import note, wipe
+from digits_edge.runtime.errors import DigitsEdgeError, InputError, UsageError
 
-INTERRUPTED = 128 + signal.SIGINT
+PROGRAM = "digits-edge"
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 #: Command → its help in one line. Its module has the name with underscores, its click command the name `command`.
 COMMANDS = {
@@ -26,6 +35,7 @@ COMMANDS = {
     "models": "List the models in this package.",
     "doctor": "Show what this machine has and what is missing.",
 }
+_DEBUG = "--debug"
 
 
 class LazyGroup(click.Group):
@@ -46,15 +56,13 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the command that was probably meant."""
+        """Name the command that was probably meant; click itself knows only those that are imported."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            from difflib import get_close_matches
-
-            if near := get_close_matches(args[0], COMMANDS, 1):
-                raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from error
-            raise
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"{error.message}{meant}", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
@@ -64,8 +72,8 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="digits-edge", message="%(prog)s %(version)s")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def cli(debug: bool) -> None:
+@click.option(_DEBUG, is_flag=True, expose_value=False, help="Show the traceback of an error; may stand anywhere.")
+def cli() -> None:
     """Read handwritten digits with small, self-checking ONNX models.
 
     Exit codes: 0 done, 1 a check did not hold, 2 wrong usage, 3 a model could not be loaded or bound, 4 input could
@@ -73,30 +81,99 @@ def cli(debug: bool) -> None:
     """
 
 
-def main() -> None:
-    """Run the command line; never returns."""
-    debug = "--debug" in sys.argv[1:]
+def main() -> NoReturn:
+    """Run the command line of this process."""
+    signal.signal(signal.SIGTERM, _terminate)
+    _prepare_streams()
+    if "_DIGITS_EDGE_COMPLETE" in os.environ:
+        cli.main(prog_name=PROGRAM)  # a shell asks what could stand here
+    if _DEBUG not in sys.argv and not sys.warnoptions:
+        warnings.simplefilter("ignore")
     try:
-        code = cli.main(standalone_mode=False, prog_name="digits-edge")
-    except DigitsEdgeError as error:
-        if debug:
-            raise
-        complain(error)
-        code = error.exit_code
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        code = INTERRUPTED
-    except BrokenPipeError:
-        # the reader has enough; nothing of Python's own may be written there at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = run(sys.argv[1:])
+    except BrokenPipeError:  # the reader has enough
+        _discard(sys.stdout, sys.stderr)
         code = 0
     sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Args:
+        arguments: the words after `digits-edge`.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        BrokenPipeError: nobody reads what is printed.
+    """
+    try:
+        with cli.make_context(PROGRAM, [word for word in arguments if word != _DEBUG]) as context:
+            cli.invoke(context)
+        return 0
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
+    except KeyboardInterrupt as interrupt:
+        note("; ".join(["interrupted", *getattr(interrupt, "__notes__", [])]))
+        return TERMINATED if isinstance(interrupt, _Terminated) else INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if _DEBUG in arguments:
+            traceback.print_exc()
+        ours = _as_ours(error)
+        complain(ours)
+        return ours.exit_code
+    finally:
+        wipe()
 
 
 def complain(error: DigitsEdgeError) -> None:
     """One line on stderr; control characters of names and rows are shown, not sent to the terminal."""
     line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))
-    click.echo(f"error: {line}", err=True)
+    note(f"error: {line}")
+
+
+def _as_ours(error: Exception) -> DigitsEdgeError:
+    """What is not an error of ours, as one."""
+    if isinstance(error, DigitsEdgeError):
+        return error
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx else PROGRAM
+        return UsageError(f"{' '.join(error.format_message().split())} See `{path} --help`.")
+    if isinstance(error, OSError):
+        if error.filename is None:
+            _discard(sys.stdout)
+        return InputError(f"{error.filename or 'standard output'} could not be used: {error.strerror or error}")
+    return DigitsEdgeError(f"{type(error).__name__}: {error}; this is a bug, please report it with what {_DEBUG} shows")
+
+
+class _Terminated(KeyboardInterrupt):
+    """Somebody ended the process; what is half done is cleared away as after Ctrl-C."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
+
+
+def _prepare_streams() -> None:
+    """Make sure that the three standard streams are there and take any text.
+
+    Where one was closed the null device takes its place, or the next file opened would.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _discard(*streams: TextIO) -> None:
+    """Let what Python still holds for a stream go nowhere, or it would try once more when it exits."""
+    for stream in streams:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

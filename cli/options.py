@@ -1,10 +1,15 @@
 """The options that are the same in every command."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+#: More of either is a slip of the finger, and a process that the system ends.
+THREADS = click.IntRange(1, 1024)
+BATCH_SIZE = click.IntRange(1, 65_536)
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -17,9 +22,9 @@ def model_option(function: _Command) -> _Command:
 
 def session_options(function: _Command) -> _Command:
     """Give a command `--provider` and `--threads`."""
-    function = click.option(
-        "--threads", type=click.IntRange(min=1), help="Threads of one answer.  [default: all that are allowed]"
-    )(function)
+    function = click.option("--threads", type=THREADS, help="Threads of one answer.  [default: all that are allowed]")(
+        function
+    )
     return click.option(
         "--provider",
         default="auto",
@@ -31,9 +36,7 @@ def session_options(function: _Command) -> _Command:
 
 def batch_size_option(default: int) -> Callable[[_Command], _Command]:
     """Give a command `--batch-size`."""
-    return click.option(
-        "--batch-size", type=click.IntRange(min=1), default=default, show_default=True, help="Images at once."
-    )
+    return click.option("--batch-size", type=BATCH_SIZE, default=default, show_default=True, help="Images at once.")
 
 
 def data_option(function: _Command) -> _Command:
@@ -64,5 +67,5 @@ def json_option(function: _Command) -> _Command:
 
 
 def file_path(value: str) -> Path:
-    """A path as the user wrote it, with ~ resolved."""
-    return Path(value).expanduser()
+    """A path as the user wrote it, with ~ resolved where there is a home."""
+    return Path(os.path.expanduser(value))  # noqa: PTH111 - the other one raises where there is none

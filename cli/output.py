@@ -1,19 +1,39 @@
-"""What commands print: JSON lines, tables, progress."""
+"""What commands print: answers and JSON lines on stdout; notes, and on a terminal the progress, on stderr."""
 
 import json
+import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
 SCHEMA_VERSION = 1
+_BAR_COLUMNS = 30
+_REDRAWN_AFTER_S = 0.2
+
+#: Whether the terminal's last line shows progress, which the next output has to wipe.
+_progress_is_shown = False
+
+
+def say(text: str) -> None:
+    """Print an answer."""
+    if sys.stdout.isatty():
+        wipe()
+    click.echo(text)
+
+
+def note(text: str) -> None:
+    """Tell a person what happens; on stderr, so that pipes stay clean."""
+    wipe()
+    click.echo(text, err=True)
 
 
 def print_json(values: dict[str, Any]) -> None:
-    """Print one object on one line."""
-    click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **values}, ensure_ascii=False))
+    """Print one object on one line, in ASCII: any terminal and any pipe can carry it."""
+    say(json.dumps({"schema_version": SCHEMA_VERSION, **values}))
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
@@ -23,51 +43,48 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int
         cells = [
             cell.ljust(w) if i < left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
         ]
-        click.echo("  ".join(cells).rstrip())
+        say("  ".join(cells).rstrip())
 
 
-def note(text: str) -> None:
-    """Tell a person what happens; on stderr, so that pipes stay clean."""
-    click.echo(text, err=True)
+def show(text: str) -> None:
+    """Show what happens now, in the terminal's last line until the next output; nothing where no person watches."""
+    global _progress_is_shown
+    if _person_watches():
+        columns = shutil.get_terminal_size().columns - 1
+        click.echo(f"\r{text[:columns]}\033[K", err=True, nl=False)
+        _progress_is_shown = True
 
 
-def on_terminal() -> bool:
-    """Whether a person sees progress bars."""
-    return sys.stderr.isatty()
-
-
-@contextmanager
-def download_progress() -> Iterator[Callable[[int, int | None], None]]:
-    """Show how much of a file has come; nothing is shown before the first byte, or where no terminal is."""
-    bars: list[Any] = []
-
-    def advance(done: int, total: int | None) -> None:
-        if not on_terminal():
-            return
-        if not bars:
-            bars.append(click.progressbar(length=total or 0, label="downloading", file=sys.stderr))
-        bars[0].update(done - bars[0].pos)
-
-    try:
-        yield advance
-    finally:
-        for bar in bars:
-            bar.render_finish()
-
-
-@contextmanager
-def row_counter(label: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Show how many rows are done, now and then, where a terminal is."""
-
-    def advance(done: int, total: int | None) -> None:
-        if on_terminal():
-            click.echo(f"\r{label} {done:,} rows", err=True, nl=False)
-
-    yield advance
-    if on_terminal():
+def wipe() -> None:
+    """Wipe what `show` has written."""
+    global _progress_is_shown
+    if _progress_is_shown:
+        _progress_is_shown = False
         click.echo("\r\033[K", err=True, nl=False)
+
+
+def progress(label: str) -> Callable[[int, int | None], None]:
+    """A progress bar, as a function of what is done and what there is in all, or None where that is not known."""
+    drawn_s = time.monotonic()
+
+    def advance(done: int, total: int | None) -> None:
+        nonlocal drawn_s
+        if time.monotonic() - drawn_s < _REDRAWN_AFTER_S:
+            return
+        drawn_s = time.monotonic()
+        if not total:
+            show(f"{label}  {done:,}")
+            return
+        share = min(done / total, 1)
+        show(f"{label}  [{'#' * round(_BAR_COLUMNS * share):{_BAR_COLUMNS}}] {share:4.0%}")
+
+    return advance
 
 
 def percent(value: float, digits: int = 2) -> str:
     """A share as a percentage."""
     return f"{100 * value:.{digits}f} %"
+
+
+def _person_watches() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"

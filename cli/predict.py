@@ -1,5 +1,6 @@
 """`digits-edge predict`: pictures in, digits out."""
 
+import os
 import sys
 from typing import Any
 
@@ -7,7 +8,7 @@ import click
 
 from digits_edge.cli.main import complain
 from digits_edge.cli.options import json_option, model_option, session_options
-from digits_edge.cli.output import percent, print_json
+from digits_edge.cli.output import percent, print_json, progress, say
 from digits_edge.runtime.errors import InputError
 
 
@@ -30,14 +31,17 @@ def command(
 
     if "-" in images:
         if len(images) > 1:
-            raise click.UsageError("- stands alone: it is one picture on standard input")
+            raise click.UsageError("- stands alone: it is one picture on standard input.")
         sources: list[tuple[str, Any]] = [("-", sys.stdin.buffer)]
     else:
-        sources = [(printable(path), path) for path in find_pictures(images)]
+        sources = [(os.fspath(path), path) for path in find_pictures(images)]
+    width = max(len(printable(name)) for name, _ in sources)
+    bar = progress("reading")
     failures = 0
     with Classifier(model, provider=provider, threads=threads) as classifier:
-        width = max(len(name) for name, _ in sources)
-        for name, source in sources:
+        for done, (name, source) in enumerate(sources):
+            if not sys.stdout.isatty():  # there, the answers themselves show how far it is
+                bar(done, len(sources))
             try:
                 prediction = classifier.predict(source)
             except InputError as error:
@@ -61,6 +65,6 @@ def command(
                 continue
             guesses = "  ".join(f"{label} {percent(p, 1)}" for label, p in prediction.top(top))
             remark = "" if prediction.status == "ok" else f"  {prediction.status}"
-            click.echo(f"{name.ljust(width)}  {guesses}{remark}".rstrip())
+            say(f"{printable(name).ljust(width)}  {guesses}{remark}".rstrip())
     if failures:
         raise InputError(f"{failures} of {len(sources)} pictures could not be read; the others are answered")

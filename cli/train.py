@@ -1,6 +1,5 @@
 """`digits-edge train`: data and a recipe in, a run folder out."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import click
 
 from digits_edge.cli.keras_side import needs_extra
 from digits_edge.cli.options import data_option, file_path, json_option, output_option, overwrite_option
-from digits_edge.cli.output import download_progress, note, on_terminal, percent, print_json
+from digits_edge.cli.output import note, percent, print_json, progress, say
 
 
 @click.command(short_help="Train a model by name.")
@@ -19,12 +18,16 @@ from digits_edge.cli.output import download_progress, note, on_terminal, percent
 @click.option("--epochs", type=click.IntRange(min=1), help="At most.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images per step.")
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True))
-@click.option("--optimizer", metavar="NAME", help="As Keras calls it: adam, sgd, adamw, …")
+@click.option("--optimizer", type=click.Choice(["adam", "adamw", "lion", "nadam", "rmsprop", "sgd"]))
 @click.option("--schedule", type=click.Choice(["constant", "cosine", "plateau"]), help="Of the learning rate.")
 @click.option(
     "--augmentation", type=click.Choice(["none", "document", "hand"]), help="What is done to training images."
 )
-@click.option("--dtype-policy", metavar="POLICY", help="mixed_bfloat16 is faster on CPUs that have it.")
+@click.option(
+    "--dtype-policy",
+    type=click.Choice(["float32", "mixed_bfloat16", "mixed_float16"]),
+    help="mixed_bfloat16 is faster on CPUs that have it.",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Of weights, order, augmentation and dropout.")
 @click.option("--resume", is_flag=True, help="Go on from the run folder's last epoch.")
 @overwrite_option
@@ -54,8 +57,7 @@ def command(
     if augmentation is not None:
         changed["augmentation"] = AUGMENTATIONS[augmentation]
     recipe = named_recipe(kind, name, **changed)
-    with download_progress() as progress:
-        dataset = load("mnist" if data is None else data, "train", data=data, progress=progress)
+    dataset = load(split="train", data=data, progress=progress("downloading"))
     folder = Path("runs") / name if output is None else file_path(output)
     epochs = _Epochs(recipe.epochs)
     try:
@@ -68,14 +70,14 @@ def command(
             on_step=epochs.step,
             on_epoch=epochs.finished,
         )
-    except KeyboardInterrupt:
-        note(f"\nstopped; `digits-edge train {name} … -o {folder} --resume` goes on after the last finished epoch")
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(f"{folder} keeps all finished epochs, and the same command with --resume goes on")
         raise
     result = about["result"]
     if as_json:
         print_json({"run": str(folder), **result})
         return
-    click.echo(
+    say(
         f"{folder}: best of {result['epochs']} epochs is {result['best_epoch']}, "
         f"validation {percent(result['validation_accuracy'])} right, loss {result['validation_loss']:.4f}, "
         f"{result['seconds']:.0f} s"
@@ -83,24 +85,18 @@ def command(
 
 
 class _Epochs:
-    """A progress bar for each epoch on a terminal, a line for each epoch everywhere."""
+    """A progress bar within each epoch on a terminal, a line after each epoch everywhere."""
 
     def __init__(self, epochs: int) -> None:
         self._epochs = epochs
-        self._bar: Any = None
+        self._bar = progress("")
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
-        if not on_terminal():
-            return
-        if self._bar is None:
-            label = f"epoch {epoch + 1}/{self._epochs}"
-            self._bar = click.progressbar(length=steps, label=label, file=sys.stderr, item_show_func=str)
-        self._bar.update(step - self._bar.pos, f"loss {loss:.4f}")
+        if step == 1:
+            self._bar = progress(f"epoch {epoch + 1}/{self._epochs}")
+        self._bar(step, steps)
 
     def finished(self, epoch: int, row: dict[str, float]) -> None:
-        if self._bar is not None:
-            self._bar.render_finish()
-            self._bar = None
         note(
             f"epoch {epoch + 1}/{self._epochs}: loss {row['loss']:.4f}, validation loss {row['val_loss']:.4f}, "
             f"validation {percent(row['val_accuracy'])} right"

@@ -6,7 +6,7 @@ import click
 
 from digits_edge.cli.keras_side import needs_extra
 from digits_edge.cli.options import data_option, file_path, input_scale_option, json_option, session_options
-from digits_edge.cli.output import download_progress, percent, print_json
+from digits_edge.cli.output import percent, print_json, progress, say, show
 from digits_edge.runtime.bundled import bundled_models
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import Dataset, load, validation_split
@@ -38,11 +38,11 @@ def command(
     """
     dataset = None
     if data is not None:
-        with download_progress() as progress:
-            dataset = load(data, "test", data=data, progress=progress)
+        dataset = load(split="test", data=data, progress=progress("downloading"))
     failed = []
     for name in models or [model.name for model in bundled_models()]:
         with Classifier(name, provider=provider, threads=threads) as classifier:
+            show(f"verifying {classifier.metadata.name} on {classifier.provider}")
             reference = _ask_keras(classifier, keras, input_scale, data) if keras is not None else None
             found = verify(classifier, dataset=dataset, reference=reference)
         if as_json:
@@ -65,7 +65,7 @@ def _ask_keras(classifier: Classifier, keras: str, input_scale: Literal[1, 255] 
         )
     images, labels = classifier.golden.images, None
     if data is not None:
-        training = load(data, "train", data=data)
+        training = load(split="train", data=data, progress=progress("downloading"))
         if training.labels is not None:
             _, rows = validation_split(training.labels)
             images, labels = training.images[rows], training.labels[rows]
@@ -74,24 +74,24 @@ def _ask_keras(classifier: Classifier, keras: str, input_scale: Literal[1, 255] 
 
 def _print(found: Verification, dataset: Dataset | None) -> None:
     state = "holds" if found.holds else "DOES NOT HOLD"
-    click.echo(f"{found.model} on {found.provider}, {found.threads} thread(s): {state}")
+    say(f"{found.model} on {found.provider}, {found.threads} thread(s): {state}")
     golden = found.golden
-    click.echo(
+    say(
         f"  golden answers: {golden.images}, largest difference {golden.max_difference:.2g} "
         f"(allowed {found.golden_tolerance:g}), {golden.changed} changed"
     )
     if found.parity is not None:
         parity = found.parity
         counted = f", {parity.errors} errors to Keras's {parity.reference_errors}" if parity.errors is not None else ""
-        click.echo(
+        say(
             f"  Keras, live: {parity.images:,} images, largest difference {parity.max_difference:.2g}, "
             f"{parity.changed} changed, {parity.changed_clear} of them clear{counted}"
         )
     if found.accuracy is not None and dataset is not None:
         low, high = found.accuracy.interval()
-        click.echo(
+        say(
             f"  {dataset.name}: {found.accuracy.errors} errors of {found.accuracy.images:,}, "
             f"{percent(found.accuracy.value)} right (95 %: {percent(low)} to {percent(high)})"
         )
     for problem in found.problems:
-        click.echo(f"  problem: {problem}")
+        say(f"  problem: {problem}")

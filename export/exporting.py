@@ -81,8 +81,8 @@ def export(
         target: where the model file goes.
         precision: of its weights and arithmetic.
         training: the labelled data it was trained on. Its validation part fits the temperature and is compared with
-            Keras; int8 takes its ranges
-            from the rest. Without it the temperature is 1 and the comparison is on the reference images alone.
+            Keras; int8 takes its ranges from the rest. Without it the temperature is 1 and the comparison is on the
+            reference images alone.
         test: labelled images for the test figure that the file reports; no choice depends on them.
         name: of the model; by default the source's name with the precision.
         command: the command line that asked for it, for the record.

@@ -1,10 +1,9 @@
 """Folding every scale and shift into weights.
 
 BatchNorm, Rescaling, the input's scale and the temperature arrive as Mul and Add by a constant per channel. They move
-back into the Conv or
-Gemm they follow, or forward over pooling and Flatten until a Conv or Gemm takes them in. What mathematics forbids
-stays: a shift in front
-of a padded convolution (the padding is not shifted), a negative scale in front of MaxPool.
+back into the Conv or Gemm they follow, or forward over pooling and Flatten until a Conv or Gemm takes them in. What
+mathematics forbids stays: a shift in front of a padded convolution (the padding is not shifted), a negative scale in
+front of MaxPool.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,7 @@
 """Rewriting the converter's graph so that no Transpose and no shape arithmetic is left.
 
 tf2onnx keeps Keras's channels-last order through Flatten with a Transpose, and computes the batch size with Shape,
-Gather, Slice, Concat and
-Cast. Here shapes become constants and the dense weights are permuted instead.
+Gather, Slice, Concat and Cast. Here shapes become constants and the dense weights are permuted instead.
 """
 
 from itertools import chain

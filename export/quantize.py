@@ -1,8 +1,7 @@
 """Float graph → int8: static QDQ, uint8 activations, int8 weights per channel.
 
 Measured on the CPU provider, one thread: with uint8 activations the larger models run about three times as fast as in
-fp32; with int8
-activations they can be slower than fp32, and dynamic quantization is several times slower.
+fp32; with int8 activations they can be slower than fp32, and dynamic quantization is several times slower.
 """
 
 import logging

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How many of how many images were answered wrongly."""
+    """How many of how many images, at least one, were answered wrongly."""
 
     errors: int
     images: int

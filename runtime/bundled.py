@@ -1,14 +1,20 @@
-"""The models in the wheel: their index, finding one by name, adding one."""
+"""The models in the wheel: their index, finding one by name, adding one.
 
+`python -m digits_edge.runtime.bundled FILE.onnx` adds one; CONTRIBUTING.md says when.
+"""
+
+import argparse
 import difflib
 import hashlib
 import json
 import os
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from digits_edge.runtime.errors import ModelError, UsageError
+from digits_edge.runtime.errors import CheckError, DigitsEdgeError, ModelError, UsageError
 from digits_edge.runtime.files import written_whole
 from digits_edge.runtime.model_file import Metadata, Precision, read_model_file
 
@@ -156,3 +162,32 @@ def _unknown(model: str | None, names: list[str]) -> str:
     close = difflib.get_close_matches(model, names, n=1)
     meant = f"did you mean {close[0]}? " if close else ""
     return f"there is no model {model!r}; {meant}Bundled are {', '.join(names)}; a path names a file"
+
+
+def _add_command(arguments: Sequence[str] | None = None) -> int:
+    """Verify model files and put them into the wheel's folder; for maintainers, hence no command of `digits-edge`."""
+    from digits_edge.runtime.classifier import Classifier
+    from digits_edge.runtime.verify import verify
+
+    parser = argparse.ArgumentParser("python -m digits_edge.runtime.bundled", description="Bundle a model file.")
+    parser.add_argument("file", type=Path, help="made by `digits-edge export`")
+    parser.add_argument("--default", action="store_true", help="make it the model taken where none is named")
+    # a strict editable installation is a tree of links; the index belongs where they point
+    source_folder = Path(__file__).resolve().with_name("models")
+    parser.add_argument("--folder", type=Path, default=source_folder, help="of the models  [default: %(default)s]")
+    options = parser.parse_args(arguments)
+    try:
+        with Classifier(options.file.absolute(), provider="cpu") as classifier:
+            found = verify(classifier)
+        if not found.holds:
+            raise CheckError(f"{options.file} does not hold: {'; '.join(found.problems)}")
+        added = add_model(options.file, classifier.metadata, default=options.default, folder=options.folder)
+    except DigitsEdgeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(f"{options.folder / added.file}: {added.bytes:,} bytes{', the default' if added.default else ''}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_add_command())

@@ -14,10 +14,12 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """Refuse to replace a file that exists, unless asked to.
 
     Raises:
-        UsageError: `path` exists and `overwrite` is false, or it is a folder.
+        UsageError: `path` exists and `overwrite` is false, or it is a folder or a device, which a rename would replace.
     """
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file in it")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is a device or pipe; name a file")
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists already; --overwrite replaces it")
 

@@ -6,16 +6,15 @@ The contract, which `digits_edge.export` writes and everything here relies on:
 - metadata entry `digits_edge`: what the model is, as JSON (`Metadata`);
 - metadata entry `digits_edge.golden`: reference images and what Keras answered for them (`golden.py`);
 - the file's last bytes are the metadata entry `digits_edge.sha256`, the sum of all bytes before it. Protobuf lets
-entries be appended, so
-  the file stays an ordinary ONNX model. The sum is checked before onnxruntime sees the file: of damaged files it
-  loads four in ten.
+  entries be appended, so the file stays an ordinary ONNX model. The sum is checked before onnxruntime sees the file:
+  of damaged files it loads four in ten.
 """
 
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from digits_edge.runtime.errors import ModelError
 
@@ -90,13 +89,14 @@ class Metadata:
             values = json.loads(text)
             if values["schema_version"] != _SCHEMA_VERSION:
                 raise ModelError(f"metadata of schema {values['schema_version']!r}: a newer digits-edge made this file")
-            metadata = cls(**{f.name: values[f.name] for f in fields(cls)})
-            if metadata.precision not in PRECISIONS:
-                raise ValueError(f"precision {metadata.precision!r}")
+            labels = values["labels"]
+            if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+                raise ValueError(f"labels {labels!r}")
+            if values["precision"] not in PRECISIONS:
+                raise ValueError(f"precision {values['precision']!r}")
+            return cls(**{f.name: values[f.name] for f in fields(cls)} | {"labels": tuple(labels)})
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"metadata that is none of digits-edge ({error!r})") from error
-        object.__setattr__(metadata, "labels", tuple(cast("list[str]", metadata.labels)))
-        return metadata
 
 
 def seal(model: bytes) -> bytes:

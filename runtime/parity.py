@@ -65,8 +65,7 @@ def shortfalls(parity: Parity, precision: Precision) -> list[str]:
     """What keeps a model from passing its precision's gate; empty if it passes.
 
     fp32 must be Keras to rounding, fp16 must not change a clear answer, and int8 must not cost more than 0.05 points
-    and a twentieth of
-    Keras's own errors, nor change more than 2 in 10,000 clear answers.
+    and a twentieth of Keras's own errors, nor change more than 2 in 10,000 clear answers.
     """
     match precision:
         case "fp32":

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from digits_edge.runtime.errors import ImageError, InputError
 
@@ -71,7 +71,9 @@ def open_picture(source: PictureSource) -> Image.Image:
         return _decoded(_file_bytes(Path(source)), printable(source))
     if hasattr(source, "read"):
         return _from_stream(source)
-    raise ImageError(f"a {type(source).__name__} is no picture; give a path, bytes, a file object, an image or an array")
+    raise ImageError(
+        f"a {type(source).__name__} is no picture; give a path, bytes, a file object, an image or an array"
+    )
 
 
 def find_pictures(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -170,12 +172,12 @@ def _decoded(content: bytes, name: str) -> Image.Image:
             image = Image.open(io.BytesIO(content), formats=tuple(FORMATS))
         _check_size(image.size, name)
         if image.format == "JPEG":
-            image.draft(None, (JPEG_SIDE, JPEG_SIDE))  # type: ignore[arg-type]  # None keeps the mode
+            image.draft(None, (JPEG_SIDE, JPEG_SIDE))  # None keeps the mode
         image.load()
         return _normalized(image, name)
     except ImageError:
         raise
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise ImageError(f"{name} is no picture of a known format; save it as one of {', '.join(FORMATS)}") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name} has more than {MAX_PIXELS:,} pixels; reduce it first") from error
@@ -186,7 +188,7 @@ def _decoded(content: bytes, name: str) -> Image.Image:
 def _from_array(array: NDArray[Any]) -> Image.Image:
     shape = "×".join(map(str, array.shape))
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
-        raise ImageError(f"an array of shape ({shape}) is no picture; wanted is (H, W) or (H, W, C) with C = 1, 2, 3 or 4")
+        raise ImageError(f"an array of shape ({shape}) is no picture; wanted is (H, W) or (H, W, C), C from 1 to 4")
     _check_size((array.shape[1], array.shape[0]), f"the array of shape ({shape})")
     pixels = _as_uint8(array)
     return Image.fromarray(pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
@@ -201,7 +203,7 @@ def _as_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
         raise ImageError(f"an array of {array.dtype} is no picture; convert 0…255 with .astype(numpy.uint8)")
     if not (np.all(array >= 0) and np.all(array <= 1)):  # written so that NaN fails
         raise ImageError("a float array holds values outside 0…1; divide by 255, or convert with .astype(numpy.uint8)")
-    return np.rint(array * array.dtype.type(255)).astype(np.uint8)
+    return np.asarray(np.rint(array * array.dtype.type(255)), np.uint8)
 
 
 def _check_size(size: tuple[int, int], name: str) -> None:

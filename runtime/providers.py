@@ -6,6 +6,7 @@
 import contextlib
 import io
 import json
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,6 +83,8 @@ def load_onnxruntime() -> ModuleType:
     if len(wheels) > 1:
         mend = f"`pip uninstall -y {' '.join(wheels)} && pip install {wheels[0]}`"
         raise ModelError(f"{' and '.join(wheels)} are both installed and overwrite each other; {mend}")
+    # since 1.31 it keeps an identifier in the home folder and reports to its maker; who wants that sets 0
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
 
@@ -201,7 +204,7 @@ def _session_options(ort: ModuleType, name: str, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # waiting threads sleep: spinning gains microseconds, and burns a shared machine's or a cgroup's time
+    # waiting threads sleep: spinning would burn the time of a shared machine or of a cgroup
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if name == "directml":  # asks for it
         options.enable_mem_pattern = False

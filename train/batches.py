@@ -12,9 +12,8 @@ from digits_edge.train.augmentation import Augmentation, augment
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     """Batches of scaled images and labels for `keras.Model.fit`.
 
-    The order and the augmentation of epoch E are drawn from (seed, E), those of its batch B from (seed, E, B): an
-    epoch is the same
-    whether it follows the one before it or a restart. Set `epoch` before an epoch begins.
+    The order and the augmentation of epoch E are drawn from (seed, E), those of its batch B from (seed, E, B): an epoch
+    is the same whether it follows the one before it or a restart. Set `epoch` before an epoch begins.
 
     Args:
         images: uint8 (N, 28, 28).

@@ -1,8 +1,7 @@
 """The state of a training after an epoch, in one file, so that a training that was cut goes on exactly.
 
-Keras's BackupAndRestore forgets callbacks, averages and dropout's random state; this keeps weights, optimizer,
-average and callbacks
-together, and everything random is drawn anew from (seed, epoch).
+Keras's BackupAndRestore forgets callbacks, averages and dropout's random state; this keeps weights, optimizer, average
+and callbacks together, and everything random is drawn anew from (seed, epoch).
 """
 
 import io

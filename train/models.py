@@ -1,9 +1,8 @@
 """The architectures by name: `build(name)` returns the untrained `keras.Model`.
 
 Every model takes float32 (N, 28, 28, 1) in 0…1 and answers with logits, (N, 10): the loss is computed from logits,
-which stays exact
-where a softmax saturates, and the exporter adds the (calibrated) softmax. Structures and counts are those of the
-documents.
+which stays exact where a softmax saturates, and the exporter adds the (calibrated) softmax. Structures and counts are
+those of the documents.
 """
 
 from collections.abc import Callable

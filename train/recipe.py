@@ -90,7 +90,7 @@ def read_recipe(path: Path) -> Recipe:
         InputError: the file is missing or holds no recipe.
     """
     try:
-        values = json.loads(path.read_text("utf-8"))["recipe"]
+        values = dict(json.loads(path.read_text("utf-8"))["recipe"])
         augmentation = Augmentation(**values.pop("augmentation"))
         return Recipe(augmentation=augmentation, **{f.name: values[f.name] for f in fields(Recipe) if f.name in values})
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -51,9 +51,9 @@ def train(
 ) -> dict[str, Any]:
     """Train a model and keep everything about it in a run folder.
 
-    The folder holds `model.keras` (float32, the weights of the epoch with the smallest validation loss),
-    `history.csv`, `recipe.json`,
-    `curves.png` and `checkpoint.npz`. A tenth of the data, stratified and the same in every run, validates.
+    The folder holds `model.keras` (float32, the weights of the epoch with the smallest validation loss), `history.csv`,
+    `recipe.json`, `curves.png` and `checkpoint.npz`. A tenth of the data, stratified and the same in every run,
+    validates.
 
     Args:
         recipe: what to train, and how.

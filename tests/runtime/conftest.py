@@ -1,7 +1,6 @@
 """A small model file, whole and valid, made without TensorFlow: each class is a bright square in its own place."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np

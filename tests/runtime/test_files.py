@@ -1,5 +1,6 @@
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ def test_file_appears_whole_when_the_block_ends(tmp_path):
 def test_interrupted_writing_leaves_what_was_there(tmp_path, interruption):
     path = tmp_path / "out.csv"
     path.write_bytes(b"before")
-    with pytest.raises(interruption), written_whole(path) as stream:
+    with pytest.raises(interruption), written_whole(path) as stream:  # noqa: PT012
         stream.write(b"half")
         raise interruption
     assert path.read_bytes() == b"before"
@@ -60,3 +61,8 @@ def test_existing_file_is_refused_unless_it_may_be_replaced(tmp_path):
         refuse_existing(path, overwrite=False)
     with pytest.raises(UsageError, match="folder"):
         refuse_existing(tmp_path, overwrite=True)
+
+
+def test_device_is_never_replaced():
+    with pytest.raises(UsageError, match="device"):
+        refuse_existing(Path(os.devnull), overwrite=True)

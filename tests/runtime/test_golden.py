@@ -28,7 +28,15 @@ def test_packed_answers_are_small(squares, keras_answers):
 
 @pytest.mark.parametrize(
     "change",
-    [{"count": 0}, {"count": 11}, {"count": 10**9}, {"count": -1}, {"classes": 9}, {"images": "no"}, {"tolerance": "x"}],
+    [
+        {"count": 0},
+        {"count": 11},
+        {"count": 10**9},
+        {"count": -1},
+        {"classes": 9},
+        {"images": "no"},
+        {"tolerance": "x"},
+    ],
 )
 def test_answers_that_do_not_fit_together_are_refused(squares, keras_answers, change):
     packed = json.loads(golden(squares, keras_answers).pack()) | change

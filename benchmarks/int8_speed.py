@@ -1,0 +1,68 @@
+"""int8 against fp32 of the larger models at batch 32 on one thread: `python -m benchmarks.int8_speed`.
+
+The two take turns, call by call, so that whatever else the machine does slows both alike. Prints a readable line and a
+JSON line for each model.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from digits_edge.runtime.classifier import Classifier
+
+from .untrained import images, keras_model, write_model_file
+
+BATCH_SIZE = 32
+WARM_UP = 5
+PRECISIONS = ("fp32", "int8")
+
+
+def compare(architecture: str, rounds: int) -> dict[str, object]:
+    """Medians of interleaved calls, in milliseconds, and their ratio."""
+    pixels = images(BATCH_SIZE)
+    model = keras_model(architecture)
+    with tempfile.TemporaryDirectory() as folder:
+        classifiers = {
+            precision: Classifier(
+                write_model_file(model, precision, Path(folder, f"{precision}.onnx")), provider="cpu", threads=1
+            )
+            for precision in PRECISIONS
+        }
+    samples_ms: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
+    for _ in range(WARM_UP + rounds):
+        for precision, classifier in classifiers.items():
+            started = time.perf_counter()
+            classifier.predict_batch(pixels)
+            samples_ms[precision].append((time.perf_counter() - started) * 1e3)
+    medians = {precision: statistics.median(samples[WARM_UP:]) for precision, samples in samples_ms.items()}
+    return {
+        "model": architecture,
+        "batch_size": BATCH_SIZE,
+        "threads": 1,
+        "rounds": rounds,
+        "fp32_ms": medians["fp32"],
+        "int8_ms": medians["int8"],
+        "ratio": medians["fp32"] / medians["int8"],
+    }
+
+
+def main() -> None:
+    """Compare and print."""
+    parser = argparse.ArgumentParser("python -m benchmarks.int8_speed", description=__doc__)
+    parser.add_argument("--models", nargs="+", default=["cnn", "resnet"], metavar="NAME")
+    parser.add_argument("--rounds", type=int, default=40)
+    options = parser.parse_args()
+    for architecture in options.models:
+        result = compare(architecture, options.rounds)
+        print(
+            "{model}, batch {batch_size}, one thread: fp32 {fp32_ms:.2f} ms, int8 {int8_ms:.2f} ms, "
+            "int8 is {ratio:.2f}x as fast".format(**result)
+        )
+        print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

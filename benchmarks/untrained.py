@@ -1,0 +1,64 @@
+"""Untrained models of ours as Keras models and model files: how fast a network is does not depend on its weights."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from digits_edge.export.contract import answer_probabilities, take_pixels, take_quantized_pixels
+from digits_edge.export.convert import convert
+from digits_edge.export.folding import scale_input
+from digits_edge.export.package import package
+from digits_edge.export.quantize import quantize
+from digits_edge.runtime.golden import GoldenAnswers
+from digits_edge.runtime.model_file import Metadata, Precision
+from digits_edge.train import build
+
+PIXEL_SCALE = 1 / 255
+_CALIBRATION_IMAGES = 64
+
+
+def images(count: int) -> NDArray[np.uint8]:
+    """Noise, uint8 (count, 28, 28), the same at every call."""
+    return np.random.default_rng(0).integers(0, 256, (count, 28, 28), np.uint8)
+
+
+def keras_inputs(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Images as the Keras models take them, float32 (N, 28, 28, 1)."""
+    return (pixels[..., np.newaxis] * PIXEL_SCALE).astype(np.float32)
+
+
+def keras_model(architecture: str) -> Any:
+    """A Keras model with the weights it starts from."""
+    keras.utils.set_random_seed(0)
+    return build(architecture)
+
+
+def write_model_file(model: Any, precision: Precision, path: Path) -> Path:
+    """Export without the gates, which an untrained model cannot pass.
+
+    Args:
+        model: from `keras_model`.
+        precision: "fp32" or "int8".
+        path: the model file to write.
+    """
+    graph = convert(model)
+    if precision == "int8":
+        calibration = images(_CALIBRATION_IMAGES) * np.float32(PIXEL_SCALE)
+        graph = take_quantized_pixels(quantize(graph, calibration), PIXEL_SCALE)
+    else:
+        graph = take_pixels(scale_input(graph, PIXEL_SCALE))
+    graph = answer_probabilities(graph)
+    metadata = Metadata(
+        name=f"{model.name}-{precision}",
+        version="untrained",
+        architecture=model.name,
+        precision=precision,
+        labels=tuple("0123456789"),
+        parameters=model.count_params(),
+    )
+    golden = GoldenAnswers(images(1), np.full((1, 10), 0.1, np.float32), 1.0)
+    path.write_bytes(package(graph, metadata, golden))
+    return path

@@ -1,0 +1,105 @@
+"""Small networks, really trained on digits this project draws, so that exporting needs no data set."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras", reason="exporting needs the extras [train] and [export]")
+
+from keras import layers  # noqa: E402
+
+from digits_edge.export import Source, read_source  # noqa: E402
+from digits_edge.runtime.datasets import Dataset  # noqa: E402
+from digits_edge.runtime.strokes import draw_image  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def drawn() -> Dataset:
+    """1,500 drawn digits."""
+    rng = np.random.default_rng(7)
+    labels = (np.arange(1500) % 10).astype(np.uint8)
+    images = np.stack([draw_image(int(label), rng) for label in labels])
+    content = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+    return Dataset("drawn", images, labels, tuple("0123456789"), "Apache-2.0", content)
+
+
+def batch_norm_before_pooling(image: Any) -> Any:
+    """`cnn`'s kind: everything can be folded."""
+    x = image
+    for filters in (8, 12):
+        x = layers.Conv2D(filters, 3, activation="relu")(x)
+        x = layers.BatchNormalization()(x)
+        x = layers.Dropout(0.1)(layers.MaxPooling2D(2)(x))
+    x = layers.Dense(24, activation="relu")(layers.Flatten()(x))
+    return layers.Dense(10)(layers.BatchNormalization()(x))
+
+
+def residual(image: Any) -> Any:
+    """`resnet`'s kind."""
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(8, 3, padding="same")(image)))
+    y = layers.BatchNormalization()(layers.Conv2D(8, 3, padding="same")(x))
+    x = layers.MaxPooling2D(2)(layers.ReLU()(layers.Add()([x, y])))
+    return layers.Dense(10)(layers.Flatten()(x))
+
+
+def batch_norm_before_padding(image: Any) -> Any:
+    """`kaggle-cnn`'s kind: a shift stands before a padded convolution and must stay."""
+    x = layers.Conv2D(8, 5, padding="same", activation="relu")(layers.Rescaling(1 / 255)(image))
+    x = layers.BatchNormalization()(layers.MaxPooling2D(2)(x))
+    x = layers.Conv2D(8, 3, padding="same", activation="relu")(x)
+    return layers.Dense(10)(layers.Flatten()(layers.MaxPooling2D(2)(x)))
+
+
+def softmax_rows(image: Any) -> Any:
+    """Dense layers on rows of 784, answering with probabilities."""
+    return layers.Dense(10, activation="softmax")(layers.Dense(32, activation="relu")(image))
+
+
+def pooled(image: Any) -> Any:
+    """28x28 without a channel axis, averaged instead of flattened, a softmax layer of its own."""
+    x = layers.Conv2D(16, 3, strides=2, activation="relu")(layers.Reshape((28, 28, 1))(image))
+    x = layers.Conv2D(24, 3, strides=2, activation="relu")(x)
+    return layers.Softmax()(layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
+
+
+#: Kind → its layers, the shape of its input, what white is in it.
+KINDS: dict[str, tuple[Callable[[Any], Any], tuple[int, ...], int]] = {
+    "batch-norm-before-pooling": (batch_norm_before_pooling, (28, 28, 1), 1),
+    "residual": (residual, (28, 28, 1), 1),
+    "batch-norm-before-padding": (batch_norm_before_padding, (28, 28, 1), 255),
+    "softmax-rows": (softmax_rows, (784,), 1),
+    "pooled": (pooled, (28, 28), 1),
+}
+
+
+@pytest.fixture(scope="session")
+def trained(drawn: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The `.keras` file of a kind of network, trained when it is first asked for."""
+    folder = tmp_path_factory.mktemp("trained")
+
+    def train(kind: str) -> Path:
+        path = folder / f"{kind}.keras"
+        if not path.exists():
+            body, shape, white = KINDS[kind]
+            keras.utils.set_random_seed(3)
+            image = keras.Input(shape)
+            model = keras.Model(image, body(image), name=kind.replace("-", "_"))
+            in_softmax = kind in ("softmax-rows", "pooled")
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not in_softmax)
+            model.compile(keras.optimizers.Adam(0.005), loss)
+            pixels = drawn.images.reshape(-1, *shape).astype(np.float32) * white / 255
+            model.fit(pixels, drawn.labels, epochs=6, batch_size=50, verbose=0)
+            model.save(path)
+        return path
+
+    return train
+
+
+@pytest.fixture
+def source(trained: Callable[[str], Path], request: pytest.FixtureRequest) -> Source:
+    """A trained network of the kind that the test names, as it is exported."""
+    return read_source(trained(request.param), input_scale=KINDS[request.param][2])

@@ -1,0 +1,135 @@
+"""Exports that hold, and exports that must not be written."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from digits_edge.export import Source, calibrated_answers, export, read_source
+from digits_edge.runtime.classifier import Classifier
+from digits_edge.runtime.datasets import Dataset, validation_split
+from digits_edge.runtime.errors import CheckError, ModelError, UsageError
+from digits_edge.runtime.golden import LARGEST_PACKED_BYTES
+from digits_edge.runtime.model_file import GOLDEN_KEY, PRECISIONS, Precision, read_model_file
+from digits_edge.runtime.parity import compare, shortfalls
+from digits_edge.runtime.verify import verify
+
+from .conftest import KINDS  # type: ignore[import-not-found]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("source", KINDS, indirect=True)
+def test_every_precision_answers_like_keras(
+    source: Source, precision: Precision, drawn: Dataset, tmp_path: Path
+) -> None:
+    exported = export(source, tmp_path / "m.onnx", precision=precision, training=drawn, test=drawn)
+    with Classifier(exported.path, provider="cpu") as classifier:
+        rows = validation_split(drawn.labels)[1]
+        keras_answers = calibrated_answers(source, drawn.images[rows], classifier.metadata.temperature)
+        answers = classifier.predict_batch(drawn.images[rows])
+        assert not shortfalls(compare(keras_answers, answers, drawn.labels[rows]), precision)
+        np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
+        assert verify(classifier).holds
+        assert classifier.metadata.calibrated
+        assert classifier.metadata.precision == precision
+        errors = int((classifier.predict_batch(drawn.images).argmax(axis=1) != drawn.labels).sum())
+        assert classifier.metadata.test == {
+            "name": "drawn",
+            "sha256": drawn.sha256,
+            "errors": errors,
+            "images": len(drawn),
+        }
+
+
+@pytest.mark.parametrize("source", ["residual"], indirect=True)
+def test_a_model_file_is_a_valid_onnx_model_with_its_contract(source: Source, drawn: Dataset, tmp_path: Path) -> None:
+    path = export(source, tmp_path / "m.onnx", precision="int8", training=drawn, name="mine").path
+    proto = onnx.load_from_string(read_model_file(path))
+    onnx.checker.check_model(proto, full_check=True)
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
+    assert list(metadata)[-1] == "digits_edge.sha256"
+    assert len(metadata[GOLDEN_KEY]) <= LARGEST_PACKED_BYTES
+    with Classifier(path, provider="cpu") as classifier:
+        assert classifier.metadata.name == "mine"
+        assert len(classifier.golden.images) >= 24
+        assert classifier.metadata.data["sha256"] == drawn.sha256
+
+
+@pytest.mark.parametrize("source", ["residual"], indirect=True)
+def test_the_same_source_gives_the_same_bytes(source: Source, drawn: Dataset, tmp_path: Path) -> None:
+    first, second = (
+        export(source, tmp_path / name, precision="int8", training=drawn).path.read_bytes() for name in ("a", "b")
+    )
+    assert first == second
+
+
+@pytest.mark.parametrize("source", ["residual"], indirect=True)
+def test_without_data_the_model_is_not_calibrated_and_says_so(source: Source, tmp_path: Path) -> None:
+    metadata = export(source, tmp_path / "m.onnx", precision="fp32").metadata
+    assert (metadata.calibrated, metadata.temperature) == (False, 1.0)
+    assert metadata.parity is not None
+    assert metadata.parity["on"] == "reference images"
+
+
+@pytest.mark.parametrize("source", ["residual"], indirect=True)
+def test_int8_without_data_is_refused(source: Source, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--data"):
+        export(source, tmp_path / "m.onnx", precision="int8")
+
+
+@pytest.mark.parametrize("source", ["residual"], indirect=True)
+def test_data_of_another_training_is_refused(source: Source, drawn: Dataset, tmp_path: Path) -> None:
+    of_mnist = replace(source, data={"name": "mnist", "sha256": "0" * 64})
+    with pytest.raises(UsageError, match="not the data of this run"):
+        export(of_mnist, tmp_path / "m.onnx", precision="fp32", training=drawn)
+
+
+@pytest.mark.parametrize("source", ["residual"], indirect=True)
+def test_an_existing_file_is_kept(source: Source, tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_text("mine")
+    with pytest.raises(UsageError, match="--overwrite"):
+        export(source, tmp_path / "m.onnx", precision="fp32")
+    assert (tmp_path / "m.onnx").read_text() == "mine"
+
+
+def test_a_model_that_float16_cannot_hold_is_not_written(
+    trained: Callable[[str], Path], drawn: Dataset, tmp_path: Path
+) -> None:
+    source = read_source(trained("residual"), input_scale=1)
+    # activations far beyond float16's 65,504; the last layer brings them back, so Keras's answers stay the same
+    first, last = (
+        layer
+        for layer in source.model.layers
+        if layer.name.startswith(("conv2d", "dense")) and layer in (source.model.layers[1], source.model.layers[-1])
+    )
+    batch_norms = [layer for layer in source.model.layers if "batch_normalization" in layer.name]
+    for norm in batch_norms:
+        gamma, beta, mean, variance = norm.get_weights()
+        norm.set_weights([gamma * 1e6, beta * 1e6, mean, variance])
+    kernel, bias = last.get_weights()
+    last.set_weights([kernel * 1e-6, bias])
+    assert first is not last
+    with pytest.raises(CheckError, match="nothing is written"):
+        export(source, tmp_path / "m.onnx", precision="fp16", training=drawn)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_untrained_model_is_not_exported(trained: Callable[[str], Path], tmp_path: Path) -> None:
+    source = read_source(trained("residual"), input_scale=1)
+    source.model.set_weights([weight * 0 for weight in source.model.get_weights()])
+    with pytest.raises(CheckError, match="clear on none"):
+        export(source, tmp_path / "m.onnx", precision="fp32")
+
+
+def test_a_layer_that_cannot_be_a_classifiers_end_is_refused(tmp_path: Path) -> None:
+    import keras
+
+    image = keras.Input((28, 28, 1))
+    model = keras.Model(image, keras.layers.Dense(10, activation="sigmoid")(keras.layers.Flatten()(image)))
+    model.save(tmp_path / "sigmoid.keras")
+    source = read_source(tmp_path / "sigmoid.keras", input_scale=1)
+    with pytest.raises(ModelError, match="Sigmoid"):
+        export(source, tmp_path / "m.onnx", precision="fp32")

@@ -1,0 +1,28 @@
+"""Calibration by temperature."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from digits_edge.export.temperature import fit_temperature, softmax
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_the_temperature_that_made_the_labels_is_found(temperature: float) -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, (40_000, 10))
+    probabilities = softmax(logits, temperature)
+    labels = (probabilities.cumsum(axis=1) > rng.random((len(logits), 1))).argmax(axis=1).astype(np.uint8)
+    assert fit_temperature(logits, labels) == pytest.approx(temperature, rel=0.03)
+
+
+@given(hnp.arrays(np.float32, (4, 10), elements=st.floats(-1e4, 1e4, width=32)), st.floats(0.2, 5))
+def test_probabilities_are_probabilities_for_any_logits(logits: np.ndarray, temperature: float) -> None:
+    probabilities = softmax(logits, temperature)
+    assert probabilities.dtype == np.float32
+    assert (probabilities >= 0).all()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    best = logits[np.arange(4), probabilities.argmax(axis=1)]
+    assert (best == logits.max(axis=1)).all()

@@ -1,0 +1,177 @@
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from digits_edge.runtime.classifier import LARGEST_BATCH, Classifier
+from digits_edge.runtime.errors import ImageError, ModelError, UsageError
+
+
+def test_answers_like_keras(classifier, squares, keras_answers):
+    np.testing.assert_allclose(classifier.predict_batch(squares), keras_answers(squares), atol=1e-6)
+
+
+def test_rows_of_784_pixels_are_images_too(classifier, squares):
+    flat = classifier.predict_batch(squares.reshape(-1, 784))
+    np.testing.assert_array_equal(flat, classifier.predict_batch(squares))
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, LARGEST_BATCH - 1, LARGEST_BATCH, LARGEST_BATCH + 1, 2 * LARGEST_BATCH + 3])
+def test_any_number_of_images_is_answered(classifier, squares, keras_answers, count):
+    images = np.resize(squares, (count, 28, 28))
+    answers = classifier.predict_batch(images)
+    assert (answers.dtype, answers.shape) == (np.float32, (count, 10))
+    np.testing.assert_allclose(answers, keras_answers(images), atol=1e-6)
+
+
+def test_images_need_not_lie_together_in_memory(classifier, squares):
+    wide = np.zeros((10, 28, 56), np.uint8)
+    wide[:, :, ::2] = squares
+    np.testing.assert_array_equal(classifier.predict_batch(wide[:, :, ::2]), classifier.predict_batch(squares))
+
+
+@pytest.mark.parametrize(
+    ("images", "complaint"),
+    [
+        (np.zeros((2, 28, 28), np.float32), "float32"),
+        (np.zeros((2, 28, 28), bool), "bool"),
+        (np.zeros((2, 28, 28), np.int64), "int64"),
+        ([[0] * 784], "int64"),
+        (np.zeros((28, 28), np.uint8), "newaxis"),
+        (np.zeros((2, 28, 27), np.uint8), "axis 2 of the images is 27, not 28"),
+        (np.zeros((2, 32, 28), np.uint8), "axis 1 of the images is 32, not 28"),
+        (np.zeros((2, 783), np.uint8), "axis 1 of the images is 783, not 784"),
+        (np.zeros((0, 5), np.uint8), "axis 1"),
+        (np.zeros((2, 28, 28, 1), np.uint8), "4 axes"),
+        (np.zeros(784, np.uint8), "1 axes"),
+        (np.uint8(3), "0 axes"),
+    ],
+)
+def test_what_are_no_images_is_refused_by_dtype_or_axis(classifier, images, complaint):
+    with pytest.raises(ImageError, match=complaint) as caught:
+        classifier.predict_batch(images)
+    assert caught.value.exit_code == 4
+
+
+def test_image_is_taken_as_it_is(classifier, squares):
+    for digit, image in enumerate(squares):
+        prediction = classifier.predict(image)
+        assert (prediction.digit, prediction.label, prediction.status) == (digit, str(digit), "ok")
+        assert prediction.provider == "cpu"
+        assert prediction.confidence == max(prediction.probabilities)
+        assert sum(prediction.probabilities) == pytest.approx(1)
+
+
+def test_picture_is_brought_to_the_form_of_images_first(classifier, tmp_path):
+    page = Image.new("L", (200, 200), 255)
+    page.paste(0, (80, 40, 120, 160))
+    page.save(tmp_path / "stroke.png")
+    from_path, from_picture = classifier.predict(tmp_path / "stroke.png"), classifier.predict(page)
+    assert from_path == from_picture
+    assert from_path.digit is not None
+
+
+@pytest.mark.parametrize("blank", [Image.new("L", (100, 100), 255), np.zeros((28, 28), np.uint8)])
+def test_blank_has_no_digit(classifier, blank):
+    prediction = classifier.predict(blank)
+    assert (prediction.status, prediction.digit, prediction.label, prediction.confidence) == ("blank", None, None, 0)
+    assert prediction.probabilities == (0.0,) * 10
+    assert prediction.top(3) == []
+
+
+def test_unsure_answer_is_uncertain_and_keeps_its_best_digit(make_model, metadata, squares):
+    classifier = Classifier(make_model(metadata=replace(metadata, uncertain_below=1.1)), provider="cpu")
+    prediction = classifier.predict(squares[4])
+    assert (prediction.status, prediction.digit) == ("uncertain", 4)
+
+
+def test_top_is_ordered_and_named(classifier, squares):
+    (first, confidence), (_, second) = classifier.predict(squares[4]).top(2)
+    assert (first, confidence) == ("4", classifier.predict(squares[4]).confidence)
+    assert confidence >= second
+
+
+def test_what_is_no_picture_is_refused(classifier, tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(ImageError, match=r"text\.png"):
+        classifier.predict(tmp_path / "text.png")
+
+
+def test_threads_share_a_classifier(classifier, squares, keras_answers):
+    expected = keras_answers(squares)
+
+    def answer(turn):
+        images = np.roll(squares, turn, axis=0)
+        return np.abs(classifier.predict_batch(images) - np.roll(expected, turn, axis=0)).max()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert max(pool.map(answer, range(400))) < 1e-6
+
+
+def test_pickled_classifier_opens_the_same_model_the_same_way(model_path, squares, monkeypatch, tmp_path):
+    monkeypatch.chdir(model_path.parent)
+    classifier = Classifier(model_path.name, provider="cpu", threads=2)
+    pickled = pickle.dumps(classifier)
+    monkeypatch.chdir("/")
+    again = pickle.loads(pickled)
+    assert (again.path, again.provider, again.threads) == (model_path, "cpu", 2)
+    np.testing.assert_array_equal(again.predict_batch(squares), classifier.predict_batch(squares))
+    assert len(pickled) < 1000
+
+
+def test_fresh_interpreter_opens_a_pickled_classifier(classifier, squares, tmp_path):
+    (tmp_path / "classifier.pickle").write_bytes(pickle.dumps(classifier))
+    np.save(tmp_path / "images.npy", squares)
+    program = (
+        "import pickle, sys, numpy\n"
+        "classifier = pickle.load(open('classifier.pickle', 'rb'))\n"
+        "print(*classifier.predict_batch(numpy.load('images.npy')).argmax(axis=1))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(digit) for digit in range(10)]
+
+
+def test_closed_classifier_says_so(model_path, squares):
+    with Classifier(model_path, provider="cpu") as classifier:
+        classifier.predict_batch(squares)
+    classifier.close()
+    for call in (lambda: classifier.predict_batch(squares), lambda: classifier.predict(squares[0])):
+        with pytest.raises(UsageError, match="closed"):
+            call()
+    assert pickle.loads(pickle.dumps(classifier)).predict(squares[3]).digit == 3
+
+
+def test_golden_answers_are_those_of_the_file(classifier, squares, keras_answers):
+    np.testing.assert_array_equal(classifier.golden.images, squares)
+    np.testing.assert_array_equal(classifier.golden.probabilities, keras_answers(squares))
+
+
+@pytest.mark.parametrize("wrong", [{"output": "scores"}, {"batch": 1}, {"side": 32}])
+def test_graph_that_breaks_the_contract_is_refused(make_model, wrong):
+    with pytest.raises(ModelError, match=r"squares\.onnx takes and gives"):
+        Classifier(make_model(**wrong), provider="cpu")
+
+
+def test_labels_that_do_not_fit_the_output_are_refused(make_model, metadata):
+    with pytest.raises(ModelError, match="takes and gives"):
+        Classifier(make_model(metadata=replace(metadata, labels=("a", "b"))), provider="cpu")
+
+
+def test_sealed_file_without_metadata_is_refused(make_model):
+    with pytest.raises(ModelError, match="digits_edge"):
+        Classifier(make_model(metadata=None), provider="cpu")
+
+
+def test_missing_model_is_refused_by_its_path(tmp_path):
+    with pytest.raises(ModelError, match=r"none\.onnx could not be read"):
+        Classifier(tmp_path / "none.onnx")
+
+
+def test_provider_is_what_was_bound_not_what_was_asked(model_path):
+    assert Classifier(model_path, provider="auto").provider != "auto"
+    assert Classifier(model_path, provider="CPUExecutionProvider").provider == "cpu"

@@ -1,0 +1,51 @@
+"""What is promised to be light is light, and imports go one way."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TRAINING_SIDE = {"tensorflow", "keras", "onnx", "onnx_ir", "tf2onnx", "matplotlib", "pandas", "jax", "torch"}
+
+
+def imported_by(statement: str) -> set[str]:
+    """Top-level modules that a fresh interpreter has loaded after a statement."""
+    program = f"import json, sys\n{statement}\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+
+
+@pytest.mark.parametrize("module", ["digits_edge.runtime", "digits_edge.runtime.errors"])
+def test_runtime_and_its_errors_import_nothing_but_themselves(module):
+    assert imported_by(f"import {module}") - imported_by("pass") - sys.stdlib_module_names == {"digits_edge"}
+
+
+@pytest.mark.parametrize("module", ["threads", "files", "providers", "bundled", "model_file"])
+def test_what_needs_no_numbers_imports_no_numpy(module):
+    assert not imported_by(f"import digits_edge.runtime.{module}") & {"numpy", "onnxruntime", "PIL", *TRAINING_SIDE}
+
+
+@pytest.mark.parametrize("module", ["classifier", "verify", "latency", "doctor", "batch", "datasets"])
+def test_runtime_imports_nothing_of_the_training_side(module):
+    assert not imported_by(f"import digits_edge.runtime.{module}") & {"onnxruntime", *TRAINING_SIDE}
+
+
+def test_classifier_of_images_waits_for_no_pillow():
+    assert "PIL" not in imported_by("import digits_edge.runtime.classifier")
+
+
+def test_public_names_are_all_there():
+    import digits_edge.runtime as runtime
+
+    for name in runtime.__all__:
+        assert getattr(runtime, name).__module__.startswith("digits_edge.runtime.")
+    assert set(runtime.__all__) <= set(dir(runtime))
+    assert not hasattr(runtime, "Clasifier")
+
+
+def test_imports_go_one_way():
+    importlinter = pytest.importorskip("importlinter.cli")
+    assert importlinter.lint_imports(config_filename=str(ROOT / "pyproject.toml"), cache_dir=None) == 0

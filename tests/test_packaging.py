@@ -1,0 +1,88 @@
+"""What is built is what is in the tree, and the models in it are those of the index."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from digits_edge.runtime.bundled import bundled_models
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("train", "export", "runtime", "cli")
+MODELS = ROOT / "runtime" / "models"
+LARGEST_MODELS_BYTES = 12_000_000
+NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "runs", "__pycache__", "*.egg-info")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The open wheel, built of a copy: setuptools writes beside the sources, and packs what an earlier build left."""
+    pytest.importorskip("build", reason="building needs the extra [dev]")
+    copy, target = tmp_path_factory.mktemp("copy") / "digits-edge", tmp_path_factory.mktemp("dist")
+    shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(target), str(copy)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with ZipFile(next(target.glob("*.whl"))) as archive:
+        yield archive
+
+
+def changelog_version():
+    return re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)[1]
+
+
+def test_wheel_holds_the_four_packages_and_nothing_else(wheel):
+    files = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    files += [ROOT / room / "py.typed" for room in ROOMS]
+    files += [*MODELS.glob("*.onnx"), MODELS / "index.json"]
+    packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert packed == {f"digits_edge/{path.relative_to(ROOT).as_posix()}" for path in files}
+
+
+def test_wheel_holds_the_licence_and_the_command(wheel):
+    about = f"digits_edge-{version('digits-edge')}.dist-info"
+    assert wheel.read(f"{about}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
+    assert "digits-edge = digits_edge.cli.main:main" in wheel.read(f"{about}/entry_points.txt").decode()
+
+
+def test_index_has_the_sums_of_the_files_beside_it():
+    entries = json.loads((MODELS / "index.json").read_text(encoding="utf-8"))["models"]
+    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in MODELS.glob("*.onnx")}
+    assert {entry["file"]: entry["sha256"] for entry in entries} == sums
+    assert [entry["default"] for entry in entries].count(True) == 1
+
+
+def test_models_stay_small():
+    assert sum(path.stat().st_size for path in MODELS.glob("*.onnx")) < LARGEST_MODELS_BYTES
+
+
+def test_version_is_the_same_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == version("digits-edge") == changelog_version()
+
+
+def test_bundled_model_bundles_again_to_the_same_entry(tmp_path):
+    model = next(model for model in bundled_models() if model.default)
+    (tmp_path / "index.json").write_text('{"schema_version": 1, "models": []}')
+    command = [sys.executable, "-m", "digits_edge.runtime.bundled", str(MODELS / model.file), "--folder", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert bundled_models(tmp_path) == [model]
+
+
+def test_file_that_is_no_model_is_not_bundled(tmp_path):
+    (tmp_path / "index.json").write_text('{"schema_version": 1, "models": []}')
+    (tmp_path / "mine.onnx").write_text("mine")
+    command = [sys.executable, "-m", "digits_edge.runtime.bundled", str(tmp_path / "mine.onnx")]
+    done = subprocess.run([*command, "--folder", str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 3
+    assert len(done.stderr.splitlines()) == 1
+    assert bundled_models(tmp_path) == []

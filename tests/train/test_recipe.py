@@ -1,0 +1,44 @@
+"""Recipes: named, changed, written and read."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from digits_edge.runtime.errors import InputError, UsageError
+from digits_edge.train import RECIPES, named_recipe, names, read_recipe
+from digits_edge.train.recipe import recipe_to_json
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_every_model_has_every_kind_of_recipe(kind: str) -> None:
+    assert set(RECIPES[kind]) == set(names())
+    assert all(recipe.model == name for name, recipe in RECIPES[kind].items())
+
+
+def test_the_documents_recipe_is_the_documents() -> None:
+    recipe = named_recipe("document", "cnn")
+    assert (recipe.optimizer, recipe.batch_size, recipe.epochs, recipe.patience) == ("adam", 64, 50, 3)
+    assert recipe.schedule == "plateau"
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+@pytest.mark.parametrize("name", ["cnn-small", "cnn", "resnet"])
+def test_a_recipe_survives_its_file(tmp_path: Path, kind: str, name: str) -> None:
+    recipe = named_recipe(kind, name, seed=7)
+    (tmp_path / "recipe.json").write_text(json.dumps({"recipe": recipe_to_json(recipe)}))
+    assert read_recipe(tmp_path / "recipe.json") == recipe
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"recipe": 3}', '{"recipe": {"augmentation": {"spin": 1}}}'])
+def test_a_file_without_a_recipe_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "recipe.json").write_text(content)
+    with pytest.raises(InputError, match=r"recipe\.json"):
+        read_recipe(tmp_path / "recipe.json")
+
+
+def test_unknown_names_list_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="resnet"):
+        named_recipe("best", "lenet")
+    with pytest.raises(UsageError, match="document"):
+        named_recipe("worst", "cnn")
