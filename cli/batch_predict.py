@@ -14,7 +14,7 @@ from digits_edge.cli.output import note, percent, print_json, progress
 from digits_edge.runtime.errors import UsageError
 
 
-@click.command(short_help="Answer a Kaggle CSV with a submission CSV.")
+@click.command()
 @click.argument("source", metavar="CSV")
 @output_option("The submission CSV; - is standard output.")
 @model_option

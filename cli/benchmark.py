@@ -9,7 +9,7 @@ from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.latency import BATCH_SIZES, Benchmark, benchmark
 
 
-@click.command(short_help="Measure latency and throughput.")
+@click.command()
 @click.option("--model", "models", multiple=True, metavar="NAME|FILE", help="Repeatable.  [default: all bundled]")
 @click.option("--provider", "providers", multiple=True, default=["auto"], show_default=True, help="Repeatable.")
 @click.option("--threads", multiple=True, type=THREADS, help="Repeatable.  [default: all allowed]")

@@ -7,7 +7,7 @@ from digits_edge.cli.output import print_json, say
 from digits_edge.runtime.errors import ModelError
 
 
-@click.command(short_help="Show what this machine has and what is missing.")
+@click.command()
 @json_option
 def command(as_json: bool) -> None:
     """Show versions, providers, threads, models and data of this machine, and the commands that add what is missing.

@@ -15,7 +15,7 @@ from digits_edge.runtime.datasets import load
 from digits_edge.runtime.errors import DataError
 
 
-@click.command(short_help="Count a model's errors on a data set.")
+@click.command()
 @click.argument("model", metavar="MODEL")
 @data_option
 @click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)

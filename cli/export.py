@@ -23,7 +23,7 @@ from digits_edge.runtime.files import refuse_existing
 from digits_edge.runtime.model_file import PRECISIONS, Precision
 
 
-@click.command(short_help="Turn a Keras model into one self-checking ONNX model file.")
+@click.command()
 @click.argument("source", metavar="SOURCE")
 @output_option("The model file to write.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="int8", show_default=True)

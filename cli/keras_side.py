@@ -24,6 +24,8 @@ def needs_extra(extra: str) -> Iterator[None]:
         with _silent_stderr():
             yield
     except ModuleNotFoundError as error:
+        if (error.name or "").startswith("digits_edge"):
+            raise  # no extra brings what this package itself lacks
         raise UsageError(
             f"this command needs {error.name}, which is not installed: pip install 'digits-edge[{extra}]'"
         ) from error

@@ -51,6 +51,7 @@ class LazyGroup(click.Group):
             return None
         module = import_module(f"digits_edge.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
+        command.short_help = COMMANDS[cmd_name]  # for the shell that completes it
         return command
 
     def resolve_command(

@@ -9,7 +9,7 @@ from digits_edge.cli.options import json_option
 from digits_edge.cli.output import percent, print_json, print_table
 
 
-@click.command(short_help="List the models in this package.")
+@click.command()
 @json_option
 def command(as_json: bool) -> None:
     """List the models in this package, with what was measured of them."""

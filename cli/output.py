@@ -64,7 +64,7 @@ def wipe() -> None:
 
 
 def progress(label: str) -> Callable[[int, int | None], None]:
-    """A progress bar, as a function of what is done and what there is in all, or None where that is not known."""
+    """A progress bar, as a function of what is done and what there is in all, or None: of bytes that may be unknown."""
     drawn_s = time.monotonic()
 
     def advance(done: int, total: int | None) -> None:
@@ -73,7 +73,7 @@ def progress(label: str) -> Callable[[int, int | None], None]:
             return
         drawn_s = time.monotonic()
         if not total:
-            show(f"{label}  {done:,}")
+            show(f"{label}  {done / 1e6:.1f} MB")
             return
         share = min(done / total, 1)
         show(f"{label}  [{'#' * round(_BAR_COLUMNS * share):{_BAR_COLUMNS}}] {share:4.0%}")

@@ -12,7 +12,7 @@ from digits_edge.cli.output import percent, print_json, progress, say
 from digits_edge.runtime.errors import InputError
 
 
-@click.command(short_help="Read the digit in pictures.")
+@click.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @model_option
 @session_options

@@ -10,7 +10,7 @@ from digits_edge.cli.options import data_option, file_path, json_option, output_
 from digits_edge.cli.output import note, percent, print_json, progress, say
 
 
-@click.command(short_help="Train a model by name.")
+@click.command()
 @click.argument("name", metavar="NAME")
 @output_option("The run folder.  [default: runs/NAME]", required=False)
 @data_option

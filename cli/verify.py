@@ -10,11 +10,11 @@ from digits_edge.cli.output import percent, print_json, progress, say, show
 from digits_edge.runtime.bundled import bundled_models
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import Dataset, load, validation_split
-from digits_edge.runtime.errors import CheckError
+from digits_edge.runtime.errors import CheckError, ModelError
 from digits_edge.runtime.verify import Reference, Verification, verify
 
 
-@click.command(short_help="Check model files on this machine and provider.")
+@click.command()
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @session_options
 @click.option("--keras", metavar="PATH", help="Also ask this Keras file or run folder, live.")
@@ -40,7 +40,10 @@ def command(
     if data is not None:
         dataset = load(split="test", data=data, progress=progress("downloading"))
     failed = []
-    for name in models or [model.name for model in bundled_models()]:
+    names = models or [model.name for model in bundled_models()]
+    if not names:
+        raise ModelError("no model is bundled here; name a model file")
+    for name in names:
         with Classifier(name, provider=provider, threads=threads) as classifier:
             show(f"verifying {classifier.metadata.name} on {classifier.provider}")
             reference = _ask_keras(classifier, keras, input_scale, data) if keras is not None else None

@@ -34,17 +34,12 @@ _AFFINE = ("Mul", "Add", "Sub", "Div")
 _POOLS = ("MaxPool", "AveragePool", "GlobalAveragePool")
 
 
-def fold_affine(model: ir.Model) -> ir.Model:
-    """Fold every Mul and Add by constants into a Conv or Gemm, where mathematics allows; in place."""
-    apply_until_still(model, [_fold_back, _fold_forward, _move_over])
-    return model
-
-
 def scale_input(model: ir.Model, scale: float) -> ir.Model:
     """Let the model take images that are not scaled yet: the scale goes into the first layer's weights; in place."""
     image = model.graph.inputs[0]
     insert_after(image, model.graph, "Mul", [image, constant(model.graph, "input_scale", np.array(scale, np.float32))])
-    return fold_affine(model)
+    apply_until_still(model, FOLDING_RULES)
+    return model
 
 
 def divide_logits(model: ir.Model, temperature: float) -> ir.Model:
@@ -52,7 +47,8 @@ def divide_logits(model: ir.Model, temperature: float) -> ir.Model:
     logits = model.graph.outputs[0]
     inverse = constant(model.graph, "inverse_temperature", np.array(1 / temperature, np.float32))
     insert_after(logits, model.graph, "Mul", [logits, inverse])
-    return fold_affine(model)
+    apply_until_still(model, FOLDING_RULES)
+    return model
 
 
 @dataclass(frozen=True)
@@ -172,3 +168,7 @@ def _swap(node: ir.Node, user: ir.Node, affine: _Affine) -> bool:
 def _shaped(vector: FloatArray, axes: int) -> FloatArray:
     """A number per channel, as it is broadcast over a value with this many axes."""
     return vector.reshape((1, -1) + (1,) * (axes - 2)) if axes >= 2 else vector
+
+
+#: Together they fold every Mul and Add by constants into a Conv or Gemm, where mathematics allows.
+FOLDING_RULES = (_fold_back, _fold_forward, _move_over)

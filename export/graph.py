@@ -9,10 +9,9 @@ from itertools import chain
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime
 from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
-from digits_edge.export.folding import fold_affine
+from digits_edge.export.folding import FOLDING_RULES
 from digits_edge.export.rewriting import (
     apply_until_still,
     array_of,
@@ -23,6 +22,7 @@ from digits_edge.export.rewriting import (
     graph_of,
     integers,
     is_layer,
+    name_by_position,
     parameters,
     rank,
     replace,
@@ -30,6 +30,7 @@ from digits_edge.export.rewriting import (
     static_dims,
     used_once,
 )
+from digits_edge.runtime.providers import load_onnxruntime
 
 _RESHAPING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 
@@ -42,8 +43,10 @@ def simplify(model: ir.Model) -> ir.Model:
     """
     LiftConstantsToInitializersPass(lift_all_constants=True)(model)
     _observe_shapes(model)
-    apply_until_still(model, [_constant_shape, _join_reshapes, _drop_reshape, _matmul_to_gemm, _drop_transpose])
-    return fold_affine(model)
+    rules = (_constant_shape, _join_reshapes, _drop_reshape, _matmul_to_gemm, _drop_transpose)
+    apply_until_still(model, (*rules, *FOLDING_RULES))
+    name_by_position(model)
+    return model
 
 
 def _observe_shapes(model: ir.Model) -> None:
@@ -57,6 +60,7 @@ def _observe_shapes(model: ir.Model) -> None:
     proto = ir.to_proto(model)
     del proto.graph.output[:]
     proto.graph.output.extend(onnx.ValueInfoProto(name=value.name) for value in values)
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])

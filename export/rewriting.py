@@ -97,6 +97,22 @@ def replace(node: ir.Node, op_type: str, inputs: Sequence[ir.Value]) -> None:
     bypass(node, new.outputs[0])
 
 
+def name_by_position(model: ir.Model) -> None:
+    """Name nodes and values after what they are and where they stand, so that the same network gets the same names."""
+    graph = model.graph
+    # out of the way of the names to come
+    for number, value in enumerate(list(graph.initializers.values())):
+        value.name = f"initializer_{number}"
+    for position, node in enumerate(graph):
+        node.name = f"{node.op_type.lower()}_{position}"
+        for index, parameter in enumerate(node.inputs):
+            if parameter is not None and parameter.is_initializer():
+                parameter.name = f"{node.name}_input_{index}"
+        for index, result in enumerate(node.outputs):
+            if not result.is_graph_output():
+                result.name = f"{node.name}_output_{index}"
+
+
 def used_once(value: ir.Value) -> bool:
     """Whether exactly one node reads a value, and the graph does not answer with it."""
     return len(list(value.uses())) == 1 and not value.is_graph_output()

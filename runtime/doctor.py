@@ -4,15 +4,13 @@ import os
 import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
-
-import platformdirs
 
 from digits_edge.runtime.bundled import MODELS, bundled_models, is_whole
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets.catalogue import CATALOGUE
 from digits_edge.runtime.datasets.loading import ENVIRONMENT as DATA_ENVIRONMENT
+from digits_edge.runtime.datasets.loading import data_folders
 from digits_edge.runtime.errors import DigitsEdgeError, ModelError
 from digits_edge.runtime.providers import available_providers, installed_wheels, load_onnxruntime
 from digits_edge.runtime.threads import ENVIRONMENT, affinity, available_threads, cgroup_quota
@@ -144,11 +142,8 @@ def _tried(provider: str) -> str:
 
 def _data() -> dict[str, str]:
     """The sets by name that lie where `load` looks first."""
-    folders = [platformdirs.user_cache_path("digits-edge", appauthor=False) / "datasets"]
-    if variable := os.environ.get(DATA_ENVIRONMENT):
-        folders.insert(0, Path(variable).expanduser())
     found: dict[str, str] = {}
-    for folder in reversed(folders):
+    for folder in reversed(data_folders()):
         found |= {name: str(folder) for name in CATALOGUE if (folder / name).is_dir()}
         found |= {name: str(folder) for name in CATALOGUE if (folder / f"{name}.npz").is_file()}
     return found

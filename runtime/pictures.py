@@ -41,7 +41,6 @@ MAX_BYTES = 4 * MAX_PIXELS
 #: opens in a quarter of the time, and a digit that fills a twentieth of it still has its 20 pixels.
 JPEG_SIDE = 640
 
-_ORIGINAL_MODES = {"L", "LA", "RGB", "RGBA"}
 _warnings_lock = threading.Lock()
 
 
@@ -62,7 +61,9 @@ def open_picture(source: PictureSource) -> Image.Image:
         InputError: the file is missing, a folder, or may not be read.
     """
     if isinstance(source, Image.Image):
-        return _normalized(source.copy(), "the Pillow image")
+        _check_size(source.size, "the Pillow image")
+        with _as_image_errors("the Pillow image"):
+            return _normalized(source.copy())
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, bytes | bytearray | memoryview):
@@ -166,15 +167,20 @@ def _limited_read(stream: IO[bytes], name: str) -> bytes:
 def _decoded(content: bytes, name: str) -> Image.Image:
     if not content:
         raise ImageError(f"{name} is empty; save the picture again")
-    # Pillow's decoders answer damaged files with nearly any exception (SyntaxError, struct.error, KeyError, ...).
-    try:
+    with _as_image_errors(name):
         with _no_warnings():
             image = Image.open(io.BytesIO(content), formats=tuple(FORMATS))
         _check_size(image.size, name)
-        if image.format == "JPEG":
-            image.draft(None, (JPEG_SIDE, JPEG_SIDE))  # None keeps the mode
+        image.draft(None, (JPEG_SIDE, JPEG_SIDE))  # only a JPEG does anything here; None keeps its mode
         image.load()
-        return _normalized(image, name)
+        return _normalized(image)
+
+
+@contextmanager
+def _as_image_errors(name: str) -> Iterator[None]:
+    """Whatever Pillow raises as an `ImageError`: damaged files make it raise nearly anything, KeyError included."""
+    try:
+        yield
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -214,20 +220,18 @@ def _check_size(size: tuple[int, int], name: str) -> None:
         raise ImageError(f"{name} has {width}×{height} pixels, more than {MAX_PIXELS:,}; reduce it first")
 
 
-def _normalized(image: Image.Image, name: str) -> Image.Image:
+def _normalized(image: Image.Image) -> Image.Image:
     """Upright, in one of the four modes that `canonical` takes."""
-    _check_size(image.size, name)
+    image = _upright(image)  # first: a converted TIFF has forgotten its orientation
     if image.mode.startswith("I") or image.mode == "F":
-        return _upright(_eight_bit(image))
-    if image.mode == "P" or "transparency" in image.info:
-        grey = image.mode in ("L", "1")
-        has_alpha = "transparency" in image.info
-        return _upright(image.convert(("LA" if grey else "RGBA") if has_alpha else "RGB"))
+        return _eight_bit(image)
+    if "transparency" in image.info:
+        return image.convert("LA" if image.mode in ("1", "L") else "RGBA")
     if image.mode in ("PA", "La", "RGBa"):
-        return _upright(image.convert("RGBA"))
+        return image.convert("RGBA")
     if image.mode == "1":
-        return _upright(image.convert("L"))
-    return _upright(image if image.mode in _ORIGINAL_MODES else image.convert("RGB"))
+        return image.convert("L")
+    return image if image.mode in ("L", "LA", "RGB", "RGBA") else image.convert("RGB")
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

@@ -85,7 +85,7 @@ def draw_digit(
 
 def draw_image(digit: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """A drawn digit in the MNIST form: uint8, (28, 28), white ink on black."""
-    return canonical(draw_digit(digit, rng)).image
+    return canonical(draw_digit(digit, rng, size=120)).image
 
 
 def _strokes(shape: str) -> list[Points]:

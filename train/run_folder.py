@@ -31,13 +31,13 @@ def prepare_run_folder(folder: Path, recipe: Recipe, *, resume: bool, overwrite:
             raise UsageError(f"{folder} holds a run already; --resume goes on with it, --overwrite trains anew")
         if resume and read_recipe(folder / RECIPE) != recipe:
             raise UsageError(f"{folder} was begun with other settings; see its recipe.json, or train with --overwrite")
-    if not resume:
-        for name in (MODEL, RECIPE, HISTORY, CURVES, CHECKPOINT):
-            (folder / name).unlink(missing_ok=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not resume:
+            for name in (MODEL, RECIPE, HISTORY, CURVES, CHECKPOINT):
+                (folder / name).unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"{folder} could not be made: {error.strerror}") from error
+        raise InputError(f"{folder} could not be made a run folder: {error.strerror}") from error
 
 
 def describe(recipe: Recipe, dataset: Dataset, validation_fraction: float) -> dict[str, Any]:

@@ -74,10 +74,6 @@ def train(
     """
     if dataset.labels is None:
         raise InputError(f"{dataset.name} has no labels; training needs them")
-    prepare_run_folder(run_folder, recipe, resume=resume, overwrite=overwrite)
-    about = describe(recipe, dataset, VALIDATION_FRACTION)
-    write_json(run_folder / RECIPE, about)
-
     train_rows, validation_rows = validation_split(dataset.labels, fraction=VALIDATION_FRACTION)
     batches = Batches(
         dataset.images[train_rows],
@@ -86,12 +82,18 @@ def train(
         augmentation=recipe.augmentation,
         seed=recipe.seed,
     )
+    model = _compiled(recipe, len(batches))
+    # only now, so that a recipe that cannot be built leaves no run behind
+    prepare_run_folder(run_folder, recipe, resume=resume, overwrite=overwrite)
+    about = describe(recipe, dataset, VALIDATION_FRACTION)
+    write_json(run_folder / RECIPE, about)
+
     checkpoint = run_folder / CHECKPOINT
     progress = read_progress(checkpoint) if resume and checkpoint.exists() else Progress()
     remembering = _remembering_callbacks(recipe)
     record = _RunRecord(recipe, run_folder, progress, remembering)
     if not record.is_finished:
-        _compiled(recipe, len(batches)).fit(
+        model.fit(
             batches,
             validation_data=(scaled(dataset.images[validation_rows]), dataset.labels[validation_rows]),
             validation_batch_size=_VALIDATION_BATCH,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE
 from digits_edge.runtime.datasets.opening import display_name, opened
+from digits_edge.runtime.datasets.progress import Progress
 from digits_edge.runtime.errors import DataError
 
 LABEL = "label"
@@ -45,19 +46,22 @@ class Block:
     first_row: int
 
 
-def read_blocks(source: Path | BinaryIO, *, rows_per_block: int = 1024) -> Iterator[Block]:
+def read_blocks(
+    source: Path | BinaryIO, *, rows_per_block: int = 1024, progress: Progress | None = None
+) -> Iterator[Block]:
     """Yield a CSV in blocks, one after the other; what has been yielded is not kept.
 
     Args:
         source: a path or binary stream, plain or gzip. A stream is left open.
         rows_per_block: n of every block but the last, which may be smaller. No rows, no block.
+        progress: called as (bytes read so far, bytes of the file or None where it is none).
 
     Raises:
         DataError: unreadable, another header, or a malformed row; names row, line and column. Rows before it are
             not all yielded.
     """
     name = display_name(source)
-    with opened(source) as stream:
+    with opened(source, progress) as stream:
         columns = _read_header(stream, name)
         first_row = 1
         for block in _regrouped(_parsed(stream, columns, name), rows_per_block):

@@ -1,6 +1,7 @@
 """`load()`: one split of a data set, by name or by path, in whichever of the known formats it lies there."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -72,20 +73,25 @@ def load(
     )
 
 
+def data_folders() -> list[Path]:
+    """Where sets are looked for by their names: the folder that DIGITS_EDGE_DATA names, then the user's cache."""
+    try:
+        cache = platformdirs.user_cache_path("digits-edge", appauthor=False)
+    except RuntimeError:  # a user without a home
+        cache = Path(tempfile.gettempdir(), "digits-edge")
+    named = os.environ.get(ENVIRONMENT)
+    return [*([Path(named).expanduser()] if named else []), cache / "datasets"]
+
+
 def _find_known(name: str, split: str, progress: Progress | None) -> Path:
     """Find the file of a set of the catalogue; download it where it is nowhere."""
-    cache = platformdirs.user_cache_path("digits-edge", appauthor=False) / "datasets"
-    folders = [cache]
-    if variable := os.environ.get(ENVIRONMENT):
-        folders.insert(0, Path(variable).expanduser())
-        if not folders[0].is_dir():
-            raise DataError(
-                f"{ENVIRONMENT} names {folders[0]}, which is not a folder; set it to one that holds the sets"
-            )
+    folders = data_folders()
+    if os.environ.get(ENVIRONMENT) and not folders[0].is_dir():
+        raise DataError(f"{ENVIRONMENT} names {folders[0]}, which is not a folder; set it to one that holds the sets")
     for folder in folders:
         if found := _file_by_name(folder, name, split):
             return found
-    known = CATALOGUE[name]
+    known, cache = CATALOGUE[name], folders[-1]
     if not known.mirrors:
         raise DataError(
             f"{name} has to be fetched by hand: put {split}.csv into {cache / name}, or name it with --data"

@@ -2,12 +2,15 @@
 
 import gzip
 import io
+import os
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
+from digits_edge.runtime.datasets.progress import Progress
 from digits_edge.runtime.errors import DataError
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -19,18 +22,20 @@ def display_name(source: Path | BinaryIO) -> str:
 
 
 @contextmanager
-def opened(source: Path | BinaryIO) -> Iterator[io.BufferedIOBase]:
+def opened(source: Path | BinaryIO, progress: Progress | None = None) -> Iterator[io.BufferedIOBase]:
     """Open for reading; gzip is told by its first bytes, not by the name, and decompressed on the way.
 
     Args:
         source: a path, or a binary stream, which is left open.
+        progress: called as (bytes read so far, bytes of the file or None where it is none), before decompression.
 
     Raises:
         DataError: missing, unreadable, or a damaged gzip; also when this shows only while the block reads.
     """
     try:
         with source.open("rb", buffering=0) if isinstance(source, Path) else nullcontext(source) as raw:
-            peekable = io.BufferedReader(cast(io.RawIOBase, raw))  # any object with readinto will do
+            counted = _Counted(raw, progress) if progress else raw
+            peekable = io.BufferedReader(cast(io.RawIOBase, counted))  # any object with readinto will do
             try:
                 if peekable.peek(2).startswith(_GZIP_MAGIC):
                     with gzip.GzipFile(fileobj=peekable) as plain:
@@ -43,3 +48,31 @@ def opened(source: Path | BinaryIO) -> Iterator[io.BufferedIOBase]:
         raise DataError(f"{display_name(source)} is a damaged gzip file ({error}); fetch it again") from error
     except OSError as error:
         raise DataError(f"{display_name(source)} could not be read: {error.strerror or error}") from error
+
+
+class _Counted(io.RawIOBase):
+    """A stream that tells how much of it has been read."""
+
+    def __init__(self, raw: Any, progress: Progress) -> None:
+        self._raw, self._progress = raw, progress
+        self._done, self._total = 0, _file_bytes(raw)
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Read, and tell."""
+        count: int | None = self._raw.readinto(buffer)
+        self._done += count or 0
+        self._progress(self._done, self._total)
+        return count
+
+
+def _file_bytes(stream: Any) -> int | None:
+    """The size of a regular file; None for pipes and streams in memory."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, AttributeError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None

@@ -7,9 +7,7 @@ from numpy.typing import NDArray
 SPLIT_SEED = 20_261_121
 
 
-def validation_split(
-    labels: NDArray[np.uint8], *, fraction: float = 0.1
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def validation_split(labels: NDArray[np.uint8], *, fraction: float = 0.1) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows that train and rows that validate.
 
     Args:

@@ -39,7 +39,8 @@ def test_every_row_is_answered_in_order(tmp_path, source):
     report = batch_predict(first_pixel, source, target, rows_per_block=2, progress=lambda *now: told.append(now))
     assert target.read_bytes() == b"ImageId,Label\n1,3\n2,1\n3,4\n4,1\n5,5\n"
     assert (report.rows, report.errors) == (5, None)
-    assert told == [(2, None), (4, None), (5, None)]
+    size = source.stat().st_size
+    assert told[-1] == (size, size)
 
 
 def test_labels_in_the_input_are_compared(tmp_path, source):

@@ -1,0 +1,154 @@
+"""`digits-edge batch-predict`."""
+
+import gzip
+import io
+import resource
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+PIXELS = [f"pixel{index}" for index in range(784)]
+SUBMISSION = ["ImageId,Label", *(f"{row},{digit}" for row, digit in enumerate(range(10), start=1))]
+
+
+def row_with(value, column=5):
+    return [value if index == column else 0 for index in range(784)]
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_csv_is_answered_with_a_submission(run, digits_csv, tmp_path):
+    answer = run("batch-predict", "test.csv", "-o", "out.csv")
+    assert (answer.code, answer.stdout) == (0, "")
+    assert answer.stderr.startswith("10 rows in ")
+    assert (tmp_path / "out.csv").read_text().splitlines() == SUBMISSION
+
+
+def test_json_counts_rows_and_errors(run, images, write_csv):
+    rows = [[digit, *image.ravel()] for digit, image in enumerate(images)]
+    write_csv(rows, columns=["label", *PIXELS])
+    answer = run("batch-predict", "test.csv", "-o", "out.csv", "--json", "--batch-size", "3")
+    [report] = answer.objects
+    assert (answer.code, answer.stderr) == (0, "")
+    assert list(report) == ["schema_version", "output", "rows", "errors", "seconds", "model", "provider"]
+    assert (report["schema_version"], report["rows"], report["errors"], report["output"]) == (1, 10, 0, "out.csv")
+
+
+def test_gzip_is_read_as_well(run, digits_csv, tmp_path):
+    (tmp_path / "test.csv.gz").write_bytes(gzip.compress(digits_csv.read_bytes()))
+    assert run("batch-predict", "test.csv.gz", "-o", "out.csv").code == 0
+    assert (tmp_path / "out.csv").read_text().splitlines() == SUBMISSION
+
+
+def test_standard_input_is_answered_on_standard_output(digits_csv):
+    command = [sys.executable, "-m", "digits_edge.cli", "batch-predict", "-", "-o", "-"]
+    done = subprocess.run(command, input=digits_csv.read_bytes(), capture_output=True)
+    assert done.stdout.decode().splitlines() == SUBMISSION
+
+
+@pytest.mark.parametrize(
+    ("columns", "row", "message"),
+    [
+        (PIXELS[:-1], [0] * 783, "the header (line 1) lacks the column pixel783"),
+        (PIXELS, row_with("x"), "row 2 (line 3), column pixel5: 'x'"),
+        (PIXELS, row_with(-1), "row 2 (line 3), column pixel5: '-1'"),
+        (PIXELS, row_with(256), "row 2 (line 3), column pixel5: '256'"),
+        (PIXELS, [0] * 700, "row 2 (line 3), column pixel700: missing"),
+        (PIXELS, [0] * 785, "row 2 (line 3), after column pixel783"),
+    ],
+    ids=["missing column", "letter", "minus one", "256", "short row", "long row"],
+)
+def test_malformed_csv_names_row_and_column_and_leaves_nothing(run, write_csv, tmp_path, columns, row, message):
+    write_csv([[0] * len(columns), row], columns=columns)
+    answer = run("batch-predict", "test.csv", "-o", "out.csv")
+    assert (answer.code, answer.stdout) == (4, "")
+    assert answer.complaint.startswith("test.csv: ")
+    assert message in answer.complaint
+    assert names_in(tmp_path) == ["test.csv"]
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"", "test.csv is empty"), (b"\x1f\x8bzz", "damaged gzip")])
+def test_file_that_is_no_csv_is_named(run, tmp_path, content, message):
+    (tmp_path / "test.csv").write_bytes(content)
+    answer = run("batch-predict", "test.csv", "-o", "out.csv")
+    assert answer.code == 4
+    assert message in answer.complaint
+    assert names_in(tmp_path) == ["test.csv"]
+
+
+def test_missing_csv_is_named(run, tmp_path):
+    answer = run("batch-predict", "none.csv", "-o", "out.csv")
+    assert answer.code == 4
+    assert answer.complaint.startswith("none.csv could not be read: No such file")
+    assert names_in(tmp_path) == []
+
+
+def test_output_that_exists_is_kept_unless_overwritten(run, digits_csv, tmp_path):
+    (tmp_path / "out.csv").write_text("mine")
+    answer = run("batch-predict", "test.csv", "-o", "out.csv")
+    assert answer.code == 2
+    assert answer.complaint == "out.csv exists already; --overwrite replaces it"
+    assert (tmp_path / "out.csv").read_text() == "mine"
+    assert run("batch-predict", "test.csv", "-o", "out.csv", "--overwrite").code == 0
+    assert (tmp_path / "out.csv").read_text().splitlines() == SUBMISSION
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "message"),
+    [
+        ("test.csv", 2, "is the input itself"),
+        (".", 2, "is a folder"),
+        ("/dev/null", 2, "is a device"),
+        ("none/out.csv", 4, "could not be written: No such file"),
+    ],
+)
+def test_output_that_cannot_be_is_refused(run, digits_csv, tmp_path, output, code, message):
+    before = digits_csv.read_bytes()
+    answer = run("batch-predict", "test.csv", "-o", output, "--overwrite")
+    assert answer.code == code
+    assert message in answer.complaint
+    assert names_in(tmp_path) == ["test.csv"]
+    assert digits_csv.read_bytes() == before
+
+
+def test_disk_that_fills_up_is_one_line_and_leaves_nothing(write_csv, tmp_path):
+    """In a mount namespace of its own, whose only file system of 4 KiB goes when the command ends."""
+    write_csv([[0] * 784] * 1500)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = 'mount -t tmpfs -o size=4k tmpfs disk || exit; "$@"; code=$?; ls -A disk; exit $code'
+    command = [sys.executable, "-m", "digits_edge.cli", "batch-predict", "test.csv", "-o", "disk/out.csv"]
+    if not shutil.which("unshare"):
+        pytest.skip("no unshare to mount a small disk with")
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, "sh", *command], capture_output=True, text=True
+    )
+    if done.stderr.startswith(("unshare:", "mount:")):
+        pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr == "error: disk/out.csv could not be written: No space left on device\n"
+
+
+def test_file_that_grows_beyond_its_limit_is_one_line_and_leaves_nothing(write_csv, tmp_path):
+    write_csv([[0] * 784] * 1500)
+    done = subprocess.run(
+        [sys.executable, "-m", "digits_edge.cli", "batch-predict", "test.csv", "-o", "out.csv"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 4
+    assert done.stderr == "error: out.csv could not be written: File too large\n"
+    assert names_in(tmp_path) == ["test.csv"]
+
+
+def test_row_that_is_malformed_on_standard_input_is_named(run, write_csv, monkeypatch):
+    content = write_csv([row_with("x")]).read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    answer = run("batch-predict", "-", "-o", "out.csv")
+    assert answer.code == 4
+    assert answer.complaint.startswith("standard input: row 1 (line 2), column pixel5")

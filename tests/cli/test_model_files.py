@@ -1,0 +1,151 @@
+"""Models and providers that cannot be had, and the commands that look at models."""
+
+import pytest
+
+from digits_edge.runtime.bundled import bundled_models
+
+
+def flipped(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+#: How the bytes of a model file are spoilt → what is said of it.
+SPOILT = {
+    "corrupt": (lambda content: b"\0" * 1000, "is not a digits-edge model file"),
+    "empty": (lambda content: b"", "is not a digits-edge model file"),
+    "cut short": (lambda content: content[:-10], "is not a digits-edge model file"),
+    "of another maker": (lambda content: content[:-88], "`digits-edge export SOURCE -o FILE` makes one"),
+    "with one flipped byte": (flipped, "is damaged"),
+}
+
+
+@pytest.mark.parametrize("kind", SPOILT)
+@pytest.mark.parametrize("command", ["predict", "verify", "evaluate", "benchmark", "batch-predict"])
+def test_spoilt_model_file_is_refused_by_every_command(run, model, seven, digits_csv, tmp_path, command, kind):
+    spoil, message = SPOILT[kind]
+    (tmp_path / "spoilt.onnx").write_bytes(spoil(model.read_bytes()))
+    arguments = {
+        "predict": ["seven.png", "--model", "spoilt.onnx"],
+        "verify": ["spoilt.onnx"],
+        "evaluate": ["spoilt.onnx", "--data", "labelled.csv"],
+        "benchmark": ["--model", "spoilt.onnx"],
+        "batch-predict": ["test.csv", "-o", "out.csv", "--model", "spoilt.onnx"],
+    }
+    if command == "evaluate":
+        rows = digits_csv.read_text().splitlines()
+        labels = ["label", *map(str, range(10))]
+        lines = [f"{label},{row}" for label, row in zip(labels, rows, strict=True)]
+        (tmp_path / "labelled.csv").write_text("\n".join(lines))
+    answer = run(command, *arguments[command])
+    assert (answer.code, answer.stdout) == (3, "")
+    assert answer.complaint.startswith("spoilt.onnx ")
+    assert message in answer.complaint
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_missing_model_file_is_named(run, seven):
+    answer = run("predict", "seven.png", "--model", "none.onnx")
+    assert answer.code == 3
+    assert answer.complaint.startswith("none.onnx could not be read")
+
+
+def test_unknown_model_is_answered_with_the_nearest(run, seven):
+    name = bundled_models()[0].name
+    answer = run("predict", "seven.png", "--model", name[:-1])
+    assert answer.code == 3
+    assert f"did you mean {name}?" in answer.complaint
+
+
+def test_unknown_provider_is_answered_with_those_there_are(run, seven):
+    answer = run("predict", "seven.png", "--provider", "abacus")
+    assert answer.code == 2
+    assert "there is no provider 'abacus'; here are auto, cpu" in answer.complaint
+
+
+def test_provider_that_cannot_be_bound_is_an_error_not_the_cpu(run, seven):
+    from digits_edge.runtime.providers import available_providers
+
+    missing = next(name for name in ("qnn", "cuda", "directml") if name not in available_providers())
+    answer = run("predict", "seven.png", "--provider", missing)
+    assert (answer.code, answer.stdout) == (3, "")
+    assert f"provider {missing} is not installed" in answer.complaint
+
+
+def test_models_are_listed_as_the_index_has_them(run):
+    answer = run("models", "--json")
+    assert [line["name"] for line in answer.objects] == [model.name for model in bundled_models()]
+    keys = ("schema_version", "name", "file", "bytes", "sha256", "architecture", "precision", "default", "parameters")
+    for line in answer.objects:
+        assert set(keys) <= set(line)
+    assert sum(line["default"] for line in answer.objects) == 1
+    table = run("models").stdout.splitlines()
+    assert len(table) == 1 + len(answer.objects)
+    assert table[0].startswith("model ")
+
+
+def test_default_model_holds_here(run, model):
+    answer = run("verify", model, "--json")
+    [found] = answer.objects
+    assert (answer.code, found["holds"], found["problems"], found["provider"]) == (0, True, [], "cpu")
+    assert found["schema_version"] == 1
+    assert {"model", "threads", "golden", "golden_tolerance", "batch_sizes", "accuracy", "parity"} <= set(found)
+    assert "holds" in run("verify", model, model).stdout
+
+
+def test_model_that_does_not_hold_is_code_1(run, model, monkeypatch):
+    import numpy as np
+
+    from digits_edge.runtime.classifier import Classifier
+
+    monkeypatch.setattr(Classifier, "predict_batch", lambda self, images: np.full((len(images), 10), 0.1, np.float32))
+    answer = run("verify", model)
+    assert answer.code == 1
+    assert "DOES NOT HOLD" in answer.stdout
+    assert answer.complaint.startswith("does not hold here: ")
+
+
+def test_doctor_finds_the_default_model_whole_and_the_cpu_ready(run):
+    answer = run("doctor", "--json")
+    [found] = answer.objects
+    assert answer.code == 0
+    assert (found["schema_version"], found["problems"], found["providers"]["cpu"]) == (1, [], "ok")
+    assert all(found["models"].values())
+    text = run("doctor").stdout
+    assert "provider   cpu: ok" in text
+    assert "onnxruntime" in text
+
+
+def test_benchmark_answers_with_raw_samples(run, model):
+    options = ["--seconds", "0", "--repeats", "3", "--cold-starts", "0", "--batch-size", "1", "--threads", "1"]
+    answer = run("benchmark", "--model", model, *options, "--json")
+    [measured] = answer.objects
+    assert (answer.code, answer.stderr) == (0, "")
+    assert (measured["schema_version"], measured["provider"], measured["threads"]) == (1, "cpu", 1)
+    [row] = measured["rows"]
+    assert {"batch_size", "p50_us", "p90_us", "p99_us", "images_per_second", "samples_us"} <= set(row)
+    assert len(row["samples_us"]) >= 3
+    assert "images/s" in run("benchmark", "--model", model, *options).stdout
+
+
+def test_evaluate_counts_errors_by_class(run, model, images, write_csv):
+    columns = ["label", *(f"pixel{index}" for index in range(784))]
+    write_csv([[digit, *image.ravel()] for digit, image in enumerate(images)], "labelled.csv", columns=columns)
+    answer = run("evaluate", model, "--data", "labelled.csv", "--json")
+    [counted] = answer.objects
+    assert answer.code == 0
+    assert counted["errors"] == 10 - sum(counted["confusion"][digit][digit] for digit in range(10))
+    assert {"schema_version", "model", "provider", "data", "split", "images", "accuracy", "interval"} <= set(counted)
+    assert "errors of 10" in run("evaluate", model, "--data", "labelled.csv").stdout
+
+
+def test_evaluate_needs_labels(run, model, digits_csv):
+    answer = run("evaluate", model, "--data", digits_csv)
+    assert answer.code == 4
+    assert "no labelled images" in answer.complaint
+
+
+def test_missing_data_is_named(run, model):
+    answer = run("evaluate", model, "--data", "none.npz")
+    assert answer.code == 4
+    assert answer.complaint.startswith("none.npz: no such file or folder")

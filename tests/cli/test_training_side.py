@@ -1,0 +1,71 @@
+"""From a name to a verified model file, with the commands that need Keras."""
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from digits_edge.runtime.strokes import draw_image
+
+pytestmark = pytest.mark.skipif(find_spec("tf2onnx") is None, reason="needs the extras [train] and [export]")
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """500 drawn digits as an .npz with both splits."""
+    rng = np.random.default_rng(11)
+    labels = (np.arange(500) % 10).astype(np.uint8)
+    images = np.stack([draw_image(int(label), rng) for label in labels])
+    path = tmp_path_factory.mktemp("data") / "drawn.npz"
+    np.savez(path, x_train=images[:400], y_train=labels[:400], x_test=images[400:], y_test=labels[400:])
+    return path
+
+
+def test_name_is_trained_exported_verified_and_evaluated(run, drawn, tmp_path):
+    training = run("train", "cnn-small", "--data", drawn, "--epochs", "1", "--batch-size", "16", "-o", "run", "--json")
+    assert training.code == 0, training.stderr
+    [trained] = training.objects
+    assert (trained["schema_version"], trained["run"], trained["epochs"]) == (1, "run", 1)
+    assert training.stderr.startswith("epoch 1/1: loss ")
+    assert {"model.keras", "history.csv", "recipe.json", "curves.png"} <= {
+        path.name for path in (tmp_path / "run").iterdir()
+    }
+
+    again = run("train", "cnn-small", "--data", drawn, "--epochs", "1", "-o", "run")
+    assert again.code == 2
+    assert again.complaint.startswith("run holds a run already; --resume goes on")
+
+    exporting = run("export", "run", "-o", "m.onnx", "--precision", "fp32", "--data", drawn, "--json")
+    assert (exporting.code, exporting.stderr) == (0, "")
+    [exported] = exporting.objects
+    assert (exported["schema_version"], exported["path"], exported["name"]) == (1, "m.onnx", "cnn-small-fp32")
+    assert {"bytes", "precision", "temperature", "calibrated", "parity", "test", "float_layers"} <= set(exported)
+    refused = run("export", "run", "-o", "m.onnx", "--data", drawn)
+    assert (refused.code, refused.complaint) == (2, "m.onnx exists already; --overwrite replaces it")
+
+    verifying = run("verify", "m.onnx", "--keras", "run", "--data", drawn, "--json")
+    [verified] = verifying.objects
+    assert (verifying.code, verifying.stderr, verified["holds"]) == (0, "", True)
+    assert verified["parity"]["images"] == 40
+    assert verified["accuracy"]["images"] == 100
+
+    by_keras = run("evaluate", "run", "--data", drawn, "--json").objects[0]
+    by_file = run("evaluate", "m.onnx", "--data", drawn, "--json").objects[0]
+    assert (by_keras["provider"], by_file["provider"]) == ("keras", "cpu")
+    assert by_keras["errors"] == by_file["errors"]
+
+
+def test_source_that_is_no_keras_model_is_refused_and_nothing_written(run, tmp_path):
+    (tmp_path / "text.keras").write_text("no model")
+    for source in ("none.keras", "text.keras"):
+        answer = run("export", source, "-o", "m.onnx")
+        assert (answer.code, answer.stdout) == (3, "")
+        assert answer.complaint.startswith(f"{source} ")
+    assert not (tmp_path / "m.onnx").exists()
+
+
+def test_unknown_name_is_answered_with_those_there_are(run, tmp_path):
+    answer = run("train", "transformer")
+    assert answer.code == 2
+    assert "models: cnn-small, cnn, resnet" in answer.complaint
+    assert list(tmp_path.iterdir()) == []
