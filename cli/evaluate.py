@@ -37,6 +37,10 @@ def command(
         raise DataError(f"{dataset.name} has no labelled images; errors can be counted on labelled ones only")
     show(f"answering {len(dataset):,} images")
     answers, bound = _answers(model, dataset.images, provider, threads, input_scale)
+    if int(dataset.labels.max()) >= answers.shape[1]:
+        raise DataError(
+            f"{dataset.name} has labels beyond the {answers.shape[1]} classes of {model}; name its own data"
+        )
     matrix = confusion_matrix(dataset.labels, answers.argmax(axis=1), answers.shape[1])
     accuracy = Accuracy(int(matrix.sum() - matrix.trace()), int(matrix.sum()))
     low, high = accuracy.interval()

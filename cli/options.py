@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 
 import click
 
-#: More of either is a slip of the finger, and a process that the system ends.
-THREADS = click.IntRange(1, 1024)
+from digits_edge.runtime.threads import MOST_THREADS
+
+THREADS = click.IntRange(1, MOST_THREADS)
+#: More is a slip of the finger, and a process that the system ends.
 BATCH_SIZE = click.IntRange(1, 65_536)
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])

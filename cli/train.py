@@ -28,7 +28,7 @@ from digits_edge.cli.output import note, percent, print_json, progress, say
     type=click.Choice(["float32", "mixed_bfloat16", "mixed_float16"]),
     help="mixed_bfloat16 is faster on CPUs that have it.",
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Of weights, order, augmentation and dropout.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of weights, order, augmentation and dropout.")
 @click.option("--resume", is_flag=True, help="Go on from the run folder's last epoch.")
 @overwrite_option
 @json_option

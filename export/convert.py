@@ -13,6 +13,7 @@ from digits_edge.runtime.errors import ModelError
 
 #: The newest that tf2onnx 1.17 is tested with.
 OPSET = 17
+_CONTROL_FLOW = {"Loop", "Scan", "If"}
 _NO_CLASSIFIER_ENDS = ("Sigmoid", "HardSigmoid", "Tanh", "LogSoftmax", "Relu", "Clip")
 
 
@@ -40,12 +41,18 @@ def convert(keras_model: keras.Model) -> ir.Model:
     def answer(image: Any) -> Any:
         return keras_model(tf.reshape(image, [-1, *sizes]), training=False)
 
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     try:
         proto, _ = tf2onnx.convert.from_function(answer, input_signature=answer.input_signature, opset=OPSET)
-    except (ValueError, NotImplementedError, TypeError) as error:
-        raise ModelError(f"{keras_model.name} cannot be converted: {str(error).splitlines()[0]}") from error
-    return _without_softmax(simplify(ir.from_proto(proto)))
+        model = simplify(ir.from_proto(proto))
+    except Exception as error:  # tf2onnx hands over what it could not convert, and onnxruntime stumbles over it
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"{keras_model.name} has a layer that cannot be converted: {reason[:200]}") from error
+    if loops := sorted({node.op_type for node in model.graph} & _CONTROL_FLOW):
+        raise ModelError(
+            f"{keras_model.name} has a recurrent layer ({', '.join(loops)}); only feed-forward ones are taken"
+        )
+    return _without_softmax(model)
 
 
 def _without_softmax(model: ir.Model) -> ir.Model:

@@ -24,7 +24,7 @@ from digits_edge.runtime.errors import CheckError, UsageError
 from digits_edge.runtime.files import refuse_existing, written_whole
 from digits_edge.runtime.golden import GoldenAnswers
 from digits_edge.runtime.model_file import INPUT_NAME, Metadata, Precision
-from digits_edge.runtime.parity import GOLDEN_TOLERANCE, Parity, compare, shortfalls
+from digits_edge.runtime.parity import GOLDEN_TOLERANCE, Parity, compare, golden_shortfalls, shortfalls
 from digits_edge.runtime.providers import open_session
 
 MODEL_VERSION = "1.0.0"
@@ -102,29 +102,31 @@ def export(
     listener("asking Keras")
     reference_images = candidate_images()
     reference_logits = source.logits(reference_images)
-    temperature, compared = 1.0, None
+    fitted, compared = None, None
     if training is not None and training.labels is not None:
         _, rows = validation_split(training.labels)
         logits = source.logits(training.images[rows])
-        temperature = fit_temperature(logits, training.labels[rows])
-        compared = _Images(training.images[rows], softmax(logits, temperature), training.labels[rows])
+        fitted = fit_temperature(logits, training.labels[rows])
+        compared = _Images(training.images[rows], softmax(logits, fitted or 1.0), training.labels[rows])
+    temperature = fitted or 1.0
     reference = _Images(reference_images, softmax(reference_logits, temperature), None)
-    golden = _golden(reference, precision)
+    gate = _Gate(precision, compared or reference, _golden(reference, precision))
 
     listener(f"making {precision}")
     logits_graph = divide_logits(float_graph, temperature)
     float_layers: tuple[str, ...] = ()
     if precision == "int8":
         assert training is not None and compared is not None
-        graph, float_layers = _int8(logits_graph, source, training, compared)
+        graph, float_layers = _int8(logits_graph, source, training, gate)
     else:
         graph = take_pixels(scale_input(logits_graph, source.pixel_scale))
         graph = answer_probabilities(to_half(graph) if precision == "fp16" else graph)
 
     listener("verifying")
     answers = _Answers(graph)
-    parity = _passed(answers, compared or reference, precision)
-    _passed(answers, _Images(golden.images, golden.probabilities, None), precision)
+    if problems := gate.problems(answers):
+        raise CheckError(f"the {precision} model does not answer like Keras, nothing is written: {'; '.join(problems)}")
+    parity = gate.parity(answers)
     metadata = Metadata(
         name=name or f"{source.name}-{precision}",
         version=MODEL_VERSION,
@@ -133,14 +135,14 @@ def export(
         labels=source.labels,
         parameters=int(source.model.count_params()),
         temperature=temperature,
-        calibrated=compared is not None,
+        calibrated=fitted is not None,
         data={key: source.data[key] for key in ("name", "sha256", "licence") if key in source.data} or _about(training),
-        test=None if test is None else _test_figure(answers, test),
+        test=_test_figure(answers, test, training),
         parity={"on": "reference images" if compared is None else "validation images", **asdict(parity)},
         versions=_versions(source),
         command=command,
     )
-    content = package(graph, metadata, golden)
+    content = package(graph, metadata, gate.golden)
     with written_whole(target) as stream:
         stream.write(content)
     return Exported(target, len(content), metadata, parity, float_layers)
@@ -172,9 +174,7 @@ def _golden(reference: _Images, precision: Precision) -> GoldenAnswers:
     return GoldenAnswers(reference.images[rows], reference.probabilities[rows], GOLDEN_TOLERANCE[precision])
 
 
-def _int8(
-    logits_graph: ir.Model, source: Source, training: Dataset, compared: _Images
-) -> tuple[ir.Model, tuple[str, ...]]:
+def _int8(logits_graph: ir.Model, source: Source, training: Dataset, gate: "_Gate") -> tuple[ir.Model, tuple[str, ...]]:
     """Quantize all layers; while the gate fails, leave that layer float which brings the answers nearest to Keras."""
     assert training.labels is not None
     rows, _ = validation_split(training.labels)
@@ -187,14 +187,14 @@ def _int8(
         return answer_probabilities(take_quantized_pixels(graph, source.pixel_scale))
 
     def distance(float_layers: tuple[str, ...]) -> float:
-        answers = _Answers(quantized(float_layers))(compared.images)
-        return float(np.abs(answers - compared.probabilities).mean())
+        answers = _Answers(quantized(float_layers))(gate.compared.images)
+        return float(np.abs(answers - gate.compared.probabilities).mean())
 
     float_layers: tuple[str, ...] = ()
     left = layer_names(logits_graph)
     while True:
         graph = quantized(float_layers)
-        if not left or not shortfalls(_Answers(graph).parity(compared), "int8"):
+        if not left or not gate.problems(_Answers(graph)):
             return graph, float_layers
         worst = min(left, key=lambda layer: distance((*float_layers, layer)))
         float_layers = (*float_layers, worst)
@@ -211,18 +211,29 @@ class _Answers:
         batches = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
         return np.concatenate([self._session.run(None, {INPUT_NAME: batch})[0] for batch in batches])
 
-    def parity(self, compared: _Images) -> Parity:
-        return compare(compared.probabilities, self(compared.images), compared.labels)
+
+@dataclass(frozen=True)
+class _Gate:
+    """What a model has to answer like Keras before it is written."""
+
+    precision: Precision
+    compared: _Images
+    golden: GoldenAnswers
+
+    def parity(self, answers: _Answers) -> Parity:
+        return compare(self.compared.probabilities, answers(self.compared.images), self.compared.labels)
+
+    def problems(self, answers: _Answers) -> list[str]:
+        golden = compare(self.golden.probabilities, answers(self.golden.images))
+        return shortfalls(self.parity(answers), self.precision) + golden_shortfalls(golden, self.golden.tolerance)
 
 
-def _passed(answers: _Answers, compared: _Images, precision: Precision) -> Parity:
-    parity = answers.parity(compared)
-    if problems := shortfalls(parity, precision):
-        raise CheckError(f"the {precision} model does not answer like Keras, nothing is written: {'; '.join(problems)}")
-    return parity
-
-
-def _test_figure(answers: _Answers, test: Dataset) -> dict[str, object]:
+def _test_figure(answers: _Answers, test: Dataset | None, training: Dataset | None) -> dict[str, object] | None:
+    """Errors on the test set; None without labels, or where it is what the model was trained on."""
+    if test is None or test.labels is None or not len(test):
+        return None
+    if training is not None and training.sha256 == test.sha256:
+        return None
     errors = int((answers(test.images).argmax(axis=1) != test.labels).sum())
     return {"name": test.name, "sha256": test.sha256, "errors": errors, "images": len(test.images)}
 

@@ -133,7 +133,7 @@ def _move_over(node: ir.Node) -> bool:
         return _swap(node, user, affine)
     if user.op_type == "Reshape":
         alike = affine.scale.size == affine.shift.size == 1
-        flattens = rank(user.outputs[0]) == 2
+        flattens = static_dims(user.outputs[0]) == [int(np.prod(static_dims(affine.value)))]
         return (alike or flattens) and _swap(node, user, affine if alike else _per_entry(affine))
     shift = _affine(user)
     if node.op_type == "Mul" and user.op_type == "Add" and shift is not None and (affine.scale != 0).all():

@@ -124,6 +124,8 @@ def _drop_transpose(node: ir.Node) -> bool:
     if permutation[0] != 0:
         return False
     source = static_dims(first_input(transpose))
+    if static_dims(flatten.outputs[0]) != [int(np.prod(source))]:
+        return False  # a Dense on the feature map: its rows are pixels, not images
     # entry j of the transposed row is entry order[j] of the row as it lies
     order = np.arange(np.prod(source)).reshape(source).transpose([axis - 1 for axis in permutation[1:]]).ravel()
     weights, bias = parameters(node)

@@ -5,7 +5,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
 from digits_edge.export.rewriting import name_by_position
-from digits_edge.runtime.errors import CheckError
+from digits_edge.runtime.errors import CheckError, ModelError
 from digits_edge.runtime.golden import LARGEST_PACKED_BYTES, GoldenAnswers
 from digits_edge.runtime.model_file import GOLDEN_KEY, METADATA_KEY, Metadata, seal
 
@@ -20,6 +20,7 @@ def package(model: ir.Model, metadata: Metadata, golden: GoldenAnswers) -> bytes
 
     Raises:
         CheckError: the golden answers are larger than the contract allows.
+        ModelError: the graph is not a valid ONNX model.
     """
     packed = golden.pack()
     if len(packed) > LARGEST_PACKED_BYTES:
@@ -34,5 +35,9 @@ def package(model: ir.Model, metadata: Metadata, golden: GoldenAnswers) -> bytes
     model.producer_name, model.producer_version = "digits-edge", metadata.versions.get("digits-edge", "")
     model.graph.name = metadata.architecture
     proto = ir.to_proto(model)
-    onnx.checker.check_model(proto, full_check=True)
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"{metadata.name} has a layer that {metadata.precision} cannot hold: {reason}") from error
     return seal(proto.SerializeToString(deterministic=True))

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,8 @@ InputScale = Literal[1, 255]
 INPUT_SIZES = ((784,), (28, 28), (28, 28, 1))
 _DIGITS = tuple("0123456789")
 _BATCH = 500
+#: How far float16 probabilities of ten classes may be from a sum of 1.
+_ROUNDING = 1e-2
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,11 @@ class Source:
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Keras's logits, float32 (N, C), for uint8 (N, 28, 28).
 
-        Those of a model that ends in a softmax are known up to a constant per row, which no softmax sees.
+        Answers that are probabilities in every row come from a softmax; its logits are known up to a constant per row,
+        which no softmax sees.
         """
         answers = self.answers(images)
-        if not _ends_in_softmax(self.model):
+        if (answers < 0).any() or np.abs(answers.sum(axis=1) - 1).max(initial=0) > _ROUNDING:
             return answers
         logits: NDArray[np.float32] = np.log(np.maximum(answers, np.finfo(np.float32).tiny))
         return logits
@@ -96,6 +99,8 @@ def read_source(path: Path, *, input_scale: InputScale | None = None, labels: Se
     classes = _check_shape(model, file)
     data = about.get("data", {})
     known_labels = tuple(labels or data.get("classes", ()) or (_DIGITS if classes == len(_DIGITS) else ()))
+    if len(set(known_labels)) != len(known_labels) or not all(label.strip() for label in known_labels):
+        raise UsageError(f"labels {','.join(known_labels)!r} are not all different names; name each class once")
     if len(known_labels) != classes:
         raise UsageError(
             f"{file} tells {classes} classes apart and {len(known_labels)} labels are known; name all with --labels"
@@ -142,23 +147,31 @@ def _check_shape(model: Any, file: Path) -> int:
     if len(inputs) != 1 or tuple(inputs[0].shape[1:]) not in INPUT_SIZES:
         shapes = ", ".join(str(tuple(value.shape)) for value in inputs)
         raise ModelError(f"{file} takes {shapes}; only classifiers of 784, 28×28 or 28×28×1 can be exported")
+    ends = () if isinstance(model, keras.Sequential) else (model.input, model.output)
+    if any(isinstance(end, dict) for end in ends):
+        raise ModelError(f"{file} names its inputs or outputs; a classifier takes and gives one tensor")
     if len(outputs) != 1 or len(outputs[0].shape) != 2 or (outputs[0].shape[1] or 0) < 2:
         shapes = ", ".join(str(tuple(value.shape)) for value in outputs)
         raise ModelError(f"{file} answers with {shapes}; a classifier answers with one row of at least two numbers")
     return int(outputs[0].shape[1])
 
 
-def _ends_in_softmax(model: keras.Model) -> bool:
-    last = model.layers[-1]
-    if isinstance(last, keras.Model):
-        return _ends_in_softmax(last)
-    return isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax
+def _layers(model: Any) -> Iterator[Any]:
+    """All layers, those of models within the model too."""
+    for layer in model.layers:
+        yield layer
+        if hasattr(layer, "layers"):
+            yield from _layers(layer)
 
 
 def _scale_of(model: keras.Model, file: Path) -> InputScale:
-    """A model that rescales takes raw pixels."""
-    if any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers):
-        return 255
+    """What white is, as a Rescaling layer tells that brings it to 1 or, with -1 for black, to a span of 2."""
+    for layer in _layers(model):
+        if isinstance(layer, keras.layers.Rescaling):
+            span = float(np.max(layer.scale))
+            for white in (1, 255):
+                if 0.9 < span * white < 2.1:
+                    return 1 if white == 1 else 255
     raise UsageError(
         f"{file} does not say how its images are scaled; --input-scale 1 (white is 1) or 255 (white is 255)"
     )

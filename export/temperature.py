@@ -16,7 +16,7 @@ def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[n
     return probabilities
 
 
-def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.uint8]) -> float:
+def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.uint8]) -> float | None:
     """The temperature under which the labels are likeliest (Guo et al. 2017).
 
     Args:
@@ -24,7 +24,8 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.uint8]) -> 
         labels: (N,).
 
     Returns:
-        T; the loss is convex in 1/T, so a golden-section search over log T finds it.
+        T; the loss is convex in 1/T, so a golden-section search over log T finds it. None where it would be outside of
+        0.2 to 5: too few images, or none answered wrongly, do not tell how sure to be.
     """
 
     def loss(log_temperature: float) -> float:
@@ -41,4 +42,5 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.uint8]) -> 
             high = inner_high
         else:
             low = inner_low
-    return round(float(np.exp((low + high) / 2)), 4)
+    temperature = round(float(np.exp((low + high) / 2)), 4)
+    return temperature if _RANGE[0] < temperature < _RANGE[1] else None

@@ -151,7 +151,10 @@ class Classifier:
             ModelError: the provider failed.
             UsageError: the classifier is closed.
         """
-        images = np.asarray(images)
+        try:
+            images = np.asarray(images)
+        except ValueError as error:
+            raise ImageError(f"images do not make one array ({error}); they must all be (28, 28)") from error
         if images.dtype != np.uint8 or images.shape[1:] != _IMAGE_SHAPE:
             images = _as_images(images)
         try:

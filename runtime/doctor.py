@@ -144,7 +144,8 @@ def _data() -> dict[str, str]:
     """The sets by name that lie where `load` looks first."""
     found: dict[str, str] = {}
     for folder in reversed(data_folders()):
-        found |= {name: str(folder) for name in CATALOGUE if (folder / name).is_dir()}
+        # a download that failed leaves an empty folder
+        found |= {name: str(folder) for name in CATALOGUE if any((folder / name).glob("*"))}
         found |= {name: str(folder) for name in CATALOGUE if (folder / f"{name}.npz").is_file()}
     return found
 

@@ -67,6 +67,7 @@ def shortfalls(parity: Parity, precision: Precision) -> list[str]:
     fp32 must be Keras to rounding, fp16 must not change a clear answer, and int8 must not cost more than 0.05 points
     and a twentieth of Keras's own errors, nor change more than 2 in 10,000 clear answers.
     """
+    limits: list[tuple[str, float, float]]
     match precision:
         case "fp32":
             limits = [
@@ -83,4 +84,23 @@ def shortfalls(parity: Parity, precision: Precision) -> list[str]:
             if parity.errors is not None and parity.reference_errors is not None:
                 most = 1.05 * parity.reference_errors + 0.0005 * parity.images
                 limits.append(("errors", parity.errors, most))
+    return _beyond(limits)
+
+
+def golden_shortfalls(agreement: Parity, tolerance: float) -> list[str]:
+    """What keeps a model from holding on the golden answers; empty if it holds.
+
+    Args:
+        agreement: the golden answers compared with the model's.
+        tolerance: the largest difference of a probability that the model file allows.
+    """
+    limits = [
+        ("changed golden answers", agreement.changed, 0.0),
+        ("largest difference of a golden probability", agreement.max_difference, tolerance),
+    ]
+    return _beyond(limits)
+
+
+def _beyond(limits: list[tuple[str, float, float]]) -> list[str]:
+    # so written, a NaN is beyond every limit
     return [f"{what} {value:g} > {limit:g}" for what, value, limit in limits if not value <= limit]

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, TypeVar, cast
 
 from digits_edge.runtime.errors import ModelError, UsageError
-from digits_edge.runtime.threads import available_threads
+from digits_edge.runtime.threads import MOST_THREADS, available_threads
 
 AUTO = "auto"
 _SUFFIX = "ExecutionProvider"
@@ -167,8 +167,8 @@ def open_session(
         ModelError: the provider cannot be bound, or onnxruntime cannot load the model.
         UsageError: no such provider, or fewer than one thread.
     """
-    if threads is not None and threads < 1:
-        raise UsageError(f"{threads} threads cannot compute; name 1 or more")
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise UsageError(f"{threads} threads cannot compute; name 1 to {MOST_THREADS}")
     count = available_threads() if threads is None else threads
     return first_bound(provider, lambda name: BoundSession(_bind(model, name, count, origin), name, count))
 

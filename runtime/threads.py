@@ -8,6 +8,8 @@ from pathlib import Path
 from digits_edge.runtime.errors import UsageError
 
 ENVIRONMENT = "DIGITS_EDGE_THREADS"
+#: More is a slip of the finger, and a process that the system ends.
+MOST_THREADS = 1024
 
 
 def available_threads() -> int:
@@ -17,11 +19,11 @@ def available_threads() -> int:
     processor counts as one. The environment variable DIGITS_EDGE_THREADS goes before both.
 
     Raises:
-        UsageError: DIGITS_EDGE_THREADS is not a whole number above 0.
+        UsageError: DIGITS_EDGE_THREADS is not a whole number from 1 to `MOST_THREADS`.
     """
     if (wanted := os.environ.get(ENVIRONMENT)) is not None:
-        if not wanted.isdecimal() or int(wanted) < 1:
-            raise UsageError(f"{ENVIRONMENT} is {wanted!r}; set it to a whole number above 0, or unset it")
+        if not wanted.isdecimal() or not 1 <= int(wanted) <= MOST_THREADS:
+            raise UsageError(f"{ENVIRONMENT} is {wanted!r}; set it to a number from 1 to {MOST_THREADS}, or unset it")
         return int(wanted)
     quota = cgroup_quota()
     return max(1, affinity() if quota is None else min(affinity(), math.ceil(quota)))

@@ -11,7 +11,7 @@ from digits_edge.runtime.classifier import Classifier, FloatArray
 from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.errors import DataError
 from digits_edge.runtime.model_file import Metadata, Precision
-from digits_edge.runtime.parity import Parity, compare, shortfalls
+from digits_edge.runtime.parity import Parity, compare, golden_shortfalls, shortfalls
 
 #: N is free in a model file; these are tried.
 BATCH_SIZES = (1, 2, 7, 64, 1000)
@@ -100,7 +100,7 @@ def verify(
     metadata, golden = classifier.metadata, classifier.golden
     answers = classifier.predict_batch(golden.images)
     agreement = compare(golden.probabilities, answers)
-    problems = _golden_problems(agreement, golden.tolerance)
+    problems = golden_shortfalls(agreement, golden.tolerance)
 
     batch_difference = _batch_difference(classifier, golden.images, answers)
     if not batch_difference <= golden.tolerance:  # so written, a NaN is a problem
@@ -131,15 +131,6 @@ def verify(
         parity=parity,
         problems=tuple(problems),
     )
-
-
-def _golden_problems(agreement: Parity, tolerance: float) -> list[str]:
-    problems = []
-    if agreement.changed:
-        problems.append(f"golden answers changed: {agreement.changed} of {agreement.images}")
-    if not agreement.max_difference <= tolerance:
-        problems.append(f"largest difference of a golden probability {agreement.max_difference:g} > {tolerance:g}")
-    return problems
 
 
 def _batch_difference(classifier: Classifier, images: NDArray[np.uint8], answers: FloatArray) -> float:

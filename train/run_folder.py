@@ -18,11 +18,11 @@ from digits_edge.train.recipe import Recipe, read_recipe, recipe_to_json
 MODEL, RECIPE, HISTORY, CURVES, CHECKPOINT = "model.keras", "recipe.json", "history.csv", "curves.png", "checkpoint.npz"
 
 
-def prepare_run_folder(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
+def prepare_run_folder(folder: Path, recipe: Recipe, data_sha256: str, *, resume: bool, overwrite: bool) -> None:
     """Make the folder, or make sure that what it holds may be gone on with or replaced.
 
     Raises:
-        UsageError: it holds a run and neither `resume` nor `overwrite` is given; or `resume`, and its recipe is
+        UsageError: it holds a run and neither `resume` nor `overwrite` is given; or `resume`, and its recipe or data is
             another.
         InputError: it cannot be made.
     """
@@ -31,6 +31,8 @@ def prepare_run_folder(folder: Path, recipe: Recipe, *, resume: bool, overwrite:
             raise UsageError(f"{folder} holds a run already; --resume goes on with it, --overwrite trains anew")
         if resume and read_recipe(folder / RECIPE) != recipe:
             raise UsageError(f"{folder} was begun with other settings; see its recipe.json, or train with --overwrite")
+        if resume and json.loads((folder / RECIPE).read_text("utf-8"))["data"]["sha256"] != data_sha256:
+            raise UsageError(f"{folder} was begun on other data; name that with --data, or train with --overwrite")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not resume:

@@ -1,5 +1,6 @@
 """Training a model into a run folder: `train()`."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from typing import Any
 import keras
 
 from digits_edge.runtime.datasets import Dataset, validation_split
-from digits_edge.runtime.errors import InputError
+from digits_edge.runtime.errors import CheckError, InputError
 from digits_edge.train.averaging import WeightAverage
 from digits_edge.train.batches import Batches, scaled
 from digits_edge.train.checkpoint import Progress, read_progress, restore_checkpoint, save_checkpoint
@@ -70,7 +71,8 @@ def train(
     Raises:
         UsageError: the folder holds a run and neither `resume` nor `overwrite` is given; or it is the run of another
             recipe.
-        InputError: the data has no labels, or the folder cannot be written.
+        InputError: the data has no labels or too few images, or the folder cannot be written.
+        CheckError: the training diverged.
     """
     if dataset.labels is None:
         raise InputError(f"{dataset.name} has no labels; training needs them")
@@ -84,7 +86,7 @@ def train(
     )
     model = _compiled(recipe, len(batches))
     # only now, so that a recipe that cannot be built leaves no run behind
-    prepare_run_folder(run_folder, recipe, resume=resume, overwrite=overwrite)
+    prepare_run_folder(run_folder, recipe, dataset.sha256, resume=resume, overwrite=overwrite)
     about = describe(recipe, dataset, VALIDATION_FRACTION)
     write_json(run_folder / RECIPE, about)
 
@@ -194,6 +196,8 @@ class _RunRecord(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         row = {"epoch": epoch + 1.0, **(logs or {}), "learning_rate": float(self.model.optimizer.learning_rate)}
         row = {name: float(value) for name, value in row.items()}
+        if not math.isfinite(row["val_loss"]):
+            raise CheckError(f"the validation loss of epoch {epoch + 1} is not finite; try a smaller --learning-rate")
         history = [*self._progress.history, row]
         best_epoch = min(range(len(history)), key=lambda i: history[i]["val_loss"])
         if best_epoch == epoch:

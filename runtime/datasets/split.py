@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from digits_edge.runtime.errors import DataError
+
 #: Not the training's seed: every run, fold and exporter sees the same images on the same side.
 SPLIT_SEED = 20_261_121
 
@@ -16,7 +18,12 @@ def validation_split(labels: NDArray[np.uint8], *, fraction: float = 0.1) -> tup
 
     Returns:
         Two sorted arrays of row indices, disjoint, together all N.
+
+    Raises:
+        DataError: so few images that none would validate.
     """
+    if len(labels) * fraction < 1 or not any(round(n * fraction) for n in np.bincount(labels)):
+        raise DataError(f"{len(labels)} images are too few to set some apart for validation; give more")
     validates = np.zeros(len(labels), dtype=bool)
     for rows in _shuffled_by_class(labels):
         validates[rows[: round(len(rows) * fraction)]] = True

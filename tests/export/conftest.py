@@ -67,6 +67,18 @@ def pooled(image: Any) -> Any:
     return layers.Softmax()(layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
 
 
+def dense_on_pixels(image: Any) -> Any:
+    """A dense layer on the feature map: what comes before its Gemm is no Flatten."""
+    x = layers.Conv2D(8, 3, strides=2, activation="relu")(image)
+    return layers.Dense(10)(layers.Flatten()(layers.Dense(6, activation="relu")(x)))
+
+
+def batch_norm_of_rows(image: Any) -> Any:
+    """BatchNorm over rows of pixels, a scale per row that no channel has."""
+    x = layers.BatchNormalization(axis=1, momentum=0.8)(image)
+    return layers.Dense(10)(layers.Flatten()(layers.Dense(6, activation="relu")(x)))
+
+
 #: Kind → its layers, the shape of its input, what white is in it.
 KINDS: dict[str, tuple[Callable[[Any], Any], tuple[int, ...], int]] = {
     "batch-norm-before-pooling": (batch_norm_before_pooling, (28, 28, 1), 1),
@@ -74,6 +86,8 @@ KINDS: dict[str, tuple[Callable[[Any], Any], tuple[int, ...], int]] = {
     "batch-norm-before-padding": (batch_norm_before_padding, (28, 28, 1), 255),
     "softmax-rows": (softmax_rows, (784,), 1),
     "pooled": (pooled, (28, 28), 1),
+    "dense-on-pixels": (dense_on_pixels, (28, 28, 1), 1),
+    "batch-norm-of-rows": (batch_norm_of_rows, (28, 28), 1),
 }
 
 

@@ -25,7 +25,8 @@ from .conftest import KINDS  # type: ignore[import-not-found]
 def test_every_precision_answers_like_keras(
     source: Source, precision: Precision, drawn: Dataset, tmp_path: Path
 ) -> None:
-    exported = export(source, tmp_path / "m.onnx", precision=precision, training=drawn, test=drawn)
+    test = replace(drawn, sha256="1" * 64)
+    exported = export(source, tmp_path / "m.onnx", precision=precision, training=drawn, test=test)
     with Classifier(exported.path, provider="cpu") as classifier:
         rows = validation_split(drawn.labels)[1]
         keras_answers = calibrated_answers(source, drawn.images[rows], classifier.metadata.temperature)
@@ -33,12 +34,12 @@ def test_every_precision_answers_like_keras(
         assert not shortfalls(compare(keras_answers, answers, drawn.labels[rows]), precision)
         np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
         assert verify(classifier).holds
-        assert classifier.metadata.calibrated
+        assert classifier.metadata.calibrated == (classifier.metadata.temperature != 1)
         assert classifier.metadata.precision == precision
         errors = int((classifier.predict_batch(drawn.images).argmax(axis=1) != drawn.labels).sum())
         assert classifier.metadata.test == {
             "name": "drawn",
-            "sha256": drawn.sha256,
+            "sha256": test.sha256,
             "errors": errors,
             "images": len(drawn),
         }
@@ -133,3 +134,48 @@ def test_a_layer_that_cannot_be_a_classifiers_end_is_refused(tmp_path: Path) -> 
     source = read_source(tmp_path / "sigmoid.keras", input_scale=1)
     with pytest.raises(ModelError, match="Sigmoid"):
         export(source, tmp_path / "m.onnx", precision="fp32")
+
+
+@pytest.mark.parametrize("source", ["residual"], indirect=True)
+@pytest.mark.parametrize("change", [{"labels": None}, {}])
+def test_no_test_figure_is_made_of_unlabelled_or_training_images(
+    source: Source, drawn: Dataset, tmp_path: Path, change: dict[str, None]
+) -> None:
+    exported = export(source, tmp_path / "m.onnx", precision="fp32", training=drawn, test=replace(drawn, **change))
+    assert exported.metadata.test is None
+
+
+def test_what_export_writes_holds_when_verified(tmp_path: Path, drawn: Dataset) -> None:
+    import keras
+    from keras import layers
+
+    # a softmax that is no layer's own: Keras and the graph must agree on what the logits are
+    image = keras.Input((28, 28, 1))
+    logits = layers.Dense(10)(layers.Flatten()(layers.Conv2D(8, 3, strides=2, activation="relu")(image)))
+    model = keras.Model(image, keras.ops.softmax(logits))
+    model.compile(keras.optimizers.Adam(0.005), "sparse_categorical_crossentropy")
+    model.fit(drawn.images[..., None] / 255, drawn.labels, epochs=3, batch_size=50, verbose=0)
+    model.save(tmp_path / "softmax.keras")
+    for precision in PRECISIONS:
+        source = read_source(tmp_path / "softmax.keras", input_scale=1)
+        path = export(source, tmp_path / f"{precision}.onnx", precision=precision, training=drawn).path
+        with Classifier(path, provider="cpu") as classifier:
+            assert verify(classifier).holds
+
+
+@pytest.mark.parametrize("layer", ["GRU", "Normalization", "gelu", "grouped"])
+def test_a_layer_that_cannot_be_converted_is_named_in_one_line(tmp_path: Path, layer: str) -> None:
+    import keras
+    from keras import layers
+
+    image = keras.Input((28, 28))
+    body = {
+        "GRU": lambda: layers.GRU(4)(image),
+        "Normalization": lambda: layers.Flatten()(layers.Normalization(mean=0.1, variance=0.2)(image)),
+        "gelu": lambda: layers.Flatten()(layers.Dense(4, activation="gelu")(image)),
+        "grouped": lambda: layers.Flatten()(layers.Conv2D(4, 3, groups=4)(layers.Reshape((28, 7, 4))(image))),
+    }[layer]()
+    keras.Model(image, layers.Dense(10)(body)).save(tmp_path / "m.keras")
+    with pytest.raises(ModelError, match=r"cannot be converted|recurrent") as caught:
+        export(read_source(tmp_path / "m.keras", input_scale=1), tmp_path / "m.onnx", precision="fp32")
+    assert "\n" not in str(caught.value)

@@ -30,6 +30,23 @@ def test_a_rescaling_layer_says_that_raw_pixels_are_taken(tmp_path: Path) -> Non
     assert read_source(path).input_scale == 255
 
 
+def test_a_rescaling_layer_within_another_model_counts_too(tmp_path: Path) -> None:
+    within = keras.Sequential([keras.Input((28, 28, 1)), layers.Rescaling(1 / 127.5, offset=-1)])
+    assert read_source(saved(tmp_path / "m.keras", within, layers.Flatten(), layers.Dense(10))).input_scale == 255
+
+
+def test_a_rescaling_of_scaled_images_leaves_their_white_at_one(tmp_path: Path) -> None:
+    path = saved(tmp_path / "m.keras", layers.Rescaling(2.0, offset=-1), layers.Flatten(), layers.Dense(10))
+    assert read_source(path).input_scale == 1
+
+
+@pytest.mark.parametrize("labels", [["a"] * 10, [*"abcdefghi", ""]])
+def test_labels_must_be_different_names(tmp_path: Path, labels: list[str]) -> None:
+    path = saved(tmp_path / "m.keras", layers.Flatten(), layers.Dense(10))
+    with pytest.raises(UsageError, match="different"):
+        read_source(path, input_scale=1, labels=labels)
+
+
 def test_an_unknown_scale_must_be_said(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.keras", layers.Flatten(), layers.Dense(10))
     with pytest.raises(UsageError, match="--input-scale"):

@@ -18,6 +18,10 @@ def test_the_temperature_that_made_the_labels_is_found(temperature: float) -> No
     assert fit_temperature(logits, labels) == pytest.approx(temperature, rel=0.03)
 
 
+def test_images_that_are_all_right_tell_no_temperature() -> None:
+    assert fit_temperature(np.eye(10)[np.arange(50) % 10] * 3, (np.arange(50) % 10).astype(np.uint8)) is None
+
+
 @given(hnp.arrays(np.float32, (4, 10), elements=st.floats(-1e4, 1e4, width=32)), st.floats(0.2, 5))
 def test_probabilities_are_probabilities_for_any_logits(logits: np.ndarray, temperature: float) -> None:
     probabilities = softmax(logits, temperature)

@@ -36,7 +36,7 @@ def test_probability_beyond_the_tolerance_is_a_problem(make_model, squares, kera
 def test_changed_golden_answer_is_a_problem_whatever_the_tolerance(make_model, squares, keras_answers):
     answers = np.roll(keras_answers(squares), 1, axis=1)
     found = verify(Classifier(make_model(golden=GoldenAnswers(squares, answers, 1.0)), provider="cpu"))
-    assert [line for line in found.problems if "changed: 10 of 10" in line]
+    assert [line for line in found.problems if "changed golden answers 10" in line]
 
 
 def test_errors_are_counted_where_there_is_a_data_set(classifier, squares):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from digits_edge.runtime.datasets import Dataset
-from digits_edge.runtime.errors import InputError, UsageError
+from digits_edge.runtime.errors import CheckError, InputError, UsageError
 from digits_edge.train import Recipe, named_recipe, train
 from digits_edge.train.checkpoint import read_progress
 
@@ -117,6 +118,18 @@ def test_a_run_is_not_overwritten_unasked(squares: Dataset, tmp_path: Path) -> N
         train(named_recipe("best", "cnn-small", epochs=2), squares, tmp_path, resume=True)
     assert (tmp_path / "model.keras").read_bytes() == before
     train(recipe, squares, tmp_path, overwrite=True)
+
+
+def test_a_run_is_not_resumed_on_other_data(squares: Dataset, tmp_path: Path) -> None:
+    recipe = named_recipe("best", "cnn-small", epochs=1, batch_size=100)
+    train(recipe, squares, tmp_path)
+    with pytest.raises(UsageError, match="other data"):
+        train(recipe, replace(squares, sha256="1" * 64), tmp_path, resume=True)
+
+
+def test_a_training_that_diverges_says_so(squares: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(CheckError, match="--learning-rate"):
+        train(named_recipe("document", "cnn-small", epochs=2, learning_rate=1e30), squares, tmp_path / "run")
 
 
 def test_resuming_a_finished_run_changes_nothing(squares: Dataset, tmp_path: Path) -> None:
