@@ -237,5 +237,7 @@ def test_photos_of_real_handwriting_are_read(data_folder: Path):
     right = np.array([int(row["label"]) for row in rows]) == answers
     kinds = np.array([row["kind"] for row in rows])
     shares = {str(kind): round(float(right[kinds == kind].mean()), 3) for kind in np.unique(kinds)}
+    counts = {str(kind): f"{right[kinds == kind].sum()} of {(kinds == kind).sum()}" for kind in np.unique(kinds)}
+    print(f"read right: {right.sum()} of {len(right)}: {counts}")  # pytest -rP shows it
     assert right.mean() >= 0.97, shares
     assert min(shares.values()) >= 0.94, shares
