@@ -18,23 +18,33 @@ def draw_curves(history: list[dict[str, float]], path: Path) -> None:
         path: where the PNG goes; it appears whole.
     """
     epochs = [row["epoch"] for row in history]
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    accuracy, loss, rate = figure.subplots(1, 3)
-    for axes, name, title in ((accuracy, "accuracy", "Accuracy"), (loss, "loss", "Loss")):
-        axes.plot(epochs, [row[name] for row in history], color=_TRAINING, marker=".", label="training (augmented)")
-        axes.plot(epochs, [row[f"val_{name}"] for row in history], color=_VALIDATION, marker=".", label="validation")
-        axes.set_title(title)
-        axes.legend()
     best = min(history, key=lambda row: row["val_loss"])
-    loss.axvline(best["epoch"], color="0.6", linestyle=":", zorder=0)
-    loss.annotate(
-        f"best, {best['val_loss']:.4f}", (best["epoch"], best["val_loss"]), (4, 12), textcoords="offset points"
-    )
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    errors, loss, rate = figure.subplots(1, 3)
+    for axes, values in ((errors, _error_percent), (loss, _loss)):
+        axes.plot(epochs, [values(row, "") for row in history], color=_TRAINING, marker=".", label="training")
+        axes.plot(epochs, [values(row, "val_") for row in history], color=_VALIDATION, marker=".", label="validation")
+        best_label = f"kept: {values(best, 'val_'):.3g} in epoch {best['epoch']:.0f}"
+        axes.plot(best["epoch"], values(best, "val_"), "o", markerfacecolor="none", color=_VALIDATION, label=best_label)
+        # the first epochs are ten times the last
+        axes.set_yscale("log")
+        axes.legend()
+    errors.set_title("Errors, % (100 % − accuracy)")
+    loss.set_title("Loss")
     rate.plot(epochs, [row["learning_rate"] for row in history], color=_RATE, marker=".")
     rate.set_title("Learning rate at the epoch's end")
-    for axes in (accuracy, loss, rate):
+    for axes in (errors, loss, rate):
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
     with written_whole(path) as stream:
         figure.savefig(stream, format="png", dpi=110)
+
+
+def _error_percent(row: dict[str, float], kind: str) -> float:
+    # half an error in 10,000 where there is none: a logarithm has no zero
+    return max(100 * (1 - row[f"{kind}accuracy"]), 0.005)
+
+
+def _loss(row: dict[str, float], kind: str) -> float:
+    return row[f"{kind}loss"]
