@@ -21,7 +21,7 @@ from digits_edge.runtime.errors import InputError
 def command(
     images: tuple[str, ...], model: str | None, provider: str, threads: int | None, top: int, as_json: bool
 ) -> None:
-    """Read the digit in pictures: files, folders, globs, or - for a picture on standard input.
+    """Read the digit in pictures: files, folders (not those in them), globs, or - for a picture on standard input.
 
     A picture without ink is `blank`; one the model is unsure of is `uncertain` and keeps its best digit. Where some of
     many pictures cannot be read, the others are answered and the exit code is 4.

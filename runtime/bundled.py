@@ -161,7 +161,7 @@ def _unknown(model: str | None, names: list[str]) -> str:
         return f"the index names no default; name one of {', '.join(names)}"
     close = difflib.get_close_matches(model, names, n=1)
     meant = f"did you mean {close[0]}? " if close else ""
-    return f"there is no model {model!r}; {meant}Bundled are {', '.join(names)}; a path names a file"
+    return f"there is no model {model!r}; {meant}bundled are {', '.join(names)}; for a file name its path"
 
 
 def _add_command(arguments: Sequence[str] | None = None) -> int:

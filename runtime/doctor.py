@@ -20,7 +20,7 @@ _EXTRAS = {
     "": ("digits-edge", "numpy", "pillow", "click", "platformdirs"),
     "openvino": ("onnxruntime-ep-openvino",),
     "train": ("tensorflow", "keras", "matplotlib"),
-    "export": ("tf2onnx", "onnx"),
+    "export": ("tf2onnx", "onnx", "onnx-ir"),
 }
 
 

@@ -85,7 +85,7 @@ def find_pictures(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     is opened and the others are still answered.
 
     Raises:
-        InputError: a folder without pictures, a folder that may not be read, or a glob without a match.
+        InputError: a folder without pictures, or one that may not be read.
     """
     return [picture for path in paths for picture in _pictures_of(Path(path))]
 
@@ -105,10 +105,8 @@ def _pictures_of(path: Path) -> list[Path]:
     except OSError:
         return [path]
     found = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 - path may be absolute
-    matches = [match for match in found if match.is_file()]
-    if not matches:
-        raise InputError(f"{printable(path)} matches no file; quote a pattern only if it is meant as one")
-    return matches
+    # one without a match is reported where it is opened, like a missing file
+    return [match for match in found if match.is_file()] or [path]
 
 
 def _in_folder(folder: Path) -> list[Path]:

@@ -99,7 +99,7 @@ def test_folder_without_pictures_is_named(run, tmp_path):
 def test_glob_without_match_is_named(run):
     answer = run("predict", "*.jpg")
     assert answer.code == 4
-    assert answer.complaint.startswith("*.jpg matches no file")
+    assert answer.complaint.startswith("*.jpg does not exist")
 
 
 @pytest.mark.parametrize("kind", ["text", "empty", "truncated", "huge"])

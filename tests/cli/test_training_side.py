@@ -22,11 +22,11 @@ def drawn(tmp_path_factory):
 
 
 def test_name_is_trained_exported_verified_and_evaluated(run, drawn, tmp_path):
-    training = run("train", "cnn-small", "--data", drawn, "--epochs", "1", "--batch-size", "16", "-o", "run", "--json")
+    training = run("train", "cnn-small", "--data", drawn, "--epochs", "4", "--batch-size", "16", "-o", "run", "--json")
     assert training.code == 0, training.stderr
     [trained] = training.objects
-    assert (trained["schema_version"], trained["run"], trained["epochs"]) == (1, "run", 1)
-    assert training.stderr.startswith("epoch 1/1: loss ")
+    assert (trained["schema_version"], trained["run"], trained["epochs"]) == (1, "run", 4)
+    assert training.stderr.startswith("epoch 1/4: loss ")
     assert {"model.keras", "history.csv", "recipe.json", "curves.png"} <= {
         path.name for path in (tmp_path / "run").iterdir()
     }

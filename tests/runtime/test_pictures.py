@@ -234,11 +234,12 @@ def test_a_missing_file_is_kept_for_the_one_who_opens_it(tmp_path: Path):
     assert find_pictures([tmp_path / "none.png"]) == [tmp_path / "none.png"]
 
 
-def test_a_folder_without_pictures_and_a_glob_without_a_match_are_errors(tmp_path: Path):
+def test_a_folder_without_pictures_is_an_error_and_a_glob_without_a_match_a_missing_file(tmp_path: Path):
     with pytest.raises(InputError, match="holds no pictures"):
         find_pictures([tmp_path])
-    with pytest.raises(InputError, match="matches no file"):
-        find_pictures([tmp_path / "*.png"])
+    assert find_pictures([tmp_path / "*.png"]) == [tmp_path / "*.png"]
+    with pytest.raises(InputError, match="does not exist"):
+        open_picture(tmp_path / "*.png")
 
 
 def opens_or_says_why(source: object) -> None:
