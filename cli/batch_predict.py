@@ -19,7 +19,7 @@ from digits_edge.runtime.errors import UsageError
 @output_option("The submission CSV; - is standard output.")
 @model_option
 @session_options
-@batch_size_option(256)
+@batch_size_option(128)
 @overwrite_option
 @json_option
 def command(

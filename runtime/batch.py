@@ -19,7 +19,7 @@ from digits_edge.runtime.errors import UsageError
 from digits_edge.runtime.files import refuse_existing, written_whole
 
 STANDARD_STREAM = "-"
-#: Blocks per worker; one of 256 rows takes 0.2 MB.
+#: Blocks per worker; one of 128 rows takes 0.1 MB.
 _READ_AHEAD = 16
 
 
@@ -43,7 +43,7 @@ def batch_predict(
     source: str | Path,
     target: str | Path,
     *,
-    rows_per_block: int = 256,
+    rows_per_block: int = 128,
     workers: int = 1,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -55,8 +55,8 @@ def batch_predict(
         source: a CSV, plain or gzip, with or without the column `label`; "-" is standard input.
         target: the file to write `ImageId,Label` to, ImageId from 1; it appears complete or not at all. "-" is standard
             output, which gets the rows block by block.
-        rows_per_block: n. The activations of a whole block are in memory at once, and more rows are no
-            faster: a float network of two convolutions takes 127 MB in all at 256 rows and 310 MB at 1024.
+        rows_per_block: n. The activations of a block are in memory at once, for every worker: `resnet-int8` takes 155
+            MB in all at 128 rows with two workers, 230 MB at 256, and is no faster.
         workers: blocks that are answered at once, each in a thread of its own, while the next are read. On two cores
             that takes 0.6 s for 28,000 rows where one session of two threads takes 0.95 s.
         overwrite: replace `target` if it exists.
