@@ -104,7 +104,7 @@ def command(
     if exported.float_layers:
         say(f"kept in float: {', '.join(exported.float_layers)}")
     if not metadata.calibrated:
-        say("not calibrated (T = 1): there were no validation images; name the training data with --data")
+        say("not calibrated (T = 1): no validation images, or too few to tell; name the training data with --data")
 
 
 def _data(data: str | None, trained_on: str | None, *, required: bool) -> tuple[Dataset | None, Dataset | None]:

@@ -104,7 +104,8 @@ def export(
     reference_logits = source.logits(reference_images)
     fitted, compared = None, None
     if training is not None and training.labels is not None:
-        _, rows = validation_split(training.labels)
+        training_rows, rows = validation_split(training.labels)
+        calibration = training_rows[stratified(training.labels[training_rows], CALIBRATION_IMAGES)]
         logits = source.logits(training.images[rows])
         fitted = fit_temperature(logits, training.labels[rows])
         compared = _Images(training.images[rows], softmax(logits, fitted or 1.0), training.labels[rows])
@@ -116,17 +117,17 @@ def export(
     logits_graph = divide_logits(float_graph, temperature)
     float_layers: tuple[str, ...] = ()
     if precision == "int8":
-        assert training is not None and compared is not None
-        graph, float_layers = _int8(logits_graph, source, training, gate)
+        assert training is not None  # or `_check_data` had refused
+        graph, float_layers = _int8(logits_graph, source.pixel_scale, training.images[calibration], gate)
     else:
         graph = take_pixels(scale_input(logits_graph, source.pixel_scale))
         graph = answer_probabilities(to_half(graph) if precision == "fp16" else graph)
 
     listener("verifying")
     answers = _Answers(graph)
-    if problems := gate.problems(answers):
+    parity, problems = gate.judge(answers)
+    if problems:
         raise CheckError(f"the {precision} model does not answer like Keras, nothing is written: {'; '.join(problems)}")
-    parity = gate.parity(answers)
     metadata = Metadata(
         name=name or f"{source.name}-{precision}",
         version=MODEL_VERSION,
@@ -174,17 +175,16 @@ def _golden(reference: _Images, precision: Precision) -> GoldenAnswers:
     return GoldenAnswers(reference.images[rows], reference.probabilities[rows], GOLDEN_TOLERANCE[precision])
 
 
-def _int8(logits_graph: ir.Model, source: Source, training: Dataset, gate: "_Gate") -> tuple[ir.Model, tuple[str, ...]]:
+def _int8(
+    logits_graph: ir.Model, pixel_scale: float, images: NDArray[np.uint8], gate: "_Gate"
+) -> tuple[ir.Model, tuple[str, ...]]:
     """Quantize all layers; while the gate fails, leave that layer float which brings the answers nearest to Keras."""
-    assert training.labels is not None
-    rows, _ = validation_split(training.labels)
-    rows = rows[stratified(training.labels[rows], CALIBRATION_IMAGES)]
-    calibration = training.images[rows].astype(np.float32) * np.float32(source.pixel_scale)
+    calibration = images.astype(np.float32) * np.float32(pixel_scale)
     serialized = ir.to_proto(logits_graph)
 
     def quantized(float_layers: tuple[str, ...]) -> ir.Model:
         graph = quantize(ir.from_proto(serialized), calibration, float_layers=float_layers)
-        return answer_probabilities(take_quantized_pixels(graph, source.pixel_scale))
+        return answer_probabilities(take_quantized_pixels(graph, pixel_scale))
 
     def distance(float_layers: tuple[str, ...]) -> float:
         answers = _Answers(quantized(float_layers))(gate.compared.images)
@@ -194,7 +194,8 @@ def _int8(logits_graph: ir.Model, source: Source, training: Dataset, gate: "_Gat
     left = layer_names(logits_graph)
     while True:
         graph = quantized(float_layers)
-        if not left or not gate.problems(_Answers(graph)):
+        _, problems = gate.judge(_Answers(graph))
+        if not left or not problems:
             return graph, float_layers
         worst = min(left, key=lambda layer: distance((*float_layers, layer)))
         float_layers = (*float_layers, worst)
@@ -220,12 +221,11 @@ class _Gate:
     compared: _Images
     golden: GoldenAnswers
 
-    def parity(self, answers: _Answers) -> Parity:
-        return compare(self.compared.probabilities, answers(self.compared.images), self.compared.labels)
-
-    def problems(self, answers: _Answers) -> list[str]:
+    def judge(self, answers: _Answers) -> tuple[Parity, list[str]]:
+        """How far the answers are from Keras's, and what of it is too far."""
+        parity = compare(self.compared.probabilities, answers(self.compared.images), self.compared.labels)
         golden = compare(self.golden.probabilities, answers(self.golden.images))
-        return shortfalls(self.parity(answers), self.precision) + golden_shortfalls(golden, self.golden.tolerance)
+        return parity, shortfalls(parity, self.precision) + golden_shortfalls(golden, self.golden.tolerance)
 
 
 def _test_figure(answers: _Answers, test: Dataset | None, training: Dataset | None) -> dict[str, object] | None:

@@ -199,11 +199,11 @@ class _RunRecord(keras.callbacks.Callback):  # type: ignore[misc]
         if not math.isfinite(row["val_loss"]):
             raise CheckError(f"the validation loss of epoch {epoch + 1} is not finite; try a smaller --learning-rate")
         history = [*self._progress.history, row]
-        best_epoch = min(range(len(history)), key=lambda i: history[i]["val_loss"])
-        if best_epoch == epoch:
+        best = _best(history)
+        if best is row:
             write_model(self._folder / MODEL, self._as_validated())
         write_history(self._folder / HISTORY, history)
-        draw_curves(history, self._folder / CURVES)
+        draw_curves(history, best, self._folder / CURVES)
         self._progress = Progress(history, time.monotonic() - self._began, stopped=bool(self.model.stop_training))
         save_checkpoint(self._folder / CHECKPOINT, self._progress, self.model, self._remembering)
 
@@ -216,7 +216,7 @@ class _RunRecord(keras.callbacks.Callback):  # type: ignore[misc]
 
     def result(self) -> dict[str, Any]:
         """Figures of the run, for `recipe.json`."""
-        best = min(self._progress.history, key=lambda row: row["val_loss"])
+        best = _best(self._progress.history)
         return {
             "epochs": len(self._progress.history),
             "best_epoch": int(best["epoch"]),
@@ -224,6 +224,11 @@ class _RunRecord(keras.callbacks.Callback):  # type: ignore[misc]
             "validation_accuracy": best["val_accuracy"],
             "seconds": round(self._progress.seconds, 1),
         }
+
+
+def _best(history: list[dict[str, float]]) -> dict[str, float]:
+    """The epoch whose weights are kept: the first with the smallest validation loss."""
+    return min(history, key=lambda row: row["val_loss"])
 
 
 class _Telling(keras.callbacks.Callback):  # type: ignore[misc]

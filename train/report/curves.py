@@ -10,15 +10,15 @@ from digits_edge.runtime.files import written_whole
 _TRAINING, _VALIDATION, _RATE = "#0072B2", "#D55E00", "#009E73"
 
 
-def draw_curves(history: list[dict[str, float]], path: Path) -> None:
+def draw_curves(history: list[dict[str, float]], best: dict[str, float], path: Path) -> None:
     """Draw a run's history as a PNG.
 
     Args:
         history: a row per epoch with `epoch`, `accuracy`, `loss`, their `val_` twins and `learning_rate`.
+        best: the row of the epoch whose weights are kept.
         path: where the PNG goes; it appears whole.
     """
     epochs = [row["epoch"] for row in history]
-    best = min(history, key=lambda row: row["val_loss"])
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     errors, loss, rate = figure.subplots(1, 3)
     for axes, values in ((errors, _error_percent), (loss, _loss)):
