@@ -9,7 +9,7 @@ from digits_edge.cli.options import data_option, file_path, input_scale_option, 
 from digits_edge.cli.output import percent, print_json, progress, say, show
 from digits_edge.runtime.bundled import bundled_models
 from digits_edge.runtime.classifier import Classifier
-from digits_edge.runtime.datasets import Dataset, load, validation_split
+from digits_edge.runtime.datasets import Dataset, load, parts
 from digits_edge.runtime.errors import CheckError, ModelError
 from digits_edge.runtime.verify import Reference, Verification, verify
 
@@ -70,7 +70,7 @@ def _ask_keras(classifier: Classifier, keras: str, input_scale: Literal[1, 255] 
     if data is not None:
         training = load(split="train", data=data, progress=progress("downloading"))
         if training.labels is not None:
-            _, rows = validation_split(training.labels)
+            rows = parts(training.labels, classifier.metadata.data.get("validation", "tenth")).validation
             images, labels = training.images[rows], training.labels[rows]
     return Reference(images, calibrated_answers(source, images, classifier.metadata.temperature), labels)
 

@@ -19,7 +19,7 @@ from digits_edge.export.quantize import layer_names, quantize
 from digits_edge.export.reference import candidate_images, steady
 from digits_edge.export.source import Source
 from digits_edge.export.temperature import fit_temperature, softmax
-from digits_edge.runtime.datasets import Dataset, stratified, validation_split
+from digits_edge.runtime.datasets import Dataset, parts, stratified
 from digits_edge.runtime.errors import CheckError, UsageError
 from digits_edge.runtime.files import refuse_existing, written_whole
 from digits_edge.runtime.golden import GoldenAnswers
@@ -83,7 +83,8 @@ def export(
         training: the labelled data it was trained on. Its validation part fits the temperature and is compared with
             Keras; int8 takes its ranges from the rest. Without it the temperature is 1 and the comparison is on the
             reference images alone.
-        test: labelled images for the test figure that the file reports; no choice depends on them.
+        test: labelled images for the test figure that the file reports; no choice depends on them. A run that held
+            images of its training data back is tested on those.
         name: of the model; by default the source's name with the precision.
         command: the command line that asked for it, for the record.
         overwrite: replace a file that exists.
@@ -104,11 +105,14 @@ def export(
     reference_logits = source.logits(reference_images)
     fitted, compared = None, None
     if training is not None and training.labels is not None:
-        training_rows, rows = validation_split(training.labels)
-        calibration = training_rows[stratified(training.labels[training_rows], CALIBRATION_IMAGES)]
-        logits = source.logits(training.images[rows])
-        fitted = fit_temperature(logits, training.labels[rows])
-        compared = _Images(training.images[rows], softmax(logits, fitted or 1.0), training.labels[rows])
+        rows = parts(training.labels, source.validation)
+        calibration = rows.train[stratified(training.labels[rows.train], CALIBRATION_IMAGES)]
+        validating = training.taken(rows.validation, "validation")
+        logits = source.logits(validating.images)
+        fitted = fit_temperature(logits, training.labels[rows.validation])
+        compared = _Images(validating.images, softmax(logits, fitted or 1.0), validating.labels)
+        if len(rows.held_back):
+            test = training.taken(rows.held_back, "held-back")
     temperature = fitted or 1.0
     reference = _Images(reference_images, softmax(reference_logits, temperature), None)
     gate = _Gate(precision, compared or reference, _golden(reference, precision))
@@ -137,7 +141,7 @@ def export(
         parameters=int(source.model.count_params()),
         temperature=temperature,
         calibrated=fitted is not None,
-        data={key: source.data[key] for key in ("name", "sha256", "licence") if key in source.data} or _about(training),
+        data=_about(source, training),
         test=_test_figure(answers, test, training),
         parity={"on": "reference images" if compared is None else "validation images", **asdict(parity)},
         versions=_versions(source),
@@ -238,10 +242,12 @@ def _test_figure(answers: _Answers, test: Dataset | None, training: Dataset | No
     return {"name": test.name, "sha256": test.sha256, "errors": errors, "images": len(test.images)}
 
 
-def _about(dataset: Dataset | None) -> dict[str, str]:
-    if dataset is None:
-        return {}
-    return {"name": dataset.name, "sha256": dataset.sha256, "licence": dataset.licence}
+def _about(source: Source, training: Dataset | None) -> dict[str, str]:
+    """What the file says of the training data: what the run says, or else what was given."""
+    about = {key: source.data[key] for key in ("name", "sha256", "licence") if key in source.data}
+    if not about and training is not None:
+        about = {"name": training.name, "sha256": training.sha256, "licence": training.licence}
+    return about | ({"validation": source.validation} if about else {})
 
 
 def _versions(source: Source) -> dict[str, str]:

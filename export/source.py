@@ -46,6 +46,11 @@ class Source:
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
+    def validation(self) -> str:
+        """The rule that parted the training data, as `digits_edge.runtime.datasets.parts` takes it."""
+        return str(self.data.get("validation", "tenth"))
+
+    @property
     def pixel_scale(self) -> float:
         """A pixel times this is what the model takes."""
         return self.input_scale / 255

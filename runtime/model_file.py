@@ -51,7 +51,7 @@ class Metadata:
         temperature: what the logits were divided by before the softmax.
         calibrated: whether the temperature was fitted on validation images; else it is 1.
         uncertain_below: confidence under which a prediction is called uncertain.
-        data: name, sha256 and licence of the training data.
+        data: name, sha256 and licence of the training data, and the rule by which a part of it validated.
         test: errors and images of the test set, if it was at hand at export.
         parity: how far the file is from Keras on validation images, if they were at hand at export.
         versions: of the libraries that made the file.

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from digits_edge.runtime.errors import InputError, UsageError
-from digits_edge.train.augmentation import HAND, NO_AUGMENTATION, Augmentation
+from digits_edge.train.augmentation import GARMENT, HAND, NO_AUGMENTATION, Augmentation
 
-Schedule = Literal["constant", "cosine", "plateau"]
+Schedule = Literal["constant", "cosine", "exponential", "plateau"]
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,17 @@ class Recipe:
         batch_size: images per step.
         optimizer: its Keras name.
         learning_rate: the optimizer's, at its highest.
-        schedule: "constant"; "cosine": one epoch of warm-up, then a half cosine to zero; "plateau": times
-            0.2 after two epochs without a smaller validation loss, down to 1e-4 (the documents').
+        schedule: "constant"; "cosine": one epoch of warm-up, then a half cosine to zero; "exponential": times 0.9
+            per epoch, smoothly; "plateau": times 0.2 after two epochs without a smaller validation loss, down to 1e-4
+            (the documents').
         patience: stop after this many epochs without a smaller validation loss; None trains all epochs.
+        min_delta: by how much a validation loss must be smaller to count for `patience`.
+        validation: the rule that parts the data, as `digits_edge.runtime.datasets.parts` takes it.
         augmentation: what is done to each training image.
         average_decay: of the moving average of the weights, per step; None for no average.
-        dtype_policy: of the training's arithmetic; "mixed_bfloat16" nearly halves resnet's time on CPUs
-            that have it. Weights are float32 always.
+        dtype_policy: of the training's arithmetic; "mixed_bfloat16" nearly halves the time on CPUs that have it.
+            Weights are float32 always.
+        structure: what is changed of the architecture, as `digits_edge.train.models.build` takes it.
         seed: of weights, order, augmentation and dropout.
     """
 
@@ -38,44 +42,80 @@ class Recipe:
     optimizer: str = "adam"
     schedule: Schedule = "constant"
     patience: int | None = None
+    min_delta: float = 0.0
+    validation: str = "tenth"
     augmentation: Augmentation = field(default=NO_AUGMENTATION)
     average_decay: float | None = None
     dtype_policy: str = "float32"
+    structure: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
 
 
-_CALLBACKS = {"schedule": "plateau", "patience": 3}
-_BEST = {"schedule": "cosine", "augmentation": HAND, "average_decay": 0.999}
+def _document_mlp(model: str, epochs: int) -> Recipe:
+    return Recipe(model, epochs, batch_size=64, learning_rate=0.01, optimizer="sgd", validation="fifth")
+
+
+def _document_cnn(model: str) -> Recipe:
+    return Recipe(model, epochs=50, batch_size=64, learning_rate=0.001, schedule="plateau", patience=3)
+
+
+def _best(model: str, epochs: int, learning_rate: float, **settings: Any) -> Recipe:
+    usual: dict[str, Any] = {"batch_size": 128, "schedule": "cosine", "augmentation": HAND, "average_decay": 0.999}
+    return Recipe(model, epochs, learning_rate=learning_rate, **(usual | settings))
+
 
 DOCUMENT_RECIPES = {
+    "perceptron": _document_mlp("perceptron", epochs=70),
+    "mlp": _document_mlp("mlp", epochs=100),
+    "mlp-dropout": _document_mlp("mlp-dropout", epochs=50),
+    "mlp-wide": Recipe("mlp-wide", epochs=31, batch_size=128, learning_rate=0.001, validation="fifth"),
     "cnn-small": Recipe("cnn-small", epochs=30, batch_size=32, learning_rate=0.005),
-    "cnn": Recipe("cnn", epochs=50, batch_size=64, learning_rate=0.001, **_CALLBACKS),  # type: ignore[arg-type]
-    "resnet": Recipe("resnet", epochs=50, batch_size=64, learning_rate=0.001, **_CALLBACKS),  # type: ignore[arg-type]
+    "cnn": _document_cnn("cnn"),
+    "resnet": _document_cnn("resnet"),
+    "kaggle-cnn": Recipe(
+        "kaggle-cnn",
+        epochs=20,
+        batch_size=32,
+        learning_rate=0.001,
+        schedule="plateau",
+        patience=10,
+        min_delta=1e-6,
+        validation="kaggle",
+    ),
 }
 BEST_RECIPES = {
-    "cnn-small": Recipe("cnn-small", epochs=40, batch_size=64, learning_rate=0.003, **_BEST),  # type: ignore[arg-type]
-    "cnn": Recipe("cnn", epochs=20, batch_size=128, learning_rate=0.002, **_BEST),  # type: ignore[arg-type]
-    "resnet": Recipe("resnet", epochs=16, batch_size=128, learning_rate=0.002, **_BEST),  # type: ignore[arg-type]
+    "perceptron": _best("perceptron", 30, 0.003, augmentation=NO_AUGMENTATION),
+    "mlp": _best("mlp", 60, 0.002),
+    "mlp-dropout": _best("mlp-dropout", 60, 0.002, structure={"dropout": 0.1}),
+    "mlp-wide": _best("mlp-wide", 60, 0.001, structure={"dropout": 0.2}),
+    "cnn-small": _best("cnn-small", 40, 0.003, batch_size=64),
+    "cnn": _best("cnn", 36, 0.002, dtype_policy="mixed_bfloat16"),
+    "resnet": _best("resnet", 24, 0.002, dtype_policy="mixed_bfloat16"),
+    "kaggle-cnn": _best("kaggle-cnn", 40, 0.001, dtype_policy="mixed_bfloat16", validation="kaggle"),
 }
 RECIPES = {"best": BEST_RECIPES, "document": DOCUMENT_RECIPES}
 
 
-def named_recipe(kind: str, model: str, **settings: Any) -> Recipe:
+def named_recipe(kind: str, model: str, *, data: str = "mnist", **settings: Any) -> Recipe:
     """The recipe of a model, with single settings changed.
 
     Args:
         kind: "best" or "document".
         model: the architecture's name.
+        data: the data set's name; our best recipes augment garments (fashion-mnist) otherwise than digits.
         **settings: fields of `Recipe` that replace the recipe's own.
 
     Raises:
         UsageError: no such kind or model.
     """
     try:
-        return replace(RECIPES[kind][model], **settings)
+        recipe = RECIPES[kind][model]
     except KeyError as error:
         known = f"recipes: {', '.join(RECIPES)}; models: {', '.join(BEST_RECIPES)}"
         raise UsageError(f"no recipe is known for {error.args[0]!r}; {known}") from None
+    if data == "fashion-mnist" and recipe.augmentation == HAND:
+        recipe = replace(recipe, augmentation=GARMENT)
+    return replace(recipe, **settings)
 
 
 def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
@@ -84,7 +124,7 @@ def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The recipe of an earlier run, from its `recipe.json`.
+    """The recipe in a file: the `recipe.json` of a run, or one that `tune` has written.
 
     Raises:
         InputError: the file is missing or holds no recipe.

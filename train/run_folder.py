@@ -42,7 +42,7 @@ def prepare_run_folder(folder: Path, recipe: Recipe, data_sha256: str, *, resume
         raise InputError(f"{folder} could not be made a run folder: {error.strerror}") from error
 
 
-def describe(recipe: Recipe, dataset: Dataset, validation_fraction: float) -> dict[str, Any]:
+def describe(recipe: Recipe, dataset: Dataset, *, input_scale: int) -> dict[str, Any]:
     """Everything that decided the run, as `recipe.json` keeps it."""
     backend = keras.backend.backend()
     return {
@@ -54,8 +54,8 @@ def describe(recipe: Recipe, dataset: Dataset, validation_fraction: float) -> di
             "images": len(dataset.images),
             "classes": list(dataset.class_names),
             "licence": dataset.licence,
-            "input_scale": 1,
-            "validation_fraction": validation_fraction,
+            "input_scale": input_scale,
+            "validation": recipe.validation,
         },
         "versions": {
             "digits-edge": version("digits-edge"),

@@ -9,12 +9,12 @@ from typing import Any
 
 import keras
 
-from digits_edge.runtime.datasets import Dataset, validation_split
+from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import CheckError, InputError
 from digits_edge.train.averaging import WeightAverage
-from digits_edge.train.batches import Batches, scaled
+from digits_edge.train.batches import Batches, OrderedBatches
 from digits_edge.train.checkpoint import Progress, read_progress, restore_checkpoint, save_checkpoint
-from digits_edge.train.models import build
+from digits_edge.train.models import build, input_scale
 from digits_edge.train.recipe import Recipe
 from digits_edge.train.report.curves import draw_curves
 from digits_edge.train.run_folder import (
@@ -30,9 +30,9 @@ from digits_edge.train.run_folder import (
     write_model,
 )
 
-#: The documents' share of the training data that validates (`cnn`, `resnet`).
-VALIDATION_FRACTION = 0.1
 _VALIDATION_BATCH = 1000
+#: What "exponential" multiplies the learning rate by in an epoch.
+_RATE_PER_EPOCH = 0.9
 
 #: Told after every step: (epoch, step, steps per epoch, loss).
 StepListener = Callable[[int, int, int, float], None]
@@ -53,8 +53,8 @@ def train(
     """Train a model and keep everything about it in a run folder.
 
     The folder holds `model.keras` (float32, the weights of the epoch with the smallest validation loss), `history.csv`,
-    `recipe.json`, `curves.png` and `checkpoint.npz`. A tenth of the data, stratified and the same in every run,
-    validates.
+    `recipe.json`, `curves.png` and `checkpoint.npz`. The recipe's rule says which images validate; those that it holds
+    back are not looked at.
 
     Args:
         recipe: what to train, and how.
@@ -76,18 +76,22 @@ def train(
     """
     if dataset.labels is None:
         raise InputError(f"{dataset.name} has no labels; training needs them")
-    train_rows, validation_rows = validation_split(dataset.labels, fraction=VALIDATION_FRACTION)
+    rows = parts(dataset.labels, recipe.validation)
+    model = _built(recipe)
+    white = input_scale(model)
     batches = Batches(
-        dataset.images[train_rows],
-        dataset.labels[train_rows],
+        dataset.images,
+        dataset.labels,
+        rows.train,
         batch_size=recipe.batch_size,
         augmentation=recipe.augmentation,
         seed=recipe.seed,
+        white=white,
     )
-    model = _compiled(recipe, len(batches))
+    _compile(model, recipe, len(batches))
     # only now, so that a recipe that cannot be built leaves no run behind
     prepare_run_folder(run_folder, recipe, dataset.sha256, resume=resume, overwrite=overwrite)
-    about = describe(recipe, dataset, VALIDATION_FRACTION)
+    about = describe(recipe, dataset, input_scale=white)
     write_json(run_folder / RECIPE, about)
 
     checkpoint = run_folder / CHECKPOINT
@@ -97,8 +101,9 @@ def train(
     if not record.is_finished:
         model.fit(
             batches,
-            validation_data=(scaled(dataset.images[validation_rows]), dataset.labels[validation_rows]),
-            validation_batch_size=_VALIDATION_BATCH,
+            validation_data=OrderedBatches(
+                dataset.images, dataset.labels, rows.validation, batch_size=_VALIDATION_BATCH, white=white
+            ),
             initial_epoch=len(progress.history),
             epochs=recipe.epochs,
             shuffle=False,
@@ -110,17 +115,19 @@ def train(
     return about
 
 
-def _compiled(recipe: Recipe, steps_per_epoch: int) -> keras.Model:
+def _built(recipe: Recipe) -> keras.Model:
     keras.utils.set_random_seed(recipe.seed)
     with _dtype_policy(recipe.dtype_policy):
-        model = build(recipe.model)
+        return build(recipe.model, **recipe.structure)
+
+
+def _compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
     model.compile(
         optimizer=_optimizer(recipe, steps_per_epoch),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
     model.optimizer.build(model.trainable_variables)
-    return model
 
 
 @contextmanager
@@ -143,6 +150,10 @@ def _optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimiz
             warmup_steps=steps_per_epoch,
             decay_steps=max(1, (recipe.epochs - 1) * steps_per_epoch),
         )
+    elif recipe.schedule == "exponential":
+        rate = keras.optimizers.schedules.ExponentialDecay(
+            recipe.learning_rate, decay_steps=steps_per_epoch, decay_rate=_RATE_PER_EPOCH
+        )
     return keras.optimizers.get({"class_name": recipe.optimizer, "config": {"learning_rate": rate}})
 
 
@@ -155,7 +166,9 @@ def _remembering_callbacks(recipe: Recipe) -> list[keras.callbacks.Callback]:
         callbacks.append(keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.2, patience=2, min_lr=1e-4))
     if recipe.patience is not None:
         # the best weights are restored from the run folder, where they outlive a restart
-        callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=recipe.patience))
+        callbacks.append(
+            keras.callbacks.EarlyStopping("val_loss", patience=recipe.patience, min_delta=recipe.min_delta)
+        )
     return callbacks
 
 
@@ -210,7 +223,7 @@ class _RunRecord(keras.callbacks.Callback):  # type: ignore[misc]
     def _as_validated(self) -> keras.Model:
         """A float32 copy with the weights the validation saw: the average where one is kept."""
         averages = [c.average for c in self._remembering if isinstance(c, WeightAverage) and c.average]
-        copy = build(self._recipe.model)
+        copy = build(self._recipe.model, **self._recipe.structure)
         copy.set_weights(averages[0] if averages else self.model.get_weights())
         return copy
 

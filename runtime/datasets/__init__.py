@@ -3,6 +3,6 @@
 from digits_edge.runtime.datasets.dataset import Dataset
 from digits_edge.runtime.datasets.kaggle_csv import Block, read_blocks
 from digits_edge.runtime.datasets.loading import load
-from digits_edge.runtime.datasets.split import stratified, validation_split
+from digits_edge.runtime.datasets.split import RULES, Parts, parts, stratified
 
-__all__ = ["Block", "Dataset", "load", "read_blocks", "stratified", "validation_split"]
+__all__ = ["RULES", "Block", "Dataset", "Parts", "load", "parts", "read_blocks", "stratified"]

@@ -1,7 +1,7 @@
 """`Dataset`: images, their labels, and what must be said about where they came from."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,13 @@ class Dataset:
     def __len__(self) -> int:
         """N, the number of images."""
         return len(self.images)
+
+    def taken(self, rows: NDArray[np.intp], part: str) -> "Dataset":
+        """The data set of these rows alone, under the name `"{name} {part}"`."""
+        images, labels = self.images[rows], None if self.labels is None else self.labels[rows]
+        return replace(
+            self, name=f"{self.name} {part}", images=images, labels=labels, sha256=content_sha256(images, labels)
+        )
 
 
 def content_sha256(images: NDArray[np.uint8], labels: NDArray[np.uint8] | None) -> str:

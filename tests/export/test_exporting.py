@@ -10,7 +10,7 @@ import pytest
 
 from digits_edge.export import Source, calibrated_answers, export, read_source
 from digits_edge.runtime.classifier import Classifier
-from digits_edge.runtime.datasets import Dataset, validation_split
+from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import CheckError, ModelError, UsageError
 from digits_edge.runtime.golden import LARGEST_PACKED_BYTES
 from digits_edge.runtime.model_file import GOLDEN_KEY, PRECISIONS, Precision, read_model_file
@@ -28,7 +28,7 @@ def test_every_precision_answers_like_keras(
     test = replace(drawn, sha256="1" * 64)
     exported = export(source, tmp_path / "m.onnx", precision=precision, training=drawn, test=test)
     with Classifier(exported.path, provider="cpu") as classifier:
-        rows = validation_split(drawn.labels)[1]
+        rows = parts(drawn.labels).validation
         keras_answers = calibrated_answers(source, drawn.images[rows], classifier.metadata.temperature)
         answers = classifier.predict_batch(drawn.images[rows])
         assert not shortfalls(compare(keras_answers, answers, drawn.labels[rows]), precision)

@@ -1,22 +1,54 @@
-"""The pinned splits."""
+"""The pinned parts of a data set."""
 
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from digits_edge.runtime.datasets import stratified, validation_split
+from digits_edge.runtime.datasets import parts, stratified
+from digits_edge.runtime.errors import DataError, UsageError
 
 LABELS = np.random.default_rng(0).integers(0, 10, 5000).astype(np.uint8)
 
 
-def test_train_and_validation_share_all_rows_out_between_them():
-    train, validation = validation_split(LABELS)
-    np.testing.assert_array_equal(np.sort(np.concatenate([train, validation])), np.arange(5000))
-    assert (np.diff(train) > 0).all()
-    assert (np.diff(validation) > 0).all()
+@pytest.mark.parametrize("rule", ["tenth", "fifth", "kaggle", "fold-1-of-5", "fold-7-of-7"])
+def test_the_parts_share_all_rows_out_between_them(rule):
+    found = parts(LABELS, rule)
+    together = [found.train, found.validation, found.held_back]
+    np.testing.assert_array_equal(np.sort(np.concatenate(together)), np.arange(5000))
+    assert all((np.diff(rows) > 0).all() for rows in together)
 
 
-def test_every_class_gives_its_share_to_the_validation():
-    _, validation = validation_split(LABELS, fraction=0.2)
-    np.testing.assert_allclose(np.bincount(LABELS[validation]), np.bincount(LABELS) * 0.2, atol=1)
+@pytest.mark.parametrize(("rule", "share"), [("tenth", 0.1), ("fifth", 0.2), ("fold-2-of-4", 0.25)])
+def test_every_class_gives_its_share_to_the_validation(rule, share):
+    validation = parts(LABELS, rule).validation
+    np.testing.assert_allclose(np.bincount(LABELS[validation]), np.bincount(LABELS) * share, atol=1)
+
+
+def test_kaggles_rows_are_the_documents():
+    found = parts(np.zeros(42_000, np.uint8), "kaggle")
+    assert (found.train[0], found.train[-1]) == (0, 26_999)
+    assert (found.validation[0], found.validation[-1]) == (27_000, 39_999)
+    assert (found.held_back[0], found.held_back[-1]) == (40_000, 41_999)
+
+
+@given(st.integers(2, 9))
+def test_every_image_validates_in_one_fold(folds):
+    validated = [parts(LABELS, f"fold-{fold}-of-{folds}").validation for fold in range(1, folds + 1)]
+    np.testing.assert_array_equal(np.sort(np.concatenate(validated)), np.arange(5000))
+
+
+@pytest.mark.parametrize("rule", ["", "half", "fold-0-of-5", "fold-6-of-5", "fold-1-of-1", "fold-1-of-5 "])
+def test_another_rule_lists_the_known_ones(rule):
+    with pytest.raises(UsageError, match="tenth, fifth, kaggle"):
+        parts(LABELS, rule)
+
+
+@pytest.mark.parametrize("rule", ["tenth", "kaggle", "fold-1-of-5"])
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_images_are_refused(rule, count):
+    with pytest.raises(DataError, match="too few"):
+        parts(LABELS[:count], rule)
 
 
 def test_a_sample_is_sorted_and_has_every_class_in_its_share():
@@ -27,5 +59,5 @@ def test_a_sample_is_sorted_and_has_every_class_in_its_share():
 
 
 def test_the_draw_is_the_same_every_time():
-    np.testing.assert_array_equal(validation_split(LABELS)[1], validation_split(LABELS)[1])
+    np.testing.assert_array_equal(parts(LABELS).validation, parts(LABELS).validation)
     np.testing.assert_array_equal(stratified(LABELS, 100), stratified(LABELS, 100))

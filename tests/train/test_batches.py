@@ -12,7 +12,7 @@ from digits_edge.train.batches import Batches, scaled
 
 def batches(data: Dataset, *, epoch: int, seed: int = 0, augmentation: Augmentation = HAND) -> list[np.ndarray]:
     assert data.labels is not None
-    made = Batches(data.images, data.labels, batch_size=64, augmentation=augmentation, seed=seed)
+    made = Batches(data.images, data.labels, np.arange(len(data)), batch_size=64, augmentation=augmentation, seed=seed)
     made.epoch = epoch
     return [np.asarray(made[index][0]) for index in range(len(made))]
 

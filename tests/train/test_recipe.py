@@ -23,7 +23,7 @@ def test_the_documents_recipe_is_the_documents() -> None:
 
 
 @pytest.mark.parametrize("kind", RECIPES)
-@pytest.mark.parametrize("name", ["cnn-small", "cnn", "resnet"])
+@pytest.mark.parametrize("name", names())
 def test_a_recipe_survives_its_file(tmp_path: Path, kind: str, name: str) -> None:
     recipe = named_recipe(kind, name, seed=7)
     (tmp_path / "recipe.json").write_text(json.dumps({"recipe": recipe_to_json(recipe)}))

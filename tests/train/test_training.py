@@ -58,14 +58,14 @@ def test_a_run_folder_holds_everything(squares: Dataset, tmp_path: Path) -> None
 
 
 def test_the_kept_model_has_the_best_epochs_figures(squares: Dataset, tmp_path: Path) -> None:
-    from digits_edge.runtime.datasets import validation_split
+    from digits_edge.runtime.datasets import parts
     from digits_edge.train.batches import scaled
 
     about = train(named_recipe("best", "cnn", **QUICK), squares, tmp_path / "run")
     model = keras.saving.load_model(tmp_path / "run/model.keras")
     assert {variable.dtype for variable in model.weights} == {"float32"}
     assert squares.labels is not None
-    _, rows = validation_split(squares.labels)
+    rows = parts(squares.labels).validation
     said = np.asarray(model(scaled(squares.images[rows]), training=False)).argmax(axis=1)
     assert (said == squares.labels[rows]).mean() == pytest.approx(about["result"]["validation_accuracy"])
 
