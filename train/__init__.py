@@ -1,9 +1,16 @@
-"""Training digit classifiers in Keras 3, on any of its backends."""
+"""Training digit classifiers in Keras 3, on any of its backends.
 
-from digits_edge.train.augmentation import AUGMENTATIONS, Augmentation
-from digits_edge.train.models import build, names, structure_of
-from digits_edge.train.recipe import RECIPES, Recipe, named_recipe, read_recipe
-from digits_edge.train.training import train
+Keras is imported when a name that needs it is first used, so that the data report and the pages start without it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from digits_edge.train.augmentation import AUGMENTATIONS, Augmentation
+    from digits_edge.train.models import build, names, structure_of
+    from digits_edge.train.recipe import RECIPES, Recipe, named_recipe, read_recipe
+    from digits_edge.train.training import train
 
 __all__ = [
     "AUGMENTATIONS",
@@ -17,3 +24,17 @@ __all__ = [
     "structure_of",
     "train",
 ]
+
+_HOMES = {
+    "augmentation": ("AUGMENTATIONS", "Augmentation"),
+    "models": ("build", "names", "structure_of"),
+    "recipe": ("RECIPES", "Recipe", "named_recipe", "read_recipe"),
+    "training": ("train",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, exported in _HOMES.items():
+        if name in exported:
+            return getattr(import_module(f"digits_edge.train.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

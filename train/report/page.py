@@ -1,6 +1,6 @@
 """One self-contained HTML page: sections of text, facts, tables and pictures, nothing fetched from elsewhere.
 
-Pictures are laid side by side where there is room and below each other on a phone, so draw each chart as a figure of its
+Pictures stand side by side where there is room and below each other on a phone, so draw each chart as a figure of its
 own, at most `WIDTH_INCHES` wide.
 """
 
