@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from digits_edge.train.augmentation import AUGMENTATIONS, Augmentation
+    from digits_edge.train.folds import cross_validate
     from digits_edge.train.models import build, names, structure_of
-    from digits_edge.train.recipe import RECIPES, Recipe, named_recipe, read_recipe
+    from digits_edge.train.recipe import RECIPES, Recipe, named_recipe, read_recipe, recipe_data
     from digits_edge.train.training import train
 
 __all__ = [
@@ -18,17 +19,20 @@ __all__ = [
     "Augmentation",
     "Recipe",
     "build",
+    "cross_validate",
     "named_recipe",
     "names",
     "read_recipe",
+    "recipe_data",
     "structure_of",
     "train",
 ]
 
 _HOMES = {
     "augmentation": ("AUGMENTATIONS", "Augmentation"),
+    "folds": ("cross_validate",),
     "models": ("build", "names", "structure_of"),
-    "recipe": ("RECIPES", "Recipe", "named_recipe", "read_recipe"),
+    "recipe": ("RECIPES", "Recipe", "named_recipe", "read_recipe", "recipe_data"),
     "training": ("train",),
 }
 

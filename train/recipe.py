@@ -9,6 +9,7 @@ from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.train.augmentation import GARMENT, HAND, NO_AUGMENTATION, Augmentation
 
 Schedule = Literal["constant", "cosine", "exponential", "plateau"]
+Keep = Literal["best", "last"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Recipe:
             per epoch, smoothly; "plateau": times 0.2 after two epochs without a smaller validation loss, down to 1e-4
             (the documents').
         patience: stop after this many epochs without a smaller validation loss; None trains all epochs.
+        keep: which epoch's weights: "best" has the smallest validation loss; "last" looks at no validation (the
+            documents', where they restore no weights).
         min_delta: by how much a validation loss must be smaller to count for `patience`.
         validation: the rule that parts the data, as `digits_edge.runtime.datasets.parts` takes it.
         augmentation: what is done to each training image.
@@ -42,6 +45,7 @@ class Recipe:
     optimizer: str = "adam"
     schedule: Schedule = "constant"
     patience: int | None = None
+    keep: Keep = "best"
     min_delta: float = 0.0
     validation: str = "tenth"
     augmentation: Augmentation = field(default=NO_AUGMENTATION)
@@ -52,7 +56,7 @@ class Recipe:
 
 
 def _document_mlp(model: str, epochs: int) -> Recipe:
-    return Recipe(model, epochs, batch_size=64, learning_rate=0.01, optimizer="sgd", validation="fifth")
+    return Recipe(model, epochs, batch_size=64, learning_rate=0.01, optimizer="sgd", validation="fifth", keep="last")
 
 
 def _document_cnn(model: str) -> Recipe:
@@ -68,8 +72,8 @@ DOCUMENT_RECIPES = {
     "perceptron": _document_mlp("perceptron", epochs=70),
     "mlp": _document_mlp("mlp", epochs=100),
     "mlp-dropout": _document_mlp("mlp-dropout", epochs=50),
-    "mlp-wide": Recipe("mlp-wide", epochs=31, batch_size=128, learning_rate=0.001, validation="fifth"),
-    "cnn-small": Recipe("cnn-small", epochs=30, batch_size=32, learning_rate=0.005),
+    "mlp-wide": Recipe("mlp-wide", epochs=31, batch_size=128, learning_rate=0.001, validation="fifth", keep="last"),
+    "cnn-small": Recipe("cnn-small", epochs=30, batch_size=32, learning_rate=0.005, keep="last"),
     "cnn": _document_cnn("cnn"),
     "resnet": _document_cnn("resnet"),
     "kaggle-cnn": Recipe(
@@ -116,6 +120,13 @@ def named_recipe(kind: str, model: str, *, data: str = "mnist", **settings: Any)
     if data == "fashion-mnist" and recipe.augmentation == HAND:
         recipe = replace(recipe, augmentation=GARMENT)
     return replace(recipe, **settings)
+
+
+def recipe_data(path: Path) -> str:
+    """The name of the data set that the run of a `recipe.json` was trained on; "mnist" where the file does not say."""
+    read_recipe(path)
+    data = json.loads(path.read_text("utf-8")).get("data")
+    return str(data.get("name", "mnist")) if isinstance(data, dict) else "mnist"
 
 
 def recipe_to_json(recipe: Recipe) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from digits_edge.train.averaging import WeightAverage
 from digits_edge.train.batches import Batches, OrderedBatches
 from digits_edge.train.checkpoint import Progress, read_progress, restore_checkpoint, save_checkpoint
 from digits_edge.train.models import build, input_scale
-from digits_edge.train.recipe import Recipe
+from digits_edge.train.recipe import Keep, Recipe
 from digits_edge.train.report.curves import draw_curves
 from digits_edge.train.run_folder import (
     CHECKPOINT,
@@ -52,7 +52,8 @@ def train(
 ) -> dict[str, Any]:
     """Train a model and keep everything about it in a run folder.
 
-    The folder holds `model.keras` (float32, the weights of the epoch with the smallest validation loss), `history.csv`,
+    The folder holds `model.keras` (float32, the weights of the epoch with the smallest validation loss, or as the
+    recipe says), `history.csv`,
     `recipe.json`, `curves.png` and `checkpoint.npz`. The recipe's rule says which images validate; those that it holds
     back are not looked at.
 
@@ -212,11 +213,11 @@ class _RunRecord(keras.callbacks.Callback):  # type: ignore[misc]
         if not math.isfinite(row["val_loss"]):
             raise CheckError(f"the validation loss of epoch {epoch + 1} is not finite; try a smaller --learning-rate")
         history = [*self._progress.history, row]
-        best = _best(history)
-        if best is row:
+        kept = _kept(history, self._recipe.keep)
+        if kept is row:
             write_model(self._folder / MODEL, self._as_validated())
         write_history(self._folder / HISTORY, history)
-        draw_curves(history, best, self._folder / CURVES)
+        draw_curves(history, kept, self._folder / CURVES)
         self._progress = Progress(history, time.monotonic() - self._began, stopped=bool(self.model.stop_training))
         save_checkpoint(self._folder / CHECKPOINT, self._progress, self.model, self._remembering)
 
@@ -229,19 +230,19 @@ class _RunRecord(keras.callbacks.Callback):  # type: ignore[misc]
 
     def result(self) -> dict[str, Any]:
         """Figures of the run, for `recipe.json`."""
-        best = _best(self._progress.history)
+        kept = _kept(self._progress.history, self._recipe.keep)
         return {
             "epochs": len(self._progress.history),
-            "best_epoch": int(best["epoch"]),
-            "validation_loss": best["val_loss"],
-            "validation_accuracy": best["val_accuracy"],
+            "kept_epoch": int(kept["epoch"]),
+            "validation_loss": kept["val_loss"],
+            "validation_accuracy": kept["val_accuracy"],
             "seconds": round(self._progress.seconds, 1),
         }
 
 
-def _best(history: list[dict[str, float]]) -> dict[str, float]:
-    """The epoch whose weights are kept: the first with the smallest validation loss."""
-    return min(history, key=lambda row: row["val_loss"])
+def _kept(history: list[dict[str, float]], keep: Keep) -> dict[str, float]:
+    """The epoch whose weights are kept: the first with the smallest validation loss, or the last."""
+    return min(history, key=lambda row: row["val_loss"]) if keep == "best" else history[-1]
 
 
 class _Telling(keras.callbacks.Callback):  # type: ignore[misc]

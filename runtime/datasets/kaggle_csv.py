@@ -1,9 +1,9 @@
 """Reading the CSV of Kaggle's Digit Recognizer (`label,pixel0,…,pixel783`) in blocks, fast and in constant memory.
 
-`read_blocks` streams, `read_csv` takes a whole file. The rules are strict: the header has exactly these names, `label`
-first or absent; a field is one to three ASCII digits (so `007` is 7), without spaces, quotes or sign, up to 255, a
-label up to 9. CRLF, a byte order mark, a quoted header, a last line without its newline and blank lines at the end
-are accepted.
+`read_blocks` streams, `read_csv` takes a whole file, `read_csv_on_disk` one that is larger than the memory. The rules
+are strict: the header has exactly these names, `label` first or absent; a field is one to three ASCII digits (so `007`
+is 7), without spaces, quotes or sign, up to 255, a label up to 9. CRLF, a byte order mark, a quoted header, a last
+line without its newline and blank lines at the end are accepted.
 """
 
 import io
@@ -82,6 +82,32 @@ def read_csv(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     images = np.concatenate([block.images for block in blocks])
     labels = [block.labels for block in blocks if block.labels is not None]
     return images, np.concatenate(labels) if labels else None
+
+
+def read_csv_on_disk(path: Path, target: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """Read a CSV larger than the memory: its images go to a file, block by block, and are mapped from there.
+
+    Args:
+        path: the CSV.
+        target: the file to make; it must stay as long as the images are used.
+
+    Returns:
+        As `read_csv`; the images are a read-only memory map, of which only what is used is in memory.
+
+    Raises:
+        DataError: as `read_csv`.
+    """
+    labels = bytearray()
+    rows = 0
+    with target.open("wb") as stream:
+        for block in read_blocks(path):
+            stream.write(block.images.data)
+            rows += len(block.images)
+            labels += b"" if block.labels is None else block.labels.tobytes()
+    if not rows:
+        raise DataError(f"{path} has a header but no rows; fetch it again")
+    images = np.memmap(target, np.uint8, mode="r", shape=(rows, *IMAGE_SHAPE))
+    return images, np.frombuffer(labels, np.uint8) if labels else None
 
 
 def _read_header(stream: io.BufferedIOBase, name: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from digits_edge.runtime.datasets.catalogue import CATALOGUE, SPLITS, identified
 from digits_edge.runtime.datasets.dataset import Dataset, check_labels, content_sha256
 from digits_edge.runtime.datasets.idx import read_images, read_labels
-from digits_edge.runtime.datasets.kaggle_csv import read_csv
+from digits_edge.runtime.datasets.kaggle_csv import read_csv, read_csv_on_disk
 from digits_edge.runtime.datasets.npz import read_npz
 from digits_edge.runtime.datasets.progress import Progress
 from digits_edge.runtime.errors import DataError, UsageError
@@ -26,6 +26,7 @@ def load(
     *,
     data: str | Path | None = None,
     progress: Progress | None = None,
+    disk: Path | None = None,
 ) -> Dataset:
     """Read one split of a data set.
 
@@ -44,6 +45,8 @@ def load(
         data: what stands after `--data`: anything `source` may be. It goes before `source`, which then only says which
             set to take where `data` holds several.
         progress: called while downloading, as (bytes so far, bytes in all or None), anew for each file.
+        disk: an existing folder. The images of a CSV are put there in a file and mapped, so that the CSV may be larger
+            than the memory; other formats are read as ever.
 
     Returns:
         The split; labels are None where the file has none.
@@ -56,17 +59,17 @@ def load(
         raise UsageError(f"{split!r} is not a split; use one of {', '.join(SPLITS)}")
     wanted = source if data is None else data
     if isinstance(wanted, str) and wanted in CATALOGUE:
-        return _read(_find_known(wanted, split, progress), split, name=wanted)
+        return _read(_find_known(wanted, split, progress), split, name=wanted, disk=disk)
     path = Path(wanted).expanduser()
     if path.is_file():
-        return _read(path, split, name=path.name.split(".")[0])
+        return _read(path, split, name=path.name.split(".")[0], disk=disk)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; the sets known by name are {', '.join(CATALOGUE)}")
     name = "mnist" if data is None else str(source)
     if found := _file_in(path, split):
-        return _read(found, split, name=path.resolve().name)
+        return _read(found, split, name=path.resolve().name, disk=disk)
     if found := _file_by_name(path, name, split):
-        return _read(found, split, name=name)
+        return _read(found, split, name=name, disk=disk)
     raise DataError(
         f"{path} has no {split} split: neither {_PREFIX[split]}-images-idx3-ubyte nor {split}.csv (.gz or not), "
         f"nor the folder {name} with them; name the folder of a set"
@@ -119,13 +122,13 @@ def _first_file(folder: Path, names: tuple[str, ...]) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _read(path: Path, split: str, *, name: str) -> Dataset:
+def _read(path: Path, split: str, *, name: str, disk: Path | None) -> Dataset:
     """Read the split in a file whose name tells the format."""
     kind = path.name.removesuffix(".gz")
     if kind.endswith(".npz"):
         images, labels = read_npz(path, split)
     elif kind.endswith(".csv"):
-        images, labels = read_csv(path)
+        images, labels = read_csv(path) if disk is None else read_csv_on_disk(path, disk / f"{split}.u8")
     elif "images" in kind and kind.endswith("ubyte"):
         images, labels = _read_idx(path)
     else:

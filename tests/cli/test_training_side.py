@@ -67,5 +67,5 @@ def test_source_that_is_no_keras_model_is_refused_and_nothing_written(run, tmp_p
 def test_unknown_name_is_answered_with_those_there_are(run, tmp_path):
     answer = run("train", "transformer")
     assert answer.code == 2
-    assert "models: cnn-small, cnn, resnet" in answer.complaint
+    assert "models: perceptron, mlp, mlp-dropout, mlp-wide, cnn-small, cnn, resnet, kaggle-cnn" in answer.complaint
     assert list(tmp_path.iterdir()) == []

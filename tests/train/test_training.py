@@ -14,9 +14,10 @@ import keras
 import numpy as np
 import pytest
 
-from digits_edge.runtime.datasets import Dataset
+from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import CheckError, InputError, UsageError
 from digits_edge.train import Recipe, named_recipe, train
+from digits_edge.train.batches import scaled
 from digits_edge.train.checkpoint import read_progress
 
 QUICK = {"epochs": 3, "batch_size": 50}
@@ -53,13 +54,11 @@ def test_a_run_folder_holds_everything(squares: Dataset, tmp_path: Path) -> None
         rows = list(csv.DictReader(stream))
     assert [row["epoch"] for row in rows] == ["1.0", "2.0", "3.0"]
     best = min(range(3), key=lambda i: float(rows[i]["val_loss"]))
-    assert about["result"]["best_epoch"] == best + 1
+    assert about["result"]["kept_epoch"] == best + 1
     assert (tmp_path / "run/curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_kept_model_has_the_best_epochs_figures(squares: Dataset, tmp_path: Path) -> None:
-    from digits_edge.runtime.datasets import parts
-    from digits_edge.train.batches import scaled
 
     about = train(named_recipe("best", "cnn", **QUICK), squares, tmp_path / "run")
     model = keras.saving.load_model(tmp_path / "run/model.keras")
@@ -151,3 +150,22 @@ def test_unlabelled_data_is_refused(squares: Dataset, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="labels"):
         train(named_recipe("best", "cnn-small"), unlabelled, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_epoch_is_kept_that_the_recipe_asks_for(squares: Dataset, tmp_path: Path, keep: str) -> None:
+    # labels by chance are learnt by heart, and the validation loss grows
+    by_chance = np.random.default_rng(1).integers(0, 10, len(squares)).astype(np.uint8)
+    data = replace(squares, labels=by_chance)
+    recipe = named_recipe("document", "mlp", epochs=4, optimizer="adam", keep=keep)
+    about = train(recipe, data, tmp_path / "run")
+    with (tmp_path / "run/history.csv").open() as stream:
+        losses = [float(row["val_loss"]) for row in csv.DictReader(stream)]
+    best = losses.index(min(losses)) + 1
+    assert best != 4
+    assert about["result"]["kept_epoch"] == (best if keep == "best" else 4)
+    model = keras.saving.load_model(tmp_path / "run/model.keras")
+    rows = parts(by_chance, recipe.validation).validation
+    logits = model(scaled(squares.images[rows]), training=False)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(by_chance[rows], logits)
+    assert float(loss) == pytest.approx(losses[about["result"]["kept_epoch"] - 1], rel=1e-4)

@@ -1,0 +1,95 @@
+"""`train`: recipes from files, folds, and CSVs that are streamed."""
+
+import json
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from digits_edge.runtime.strokes import draw_image
+
+pytestmark = pytest.mark.skipif(find_spec("keras") is None, reason="needs the extra [train]")
+
+QUICK = ("--epochs", "2", "--batch-size", "16", "--seed", "3")
+
+
+def weights(path):
+    import keras
+
+    return [np.asarray(weight) for weight in keras.saving.load_model(path / "model.keras").get_weights()]
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    """A Kaggle CSV of 168 drawn digits."""
+    rng = np.random.default_rng(7)
+    path = tmp_path_factory.mktemp("rows") / "train.csv"
+    lines = [",".join(["label", *(f"pixel{i}" for i in range(784))])]
+    for row in range(168):
+        lines.append(",".join([str(row % 10), *map(str, draw_image(row % 10, rng).ravel())]))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_recipe_file_alone_repeats_a_run(run, rows, tmp_path):
+    assert run("train", "mlp", "--data", rows, "--validation", "fifth", "-o", "first", *QUICK).code == 0
+    repeated = run("train", "--recipe", "first/recipe.json", "--data", rows, "-o", "second", "--json")
+    assert repeated.code == 0, repeated.stderr
+    first, second = (json.loads((tmp_path / name / "recipe.json").read_text()) for name in ("first", "second"))
+    assert first["recipe"] == second["recipe"]
+    for one, other in zip(weights(tmp_path / "first"), weights(tmp_path / "second"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_recipe_of_unnamed_data_asks_where_it_lies(run, rows):
+    assert run("train", "perceptron", "--data", rows, "-o", "first", *QUICK).code == 0
+    answer = run("train", "--recipe", "first/recipe.json", "-o", "second")
+    assert (answer.code, "--data" in answer.complaint) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Name a model"),
+        (("--recipe", "none.json"), "none.json holds no recipe"),
+        (("cnn", "--recipe", "mlp.json"), "mlp.json is a recipe of mlp, not of cnn"),
+        (("mlp", "--validation", "half"), "'half' parts no data"),
+    ],
+)
+def test_what_cannot_be_trained_is_said(run, rows, tmp_path, arguments, said):
+    recipe = {"model": "mlp", "epochs": 1, "batch_size": 8, "learning_rate": 0.1, "augmentation": {}}
+    (tmp_path / "mlp.json").write_text(json.dumps({"recipe": recipe}))
+    answer = run("train", *arguments, "--data", rows, "-o", "run")
+    assert answer.code in (2, 4)
+    assert said in answer.complaint
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_streamed_csv_gives_the_same_weights_and_leaves_nothing(run, rows, tmp_path):
+    assert run("train", "kaggle-cnn", "--data", rows, "-o", "whole", *QUICK).code == 0
+    streamed = run("train", "kaggle-cnn", "--data", rows, "-o", "streamed", "--stream", *QUICK)
+    assert streamed.code == 0, streamed.stderr
+    for one, other in zip(weights(tmp_path / "whole"), weights(tmp_path / "streamed"), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert {path.name for path in tmp_path.iterdir()} == {"whole", "streamed"}
+    about = json.loads((tmp_path / "streamed/recipe.json").read_text())
+    assert (about["data"]["validation"], about["data"]["input_scale"]) == ("kaggle", 255)
+
+
+def test_folds_are_summed_up(run, rows, tmp_path):
+    answer = run("train", "mlp", "--data", rows, "--folds", "2", "-o", "cv", "--json", *QUICK)
+    assert answer.code == 0, answer.stderr
+    [summary] = answer.objects
+    assert (summary["folds"], summary["images"]) == (2, 168)
+    assert answer.stderr.startswith("fold 1/2, epoch 1/2: loss ")
+    told = run("train", "mlp", "--data", rows, "--folds", "2", "-o", "cv", "--resume", *QUICK)
+    assert f"together {summary['errors']} errors of 168" in told.stdout
+
+
+@pytest.mark.parametrize("schedule", ["exponential", "plateau", "cosine"])
+def test_the_learning_rate_follows_its_schedule(run, rows, tmp_path, schedule):
+    assert run("train", "mlp", "--data", rows, "--schedule", schedule, "-o", "run", *QUICK).code == 0
+    lines = (tmp_path / "run/history.csv").read_text().splitlines()
+    rates = [float(line.rsplit(",", 1)[1]) for line in lines[1:]]
+    expected = {"exponential": [0.9 * 0.002, 0.81 * 0.002], "plateau": [0.002, 0.002], "cosine": [0.002, 0.0]}
+    np.testing.assert_allclose(rates, expected[schedule], rtol=1e-3, atol=1e-9)

@@ -1,0 +1,52 @@
+"""Cross-validation trains a run for every fold and sums them up honestly."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from digits_edge.runtime.datasets import Dataset
+from digits_edge.runtime.errors import UsageError
+from digits_edge.train import Recipe, cross_validate, read_recipe
+
+QUICK = Recipe("mlp", epochs=2, batch_size=20, learning_rate=0.01, structure={"units": [16]})
+
+
+def test_folds_are_trained_and_summed_up(squares: Dataset, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    summary = cross_validate(QUICK, squares, tmp_path / "cv", 3, on_fold=lambda *fold: told.append(fold))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert summary["images"] == len(squares)
+    assert summary["mean"] == pytest.approx(sum(summary["accuracies"]) / 3)
+    assert summary["errors"] == round(sum(100 * (1 - accuracy) for accuracy in summary["accuracies"]))
+    low, high = summary["interval"]
+    assert low < summary["accuracy"] <= high + 1e-9
+    for fold in (1, 2, 3):
+        about = json.loads((tmp_path / f"cv/fold-{fold}-of-3/recipe.json").read_text())
+        assert about["data"]["validation"] == f"fold-{fold}-of-3"
+        assert about["result"]["validation_accuracy"] == summary["accuracies"][fold - 1]
+    assert json.loads((tmp_path / "cv/folds.json").read_text())["mean"] == summary["mean"]
+
+
+def test_a_cut_cross_validation_keeps_its_finished_folds(squares: Dataset, tmp_path: Path) -> None:
+    class CutError(Exception):
+        pass
+
+    def cut(fold: int, folds: int) -> None:
+        if fold == 2:
+            raise CutError
+
+    with pytest.raises(CutError):
+        cross_validate(QUICK, squares, tmp_path, 2, on_fold=cut)
+    written = (tmp_path / "fold-1-of-2/model.keras").stat().st_mtime_ns
+    with pytest.raises(UsageError, match="--resume"):
+        cross_validate(QUICK, squares, tmp_path, 2)
+    assert cross_validate(QUICK, squares, tmp_path, 2, resume=True)["folds"] == 2
+    assert (tmp_path / "fold-1-of-2/model.keras").stat().st_mtime_ns == written
+
+
+def test_a_fold_is_a_recipe_that_repeats(squares: Dataset, tmp_path: Path) -> None:
+    cross_validate(QUICK, squares, tmp_path, 2)
+    recipe = read_recipe(tmp_path / "fold-2-of-2/recipe.json")
+    assert recipe.validation == "fold-2-of-2"
+    assert recipe.structure == {"units": [16]}
