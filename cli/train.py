@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 @click.option(
     "--validation",
     metavar="RULE",
-    help="Which images validate: tenth, fifth, kaggle (of 42,000 rows the first 27,000 train, 13,000 validate, 2,000 "
-    "are held back) or fold-I-of-K.",
+    help="Which images validate: tenth, fifth (of every class), last-tenth, last-fifth (of the rows), fold-I-of-K or "
+    "kaggle (of 42,000 rows the first 27,000 train, 13,000 validate, 2,000 are held back).",
 )
 @click.option("--folds", type=click.IntRange(2, 100), metavar="K", help="Cross-validate: train K times.")
 @click.option(

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from digits_edge.runtime.bundled import MODELS, find_model
 from digits_edge.runtime.errors import ImageError, ModelError, UsageError
 from digits_edge.runtime.golden import GoldenAnswers
-from digits_edge.runtime.model_file import GOLDEN_KEY, INPUT_NAME, METADATA_KEY, OUTPUT_NAME, Metadata, read_model_file
+from digits_edge.runtime.model_file import (
+    GOLDEN_KEY,
+    INPUT_NAME,
+    METADATA_KEY,
+    OUTPUT_NAME,
+    Metadata,
+    Preprocessing,
+    read_model_file,
+)
 from digits_edge.runtime.providers import AUTO, BoundSession, first_bound, one_line, open_session
 
 if TYPE_CHECKING:
@@ -118,7 +126,7 @@ class Classifier:
         Raises:
             ImageError: the picture cannot be read.
         """
-        image = source if _is_image(source) else _image_of(source)
+        image = source if _is_image(source) else _image_of(source, self.metadata.preprocessing)
         if not image.any():
             nothing = (0.0,) * len(self.labels)
             return Prediction(None, None, 0.0, nothing, "blank", self.labels, self.provider)
@@ -211,12 +219,14 @@ def _is_image(source: object) -> TypeGuard[NDArray[np.uint8]]:
     return isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape == _IMAGE_SHAPE
 
 
-def _image_of(source: "PictureSource") -> NDArray[np.uint8]:
+def _image_of(source: "PictureSource", preprocessing: Preprocessing) -> NDArray[np.uint8]:
     # who has only images need not wait for Pillow
     from digits_edge.runtime.canonical import canonical
+    from digits_edge.runtime.garment import garment
     from digits_edge.runtime.pictures import open_picture
 
-    return canonical(open_picture(source)).image
+    form = garment if preprocessing == "fashion-mnist" else canonical
+    return form(open_picture(source)).image
 
 
 def _as_images(images: NDArray[Any]) -> NDArray[np.uint8]:

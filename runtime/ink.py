@@ -53,7 +53,11 @@ def reduced(picture: Image.Image, region: Box) -> NDArray[np.uint8]:
     """A region of the picture, RGB or RGBA, (H, W, 3 or 4), its longer side at most `WORK_SIDE`."""
     left, upper, right, lower = region
     scale = min(1.0, WORK_SIDE / max(right - left, lower - upper))
-    size = (max(1, round((right - left) * scale)), max(1, round((lower - upper) * scale)))
+    return resized(picture, region, (max(1, round((right - left) * scale)), max(1, round((lower - upper) * scale))))
+
+
+def resized(picture: Image.Image, region: Box, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A region of the picture, RGB or RGBA, (H, W, 3 or 4), brought to a size (width, height), each pixel the mean."""
     if picture.mode in ("LA", "RGBA"):
         # Reducing with alpha takes five times as long, and most pictures that have it are opaque.
         opaque = picture.getchannel("A").getextrema() == (255, 255)

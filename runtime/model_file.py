@@ -20,6 +20,8 @@ from digits_edge.runtime.errors import ModelError
 
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+Preprocessing = Literal["mnist", "fashion-mnist"]
+PREPROCESSINGS: tuple[Preprocessing, ...] = ("mnist", "fashion-mnist")
 
 INPUT_NAME, OUTPUT_NAME = "image", "probabilities"
 METADATA_KEY, GOLDEN_KEY = "digits_edge", "digits_edge.golden"
@@ -37,23 +39,49 @@ _SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
+class Member:
+    """One of the networks whose probabilities an ensemble averages.
+
+    Attributes:
+        name: its source's.
+        architecture: the Keras model's name.
+        precision: of weights and arithmetic.
+        parameters: of the Keras model.
+        temperature: what its logits were divided by before its softmax.
+        calibrated: whether that was fitted on its validation images.
+        validation: the rule by which a part of the training data validated it.
+    """
+
+    name: str
+    architecture: str
+    precision: Precision
+    parameters: int
+    temperature: float
+    calibrated: bool
+    validation: str
+
+
+@dataclass(frozen=True)
 class Metadata:
     """What a model file says of itself.
 
     Attributes:
         name: unique among bundled models, with its precision: `cnn-small-int8`.
         version: of the model, not of the package.
-        architecture: the Keras model's name.
+        architecture: the Keras model's name, or "ensemble".
         precision: of weights and arithmetic.
         labels: the classes' names in the order of the output's columns.
-        preprocessing: how images must look: "mnist" is white ink on black, 20 px, centred by mass.
-        parameters: of the Keras model.
-        temperature: what the logits were divided by before the softmax.
-        calibrated: whether the temperature was fitted on validation images; else it is 1.
+        preprocessing: the form that pictures are brought to: "mnist" is white ink on black, 20 px, centred by mass;
+            "fashion-mnist" is a garment on black, 28 px, centred.
+        parameters: of the Keras model; of an ensemble, of all members.
+        temperature: what the logits were divided by before the softmax; 1 for an ensemble, whose members have their own.
+        calibrated: whether the temperature was fitted on validation images, an ensemble's of all members; else it is 1.
         uncertain_below: confidence under which a prediction is called uncertain.
-        data: name, sha256 and licence of the training data, and the rule by which a part of it validated.
+        data: name, sha256 and licence of the training data, and the rule by which a part of it validated (of an
+            ensemble, its first member).
         test: errors and images of the test set, if it was at hand at export.
         parity: how far the file is from Keras on validation images, if they were at hand at export.
+        members: of an ensemble, in the order in which they were named; else empty.
         versions: of the libraries that made the file.
         command: the command that made it.
     """
@@ -64,13 +92,14 @@ class Metadata:
     precision: Precision
     labels: tuple[str, ...]
     parameters: int
-    preprocessing: str = "mnist"
+    preprocessing: Preprocessing = "mnist"
     temperature: float = 1.0
     calibrated: bool = False
     uncertain_below: float = 0.5
     data: dict[str, Any] = field(default_factory=dict)
     test: dict[str, Any] | None = None
     parity: dict[str, Any] | None = None
+    members: tuple[Member, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     command: str = ""
 
@@ -80,7 +109,7 @@ class Metadata:
 
     @classmethod
     def from_json(cls, text: str) -> "Metadata":
-        """Read what `to_json` wrote.
+        """Read what `to_json` wrote, or an earlier version of it: what was added since keeps its default.
 
         Raises:
             ModelError: it is not the metadata of a model file, or of a later version of this package.
@@ -94,9 +123,16 @@ class Metadata:
                 raise ValueError(f"labels {labels!r}")
             if values["precision"] not in PRECISIONS:
                 raise ValueError(f"precision {values['precision']!r}")
-            return cls(**{f.name: values[f.name] for f in fields(cls)} | {"labels": tuple(labels)})
+            if values["preprocessing"] not in PREPROCESSINGS:
+                raise ValueError(f"preprocessing {values['preprocessing']!r}")
+            members = tuple(Member(**_known(Member, member)) for member in values.get("members", ()))
+            return cls(**_known(cls, values) | {"labels": tuple(labels), "members": members})
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"metadata that is none of digits-edge ({error!r})") from error
+
+
+def _known(kind: type[Member | Metadata], values: dict[str, Any]) -> dict[str, Any]:
+    return {f.name: values[f.name] for f in fields(kind) if f.name in values}
 
 
 def seal(model: bytes) -> bytes:

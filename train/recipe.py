@@ -56,11 +56,14 @@ class Recipe:
 
 
 def _document_mlp(model: str, epochs: int) -> Recipe:
-    return Recipe(model, epochs, batch_size=64, learning_rate=0.01, optimizer="sgd", validation="fifth", keep="last")
+    return Recipe(
+        model, epochs, batch_size=64, learning_rate=0.01, optimizer="sgd", validation="last-fifth", keep="last"
+    )
 
 
 def _document_cnn(model: str) -> Recipe:
-    return Recipe(model, epochs=50, batch_size=64, learning_rate=0.001, schedule="plateau", patience=3)
+    usual: dict[str, Any] = {"schedule": "plateau", "patience": 3, "validation": "last-tenth"}
+    return Recipe(model, epochs=50, batch_size=64, learning_rate=0.001, **usual)
 
 
 def _best(model: str, epochs: int, learning_rate: float, **settings: Any) -> Recipe:
@@ -72,7 +75,9 @@ DOCUMENT_RECIPES = {
     "perceptron": _document_mlp("perceptron", epochs=70),
     "mlp": _document_mlp("mlp", epochs=100),
     "mlp-dropout": _document_mlp("mlp-dropout", epochs=50),
-    "mlp-wide": Recipe("mlp-wide", epochs=31, batch_size=128, learning_rate=0.001, validation="fifth", keep="last"),
+    "mlp-wide": Recipe(
+        "mlp-wide", epochs=31, batch_size=128, learning_rate=0.001, validation="last-fifth", keep="last"
+    ),
     "cnn-small": Recipe("cnn-small", epochs=30, batch_size=32, learning_rate=0.005, keep="last"),
     "cnn": _document_cnn("cnn"),
     "resnet": _document_cnn("resnet"),

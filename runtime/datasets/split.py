@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,14 @@ from digits_edge.runtime.errors import DataError, UsageError
 SPLIT_SEED = 20_261_121
 #: The shares of every class that validate, by the rule's name.
 SHARES = {"tenth": 0.1, "fifth": 0.2}
-#: The documents' Kaggle pipeline goes by rows: of 42,000 the first 27,000 train, the next 13,000 validate.
-_KAGGLE_TRAIN, _KAGGLE_VALIDATION, _KAGGLE_ROWS = 27_000, 13_000, 42_000
+#: The shares of the rows, from the first on, that train and that validate; the rest is held back.
+_BY_ROWS = {
+    "last-tenth": (Fraction(9, 10), Fraction(1, 10)),
+    "last-fifth": (Fraction(4, 5), Fraction(1, 5)),
+    "kaggle": (Fraction(27, 42), Fraction(13, 42)),
+}
 _FOLD = re.compile(r"fold-([1-9]\d{0,3})-of-([1-9]\d{0,3})")
-RULES = (*SHARES, "kaggle", "fold-I-of-K")
+RULES = (*SHARES, *_BY_ROWS, "fold-I-of-K")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,16 +43,18 @@ def parts(labels: NDArray[np.uint8], rule: str = "tenth") -> Parts:
 
     Args:
         labels: uint8 (N,).
-        rule: "tenth" or "fifth" of every class validates; "kaggle": by rows as the documents have it, of 42,000 the
-            first 27,000 train, 13,000 validate and 2,000 are held back (of another number the same shares);
+        rule: "tenth" or "fifth" of every class validates; "last-tenth" or "last-fifth" of the rows, which is what
+            Keras's `validation_split` and so the documents take; "kaggle": of 42,000 rows the first 27,000 train,
+            13,000 validate and 2,000 are held back, as the documents have it (of another number the same shares);
             "fold-I-of-K": the I-th of K equal parts of every class validates.
 
     Raises:
         DataError: so few images that none would train or none would validate.
         UsageError: no such rule.
     """
-    if rule == "kaggle":
-        ends = np.array([_KAGGLE_TRAIN, _KAGGLE_TRAIN + _KAGGLE_VALIDATION]) * len(labels) // _KAGGLE_ROWS
+    if rule in _BY_ROWS:
+        train_share, validation_share = _BY_ROWS[rule]
+        ends = [int(len(labels) * train_share), int(len(labels) * (train_share + validation_share))]
         train, validation, held_back = np.split(np.arange(len(labels)), ends)
     else:
         chosen = [rows[_validating(rule, len(rows))] for rows in _shuffled_by_class(labels)]

@@ -11,7 +11,7 @@ from digits_edge.runtime.errors import DataError, UsageError
 LABELS = np.random.default_rng(0).integers(0, 10, 5000).astype(np.uint8)
 
 
-@pytest.mark.parametrize("rule", ["tenth", "fifth", "kaggle", "fold-1-of-5", "fold-7-of-7"])
+@pytest.mark.parametrize("rule", ["tenth", "fifth", "last-tenth", "last-fifth", "kaggle", "fold-1-of-5", "fold-7-of-7"])
 def test_the_parts_share_all_rows_out_between_them(rule):
     found = parts(LABELS, rule)
     together = [found.train, found.validation, found.held_back]
@@ -32,6 +32,11 @@ def test_kaggles_rows_are_the_documents():
     assert (found.held_back[0], found.held_back[-1]) == (40_000, 41_999)
 
 
+def test_the_last_rows_are_those_that_keras_would_take():
+    found = parts(np.zeros(60_000, np.uint8), "last-fifth")
+    assert (found.train[-1], found.validation[0], found.validation[-1]) == (47_999, 48_000, 59_999)
+
+
 @given(st.integers(2, 9))
 def test_every_image_validates_in_one_fold(folds):
     validated = [parts(LABELS, f"fold-{fold}-of-{folds}").validation for fold in range(1, folds + 1)]
@@ -40,11 +45,11 @@ def test_every_image_validates_in_one_fold(folds):
 
 @pytest.mark.parametrize("rule", ["", "half", "fold-0-of-5", "fold-6-of-5", "fold-1-of-1", "fold-1-of-5 "])
 def test_another_rule_lists_the_known_ones(rule):
-    with pytest.raises(UsageError, match="tenth, fifth, kaggle"):
+    with pytest.raises(UsageError, match="tenth, fifth, last-tenth, last-fifth, kaggle"):
         parts(LABELS, rule)
 
 
-@pytest.mark.parametrize("rule", ["tenth", "kaggle", "fold-1-of-5"])
+@pytest.mark.parametrize("rule", ["tenth", "last-fifth", "kaggle", "fold-1-of-5"])
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_images_are_refused(rule, count):
     with pytest.raises(DataError, match="too few"):
