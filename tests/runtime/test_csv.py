@@ -191,6 +191,25 @@ class EndlessRows(io.RawIOBase):
         return count
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_csv_on_disk_is_the_same_data_set(tmp_path, labelled):
+    labels = RNG.integers(0, 10, 3000).astype(np.uint8)
+    content = csv(RNG.integers(0, 256, (3000, 28, 28), np.uint8), labels if labelled else None)
+    (tmp_path / "rows.csv").write_bytes(content)
+    whole = load(data=tmp_path / "rows.csv")
+    mapped = load(data=tmp_path / "rows.csv", disk=tmp_path)
+    assert mapped.sha256 == whole.sha256
+    assert isinstance(mapped.images, np.memmap)
+    np.testing.assert_array_equal(mapped.images, whole.images)
+    assert (mapped.labels is None) == (not labelled)
+
+
+def test_a_csv_without_rows_is_refused_on_disk_too(tmp_path):
+    (tmp_path / "rows.csv").write_text(PIXELS + "\n")
+    with pytest.raises(DataError, match="no rows"):
+        load(data=tmp_path / "rows.csv", disk=tmp_path)
+
+
 def test_memory_does_not_grow_with_the_file():
     def peak_bytes(rows):
         tracemalloc.start()
