@@ -30,8 +30,11 @@ COMMANDS = {
     "export": "Turn a Keras model into one self-checking ONNX model file.",
     "verify": "Check model files on this machine and provider.",
     "benchmark": "Measure latency and throughput.",
+    "report": "Describe a data set on one page: values, labels, samples, duplicates.",
     "train": "Train a model by name.",
-    "evaluate": "Count a model's errors on a data set.",
+    "tune": "Search a model's best widths, dropout, optimizer and learning rate.",
+    "evaluate": "A model's metrics on a data set, and a page with its mistakes and maps.",
+    "compare": "Compare models side by side, or repeat a study of the documents.",
     "models": "List the models in this package.",
     "doctor": "Show what this machine has and what is missing.",
 }

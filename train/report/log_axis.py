@@ -1,0 +1,47 @@
+"""A logarithmic axis that people read: few ticks, with plain numbers and their units."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+_FEWEST_TICKS = 3
+#: Steps within a decade, from coarse to fine.
+_STEPS: tuple[Sequence[float], ...] = (
+    (1,),
+    (1, 3),
+    (1, 2, 5),
+    (1, 1.5, 2, 3, 5, 7),
+    (1, 2, 3, 4, 5, 6, 7, 8, 9),
+    tuple(step / 10 for step in range(10, 100, 5)),
+    tuple(step / 10 for step in range(10, 100, 2)),
+    tuple(step / 10 for step in range(10, 100)),
+)
+
+
+def log_axis(axes: Axes, which: Literal["x", "y"], low: float, high: float, text: Callable[[float], str]) -> None:
+    """Make an axis logarithmic, from `low` to `high`, with its ticks written by `text`."""
+    if which == "x":
+        axes.set_xscale("log")
+        axes.set_xlim(low, high)
+    else:
+        axes.set_yscale("log")
+        axes.set_ylim(low, high)
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(FixedLocator(log_ticks(low, high)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    axis.set_minor_locator(NullLocator())
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers from `low` to `high`: the coarsest steps that give three or more, the finest where none do."""
+    decades = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
+    ticks: list[float] = []
+    for steps in _STEPS:
+        ticks = [step * 10.0**decade for decade in decades for step in steps]
+        ticks = [tick for tick in ticks if low * 0.999 <= tick <= high * 1.001]
+        if len(ticks) >= _FEWEST_TICKS:
+            break
+    return ticks
