@@ -1,90 +1,195 @@
-"""`digits-edge evaluate`: a model's errors on a data set."""
+"""`digits-edge evaluate`: how well a model answers a data set, as figures and as a page."""
 
-from typing import Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 import click
-import numpy as np
-from numpy.typing import NDArray
 
+from digits_edge.cli.either_model import EitherModel, open_either
 from digits_edge.cli.keras_side import needs_extra
-from digits_edge.cli.options import data_option, file_path, input_scale_option, json_option, session_options
+from digits_edge.cli.options import (
+    data_option,
+    file_path,
+    input_scale_option,
+    json_option,
+    output_option,
+    overwrite_option,
+    session_options,
+)
 from digits_edge.cli.output import percent, print_json, print_table, progress, say, show
-from digits_edge.runtime.accuracy import Accuracy, confusion_matrix
-from digits_edge.runtime.classifier import Classifier
-from digits_edge.runtime.datasets import load
-from digits_edge.runtime.errors import DataError
+from digits_edge.runtime.datasets import CATALOGUE, Dataset, load, parts
+from digits_edge.runtime.errors import DataError, UsageError
+from digits_edge.runtime.files import refuse_existing
+
+if TYPE_CHECKING:
+    from digits_edge.train.evaluation import Evaluation, Scores
+
+Split = Literal["train", "validation", "test", "held-back"]
+_DIGITS = tuple("0123456789")
 
 
 @click.command()
 @click.argument("model", metavar="MODEL")
 @data_option
-@click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test", "held-back"]),
+    help="validation and held-back are the rows of the training data that the model's training set apart.  "
+    "[default: test; held-back where the data is the model's own training data]",
+)
+@click.option(
+    "--labels", metavar="A,B,…", help="The classes' names, in order.  [default: the model's, or the data set's]"
+)
+@output_option("Also write a page with pictures, an HTML file.", required=False)
 @session_options
 @input_scale_option
+@overwrite_option
 @json_option
 def command(
     model: str,
     data: str | None,
-    split: Literal["train", "test"],
+    split: Split | None,
+    labels: str | None,
+    output: str | None,
     provider: str,
     threads: int | None,
     input_scale: Literal[1, 255] | None,
+    overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Count the errors of MODEL (a bundled name, a model file, a .keras or .h5 file, a run folder) on a data set."""
-    dataset = load(split=split, data=data, progress=progress("downloading"))
+    """Measure MODEL (a bundled name, a model file, a .keras or .h5 file, a run folder) on a labelled data set.
+
+    Accuracy with its interval, precision, recall and F1 of each class, ROC-AUC (one class against the rest), log loss
+    and the expected calibration error over 15 bins of confidence. The page of -o adds the confusion matrix, reliability
+    and ROC curves, the worst mistakes, where the model looks, its layers and, for a run folder, its training.
+    """
+    target = None if output is None else file_path(output)
+    if target is not None:
+        refuse_existing(target, overwrite=overwrite)
+    with needs_extra("train"):
+        from digits_edge.train.evaluation import evaluate
+    names = labels.split(",") if labels else None
+    opened = open_either(model, provider=provider, threads=threads, input_scale=input_scale, labels=names)
+    dataset, split = choose_data(opened, data, split)
     if dataset.labels is None or not len(dataset):
         raise DataError(f"{dataset.name} has no labelled images; errors can be counted on labelled ones only")
-    show(f"answering {len(dataset):,} images")
-    answers, bound = _answers(model, dataset.images, provider, threads, input_scale)
-    if int(dataset.labels.max()) >= answers.shape[1]:
+    if int(dataset.labels.max()) >= len(opened.labels):
         raise DataError(
-            f"{dataset.name} has labels beyond the {answers.shape[1]} classes of {model}; name its own data"
+            f"{dataset.name} has labels beyond the {len(opened.labels)} classes of {model}; name its own data"
         )
-    matrix = confusion_matrix(dataset.labels, answers.argmax(axis=1), answers.shape[1])
-    accuracy = Accuracy(int(matrix.sum() - matrix.trace()), int(matrix.sum()))
-    low, high = accuracy.interval()
+    if names is None and opened.labels == _DIGITS:
+        opened = replace(opened, labels=dataset.class_names)
+    show(f"answering {len(dataset):,} images")
+    probabilities = opened.probabilities(dataset.images)
+    evaluation = evaluate(probabilities, dataset.labels, opened.labels)
+    if target is not None:
+        from digits_edge.cli.evaluation_report import write_evaluation_page
+
+        write_evaluation_page(target, opened, dataset, split, probabilities, evaluation)
     if as_json:
         print_json(
             {
                 "model": model,
-                "provider": bound,
+                "provider": opened.provider,
                 "data": dataset.name,
                 "split": split,
-                "errors": accuracy.errors,
-                "images": accuracy.images,
-                "accuracy": accuracy.value,
-                "interval": [low, high],
-                "confusion": matrix.tolist(),
+                **evaluation.to_json(),
+                **({} if target is None else {"page": str(target)}),
             }
         )
         return
+    _say(opened, dataset, split, evaluation)
+    if target is not None:
+        say(f"{target}: the page")
+
+
+def choose_data(model: EitherModel, data: str | None, split: Split | None) -> tuple[Dataset, Split]:
+    """The labelled images a model is measured on, and which split they are.
+
+    Args:
+        model: its training data's name is the default of `data`, and its rule parts that data.
+        data: what stands after `--data`.
+        split: None for the test images; where there are none besides the training data, the rows held back of it.
+
+    Raises:
+        DataError: the data is not found, or has no labels.
+        UsageError: the split asked for is empty, or the test images would be those that the model was trained on.
+    """
+    if split not in (None, "test"):
+        part = _part(model, data, split)
+        if part is None:
+            raise UsageError(
+                f"{model.asked} was trained by the rule {model.rule!r}, which holds back no images; "
+                "name --split test or --split validation"
+            )
+        return part, split
+    try:
+        return _test_images(model, data), "test"
+    except (DataError, UsageError):
+        part = _part(model, data, "held-back") if split is None else None
+        if part is None:
+            raise
+        return part, "held-back"
+
+
+def _test_images(model: EitherModel, data: str | None) -> Dataset:
+    test = _load(model, data, "test")
+    # a file of its own is read for whichever split is asked
+    if test.sha256 == model.data.get("sha256"):
+        raise UsageError(
+            f"{test.name} is what {model.asked} was trained on; name --split validation or --split train, or other data"
+        )
+    if test.labels is None:
+        raise DataError(f"{test.name} has no labels for its test images; name --split validation, or other data")
+    return test
+
+
+def _part(model: EitherModel, data: str | None, split: Split) -> Dataset | None:
+    """The training images, or those of their rows that the model's rule set apart; None where that is none."""
+    training = _load(model, data, "train")
+    if training.labels is None:
+        raise DataError(f"{training.name} has no labels; errors can be counted on labelled images only")
+    if split == "train":
+        return training
+    rows = parts(training.labels, model.rule)
+    chosen = rows.validation if split == "validation" else rows.held_back
+    return replace(training.taken(chosen, split), name=training.name) if len(chosen) else None
+
+
+def _load(model: EitherModel, data: str | None, split: Literal["train", "test"]) -> Dataset:
+    trained_on = model.data.get("name", "mnist")
+    if data is None and trained_on not in CATALOGUE:
+        raise DataError(f"{model.asked} was trained on {trained_on}, which is no data set known by name; use --data")
+    name = trained_on if trained_on in CATALOGUE else "mnist"
+    return load(name, split, data=data, progress=progress("downloading"))
+
+
+def _say(model: EitherModel, dataset: Dataset, split: Split, evaluation: "Evaluation") -> None:
+    accuracy = evaluation.accuracy
+    low, high = accuracy.interval()
     say(
-        f"{model} on {bound}, {dataset.name} {split}: {accuracy.errors} errors of {accuracy.images:,}, "
+        f"{model.asked} on {model.provider}, {dataset.name} {split}: {accuracy.errors} errors of {accuracy.images:,}, "
         f"{percent(accuracy.value)} right (95 %: {percent(low)} to {percent(high)})"
     )
-    rows = []
-    for label, row in enumerate(matrix):
-        wrong = [(int(count), dataset.class_names[said]) for said, count in enumerate(row) if said != label and count]
-        taken_for = ", ".join(f"{name} {count}x" for count, name in sorted(wrong, reverse=True)[:3])
-        rows.append([dataset.class_names[label], str(row.sum()), str(row.sum() - row[label]), taken_for])
-    print_table(["class", "images", "errors", "taken for"], rows)
+    rows = [
+        [
+            found.name,
+            *_scores(found.scores),
+            str(found.support),
+            ", ".join(f"{name} ({count}x)" for name, count in found.taken_for[:3]),
+        ]
+        for found in evaluation.classes
+    ]
+    images = str(accuracy.images)
+    rows.append(["macro", *_scores(evaluation.macro), images, ""])
+    rows.append(["weighted", *_scores(evaluation.weighted), images, ""])
+    print_table(["class", "precision", "recall", "F1", "support", "taken for"], rows)
+    area = "-" if evaluation.roc_auc is None else f"{evaluation.roc_auc:.5f}"
+    say(
+        f"ROC-AUC {area} (one class against the rest, macro), log loss {evaluation.log_loss:.4f}, "
+        f"ECE {percent(evaluation.calibration_error)} ({len(evaluation.bins)} bins of equal width)"
+    )
 
 
-def _answers(
-    model: str,
-    images: NDArray[np.uint8],
-    provider: str,
-    threads: int | None,
-    input_scale: Literal[1, 255] | None,
-) -> tuple[NDArray[np.float32], str]:
-    """What the model answers to the images, and what computed it."""
-    path = file_path(model)
-    if path.is_dir() or path.suffix in (".keras", ".h5"):
-        with needs_extra("export"):
-            from digits_edge.export import read_source
-
-            source = read_source(path, input_scale=input_scale)
-        return source.answers(images), "keras"
-    with Classifier(model, provider=provider, threads=threads) as classifier:
-        return classifier.predict_batch(images), classifier.provider
+def _scores(scores: "Scores") -> list[str]:
+    return ["-" if value is None else percent(value) for value in (scores.precision, scores.recall, scores.f1)]

@@ -46,6 +46,16 @@ class Source:
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
+    def members(self) -> tuple["Source", ...]:
+        """Itself alone: what an `Ensemble` has several of."""
+        return (self,)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the Keras model consists of."""
+        return int(self.model.count_params())
+
+    @property
     def validation(self) -> str:
         """The rule that parted the training data, as `digits_edge.runtime.datasets.parts` takes it."""
         return str(self.data.get("validation", "tenth"))
@@ -55,27 +65,36 @@ class Source:
         """A pixel times this is what the model takes."""
         return self.input_scale / 255
 
-    def answers(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """What Keras answers: logits or probabilities, as the model ends, float32 (N, C), for uint8 (N, 28, 28)."""
+    def inputs(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Images, uint8 (N, 28, 28), as the model takes them: float32, in its shape and scale."""
         inputs = images.reshape(len(images), *self.model.inputs[0].shape[1:]).astype(np.float32)
         if self.input_scale == 1:
             inputs /= np.float32(255)
+        return inputs
+
+    def answers(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What Keras answers: logits or probabilities, as the model ends, float32 (N, C), for uint8 (N, 28, 28)."""
+        inputs = self.inputs(images)
         batches = [
             self.model(inputs[start : start + _BATCH], training=False) for start in range(0, len(inputs), _BATCH)
         ]
         return np.concatenate([keras.ops.convert_to_numpy(batch) for batch in batches]).astype(np.float32)
 
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Keras's logits, float32 (N, C), for uint8 (N, 28, 28).
+        """Keras's logits, float32 (N, C), for uint8 (N, 28, 28)."""
+        return as_logits(self.answers(images))
 
-        Answers that are probabilities in every row come from a softmax; its logits are known up to a constant per row,
-        which no softmax sees.
-        """
-        answers = self.answers(images)
-        if (answers < 0).any() or np.abs(answers.sum(axis=1) - 1).max(initial=0) > _ROUNDING:
-            return answers
-        logits: NDArray[np.float32] = np.log(np.maximum(answers, np.finfo(np.float32).tiny))
-        return logits
+
+def as_logits(answers: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The logits of a model's answers, (N, C), whichever way it ends.
+
+    Answers that are probabilities in every row come from a softmax; its logits are known up to a constant per row,
+    which no softmax sees.
+    """
+    if (answers < 0).any() or np.abs(answers.sum(axis=1) - 1).max(initial=0) > _ROUNDING:
+        return answers
+    logits: NDArray[np.float32] = np.log(np.maximum(answers, np.finfo(np.float32).tiny))
+    return logits
 
 
 def calibrated_answers(source: Source, images: NDArray[np.uint8], temperature: float) -> NDArray[np.float32]:
@@ -93,7 +112,7 @@ def read_source(path: Path, *, input_scale: InputScale | None = None, labels: Se
 
     Raises:
         ModelError: it cannot be read, or is no classifier of 28×28 images.
-        UsageError: the scale or the labels are not known and not given.
+        UsageError: the scale or the labels are not known and not given, or the run was trained with another scale.
     """
     about: dict[str, Any] = {}
     file = path
@@ -109,6 +128,10 @@ def read_source(path: Path, *, input_scale: InputScale | None = None, labels: Se
     if len(known_labels) != classes:
         raise UsageError(
             f"{file} tells {classes} classes apart and {len(known_labels)} labels are known; name all with --labels"
+        )
+    if input_scale and data.get("input_scale", input_scale) != input_scale:
+        raise UsageError(
+            f"{path} was trained with white as {data['input_scale']}, not {input_scale}; leave --input-scale out"
         )
     name = about["recipe"]["model"] if about else file.stem
     return Source(

@@ -13,7 +13,7 @@ import keras
 from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.files import written_whole
-from digits_edge.train.recipe import Recipe, read_recipe, recipe_to_json
+from digits_edge.train.recipe import Keep, Recipe, read_recipe, recipe_to_json
 
 MODEL, RECIPE, HISTORY, CURVES, CHECKPOINT = "model.keras", "recipe.json", "history.csv", "curves.png", "checkpoint.npz"
 
@@ -80,6 +80,27 @@ def write_history(path: Path, rows: list[dict[str, float]]) -> None:
     writer.writerows(rows)
     with written_whole(path) as stream:
         stream.write(text.getvalue().encode())
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """Read what `write_history` wrote.
+
+    Raises:
+        InputError: the file is missing, or damaged.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
+        if not rows:
+            raise ValueError("no rows")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no history of a training ({error}); train again, or name model.keras") from error
+    return rows
+
+
+def kept_epoch(history: list[dict[str, float]], keep: Keep) -> dict[str, float]:
+    """The row of the epoch whose weights are kept: the first with the smallest validation loss, or the last."""
+    return min(history, key=lambda row: row["val_loss"]) if keep == "best" else history[-1]
 
 
 def write_model(path: Path, model: keras.Model) -> None:

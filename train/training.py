@@ -15,7 +15,7 @@ from digits_edge.train.averaging import WeightAverage
 from digits_edge.train.batches import Batches, OrderedBatches
 from digits_edge.train.checkpoint import Progress, read_progress, restore_checkpoint, save_checkpoint
 from digits_edge.train.models import build, input_scale
-from digits_edge.train.recipe import Keep, Recipe
+from digits_edge.train.recipe import Recipe
 from digits_edge.train.report.curves import draw_curves
 from digits_edge.train.run_folder import (
     CHECKPOINT,
@@ -24,6 +24,7 @@ from digits_edge.train.run_folder import (
     MODEL,
     RECIPE,
     describe,
+    kept_epoch,
     prepare_run_folder,
     write_history,
     write_json,
@@ -213,7 +214,7 @@ class _RunRecord(keras.callbacks.Callback):  # type: ignore[misc]
         if not math.isfinite(row["val_loss"]):
             raise CheckError(f"the validation loss of epoch {epoch + 1} is not finite; try a smaller --learning-rate")
         history = [*self._progress.history, row]
-        kept = _kept(history, self._recipe.keep)
+        kept = kept_epoch(history, self._recipe.keep)
         if kept is row:
             write_model(self._folder / MODEL, self._as_validated())
         write_history(self._folder / HISTORY, history)
@@ -230,7 +231,7 @@ class _RunRecord(keras.callbacks.Callback):  # type: ignore[misc]
 
     def result(self) -> dict[str, Any]:
         """Figures of the run, for `recipe.json`."""
-        kept = _kept(self._progress.history, self._recipe.keep)
+        kept = kept_epoch(self._progress.history, self._recipe.keep)
         return {
             "epochs": len(self._progress.history),
             "kept_epoch": int(kept["epoch"]),
@@ -238,11 +239,6 @@ class _RunRecord(keras.callbacks.Callback):  # type: ignore[misc]
             "validation_accuracy": kept["val_accuracy"],
             "seconds": round(self._progress.seconds, 1),
         }
-
-
-def _kept(history: list[dict[str, float]], keep: Keep) -> dict[str, float]:
-    """The epoch whose weights are kept: the first with the smallest validation loss, or the last."""
-    return min(history, key=lambda row: row["val_loss"]) if keep == "best" else history[-1]
 
 
 class _Telling(keras.callbacks.Callback):  # type: ignore[misc]

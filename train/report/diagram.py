@@ -1,0 +1,130 @@
+"""The layers of a model: as a table, and as a diagram with its residual branches, drawn by ourselves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+from digits_edge.train.report.drawing import PALETTE, new_figure
+from digits_edge.train.report.page import Table
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of a Keras model or a node of an ONNX graph.
+
+    Attributes:
+        name: unique in the model.
+        kind: "Conv2D", "MaxPool", …
+        detail: its settings in a few words; may be empty.
+        shape: of what leaves it, without the batch's axis.
+        parameters: how many it has.
+        inputs: names of those whose output goes into it.
+    """
+
+    name: str
+    kind: str
+    detail: str
+    shape: tuple[int | None, ...]
+    parameters: int
+    inputs: tuple[str, ...]
+
+
+_ROW_INCHES, _BOX_HEIGHT = 0.4, 0.68
+_BOX_LEFT, _BOX_RIGHT, _LANE = 0.05, 5.2, 0.2
+#: Words in a layer's kind → its colour in the palette; what has none stays grey.
+_COLOURS = {
+    "conv": PALETTE[0],
+    "dense": PALETTE[1],
+    "gemm": PALETTE[1],
+    "matmul": PALETTE[1],
+    "pool": PALETTE[2],
+    "add": PALETTE[3],
+    "concat": PALETTE[3],
+    "norm": PALETTE[4],
+}
+_GREY = "#8c959f"
+
+
+def layer_table(layers: Sequence[Layer]) -> Table:
+    """A row for each layer, with the sum of the parameters in the caption."""
+    total = sum(layer.parameters for layer in layers)
+    rows = [
+        [layer.name, layer.kind, layer.detail, shape_text(layer.shape), f"{layer.parameters:,}"] for layer in layers
+    ]
+    return Table(
+        ["name", "kind", "settings", "output", "parameters"], rows, caption=f"{total:,} parameters in all", left=3
+    )
+
+
+def shape_text(shape: Sequence[int | None]) -> str:
+    """A shape as people write it: 14×14×64."""
+    return "×".join("?" if size is None else str(size) for size in shape)
+
+
+def draw_diagram(layers: Sequence[Layer]) -> Figure:
+    """A box for each layer, from the image at the top down; what jumps over layers is drawn at the side."""
+    figure = new_figure(_ROW_INCHES * (len(layers) + 0.5))
+    axes = figure.subplots()
+    position = {layer.name: row for row, layer in enumerate(layers)}
+    jumps = [
+        (position[name], row) for row, layer in enumerate(layers) for name in layer.inputs if row - position[name] > 1
+    ]
+    for row, layer in enumerate(layers):
+        _draw_box(axes, row, layer)
+        if row and layers[row - 1].name in layer.inputs:
+            _draw_arrow(axes, row)
+    lanes = _lanes(jumps)
+    for (start, end), lane in zip(jumps, lanes, strict=True):
+        _draw_jump(axes, start, end, _BOX_RIGHT + _LANE * (lane + 1))
+    axes.set(xlim=(0, _BOX_RIGHT + _LANE * (max(lanes, default=-1) + 1.5)), ylim=(len(layers) - 0.4, -0.6))
+    axes.axis("off")
+    return figure
+
+
+def _colour(kind: str) -> str:
+    return next((colour for word, colour in _COLOURS.items() if word in kind.lower()), _GREY)
+
+
+def _draw_box(axes: Axes, row: int, layer: Layer) -> None:
+    colour = _colour(layer.kind)
+    corner = (_BOX_LEFT, row - _BOX_HEIGHT / 2)
+    size = _BOX_RIGHT - _BOX_LEFT, _BOX_HEIGHT
+    shape = "round,pad=0,rounding_size=0.08"
+    axes.add_patch(FancyBboxPatch(corner, *size, boxstyle=shape, facecolor=f"{colour}26", edgecolor=colour))
+    said = f"{layer.kind}  {layer.detail}".strip()
+    axes.text(_BOX_LEFT + 0.12, row, said, va="center", fontsize=10.5)
+    axes.text(_BOX_RIGHT - 0.12, row, shape_text(layer.shape), va="center", ha="right", fontsize=10.5, color="#57606a")
+
+
+def _draw_arrow(axes: Axes, row: int) -> None:
+    middle = (_BOX_LEFT + _BOX_RIGHT) / 2
+    gap = 1 - _BOX_HEIGHT
+    axes.annotate(
+        "",
+        (middle, row - _BOX_HEIGHT / 2),
+        (middle, row - _BOX_HEIGHT / 2 - gap),
+        arrowprops={"arrowstyle": "-|>", "color": _GREY, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 7},
+    )
+
+
+def _draw_jump(axes: Axes, start: int, end: int, x: float) -> None:
+    axes.plot([_BOX_RIGHT, x, x], [start, start, end], color=PALETTE[3], linewidth=1.5, solid_joinstyle="round")
+    axes.annotate(
+        "",
+        (_BOX_RIGHT, end),
+        (x, end),
+        arrowprops={"arrowstyle": "-|>", "color": PALETTE[3], "linewidth": 1.5, "shrinkA": 0, "shrinkB": 0},
+    )
+
+
+def _lanes(jumps: Sequence[tuple[int, int]]) -> list[int]:
+    """For each jump the innermost lane that no other one beside it takes."""
+    taken: list[tuple[int, int, int]] = []
+    for start, end in jumps:
+        beside = {lane for other_start, other_end, lane in taken if other_start <= end and start <= other_end}
+        lane = next(lane for lane in range(len(taken) + 1) if lane not in beside)
+        taken.append((start, end, lane))
+    return [lane for *_, lane in taken]
