@@ -62,7 +62,7 @@ def read_blocks(
     """
     name = display_name(source)
     with opened(source, progress) as stream:
-        columns = _read_header(stream, name)
+        columns = read_header(stream, name)
         first_row = 1
         for block in _regrouped(_parsed(stream, columns, name), rows_per_block):
             images = np.ascontiguousarray(block[:, -len(PIXELS) :]).reshape(-1, *IMAGE_SHAPE)
@@ -110,8 +110,12 @@ def read_csv_on_disk(path: Path, target: Path) -> tuple[NDArray[np.uint8], NDArr
     return images, np.frombuffer(labels, np.uint8) if labels else None
 
 
-def _read_header(stream: io.BufferedIOBase, name: str) -> tuple[str, ...]:
-    """Read and check the column names; the stream stands at the first row afterwards."""
+def read_header(stream: io.BufferedIOBase, name: str) -> tuple[str, ...]:
+    """Read and check the column names; the stream stands at the first row afterwards.
+
+    Raises:
+        DataError: they are not `label` (or not) and then pixel0 to pixel783.
+    """
     line = stream.readline(_HEADER_BYTES).removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n").decode(errors="replace")
     if not line:
         raise DataError(f"{name} is empty; it must begin with the header pixel0,…,pixel783, with or without label")

@@ -55,21 +55,47 @@ def load(
         DataError: not found, without this split, malformed, or not to be downloaded; names the file and the mend.
         UsageError: another `split`.
     """
+    path, name = locate(source, split, data=data, progress=progress)
+    return _read(path, split, name=name, disk=disk)
+
+
+def locate(
+    source: str | Path = "mnist",
+    split: str = "train",
+    *,
+    data: str | Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[Path, str]:
+    """Find the file that holds the images of a split; a known set that is nowhere is downloaded.
+
+    Args:
+        source: as for `load`.
+        split: "train" or "test".
+        data: as for `load`.
+        progress: as for `load`.
+
+    Returns:
+        The file, and the name of the set. A file that was named is returned for either split.
+
+    Raises:
+        DataError: not found, without this split, or not to be downloaded.
+        UsageError: another `split`.
+    """
     if split not in SPLITS:
         raise UsageError(f"{split!r} is not a split; use one of {', '.join(SPLITS)}")
     wanted = source if data is None else data
     if isinstance(wanted, str) and wanted in CATALOGUE:
-        return _read(_find_known(wanted, split, progress), split, name=wanted, disk=disk)
+        return _find_known(wanted, split, progress), wanted
     path = Path(wanted).expanduser()
     if path.is_file():
-        return _read(path, split, name=path.name.split(".")[0], disk=disk)
+        return path, path.name.split(".")[0]
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; the sets known by name are {', '.join(CATALOGUE)}")
     name = "mnist" if data is None else str(source)
     if found := _file_in(path, split):
-        return _read(found, split, name=path.resolve().name, disk=disk)
+        return found, path.resolve().name
     if found := _file_by_name(path, name, split):
-        return _read(found, split, name=name, disk=disk)
+        return found, name
     raise DataError(
         f"{path} has no {split} split: neither {_PREFIX[split]}-images-idx3-ubyte nor {split}.csv (.gz or not), "
         f"nor the folder {name} with them; name the folder of a set"

@@ -1,0 +1,327 @@
+"""The page of a data report: values, labels, samples, means, pixels, duplicates, and what train and test share."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits_edge.train.data_reading import LISTED as FAULTS_LISTED
+from digits_edge.train.data_reading import WHOLE, Reading
+from digits_edge.train.data_report import DISTANCE_BIN, DataReport, Group, Leakage, Pair, Range, Split, mean_images
+from digits_edge.train.duplicates import MOST_PAIRS
+from digits_edge.train.report.data_charts import (
+    PairTile,
+    draw_classes,
+    draw_distances,
+    draw_ink,
+    draw_levels,
+    draw_pairs,
+    draw_samples,
+    level_edges,
+)
+from digits_edge.train.report.drawing import as_png, as_svg
+from digits_edge.train.report.gallery import Tile, draw_gallery
+from digits_edge.train.report.page import Block, Facts, Picture, Section, Table, Text, render_page
+
+#: Images of each class in the samples.
+_PER_CLASS = 8
+_CLASSES_PER_PICTURE = 5
+
+
+def data_page(report: DataReport, readings: Sequence[Reading]) -> str:
+    """The whole page as HTML.
+
+    Args:
+        report: the figures.
+        readings: what they were computed from, in the same order.
+    """
+    counts = " and ".join(f"{split.images:,} {_images_of(split)}" for split in report.splits)
+    sections = [
+        Section("The data", _overview(report)),
+        Section("Missing and out-of-range values", _values(report)),
+        Section("Labels", _labels(report)),
+        Section("Samples", _samples(report, readings)),
+        Section("Mean images", _means(report, readings)),
+        Section("Pixels", _pixels(report, readings)),
+        Section("Exact duplicates", _duplicates(report)),
+        Section("Near-duplicates between train and test", _near(report, readings)),
+    ]
+    return render_page(f"Data report: {report.name}", f"{counts}, 28×28 grey levels", sections)
+
+
+def _images_of(split: Split) -> str:
+    return {"train": "training images", "test": "test images"}.get(split.split, "images")
+
+
+def _side_by_side(
+    head: str, rows: Sequence[tuple[str, Callable[[Split], str]]], splits: Sequence[Split], caption: str = ""
+) -> Table:
+    """A table with a row for each figure and a column for each split."""
+    cells = [[name, *(figure(split) for split in splits)] for name, figure in rows]
+    return Table([head, *(split.split for split in splits)], cells, caption)
+
+
+def _overview(report: DataReport) -> list[Block]:
+    rows: list[tuple[str, Callable[[Split], str]]] = [
+        ("images", lambda split: f"{split.images:,}"),
+        ("shape", lambda split: str(split.shape)),
+        ("type", lambda split: split.dtype),
+        ("labels", lambda split: split.labels_dtype or "none"),
+        ("licence", lambda split: split.licence),
+    ]
+    blocks: list[Block] = [_side_by_side("", rows, report.splits)]
+    if report.splits[0].split == WHOLE:
+        blocks.append(Text("This file is not parted into train and test; it is reported as one."))
+    elif len(report.splits) == 1:
+        blocks.append(Text(f"Only the {report.splits[0].split} split was found."))
+    for split in report.splits:
+        sound = "sound " if split.account.broken_rows else ""
+        file = split.file.replace("\\", "/").rpartition("/")[2]
+        blocks.append(Text(f"{split.split}: {file}, sha256 of its {sound}images and labels {split.sha256}"))
+    return blocks
+
+
+def _values(report: DataReport) -> list[Block]:
+    rows: list[tuple[str, Callable[[Split], str]]] = [
+        ("rows in the file", lambda split: f"{split.account.rows:,}"),
+        ("missing values", lambda split: f"{split.account.missing:,}"),
+        ("values out of range", lambda split: f"{split.account.out_of_range:,}"),
+        ("malformed values", lambda split: f"{split.account.malformed:,}"),
+        ("too short or long rows", lambda split: f"{split.account.wrong_length:,}"),
+        ("rows with a fault", lambda split: f"{split.account.broken_rows:,}"),
+    ]
+    table = _side_by_side("", rows, report.splits)
+    expected = "Pixels must be whole numbers from 0 to 255 and labels from 0 to 9, in plain digits."
+    broken = [split for split in report.splits if split.account.broken_rows]
+    if not broken:
+        return [Text(f"{expected} Every value was read and is one."), table]
+    said = "Rows with a fault are left out of everything below. Training refuses the file until they are mended."
+    blocks: list[Block] = [Text(f"{expected} {said}"), table]
+    for split in broken:
+        listed = [[f"{f.row:,}", f.column or "row", f.value or "(empty)", f.kind] for f in split.account.first]
+        which = f"the first {FAULTS_LISTED} faults" if len(listed) == FAULTS_LISTED else "all faults"
+        blocks.append(Text(f"{split.split}: {which}. Row 1 is the first image; a header is not counted."))
+        blocks.append(Table(["row", "column", "value", "fault"], listed, left=4))
+    return blocks
+
+
+def _labels(report: DataReport) -> list[Block]:
+    labelled = [split for split in report.splits if split.classes]
+    blocks: list[Block] = [Text(f"No labels in {split.split}.") for split in report.splits if not split.classes]
+    if not labelled:
+        return blocks
+    shares = {split.split: [found.share for found in split.classes] for split in labelled}
+    head, rows = ["class"], [[_numbered(label, report)] for label in range(len(report.class_names))]
+    for split in labelled:
+        head += [split.split, "share"]
+        for row, found in zip(rows, split.classes, strict=True):
+            row += [f"{found.images:,}", f"{100 * found.share:.1f} %"]
+    return [
+        *blocks,
+        Facts([(f"imbalance, {split.split}", _imbalance(split)) for split in labelled]),
+        Text("Imbalance: how many images of the largest class there are for one of the smallest."),
+        Picture(as_svg(draw_classes(shares, report.class_names)), "Share of each class"),
+        Table(head, rows),
+    ]
+
+
+def _imbalance(split: Split) -> str:
+    empty = sum(not found.images for found in split.classes)
+    if split.imbalance is not None:
+        return f"{split.imbalance:.2f} to 1"
+    return "1 class has no image" if empty == 1 else f"{empty} classes have no image"
+
+
+def _numbered(label: int, report: DataReport) -> str:
+    name = report.class_names[label]
+    return name if name == str(label) else f"{label} {name}"
+
+
+def _samples(report: DataReport, readings: Sequence[Reading]) -> list[Block]:
+    blocks: list[Block] = []
+    rng = np.random.default_rng(0)
+    for reading in readings:
+        lines = _sample_lines(reading, report, rng)
+        for start in range(0, len(lines), _CLASSES_PER_PICTURE):
+            figure = draw_samples(lines[start : start + _CLASSES_PER_PICTURE], _PER_CLASS)
+            blocks.append(Picture(as_png(figure), f"Samples of {reading.split}", reading.split))
+    return [Text("Drawn at random, the same ones each time; a line for each class where there are labels."), *blocks]
+
+
+def _sample_lines(
+    reading: Reading, report: DataReport, rng: np.random.Generator
+) -> list[tuple[str, list[NDArray[np.uint8]]]]:
+    images, labels = reading.dataset.images, reading.dataset.labels
+    if labels is None:
+        chosen = rng.permutation(len(images))[: 2 * _CLASSES_PER_PICTURE * _PER_CLASS]
+        return [("", list(images[chosen[at : at + _PER_CLASS]])) for at in range(0, len(chosen), _PER_CLASS)]
+    rows = [rng.permutation(np.flatnonzero(labels == label))[:_PER_CLASS] for label in range(len(report.class_names))]
+    return [(name, list(images[own])) for name, own in zip(report.class_names, rows, strict=True)]
+
+
+def _means(report: DataReport, readings: Sequence[Reading]) -> list[Block]:
+    blocks: list[Block] = []
+    for reading in readings:
+        if reading.dataset.labels is None:
+            found = [(reading.dataset.images.sum(axis=0, dtype=np.int64) / len(reading.dataset), "all images")]
+        else:
+            by_class = zip(mean_images(reading.dataset), report.class_names, strict=True)
+            found = [(mean, name) for mean, name in by_class if mean is not None]
+        tiles = [Tile(np.rint(mean).astype(np.uint8), f"{name}\n{mean.mean():.1f}") for mean, name in found]
+        figure = draw_gallery(tiles, _CLASSES_PER_PICTURE, font_size=11)
+        blocks.append(Picture(as_png(figure), f"Mean images of {reading.split}", reading.split))
+    said = "The mean of all images of a class, pixel by pixel; the number is its mean grey level, 0 to 255: its ink."
+    return [Text(said), *blocks]
+
+
+def _pixels(report: DataReport, readings: Sequence[Reading]) -> list[Block]:
+    splits = report.splits
+    rows: list[tuple[str, Callable[[Split], str]]] = [
+        ("before scaling", lambda split: _ends(split.pixels.raw)),
+        ("mean", lambda split: f"{split.pixels.raw.mean:.2f}"),
+        ("deviation", lambda split: f"{split.pixels.raw.std:.2f}"),
+        ("scaled, ÷ 255", lambda split: _ends(split.pixels.scaled)),
+        ("mean", lambda split: f"{split.pixels.scaled.mean:.4f}"),
+        ("deviation", lambda split: f"{split.pixels.scaled.std:.4f}"),
+        ("standardised: least", lambda split: _end(split.pixels.standardised, "min")),
+        ("greatest", lambda split: _end(split.pixels.standardised, "max")),
+        ("pixels at 0", lambda split: f"{100 * split.pixels.zero_share:.2f} %"),
+        ("pixels at 255", lambda split: f"{100 * split.pixels.saturated_share:.2f} %"),
+        ("always-empty pixels", lambda split: f"{split.pixels.always_empty:,}"),
+        ("blank images", lambda split: f"{split.pixels.blank_images:,}"),
+    ]
+    counts = {split.split: split.pixels.counts for split in splits}
+    raw, edges = splits[0].pixels.raw, level_edges()
+    axes = [(edges, "grey level before scaling, 0 to 255"), (edges / 255, "value after scaling to 0…1 (÷ 255)")]
+    if raw.std:
+        shown = f"value standardised with the mean and deviation of {splits[0].split}"
+        axes.append(((edges - raw.mean) / raw.std, shown))
+    said = f"{splits[0].split}: share of the images that are not 0 at each of the 784 positions; white: never."
+    return [
+        _side_by_side("", rows, splits),
+        Text(
+            "Deviation: standard deviation. Always-empty: of 784 pixels, those that are 0 in every image of the split. "
+            "Scaling keeps the order of the values, so the histograms have one form and differ in their axis alone."
+        ),
+        *[Picture(as_svg(draw_levels(counts, ends, x)), f"Histogram: {x}") for ends, x in axes],
+        Picture(as_png(draw_ink(_ink(readings[0].dataset.images))), "Where there is ink", said),
+    ]
+
+
+def _ends(found: Range) -> str:
+    return f"{found.min:.3g} to {found.max:.3g}"
+
+
+def _end(found: Range | None, which: Literal["min", "max"]) -> str:
+    return "–" if found is None else f"{getattr(found, which):.2f}".replace("-", "−")
+
+
+def _ink(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    return np.asarray(np.count_nonzero(images, axis=0) / len(images))
+
+
+def _duplicates(report: DataReport) -> list[Block]:
+    rows: list[tuple[str, Callable[[Split], str]]] = [
+        ("repeated images", lambda split: f"{split.repeats.groups:,}"),
+        ("surplus copies", lambda split: f"{split.repeats.surplus:,}"),
+        ("differently labelled", lambda split: f"{split.repeats.conflicting:,}" if split.classes else "no labels"),
+    ]
+    said = (
+        "Images that occur more than once in a split, pixel for pixel; how many copies could go; and how many of the "
+        "repeated images have copies with different labels."
+    )
+    blocks: list[Block] = [Text(said), _side_by_side("", rows, report.splits)]
+    if report.leakage:
+        blocks.append(Text(_in_both(report.leakage)))
+    for split in report.splits:
+        if split.repeats.groups:
+            listed = [[_rows_of(group), _labels_of(group, report)] for group in split.repeats.first]
+            which = "all" if split.repeats.groups == len(listed) else f"the first {len(listed)}"
+            blocks.append(Text(f"{split.split}: {which}, differently labelled ones first. Row 1 is the first image."))
+            blocks.append(Table(["rows", "labels"], listed, left=2))
+    return blocks
+
+
+def _in_both(found: Leakage) -> str:
+    if not found.identical:
+        return "No test image is in train pixel for pixel."
+    said = f"Test images that are in train as well, pixel for pixel: {found.identical:,}"
+    other = found.identical_other_label
+    return f"{said}, of which {other:,} have another label there." if other is not None else f"{said}."
+
+
+def _rows_of(group: Group) -> str:
+    shown = ", ".join(f"{row}" for row in group.rows[:6])
+    return shown + (f" and {len(group.rows) - 6:,} more" if len(group.rows) > 6 else "")
+
+
+def _labels_of(group: Group, report: DataReport) -> str:
+    return ", ".join(report.class_names[label] for label in sorted(set(group.labels))) or "–"
+
+
+def _near(report: DataReport, readings: Sequence[Reading]) -> list[Block]:
+    found = report.leakage
+    if found is None:
+        return [Text("There is one split only, so there is nothing to compare.")]
+    test_images = report.splits[1].images
+    facts = [
+        ("near or identical", f"{found.near:,} of {found.searched:,}"),
+        ("of these, identical", f"{found.identical:,}" if found.searched == test_images else "see above"),
+        ("of these, other label", _count(found.near_other_label)),
+        ("1-nearest-neighbour error", _share(found.nearest_other_label, found.searched)),
+        ("median distance", f"{found.median_distance:.1f} levels"),
+    ]
+    blocks: list[Block] = [Facts(facts), Text(_definition(found))]
+    if found.searched < test_images:
+        drawn = (
+            f"More than {MOST_PAIRS:,} pairs: {found.searched:,} of {test_images:,} test images were drawn at random."
+        )
+        blocks.append(Text(drawn))
+    distances = draw_distances(found.distance_counts, DISTANCE_BIN, found.near_up_to)
+    blocks.append(Picture(as_svg(distances), "Distances to the closest training image"))
+    tiles = _pair_tiles(found.closest, report, readings)
+    said = "The closest pairs, near or not. Left: train, right: test; labels, rows and distance in grey levels below."
+    blocks.append(Picture(as_png(draw_pairs(tiles)), "The closest pairs of a training and a test image", said))
+    if found.closest_other_label:
+        tiles = _pair_tiles(found.closest_other_label, report, readings)
+        said = "The closest pairs with different labels, near or not: where classes touch, or where a label is wrong."
+        blocks.append(Picture(as_png(draw_pairs(tiles)), "The closest pairs with different labels", said))
+    return blocks
+
+
+def _definition(found: Leakage) -> str:
+    return (
+        f"Each of {found.searched:,} test images was compared with every training image. Near: the root mean square "
+        f"difference of their pixels is at most {found.near_up_to:g} of 255 grey levels. A copy saved again "
+        "as JPEG of quality 75 differs by 5 or 6, seldom more than 9; one moved by a pixel by about 48, so "
+        "moved copies are not found. "
+        "Images with little ink, such as a 1, are close by nature: look at the pairs before you call them copies. "
+        "1-nearest-neighbour error: how often the closest training image, near or not, is of another class."
+    )
+
+
+def _count(value: int | None) -> str:
+    return "no labels" if value is None else f"{value:,}"
+
+
+def _share(value: int | None, of: int) -> str:
+    return "no labels" if value is None else f"{100 * value / of:.2f} %"
+
+
+def _pair_tiles(pairs: Sequence[Pair], report: DataReport, readings: Sequence[Reading]) -> list[PairTile]:
+    train, test = readings
+    return [
+        PairTile(
+            train.dataset.images[np.searchsorted(train.rows, pair.train_row)],
+            test.dataset.images[np.searchsorted(test.rows, pair.test_row)],
+            f"{_name(pair.train_label, report)} | {_name(pair.test_label, report)}\n"
+            f"rows {pair.train_row} | {pair.test_row}: {pair.distance:.2f}",
+            marked=None not in (pair.train_label, pair.test_label) and pair.train_label != pair.test_label,
+        )
+        for pair in pairs
+    ]
+
+
+def _name(label: int | None, report: DataReport) -> str:
+    return "no label" if label is None else report.class_names[label]
