@@ -1,7 +1,8 @@
-"""`digits-edge export`: a Keras model in, one model file out."""
+"""`digits-edge export`: a Keras model in, or several as an ensemble, one model file out."""
 
 import shlex
 import sys
+from dataclasses import asdict
 from typing import Literal
 
 import click
@@ -18,15 +19,16 @@ from digits_edge.cli.options import (
 from digits_edge.cli.output import percent, print_json, progress, say, show
 from digits_edge.runtime.accuracy import Accuracy
 from digits_edge.runtime.datasets import Dataset, load
-from digits_edge.runtime.errors import DataError
+from digits_edge.runtime.errors import DataError, UsageError
 from digits_edge.runtime.files import refuse_existing
 from digits_edge.runtime.model_file import PRECISIONS, Precision
 
 
 @click.command()
-@click.argument("source", metavar="SOURCE")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @output_option("The model file to write.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="int8", show_default=True)
+@click.option("--ensemble", is_flag=True, help="Make one model of several: the mean of their calibrated probabilities.")
 @data_option
 @click.option(
     "--labels", metavar="A,B,…", help="The classes' names, in order.  [default: the run's, or the ten digits]"
@@ -36,9 +38,10 @@ from digits_edge.runtime.model_file import PRECISIONS, Precision
 @overwrite_option
 @json_option
 def command(
-    source: str,
+    sources: tuple[str, ...],
     output: str,
     precision: Precision,
+    ensemble: bool,
     data: str | None,
     labels: str | None,
     input_scale: Literal[1, 255] | None,
@@ -52,17 +55,19 @@ def command(
     written and the exit code is 1. The validation images are a tenth of the training data, which a run folder names;
     for another model name the data with --data. Without data, fp32 and fp16 are compared on drawn digits only and
     stay uncalibrated.
+
+    With --ensemble several SOURCEs trained on the same data become one model; they may be the folds of a
+    cross-validation.
     """
+    _check_number(sources, ensemble=ensemble)
     target = file_path(output)
     refuse_existing(target, overwrite=overwrite)
     with needs_extra("export"):
-        from digits_edge.export import export, read_source
+        from digits_edge.export import Ensemble, export, read_source
 
-        keras_source = read_source(
-            file_path(source),
-            input_scale=input_scale,
-            labels=labels.split(",") if labels else None,
-        )
+        named = labels.split(",") if labels else None
+        read = tuple(read_source(file_path(source), input_scale=input_scale, labels=named) for source in sources)
+        keras_source = Ensemble(read) if ensemble else read[0]
     training, test = _data(data, keras_source.data.get("name"), required=precision == "int8")
     exported = export(
         keras_source,
@@ -87,11 +92,14 @@ def command(
                 "calibrated": metadata.calibrated,
                 "parity": metadata.parity,
                 "test": metadata.test,
+                "members": [asdict(member) for member in metadata.members],
                 "float_layers": list(exported.float_layers),
             }
         )
         return
     say(f"{exported.path}: {metadata.name}, {exported.size_bytes / 1000:,.0f} kB")
+    for member in metadata.members:
+        say(f"member: {member.name}, {member.parameters:,} parameters, T = {member.temperature:g}")
     compared_on = (metadata.parity or {}).get("on")
     say(
         f"parity: {parity.images:,} {compared_on}, largest difference {parity.max_difference:.2g}, "
@@ -104,7 +112,25 @@ def command(
     if exported.float_layers:
         say(f"kept in float: {', '.join(exported.float_layers)}")
     if not metadata.calibrated:
-        say("not calibrated (T = 1): no validation images, or too few to tell; name the training data with --data")
+        uncalibrated = ", ".join(member.name for member in metadata.members if not member.calibrated)
+        say(
+            f"not calibrated (T = 1){': ' if uncalibrated else ''}{uncalibrated}: "
+            "no validation images, or too few to tell; name the training data with --data"
+        )
+
+
+def _check_number(sources: tuple[str, ...], *, ensemble: bool) -> None:
+    if len(sources) > 1 and not ensemble:
+        raise UsageError(f"{len(sources)} sources: name one, or make one model of them all with --ensemble")
+    if len(sources) == 1 and ensemble:
+        raise UsageError("an ensemble has at least two members; name more, or leave --ensemble out")
+    twice = [source for source in sources if sum(_same(source, other) for other in sources) > 1]
+    if twice:
+        raise UsageError(f"{' and '.join(twice)} are the same; name each member of an ensemble once")
+
+
+def _same(one: str, other: str) -> bool:
+    return file_path(one).resolve() == file_path(other).resolve()
 
 
 def _data(data: str | None, trained_on: str | None, *, required: bool) -> tuple[Dataset | None, Dataset | None]:

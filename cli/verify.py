@@ -1,6 +1,7 @@
 """`digits-edge verify`: do model files hold on this machine and provider?"""
 
-from typing import Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -10,14 +11,22 @@ from digits_edge.cli.output import percent, print_json, progress, say, show
 from digits_edge.runtime.bundled import bundled_models
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import Dataset, load, parts
-from digits_edge.runtime.errors import CheckError, ModelError
+from digits_edge.runtime.errors import CheckError, ModelError, UsageError
 from digits_edge.runtime.verify import Reference, Verification, verify
+
+if TYPE_CHECKING:
+    from digits_edge.export import Source
 
 
 @click.command()
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @session_options
-@click.option("--keras", metavar="PATH", help="Also ask this Keras file or run folder, live.")
+@click.option(
+    "--keras",
+    multiple=True,
+    metavar="PATH",
+    help="Also ask this Keras file or run folder, live; of an ensemble every member, in the order of its export.",
+)
 @input_scale_option
 @data_option
 @json_option
@@ -25,7 +34,7 @@ def command(
     models: tuple[str, ...],
     provider: str,
     threads: int | None,
-    keras: str | None,
+    keras: tuple[str, ...],
     input_scale: Literal[1, 255] | None,
     data: str | None,
     as_json: bool,
@@ -39,6 +48,7 @@ def command(
     dataset = None
     if data is not None:
         dataset = load(split="test", data=data, progress=progress("downloading"))
+    live = _LiveKeras(keras, input_scale, data) if keras else None
     failed = []
     names = models or [model.name for model in bundled_models()]
     if not names:
@@ -46,7 +56,7 @@ def command(
     for name in names:
         with Classifier(name, provider=provider, threads=threads) as classifier:
             show(f"verifying {classifier.metadata.name} on {classifier.provider}")
-            reference = _ask_keras(classifier, keras, input_scale, data) if keras is not None else None
+            reference = live.ask(classifier) if live is not None else None
             found = verify(classifier, dataset=dataset, reference=reference)
         if as_json:
             print_json(found.to_json())
@@ -57,22 +67,52 @@ def command(
         raise CheckError(f"does not hold here: {', '.join(failed)}")
 
 
-def _ask_keras(classifier: Classifier, keras: str, input_scale: Literal[1, 255] | None, data: str | None) -> Reference:
-    with needs_extra("export"):
-        from digits_edge.export import calibrated_answers, read_source
+class _LiveKeras:
+    """The Keras models to compare with: read once, asked for every model file."""
 
-        source = read_source(
-            file_path(keras),
-            input_scale=input_scale,
-            labels=classifier.labels,
-        )
-    images, labels = classifier.golden.images, None
-    if data is not None:
-        training = load(split="train", data=data, progress=progress("downloading"))
-        if training.labels is not None:
-            rows = parts(training.labels, classifier.metadata.data.get("validation", "tenth")).validation
-            images, labels = training.images[rows], training.labels[rows]
-    return Reference(images, calibrated_answers(source, images, classifier.metadata.temperature), labels)
+    def __init__(self, paths: tuple[str, ...], input_scale: Literal[1, 255] | None, data: str | None) -> None:
+        self._paths = paths
+        self._input_scale: Literal[1, 255] | None = input_scale
+        self._data = data
+        self._read: dict[tuple[str, ...], list[Source]] = {}
+
+    def ask(self, classifier: Classifier) -> Reference:
+        """What they answer to the validation images or, without data, to the golden ones."""
+        metadata = classifier.metadata
+        members = len(metadata.members) or 1
+        if len(self._paths) != members:
+            kind = f"an ensemble of {members}" if metadata.members else "one model"
+            raise UsageError(f"{metadata.name} is {kind}: name {members} with --keras, not {len(self._paths)}")
+        sources = self._sources(classifier.labels)
+        for path, source, member in zip(self._paths, sources, metadata.members, strict=False):
+            if source.parameters != member.parameters:
+                order = ", ".join(member.name for member in metadata.members)
+                raise UsageError(f"{path} is not the {member.name} of {metadata.name}; --keras goes in order: {order}")
+        from digits_edge.export import mean_answers
+
+        images, labels = classifier.golden.images, None
+        if self._training is not None and self._training.labels is not None:
+            rows = parts(self._training.labels, metadata.data.get("validation", "tenth")).validation
+            images, labels = self._training.images[rows], self._training.labels[rows]
+        temperatures = [member.temperature for member in metadata.members] or [metadata.temperature]
+        return Reference(images, mean_answers(sources, images, temperatures), labels)
+
+    def _sources(self, labels: tuple[str, ...]) -> "list[Source]":
+        """The models, for files with these labels."""
+        if labels not in self._read:
+            with needs_extra("export"):
+                from digits_edge.export import read_source
+
+                self._read[labels] = [
+                    read_source(file_path(path), input_scale=self._input_scale, labels=labels) for path in self._paths
+                ]
+        return self._read[labels]
+
+    @cached_property
+    def _training(self) -> Dataset | None:
+        if self._data is None:
+            return None
+        return load(split="train", data=self._data, progress=progress("downloading"))
 
 
 def _print(found: Verification, dataset: Dataset | None) -> None:

@@ -3,18 +3,27 @@
 import numpy as np
 import onnx_ir as ir
 
-from digits_edge.export.rewriting import apply_until_still, before, bypass, constant, first_input, insert_after
+from digits_edge.export.rewriting import (
+    apply_until_still,
+    before,
+    bypass,
+    constant,
+    first_input,
+    insert_after,
+    name_by_position,
+)
 from digits_edge.runtime.model_file import INPUT_NAME, OUTPUT_NAME
 
 
 def answer_probabilities(model: ir.Model) -> ir.Model:
-    """Put a softmax behind the logits, as the only output; in place."""
+    """Put a softmax behind the logits, as the only output, and name everything in its final place; in place."""
     logits = model.graph.outputs[0]
     probabilities = insert_after(logits, model.graph, "Softmax", [logits])
     producer = probabilities.producer()
     assert producer is not None
     producer.attributes["axis"] = ir.AttrInt64("axis", -1)
-    probabilities.name, producer.name = OUTPUT_NAME, OUTPUT_NAME
+    name_by_position(model)
+    probabilities.name = OUTPUT_NAME
     return model
 
 

@@ -1,35 +1,33 @@
-"""`export()`: from a Keras model to a model file that has passed its gates, or to nothing."""
+"""`export()`: from Keras models to a model file that has passed its gates, or to nothing."""
 
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
+from digits_edge.export.calibration import KerasAnswers, ask, together
 from digits_edge.export.contract import answer_probabilities, take_pixels, take_quantized_pixels
 from digits_edge.export.convert import convert
+from digits_edge.export.ensemble import Ensemble, average
 from digits_edge.export.folding import divide_logits, scale_input
+from digits_edge.export.gate import Gate, GraphAnswers
 from digits_edge.export.half import to_half
 from digits_edge.export.package import package
 from digits_edge.export.quantize import layer_names, quantize
-from digits_edge.export.reference import candidate_images, steady
 from digits_edge.export.source import Source
-from digits_edge.export.temperature import fit_temperature, softmax
-from digits_edge.runtime.datasets import Dataset, parts, stratified
+from digits_edge.runtime.datasets import CATALOGUE, Dataset, parts, stratified
 from digits_edge.runtime.errors import CheckError, UsageError
 from digits_edge.runtime.files import refuse_existing, written_whole
-from digits_edge.runtime.golden import GoldenAnswers
-from digits_edge.runtime.model_file import INPUT_NAME, Metadata, Precision
-from digits_edge.runtime.parity import GOLDEN_TOLERANCE, Parity, compare, golden_shortfalls, shortfalls
-from digits_edge.runtime.providers import open_session
+from digits_edge.runtime.model_file import Member, Metadata, Precision, Preprocessing
+from digits_edge.runtime.parity import Parity
 
 MODEL_VERSION = "1.0.0"
 CALIBRATION_IMAGES = 500
-_BATCH = 500
 #: Told what the export is doing now.
 Listener = Callable[[str], None]
 
@@ -53,17 +51,18 @@ class Exported:
     float_layers: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Images:
-    """Images, Keras's calibrated answers to them, and the truth where it is known."""
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """A source, what Keras answers, and the graph that should answer alike."""
 
-    images: NDArray[np.uint8]
-    probabilities: NDArray[np.float32]
-    labels: NDArray[np.uint8] | None
+    source: Source
+    keras: KerasAnswers
+    graph: ir.Model
+    float_layers: tuple[str, ...]
 
 
 def export(
-    source: Source,
+    source: Source | Ensemble,
     target: Path,
     *,
     precision: Precision,
@@ -77,7 +76,8 @@ def export(
     """Convert a Keras classifier to one model file, verify it against Keras, and write it if it holds.
 
     Args:
-        source: the Keras classifier.
+        source: the Keras classifier, or several as one: each is calibrated and made as if alone, the one graph answers
+            with their mean, and that is compared with Keras's mean.
         target: where the model file goes.
         precision: of its weights and arithmetic.
         training: the labelled data it was trained on. Its validation part fits the temperature and is compared with
@@ -96,39 +96,14 @@ def export(
         ModelError: a layer cannot be converted.
     """
     refuse_existing(target, overwrite=overwrite)
-    _check_data(source, training, precision)
-    listener("converting")
-    float_graph = convert(source.model)
-
-    listener("asking Keras")
-    reference_images = candidate_images()
-    reference_logits = source.logits(reference_images)
-    fitted, compared = None, None
-    if training is not None and training.labels is not None:
-        rows = parts(training.labels, source.validation)
-        calibration = rows.train[stratified(training.labels[rows.train], CALIBRATION_IMAGES)]
-        validating = training.taken(rows.validation, "validation")
-        logits = source.logits(validating.images)
-        fitted = fit_temperature(logits, training.labels[rows.validation])
-        compared = _Images(validating.images, softmax(logits, fitted or 1.0), validating.labels)
-        if len(rows.held_back):
-            test = training.taken(rows.held_back, "held-back")
-    temperature = fitted or 1.0
-    reference = _Images(reference_images, softmax(reference_logits, temperature), None)
-    gate = _Gate(precision, compared or reference, _golden(reference, precision))
-
-    listener(f"making {precision}")
-    logits_graph = divide_logits(float_graph, temperature)
-    float_layers: tuple[str, ...] = ()
-    if precision == "int8":
-        assert training is not None  # or `_check_data` had refused
-        graph, float_layers = _int8(logits_graph, source.pixel_scale, training.images[calibration], gate)
-    else:
-        graph = take_pixels(scale_input(logits_graph, source.pixel_scale))
-        graph = answer_probabilities(to_half(graph) if precision == "fp16" else graph)
+    for member in source.members:
+        _check_data(member, training, precision)
+    made = [_make(member, training, precision, listener) for member in source.members]
 
     listener("verifying")
-    answers = _Answers(graph)
+    keras = together(source.members, [one.keras for one in made])
+    graph = average([one.graph for one in made])
+    gate, answers = Gate.of(keras, precision), GraphAnswers(graph)
     parity, problems = gate.judge(answers)
     if problems:
         raise CheckError(f"the {precision} model does not answer like Keras, nothing is written: {'; '.join(problems)}")
@@ -138,18 +113,25 @@ def export(
         architecture=source.architecture,
         precision=precision,
         labels=source.labels,
-        parameters=int(source.model.count_params()),
-        temperature=temperature,
-        calibrated=fitted is not None,
+        parameters=source.parameters,
+        preprocessing=_preprocessing(source.labels),
+        temperature=keras.temperature,
+        calibrated=keras.calibrated,
         data=_about(source, training),
-        test=_test_figure(answers, test, training),
-        parity={"on": "reference images" if compared is None else "validation images", **asdict(parity)},
+        test=_test_figure(answers, _held_out(source, training, test), training),
+        parity={"on": _compared_on(source, keras), **asdict(parity)},
+        members=_members(made, precision) if isinstance(source, Ensemble) else (),
         versions=_versions(source),
         command=command,
     )
     content = package(graph, metadata, gate.golden)
     with written_whole(target) as stream:
         stream.write(content)
+    float_layers = tuple(
+        f"{one.source.name} {layer}" if isinstance(source, Ensemble) else layer
+        for one in made
+        for layer in one.float_layers
+    )
     return Exported(target, len(content), metadata, parity, float_layers)
 
 
@@ -170,35 +152,42 @@ def _check_data(source: Source, training: Dataset | None, precision: Precision) 
         )
 
 
-def _golden(reference: _Images, precision: Precision) -> GoldenAnswers:
-    rows = steady(reference.probabilities)
-    if not rows.size:
-        raise CheckError(
-            "Keras is clear on none of the reference digits; is --input-scale right, and is the model trained?"
-        )
-    return GoldenAnswers(reference.images[rows], reference.probabilities[rows], GOLDEN_TOLERANCE[precision])
+def _make(source: Source, training: Dataset | None, precision: Precision, listener: Listener) -> _Made:
+    """Ask Keras, and make the graph that takes pixels and answers with calibrated probabilities."""
+    listener(f"converting {source.name}")
+    float_graph = convert(source.model)
+    listener(f"asking Keras for {source.name}")
+    keras = ask(source, training)
+    listener(f"making {precision} of {source.name}")
+    logits_graph = divide_logits(float_graph, keras.temperature)
+    if precision == "int8":
+        assert training is not None  # or `_check_data` had refused
+        return _Made(source, keras, *_int8(logits_graph, source, training, Gate.of(keras, precision)))
+    graph = take_pixels(scale_input(logits_graph, source.pixel_scale))
+    return _Made(source, keras, answer_probabilities(to_half(graph) if precision == "fp16" else graph), ())
 
 
-def _int8(
-    logits_graph: ir.Model, pixel_scale: float, images: NDArray[np.uint8], gate: "_Gate"
-) -> tuple[ir.Model, tuple[str, ...]]:
+def _int8(logits_graph: ir.Model, source: Source, training: Dataset, gate: Gate) -> tuple[ir.Model, tuple[str, ...]]:
     """Quantize all layers; while the gate fails, leave that layer float which brings the answers nearest to Keras."""
-    calibration = images.astype(np.float32) * np.float32(pixel_scale)
+    assert training.labels is not None
+    rows = parts(training.labels, source.validation).train
+    images = training.images[rows[stratified(training.labels[rows], CALIBRATION_IMAGES)]]
+    calibration = images.astype(np.float32) * np.float32(source.pixel_scale)
     serialized = ir.to_proto(logits_graph)
 
     def quantized(float_layers: tuple[str, ...]) -> ir.Model:
         graph = quantize(ir.from_proto(serialized), calibration, float_layers=float_layers)
-        return answer_probabilities(take_quantized_pixels(graph, pixel_scale))
+        return answer_probabilities(take_quantized_pixels(graph, source.pixel_scale))
 
     def distance(float_layers: tuple[str, ...]) -> float:
-        answers = _Answers(quantized(float_layers))(gate.compared.images)
+        answers = GraphAnswers(quantized(float_layers))(gate.compared.images)
         return float(np.abs(answers - gate.compared.probabilities).mean())
 
     float_layers: tuple[str, ...] = ()
     left = layer_names(logits_graph)
     while True:
         graph = quantized(float_layers)
-        _, problems = gate.judge(_Answers(graph))
+        _, problems = gate.judge(GraphAnswers(graph))
         if not left or not problems:
             return graph, float_layers
         worst = min(left, key=lambda layer: distance((*float_layers, layer)))
@@ -206,33 +195,24 @@ def _int8(
         left.remove(worst)
 
 
-class _Answers:
-    """What a graph answers, on the CPU provider."""
-
-    def __init__(self, graph: ir.Model) -> None:
-        self._session = open_session(ir.to_proto(graph).SerializeToString(), "cpu").session
-
-    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        batches = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
-        return np.concatenate([self._session.run(None, {INPUT_NAME: batch})[0] for batch in batches])
+def _compared_on(source: Source | Ensemble, keras: KerasAnswers) -> str:
+    if keras.validation is None:
+        return "reference images"
+    # what validated one fold, the others learnt from: good for parity, no measure of accuracy
+    alike = all(member.validation == source.validation for member in source.members)
+    return "validation images" if alike else f"validation images of {source.validation}"
 
 
-@dataclass(frozen=True)
-class _Gate:
-    """What a model has to answer like Keras before it is written."""
-
-    precision: Precision
-    compared: _Images
-    golden: GoldenAnswers
-
-    def judge(self, answers: _Answers) -> tuple[Parity, list[str]]:
-        """How far the answers are from Keras's, and what of it is too far."""
-        parity = compare(self.compared.probabilities, answers(self.compared.images), self.compared.labels)
-        golden = compare(self.golden.probabilities, answers(self.golden.images))
-        return parity, shortfalls(parity, self.precision) + golden_shortfalls(golden, self.golden.tolerance)
+def _held_out(source: Source | Ensemble, training: Dataset | None, test: Dataset | None) -> Dataset | None:
+    """The images that all members' runs held back or, where there are none, the test set."""
+    if training is None or training.labels is None:
+        return test
+    held_back = [parts(training.labels, member.validation).held_back for member in source.members]
+    rows = reduce(np.intersect1d, held_back)
+    return training.taken(rows, "held-back") if len(rows) else test
 
 
-def _test_figure(answers: _Answers, test: Dataset | None, training: Dataset | None) -> dict[str, object] | None:
+def _test_figure(answers: GraphAnswers, test: Dataset | None, training: Dataset | None) -> dict[str, object] | None:
     """Errors on the test set; None without labels, or where it is what the model was trained on."""
     if test is None or test.labels is None or not len(test):
         return None
@@ -242,7 +222,27 @@ def _test_figure(answers: _Answers, test: Dataset | None, training: Dataset | No
     return {"name": test.name, "sha256": test.sha256, "errors": errors, "images": len(test.images)}
 
 
-def _about(source: Source, training: Dataset | None) -> dict[str, str]:
+def _members(made: list[_Made], precision: Precision) -> tuple[Member, ...]:
+    return tuple(
+        Member(
+            name=one.source.name,
+            architecture=one.source.architecture,
+            precision=precision,
+            parameters=one.source.parameters,
+            temperature=one.keras.temperature,
+            calibrated=one.keras.calibrated,
+            validation=one.source.validation,
+        )
+        for one in made
+    )
+
+
+def _preprocessing(labels: tuple[str, ...]) -> Preprocessing:
+    """The form that pictures are brought to: that of Fashion-MNIST where the classes are its, else that of MNIST."""
+    return "fashion-mnist" if labels == CATALOGUE["fashion-mnist"].class_names else "mnist"
+
+
+def _about(source: Source | Ensemble, training: Dataset | None) -> dict[str, str]:
     """What the file says of the training data: what the run says, or else what was given."""
     about = {key: source.data[key] for key in ("name", "sha256", "licence") if key in source.data}
     if not about and training is not None:
@@ -250,7 +250,7 @@ def _about(source: Source, training: Dataset | None) -> dict[str, str]:
     return about | ({"validation": source.validation} if about else {})
 
 
-def _versions(source: Source) -> dict[str, str]:
+def _versions(source: Source | Ensemble) -> dict[str, str]:
     ours = ("digits-edge", "keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "numpy")
     made = {library: version(library) for library in ours} | {"python": platform.python_version()}
     return made | {f"trained with {library}": number for library, number in source.versions.items()}

@@ -4,7 +4,6 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
-from digits_edge.export.rewriting import name_by_position
 from digits_edge.runtime.errors import CheckError, ModelError
 from digits_edge.runtime.golden import LARGEST_PACKED_BYTES, GoldenAnswers
 from digits_edge.runtime.model_file import GOLDEN_KEY, METADATA_KEY, Metadata, seal
@@ -26,7 +25,6 @@ def package(model: ir.Model, metadata: Metadata, golden: GoldenAnswers) -> bytes
     if len(packed) > LARGEST_PACKED_BYTES:
         raise CheckError(f"golden answers take {len(packed)} bytes; at most {LARGEST_PACKED_BYTES} fit the model file")
     ClearMetadataAndDocStringPass()(model)
-    name_by_position(model)
     for value in (output for node in model.graph for output in node.outputs if not output.is_graph_output()):
         # whoever opens the file infers these; what rewriting left of them may be stale
         value.shape = value.type = None

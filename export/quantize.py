@@ -68,16 +68,22 @@ def quantize(model: ir.Model, images: NDArray[np.float32], *, float_layers: Coll
             )
         finally:
             logging.disable(logging.NOTSET)
-        return _float_logits(ir.from_proto(onnx.load(quantized)))
+        return _float_rows(ir.from_proto(onnx.load(quantized)))
 
 
-def _float_logits(model: ir.Model) -> ir.Model:
-    """Leave the logits as they are computed: onnxruntime's int8 Gemm can answer in float, 256 steps are coarse."""
-    dequantizing = model.graph.outputs[0].producer()
-    quantizing = before(dequantizing, "QuantizeLinear")
-    if dequantizing is None or quantizing is None:
-        return model
-    bypass(dequantizing, first_input(quantizing))
+def _float_rows(model: ir.Model) -> ir.Model:
+    """Leave the logits, and what a Gemm hands to a float operator such as Elu, as they are computed.
+
+    onnxruntime's int8 Gemm can answer in float, and 256 steps are coarse.
+    """
+    for dequantizing in list(model.graph):
+        quantizing = before(dequantizing, "QuantizeLinear") if dequantizing.op_type == "DequantizeLinear" else None
+        if quantizing is None:
+            continue
+        result = dequantizing.outputs[0]
+        to_float = all(user.op_type not in QUANTIZED_OPERATORS for user, _ in result.uses())
+        if result.is_graph_output() or (before(quantizing, "Gemm") is not None and to_float):
+            bypass(dequantizing, first_input(quantizing))
     RemoveUnusedNodesPass()(model)
     return model
 

@@ -74,7 +74,7 @@ class Metadata:
         preprocessing: the form that pictures are brought to: "mnist" is white ink on black, 20 px, centred by mass;
             "fashion-mnist" is a garment on black, 28 px, centred.
         parameters: of the Keras model; of an ensemble, of all members.
-        temperature: what the logits were divided by before the softmax; 1 for an ensemble, whose members have their own.
+        temperature: what the logits were divided by before the softmax; 1 for an ensemble: its members have theirs.
         calibrated: whether the temperature was fitted on validation images, an ensemble's of all members; else it is 1.
         uncertain_below: confidence under which a prediction is called uncertain.
         data: name, sha256 and licence of the training data, and the rule by which a part of it validated (of an

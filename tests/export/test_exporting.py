@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
 from digits_edge.export import Source, calibrated_answers, export, read_source
 from digits_edge.runtime.classifier import Classifier
-from digits_edge.runtime.datasets import Dataset, parts
+from digits_edge.runtime.datasets import CATALOGUE, Dataset, parts
 from digits_edge.runtime.errors import CheckError, ModelError, UsageError
+from digits_edge.runtime.garment import garment
 from digits_edge.runtime.golden import LARGEST_PACKED_BYTES
 from digits_edge.runtime.model_file import GOLDEN_KEY, PRECISIONS, Precision, read_model_file
 from digits_edge.runtime.parity import compare, shortfalls
@@ -179,3 +181,18 @@ def test_a_layer_that_cannot_be_converted_is_named_in_one_line(tmp_path: Path, l
     with pytest.raises(ModelError, match=r"cannot be converted|recurrent") as caught:
         export(read_source(tmp_path / "m.keras", input_scale=1), tmp_path / "m.onnx", precision="fp32")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("source", ["residual"], indirect=True)
+def test_a_model_of_garments_reads_pictures_of_garments(source: Source, drawn: Dataset, tmp_path: Path) -> None:
+    names = CATALOGUE["fashion-mnist"].class_names
+    export(replace(source, labels=names), tmp_path / "m.onnx", precision="fp32", training=drawn)
+    picture = Image.new("RGB", (120, 160), "white")
+    picture.paste((30, 30, 90), (30, 30, 90, 130))
+    with Classifier(tmp_path / "m.onnx", provider="cpu") as classifier:
+        assert classifier.metadata.preprocessing == "fashion-mnist"
+        found = classifier.predict(picture)
+        np.testing.assert_allclose(
+            found.probabilities, classifier.predict_batch(garment(picture).image[np.newaxis])[0], atol=1e-6
+        )
+    assert found.label in names

@@ -103,6 +103,8 @@ def test_a_run_folder_knows_scale_labels_and_data(tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text(json.dumps(about))
     source = read_source(tmp_path)
     assert (source.name, source.input_scale, source.labels[0], source.data["name"]) == ("mine", 1, "a", "mnist")
+    with pytest.raises(UsageError, match="white as 1, not 255"):
+        read_source(tmp_path, input_scale=255)
 
 
 def test_logits_of_a_softmax_give_its_probabilities_back(trained: Callable[[str], Path], drawn: Dataset) -> None:
