@@ -55,7 +55,11 @@ def main() -> None:
     if len(truth) != len(answers):
         raise DataError(f"{len(answers)} answers for {len(truth)} rows")
     score = Accuracy(int((truth != answers).sum()), len(truth))
-    print(json.dumps({"errors": score.errors, "rows": score.images, "accuracy": score.value, "interval": score.interval()}))
+    print(
+        json.dumps(
+            {"errors": score.errors, "rows": score.images, "accuracy": score.value, "interval": score.interval()}
+        )
+    )
 
 
 if __name__ == "__main__":
