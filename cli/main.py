@@ -32,7 +32,7 @@ COMMANDS = {
     "benchmark": "Measure latency and throughput.",
     "report": "Describe a data set on one page: values, labels, samples, duplicates.",
     "train": "Train a model by name.",
-    "tune": "Search a model's best widths, dropout, optimizer and learning rate.",
+    "tune": "Search a model's best settings within a budget.",
     "evaluate": "A model's metrics on a data set, and a page with its mistakes and maps.",
     "compare": "Compare models side by side, or repeat a study of the documents.",
     "models": "List the models in this package.",

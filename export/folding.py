@@ -1,9 +1,9 @@
 """Folding every scale and shift into weights.
 
 BatchNorm, Rescaling, the input's scale and the temperature arrive as Mul and Add by a constant per channel. They move
-back into the Conv or Gemm they follow, or forward over pooling and Flatten until a Conv or Gemm takes them in. What
-mathematics forbids stays: a shift in front of a padded convolution (the padding is not shifted), a negative scale in
-front of MaxPool.
+back into the Conv or Gemm they follow, a scale also over Relu and MaxPool, or forward over pooling and Flatten until a
+Conv or Gemm takes them in. What mathematics forbids stays: a shift in front of a padded convolution (the padding is not
+shifted), a negative scale in front of MaxPool.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,14 @@ from digits_edge.export.rewriting import (
     before,
     bypass,
     constant,
+    first_input,
     graph_of,
     insert_after,
     integers,
     is_layer,
     parameters,
     rank,
+    replace,
     set_parameters,
     static_dims,
     used_once,
@@ -31,6 +33,8 @@ from digits_edge.export.rewriting import (
 
 FloatArray = NDArray[np.float32]
 _AFFINE = ("Mul", "Add", "Sub", "Div")
+#: What positive factors may stand before or behind.
+_PASSED_BY_GAINS = ("Relu", "MaxPool")
 _POOLS = ("MaxPool", "AveragePool", "GlobalAveragePool")
 
 
@@ -92,9 +96,34 @@ def _fold_back(node: ir.Node) -> bool:
         return False
     weights, bias = parameters(layer)
     scale, shift = np.broadcast_to(affine.scale, bias.shape), np.broadcast_to(affine.shift, bias.shape)
-    per_output = scale.reshape(-1, 1, 1, 1) if layer.op_type == "Conv" else scale
-    set_parameters(layer, weights * per_output, bias * scale + shift)
+    set_parameters(layer, weights * _per_output(layer, scale), bias * scale + shift)
     bypass(node, affine.value)
+    return True
+
+
+def _scale_back(node: ir.Node) -> bool:
+    """Conv or Gemm, Relu or MaxPool, then a scale: its amount passes these and goes into the weights, its sign stays.
+
+    Each channel then keeps the spread that BatchNorm gave it, so that one uint8 range suits them all; folded forward,
+    the scales would stretch the weights of the next layer's inputs by up to a hundred times.
+    """
+    affine = _affine(node)
+    if affine is None or node.op_type not in ("Mul", "Div"):
+        return False
+    value = affine.value
+    while (layer := value.producer()) is not None and layer.op_type in _PASSED_BY_GAINS and used_once(value):
+        value = first_input(layer)
+    gain, sign = np.abs(affine.scale), np.where(affine.scale < 0, np.float32(-1), np.float32(1))
+    if layer is None or value is affine.value or not is_layer(layer) or not used_once(value) or (gain == 1).all():
+        return False
+    weights, bias = parameters(layer)
+    gain = np.broadcast_to(gain, bias.shape)
+    set_parameters(layer, weights * _per_output(layer, gain), bias * gain)
+    if (sign < 0).any():
+        signs = constant(graph_of(node), f"{node.outputs[0].name}_sign", _shaped(sign, rank(affine.value)))
+        replace(node, "Mul", [affine.value, signs])
+    else:
+        bypass(node, affine.value)
     return True
 
 
@@ -165,10 +194,15 @@ def _swap(node: ir.Node, user: ir.Node, affine: _Affine) -> bool:
     return True
 
 
+def _per_output(layer: ir.Node, vector: FloatArray) -> FloatArray:
+    """A number per output channel, as it is broadcast over the layer's weights."""
+    return vector.reshape(-1, 1, 1, 1) if layer.op_type == "Conv" else vector
+
+
 def _shaped(vector: FloatArray, axes: int) -> FloatArray:
     """A number per channel, as it is broadcast over a value with this many axes."""
     return vector.reshape((1, -1) + (1,) * (axes - 2)) if axes >= 2 else vector
 
 
 #: Together they fold every Mul and Add by constants into a Conv or Gemm, where mathematics allows.
-FOLDING_RULES = (_fold_back, _fold_forward, _move_over)
+FOLDING_RULES = (_fold_back, _scale_back, _fold_forward, _move_over)

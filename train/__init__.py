@@ -8,16 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from digits_edge.train.augmentation import AUGMENTATIONS, Augmentation
+    from digits_edge.train.bayesian import Budget
     from digits_edge.train.folds import cross_validate
     from digits_edge.train.models import build, names, structure_of
     from digits_edge.train.recipe import RECIPES, Recipe, named_recipe, read_recipe, recipe_data
+    from digits_edge.train.search_folder import Trial
+    from digits_edge.train.search_space import ENOUGH_STEPS
     from digits_edge.train.training import train
+    from digits_edge.train.trials import Listeners
+    from digits_edge.train.tuning import tune
 
 __all__ = [
     "AUGMENTATIONS",
+    "ENOUGH_STEPS",
     "RECIPES",
     "Augmentation",
+    "Budget",
+    "Listeners",
     "Recipe",
+    "Trial",
     "build",
     "cross_validate",
     "named_recipe",
@@ -26,14 +35,20 @@ __all__ = [
     "recipe_data",
     "structure_of",
     "train",
+    "tune",
 ]
 
 _HOMES = {
     "augmentation": ("AUGMENTATIONS", "Augmentation"),
+    "bayesian": ("Budget",),
     "folds": ("cross_validate",),
     "models": ("build", "names", "structure_of"),
     "recipe": ("RECIPES", "Recipe", "named_recipe", "read_recipe", "recipe_data"),
+    "search_folder": ("Trial",),
+    "search_space": ("ENOUGH_STEPS",),
     "training": ("train",),
+    "trials": ("Listeners",),
+    "tuning": ("tune",),
 }
 
 

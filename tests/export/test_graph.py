@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import keras
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -120,3 +121,31 @@ def test_layers_can_stay_float(source: Source, drawn: Dataset) -> None:
     quantized = quantize(float_model, images, float_layers=[last])
     (gemm,) = [node for node in quantized.graph if node.op_type == "Gemm"]
     assert gemm.inputs[1].const_value.dtype == ir.DataType.FLOAT
+
+
+def test_batch_norms_gain_goes_back_over_pooling_and_its_sign_forward() -> None:
+    keras.utils.set_random_seed(3)
+    image = keras.Input((28, 28, 1))
+    x = keras.layers.MaxPooling2D(2)(keras.layers.Conv2D(6, 3, activation="relu")(image))
+    normed = keras.layers.BatchNormalization()
+    x = keras.layers.Conv2D(5, 3, padding="same", use_bias=False)(normed(x))
+    model = keras.Model(image, keras.layers.Dense(10)(keras.layers.Flatten()(x)))
+    gains = np.array([3, -2, 0.5, 0, -0.01, 40], np.float32)
+    normed.set_weights([gains, np.arange(6) / 10, np.full(6, 0.2), np.linspace(0.01, 2, 6)])
+    before = np.abs(model.layers[4].get_weights()[0]).max(axis=(0, 1, 3))
+
+    converted = convert(model)
+    first, second = (node.inputs[1].const_value.numpy() for node in converted.graph if node.op_type == "Conv")
+    assert "Mul" not in operators(converted)
+    np.testing.assert_allclose(np.abs(second).max(axis=(0, 2, 3)), before, rtol=1e-5)
+    expected = np.abs(gains) / np.sqrt(np.linspace(0.01, 2, 6) + 1e-3)
+    kernel = np.abs(model.layers[1].get_weights()[0]).max(axis=(0, 1, 2))
+    np.testing.assert_allclose(np.abs(first).max(axis=(1, 2, 3)), kernel * expected, rtol=1e-4)
+
+    images = np.random.default_rng(0).random((4, 28, 28), np.float32)
+    session = onnxruntime.InferenceSession(
+        ir.to_proto(converted).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    np.testing.assert_allclose(
+        session.run(None, {"image": images})[0], np.asarray(model(images[..., None], training=False)), atol=1e-4
+    )

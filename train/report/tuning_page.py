@@ -1,0 +1,173 @@
+"""The page of a search: what it found, its trials, and how the validation's errors go with every setting."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from digits_edge.runtime.accuracy import Accuracy
+from digits_edge.train.report.drawing import PALETTE, as_svg, new_figure, quiet_axes
+from digits_edge.train.report.page import Facts, Picture, Section, Table, Text, render_page
+from digits_edge.train.search_folder import BEST, Trial
+from digits_edge.train.search_space import ENOUGH_STEPS
+
+_ERRORS = "errors of the validation, %"
+_MARKERS = "osD^vP"
+_ABOUT_SETTINGS = (
+    "The errors of every trial over each setting; the best trial is ringed. The trials differ in all settings at once, "
+    "and later ones gather where earlier ones did well, so a picture hints at a setting's effect and does not prove it."
+)
+
+
+def tuning_page(best: dict[str, Any], trials: Sequence[Trial]) -> str:
+    """The page as HTML.
+
+    Args:
+        best: what `best.json` holds.
+        trials: all finished ones, at least one of them with figures.
+    """
+    recipe, search = best["recipe"], best["search"]
+    images = search["validation_images"]
+    judged = [trial for trial in trials if trial.accuracy is not None]
+    winner = next(trial for trial in judged if trial.number == search["trial"])
+    subtitle = (
+        f"{best['data']['name']}: {search['images']:,} images, of which {images:,} validate; "
+        f"{len(trials)} trials of {search['epochs']} epochs"
+    )
+    sections = [
+        Section("Result", _result(best, judged, winner)),
+        Section("Trials", [_picture_of_trials(judged, winner, images), _table(trials, winner, images)]),
+        Section("Settings", [Text(_ABOUT_SETTINGS), *_pictures_of_settings(judged, winner, images)]),
+    ]
+    return render_page(f"Tuning of {recipe['model']}", subtitle, sections)
+
+
+def _result(best: dict[str, Any], judged: Sequence[Trial], winner: Trial) -> list[Facts | Text]:
+    search = best["search"]
+    images = search["validation_images"]
+    accuracy = _accuracy(winner, images)
+    low, high = accuracy.interval()
+    alike = sum(_accuracy(trial, images).value >= low for trial in judged) - 1
+    facts = [
+        ("Best trial", f"{winner.number} of {search['trials']}"),
+        ("Validation", f"{100 * accuracy.value:.2f} % right"),
+        ("Errors", f"{accuracy.errors:,} of {images:,}"),
+        ("95 % interval", f"{100 * low:.2f} to {100 * high:.2f} %"),
+        ("Training", f"{search['seconds'] / 60:.1f} minutes"),
+    ]
+    if judged[0].number == 1:
+        facts.append(("The recipe as it was", f"{100 * _accuracy(judged[0], images).value:.2f} % right"))
+    settings = ", ".join(f"{_spoken(name)} {_shown(value)}" for name, value in winner.settings.items())
+    texts = [
+        f"Best settings: {settings}.",
+        f"{BEST} holds them as a recipe of {best['recipe']['epochs']} epochs; digits-edge train --recipe {BEST} "
+        "trains it.",
+        f"{alike or 'No'} other {'trials lie' if alike > 1 else 'trial lies'} within the best one's interval"
+        f"{'; among these the order may be chance' if alike else ''}. As the best of several the figure leans a little "
+        "to the good side. The test set was not looked at.",
+    ]
+    if search["steps"] < ENOUGH_STEPS:
+        texts.insert(
+            0, f"A trial had {search['steps']} steps. With fewer than {ENOUGH_STEPS} the order is mostly chance."
+        )
+    return [Facts(facts), *map(Text, texts)]
+
+
+def _table(trials: Sequence[Trial], winner: Trial, images: int) -> Table:
+    rows = []
+    for trial in trials:
+        if trial.accuracy is None:
+            figures = ["diverged", "", ""]
+        else:
+            accuracy = _accuracy(trial, images)
+            figures = [f"{100 * accuracy.value:.2f}", str(accuracy.errors), f"{trial.loss:.4f}"]
+        number = f"{trial.number} *" if trial == winner else str(trial.number)
+        rows.append([number, *map(_shown, trial.settings.values()), *figures, f"{trial.seconds:.0f}"])
+    head = ["trial", *map(_spoken, winner.settings), "right, %", "errors", "loss", "s"]
+    return Table(
+        head, rows, caption=f"* is the best. Accuracy, errors and loss are those of the {images:,} that validate."
+    )
+
+
+def _picture_of_trials(judged: Sequence[Trial], winner: Trial, images: int) -> Picture:
+    figure = new_figure(3.6)
+    axes = figure.subplots()
+    numbers, errors = [trial.number for trial in judged], [_percent(trial, images) for trial in judged]
+    best_so_far = [min(errors[: place + 1]) for place in range(len(errors))]
+    axes.step(numbers, best_so_far, where="post", color=PALETTE[1], label="best so far")
+    axes.plot(numbers, errors, "o", color=PALETTE[0], label="trial")
+    _ring(axes, winner.number, _percent(winner, images))
+    _error_axes(axes, "trial")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.margins(x=0.08)
+    axes.legend()
+    caption = "Lower is better. Trial 1 is the recipe as it was; the first five are that and random ones."
+    return Picture(as_svg(figure), "Errors of every trial and of the best so far", caption)
+
+
+def _pictures_of_settings(judged: Sequence[Trial], winner: Trial, images: int) -> list[Picture]:
+    pictures = []
+    for name in winner.settings:
+        figure = new_figure(3.2)
+        axes = figure.subplots()
+        for group, place in _groups(judged, name):
+            values = [trial.settings[name] for trial in group]
+            label = str(group[0].settings["optimizer"]) if name == "learning_rate" else None
+            errors = [_percent(trial, images) for trial in group]
+            axes.plot(values, errors, _MARKERS[place], color=PALETTE[place], alpha=0.8, label=label)
+        _ring(axes, winner.settings[name], _percent(winner, images))
+        _error_axes(axes, _spoken(name))
+        axes.margins(x=0.08)
+        if name == "learning_rate":
+            axes.set_xscale("log")
+            rates = [trial.settings[name] for trial in judged]
+            _plain_logarithm(axes.xaxis, (1.0,) if max(rates) > 50 * min(rates) else (1.0, 2.0, 5.0))
+            axes.legend(title="optimizer", fontsize="small", title_fontsize="small")
+        elif isinstance(winner.settings[name], int):
+            axes.set_xticks(sorted({trial.settings[name] for trial in judged}))
+        pictures.append(Picture(as_svg(figure), f"Errors of every trial over {_spoken(name)}"))
+    return pictures
+
+
+def _groups(judged: Sequence[Trial], name: str) -> list[tuple[list[Trial], int]]:
+    """Trials that are drawn alike: by optimizer where its usual learning rates differ, else all."""
+    if name != "learning_rate":
+        return [(list(judged), 0)]
+    optimizers = sorted({str(trial.settings["optimizer"]) for trial in judged})
+    return [([t for t in judged if t.settings["optimizer"] == used], place) for place, used in enumerate(optimizers)]
+
+
+def _error_axes(axes: Axes, x: str) -> None:
+    quiet_axes(axes, x=x, y=_ERRORS)
+    axes.set_yscale("log")
+    _plain_logarithm(axes.yaxis)
+    axes.margins(y=0.15)
+
+
+def _plain_logarithm(axis: Any, subs: tuple[float, ...] = (1.0, 2.0, 5.0)) -> None:
+    """Ticks written out, by default at 1, 2 and 5: a range of less than a decade has too few powers of ten."""
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _ring(axes: Axes, x: Any, y: float) -> None:
+    axes.plot([x], [y], "o", markersize=13, markerfacecolor="none", markeredgewidth=1.8, color=PALETTE[1])
+
+
+def _accuracy(trial: Trial, images: int) -> Accuracy:
+    return Accuracy(round((1 - (trial.accuracy or 0.0)) * images), images)
+
+
+def _percent(trial: Trial, images: int) -> float:
+    # half an error where there is none: a logarithm has no zero
+    return 100 * max(_accuracy(trial, images).errors, 0.5) / images
+
+
+def _spoken(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
