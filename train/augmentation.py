@@ -1,6 +1,7 @@
-"""Random turns, shifts, zooms, shears and contrast for a batch of images."""
+"""Random turns, shifts, zooms, shears, bends and contrast for a batch of images."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import keras
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 class Augmentation:
     """The largest change of each kind; every image draws its own, uniformly between minus and plus that.
 
-    `mirror` turns left and right around in every second image. Zero everywhere means images are taken as they are.
+    `mirror` turns left and right around in every second image; `elastic_px` bends strokes (Simard, Steinkraus and Platt
+    2003): smooth displacements that reach so far. Zero everywhere means images are taken as they are.
     """
 
     rotation_degrees: float = 0.0
@@ -20,7 +22,11 @@ class Augmentation:
     shear_degrees: float = 0.0
     contrast: float = 0.0
     mirror: bool = False
+    elastic_px: float = 0.0
 
+
+#: Closer, and strokes break up; wider, and a bend is a turn. A digit is 20 pixels long.
+_KNOT_SPACING_PX = 7
 
 NO_AUGMENTATION = Augmentation()
 #: The documents' Keras layers: RandomRotation(0.1) is a tenth of a full turn, RandomTranslation(0.2, 0.2) a fifth of
@@ -51,9 +57,41 @@ def augment(images: NDArray[np.float32], augmentation: Augmentation, rng: np.ran
     moved = keras.ops.image.affine_transform(
         images, _transforms(len(images), images.shape[1], augmentation, rng), interpolation="bilinear"
     )
+    if augmentation.elastic_px:
+        moved = _bent(np.asarray(keras.ops.convert_to_numpy(moved)), augmentation.elastic_px, rng)
     gain = rng.uniform(1 - augmentation.contrast, 1 + augmentation.contrast, (len(images), 1, 1, 1))
     contrasted: NDArray[np.float32] = np.clip(keras.ops.convert_to_numpy(moved) * gain.astype(np.float32), 0, 1)
     return contrasted
+
+
+def _bent(images: NDArray[np.float32], largest_px: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Images whose pixels were taken from up to `largest_px` beside, each image in its own smooth field."""
+    count, size_px = images.shape[:2]
+    smooth = _cubic_spline(size_px)
+    fields = rng.uniform(-largest_px, largest_px, (2, count, smooth.shape[1], smooth.shape[1])).astype(np.float32)
+    down, right = smooth @ fields @ smooth.T
+    rows, columns = np.mgrid[:size_px, :size_px].astype(np.float32)
+    y, x = (np.clip(place, 0, size_px - 1.001) for place in (rows + down, columns + right))
+    top, left = y.astype(np.intp), x.astype(np.intp)
+    below, beside = (y - top), (x - left)
+    pixels = images.reshape(count, -1)
+    corner = top * size_px + left
+
+    def pixel(offset: int) -> NDArray[np.float32]:
+        return np.take_along_axis(pixels, (corner + offset).reshape(count, -1), axis=1).reshape(count, size_px, size_px)
+
+    upper = pixel(0) * (1 - beside) + pixel(1) * beside
+    lower = pixel(size_px) * (1 - beside) + pixel(size_px + 1) * beside
+    return np.asarray(upper * (1 - below) + lower * below, np.float32)[..., np.newaxis]
+
+
+@cache
+def _cubic_spline(size_px: int) -> NDArray[np.float32]:
+    """Uniform cubic B-splines, knots 7 pixels apart, at every pixel: float32 (size_px, knots), rows summing to 1."""
+    places = np.arange(size_px) / _KNOT_SPACING_PX
+    distances = np.abs(places[:, np.newaxis] - np.arange(-1, np.ceil(places[-1]) + 2))
+    near, far = 2 / 3 - distances**2 + distances**3 / 2, (2 - distances) ** 3 / 6
+    return np.where(distances < 1, near, np.where(distances < 2, far, 0)).astype(np.float32)
 
 
 def _transforms(count: int, size_px: int, augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -51,6 +51,17 @@ def test_augmented_images_stay_images(name: str, seed: int) -> None:
     assert changed.max() <= 1
 
 
+def test_bending_moves_pixels_smoothly_and_no_further_than_asked() -> None:
+    rng = np.random.default_rng(0)
+    ramp = np.tile(np.arange(28, dtype=np.float32) / 28, (50, 28, 1))[..., np.newaxis]
+    bent = augment(ramp, Augmentation(elastic_px=2), rng)[:, 3:-3, 3:-3, 0]
+    moved_px = bent * 28 - np.arange(3, 25)
+    assert np.abs(moved_px).max() <= 2.001
+    assert np.abs(moved_px).max() > 1
+    assert np.abs(np.diff(moved_px, axis=1)).max() < 0.8
+    assert moved_px.std(axis=0).min() > 0.2
+
+
 def test_a_shift_moves_the_ink_by_at_most_so_many_pixels() -> None:
     dot = np.zeros((200, 28, 28, 1), np.float32)
     dot[:, 14, 14] = 1
