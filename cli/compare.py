@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 import click
 from click.core import ParameterSource
 
-from digits_edge.cli.either_model import is_keras
+from digits_edge.cli.either_model import EitherModel, open_either
 from digits_edge.cli.keras_side import needs_extra
+from digits_edge.cli.labelled_images import Split, choose_data
 from digits_edge.cli.options import (
     batch_size_option,
     data_option,
@@ -21,12 +22,12 @@ from digits_edge.cli.options import (
     output_option,
     overwrite_option,
     session_options,
+    split_option,
 )
 from digits_edge.cli.output import note, print_json, print_table, progress
 from digits_edge.cli.study import run_study
 from digits_edge.runtime.bundled import MODELS
 from digits_edge.runtime.classifier import Classifier
-from digits_edge.runtime.datasets import load
 from digits_edge.runtime.files import refuse_existing
 from digits_edge.runtime.threads import available_threads
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from digits_edge.train.comparison import Candidate
 
 #: What only one of the two ways of this command takes.
-_OF_MODELS = ("batch_size", "provider", "threads", "input_scale")
+_OF_MODELS = ("split", "batch_size", "provider", "threads", "input_scale")
 _OF_STUDIES = ("epochs", "seed", "seeds", "runs")
 _SHORT_TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 
@@ -42,6 +43,7 @@ _SHORT_TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 @click.command()
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @data_option
+@split_option
 @batch_size_option(32)
 @session_options
 @input_scale_option
@@ -58,6 +60,7 @@ def command(
     context: click.Context,
     models: tuple[str, ...],
     data: str | None,
+    split: Split | None,
     batch_size: int,
     provider: str,
     threads: int | None,
@@ -71,7 +74,7 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Compare models on the same test images: errors, size, latency and what their training cost.
+    """Compare models on the same labelled images: errors, size, latency and what their training cost.
 
     MODEL is a bundled name, a model file, a run folder, a .keras or a .h5 file. The latencies are measured in turns, so
     that other work on the machine hurts all models alike. --provider holds for .onnx, --threads for all.
@@ -87,7 +90,7 @@ def command(
     if page is not None:
         refuse_existing(page, overwrite=overwrite)
     if study is None:
-        _compare(models, data, batch_size, provider, threads, input_scale, page, as_json)
+        _compare(models, data, split, batch_size, provider, threads, input_scale, page, as_json)
     else:
         folder = Path("runs", "studies", study) if runs is None else file_path(runs)
         run_study(study, data, epochs, range(seed, seed + seeds), folder, page, as_json)
@@ -104,6 +107,7 @@ def _refuse(context: click.Context, options: tuple[str, ...], study: str | None)
 def _compare(
     models: tuple[str, ...],
     data: str | None,
+    split: Split | None,
     batch_size: int,
     provider: str,
     threads: int | None,
@@ -116,17 +120,19 @@ def _compare(
         from digits_edge.train.report.comparison_page import HEAD, comparison_page, row_of
         from digits_edge.train.report.page import write_page
 
-    dataset = load(split="test", data=data, progress=progress("downloading"))
     threads = threads or available_threads()
     # TensorFlow reads it when it is loaded, as it is for the first Keras model
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
     with ExitStack() as stack:
-        candidates = [
-            _keras_candidate(file_path(model), input_scale)
-            if is_keras(file_path(model))
-            else _onnx_candidate(stack.enter_context(Classifier(model, provider=provider, threads=threads)), model)
+        opened = [
+            open_either(model, provider=provider, threads=threads, input_scale=input_scale, labels=None)
             for model in models
         ]
+        for one in opened:
+            if isinstance(one.opened, Classifier):
+                stack.enter_context(one.opened)
+        dataset, split = choose_data(opened, data, split)
+        candidates = [_candidate(one) for one in opened]
         names = unique_names([candidate.name for candidate in candidates])
         candidates = [replace(candidate, name=name) for candidate, name in zip(candidates, names, strict=True)]
         bars: dict[str, Callable[[int, int | None], None]] = {}
@@ -137,46 +143,40 @@ def _compare(
         compared = compare(candidates, dataset, batch_size=batch_size, on_step=step)
     if as_json:
         for row in compared:
-            print_json({"data": dataset.name, "threads": threads, **row.to_json()})
+            print_json({"data": dataset.name, "split": split, "threads": threads, **row.to_json()})
     else:
         print_table(HEAD, [row_of(row) for row in compared], left=2)
+        note(f"{dataset.name} {split}, {len(dataset):,} images; {threads} thread(s)")
     if page is not None:
-        write_page(page, comparison_page(compared, data=f"{dataset.name} test", threads=threads))
+        write_page(page, comparison_page(compared, data=f"{dataset.name} {split}", threads=threads))
         note(f"{page} has the table and pictures")
 
 
-def _onnx_candidate(classifier: Classifier, model: str) -> "Candidate":
-    """A model file as one that can be compared, under its own name where it is bundled, else under its path."""
-    from digits_edge.train.comparison import Candidate
+def _candidate(model: EitherModel) -> "Candidate":
+    """A model as one that can be compared, under its own name where it is bundled, else under its path."""
+    from digits_edge.train.comparison import Candidate, training_cost
 
+    if isinstance(opened := model.opened, Classifier):
+        return Candidate(
+            name=opened.metadata.name if opened.path.parent == MODELS else model.asked,
+            engine="onnx",
+            provider=opened.provider,
+            precision=opened.metadata.precision,
+            answers=opened.predict_batch,
+            parameters=opened.metadata.parameters,
+            size_bytes=opened.path.stat().st_size,
+        )
+    import keras
+
+    weights = {weight.dtype for weight in opened.model.trainable_weights}
+    is_run = model.path.is_dir()
     return Candidate(
-        name=classifier.metadata.name if classifier.path.parent == MODELS else model,
-        engine="onnx",
-        provider=classifier.provider,
-        precision=classifier.metadata.precision,
-        answers=classifier.predict_batch,
-        parameters=classifier.metadata.parameters,
-        size_bytes=classifier.path.stat().st_size,
-    )
-
-
-def _keras_candidate(path: Path, input_scale: Literal[1, 255] | None) -> "Candidate":
-    """A run folder or Keras file as one that can be compared."""
-    with needs_extra("export"):
-        import keras
-
-        from digits_edge.export import read_source
-        from digits_edge.train.comparison import Candidate, training_cost
-
-        source = read_source(path, input_scale=input_scale)
-    weights = {weight.dtype for weight in source.model.trainable_weights}
-    return Candidate(
-        name=str(path),
+        name=str(model.path),
         engine="keras",
         provider=keras.backend.backend(),
         precision="/".join(sorted(_SHORT_TYPES.get(dtype, dtype) for dtype in weights)),
-        answers=source.answers,
-        parameters=source.model.count_params(),
-        size_bytes=(path / "model.keras" if path.is_dir() else path).stat().st_size,
-        training=training_cost(path) if path.is_dir() else None,
+        answers=opened.answers,
+        parameters=opened.parameters,
+        size_bytes=(model.path / "model.keras" if is_run else model.path).stat().st_size,
+        training=training_cost(model.path) if is_run else None,
     )

@@ -42,9 +42,12 @@ class EitherModel:
         return self.opened.provider if isinstance(self.opened, Classifier) else "keras"
 
     @property
-    def rule(self) -> str:
-        """The rule that parted the training data, as `digits_edge.runtime.datasets.parts` takes it."""
-        return str(self.data.get("validation", "tenth"))
+    def rules(self) -> tuple[str, ...]:
+        """The rules that parted the training data, one for each member of an ensemble; empty where none is known."""
+        if isinstance(self.opened, Classifier) and self.opened.metadata.members:
+            return tuple(member.validation for member in self.opened.metadata.members)
+        # runs and files that know their data and name no rule are older than the rules
+        return (str(self.data.get("validation", "tenth")),) if self.data else ()
 
     def probabilities(self, images: NDArray[np.uint8], *, label: str = "answering") -> NDArray[np.float32]:
         """Float32 (N, C) for uint8 (N, 28, 28), N at least 1; with a progress bar."""

@@ -7,6 +7,7 @@ import click
 
 from digits_edge.cli.either_model import EitherModel, open_either
 from digits_edge.cli.keras_side import needs_extra
+from digits_edge.cli.labelled_images import Split, choose_data
 from digits_edge.cli.options import (
     data_option,
     file_path,
@@ -15,28 +16,23 @@ from digits_edge.cli.options import (
     output_option,
     overwrite_option,
     session_options,
+    split_option,
 )
-from digits_edge.cli.output import percent, print_json, print_table, progress, say, show
-from digits_edge.runtime.datasets import CATALOGUE, Dataset, load, parts
-from digits_edge.runtime.errors import DataError, UsageError
+from digits_edge.cli.output import percent, print_json, print_table, say, show
+from digits_edge.runtime.datasets import Dataset
+from digits_edge.runtime.errors import DataError
 from digits_edge.runtime.files import refuse_existing
 
 if TYPE_CHECKING:
     from digits_edge.train.evaluation import Evaluation, Scores
 
-Split = Literal["train", "validation", "test", "held-back"]
 _DIGITS = tuple("0123456789")
 
 
 @click.command()
 @click.argument("model", metavar="MODEL")
 @data_option
-@click.option(
-    "--split",
-    type=click.Choice(["train", "validation", "test", "held-back"]),
-    help="validation and held-back are the rows of the training data that the model's training set apart.  "
-    "[default: test; held-back where the data is the model's own training data]",
-)
+@split_option
 @click.option(
     "--labels", metavar="A,B,…", help="The classes' names, in order.  [default: the model's, or the data set's]"
 )
@@ -70,7 +66,7 @@ def command(
         from digits_edge.train.evaluation import evaluate
     names = labels.split(",") if labels else None
     opened = open_either(model, provider=provider, threads=threads, input_scale=input_scale, labels=names)
-    dataset, split = choose_data(opened, data, split)
+    dataset, split = choose_data([opened], data, split)
     if dataset.labels is None or not len(dataset):
         raise DataError(f"{dataset.name} has no labelled images; errors can be counted on labelled ones only")
     if int(dataset.labels.max()) >= len(opened.labels):
@@ -101,67 +97,6 @@ def command(
     _say(opened, dataset, split, evaluation)
     if target is not None:
         say(f"{target}: the page")
-
-
-def choose_data(model: EitherModel, data: str | None, split: Split | None) -> tuple[Dataset, Split]:
-    """The labelled images a model is measured on, and which split they are.
-
-    Args:
-        model: its training data's name is the default of `data`, and its rule parts that data.
-        data: what stands after `--data`.
-        split: None for the test images; where there are none besides the training data, the rows held back of it.
-
-    Raises:
-        DataError: the data is not found, or has no labels.
-        UsageError: the split asked for is empty, or the test images would be those that the model was trained on.
-    """
-    if split not in (None, "test"):
-        part = _part(model, data, split)
-        if part is None:
-            raise UsageError(
-                f"{model.asked} was trained by the rule {model.rule!r}, which holds back no images; "
-                "name --split test or --split validation"
-            )
-        return part, split
-    try:
-        return _test_images(model, data), "test"
-    except (DataError, UsageError):
-        part = _part(model, data, "held-back") if split is None else None
-        if part is None:
-            raise
-        return part, "held-back"
-
-
-def _test_images(model: EitherModel, data: str | None) -> Dataset:
-    test = _load(model, data, "test")
-    # a file of its own is read for whichever split is asked
-    if test.sha256 == model.data.get("sha256"):
-        raise UsageError(
-            f"{test.name} is what {model.asked} was trained on; name --split validation or --split train, or other data"
-        )
-    if test.labels is None:
-        raise DataError(f"{test.name} has no labels for its test images; name --split validation, or other data")
-    return test
-
-
-def _part(model: EitherModel, data: str | None, split: Split) -> Dataset | None:
-    """The training images, or those of their rows that the model's rule set apart; None where that is none."""
-    training = _load(model, data, "train")
-    if training.labels is None:
-        raise DataError(f"{training.name} has no labels; errors can be counted on labelled images only")
-    if split == "train":
-        return training
-    rows = parts(training.labels, model.rule)
-    chosen = rows.validation if split == "validation" else rows.held_back
-    return replace(training.taken(chosen, split), name=training.name) if len(chosen) else None
-
-
-def _load(model: EitherModel, data: str | None, split: Literal["train", "test"]) -> Dataset:
-    trained_on = model.data.get("name", "mnist")
-    if data is None and trained_on not in CATALOGUE:
-        raise DataError(f"{model.asked} was trained on {trained_on}, which is no data set known by name; use --data")
-    name = trained_on if trained_on in CATALOGUE else "mnist"
-    return load(name, split, data=data, progress=progress("downloading"))
 
 
 def _say(model: EitherModel, dataset: Dataset, split: Split, evaluation: "Evaluation") -> None:

@@ -52,9 +52,9 @@ def command(
     """Convert SOURCE, a run folder or anybody's .keras or .h5 classifier of 28×28 images, to one model file.
 
     The file is compared with Keras on validation images before it is written; if it does not answer alike, nothing is
-    written and the exit code is 1. The validation images are a tenth of the training data, which a run folder names;
-    for another model name the data with --data. Without data, fp32 and fp16 are compared on drawn digits only and
-    stay uncalibrated.
+    written and the exit code is 1. The validation images are those of the training data that validated the run; of
+    another model they are a tenth of the data that --data names. Without data, fp32 and fp16 are compared on drawn
+    digits only and stay uncalibrated.
 
     With --ensemble several SOURCEs trained on the same data become one model; they may be the folds of a
     cross-validation.

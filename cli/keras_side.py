@@ -16,7 +16,7 @@ def needs_extra(extra: str) -> Iterator[None]:
     Raises:
         UsageError: a module of the extra is not installed.
     """
-    show("loading Keras")
+    show("loading libraries")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=FutureWarning)

@@ -47,6 +47,15 @@ def data_option(function: _Command) -> _Command:
     return click.option("--data", metavar="NAME|PATH", help=text)(function)
 
 
+def split_option(function: _Command) -> _Command:
+    """Give a command that measures models `--split`."""
+    text = (
+        "train, validation and held-back are the parts of the models' training data.  "
+        "[default: test; held-back where the data is the models' own training data]"
+    )
+    return click.option("--split", type=click.Choice(["train", "validation", "test", "held-back"]), help=text)(function)
+
+
 def output_option(help: str, *, required: bool = True) -> Callable[[_Command], _Command]:
     """Give a command `--output`, as a path or "-"."""
     return click.option("-o", "--output", required=required, metavar="PATH", help=help)

@@ -86,6 +86,8 @@ def command(
         from digits_edge.train import AUGMENTATIONS, cross_validate, train
     from digits_edge.runtime.datasets import load
 
+    if folds is not None and settings["validation"] is not None:
+        raise click.UsageError("--validation holds only without --folds: each fold validates once.")
     changed = {setting: value for setting, value in settings.items() if value is not None}
     if augmentation is not None:
         changed["augmentation"] = AUGMENTATIONS[augmentation]

@@ -3,7 +3,6 @@
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from digits_edge.export.half import to_half
 from digits_edge.export.package import package
 from digits_edge.export.quantize import layer_names, quantize
 from digits_edge.export.source import Source
-from digits_edge.runtime.datasets import CATALOGUE, Dataset, parts, stratified
+from digits_edge.runtime.datasets import CATALOGUE, Dataset, common_parts, parts, stratified
 from digits_edge.runtime.errors import CheckError, UsageError
 from digits_edge.runtime.files import refuse_existing, written_whole
 from digits_edge.runtime.model_file import Member, Metadata, Precision, Preprocessing
@@ -207,8 +206,7 @@ def _held_out(source: Source | Ensemble, training: Dataset | None, test: Dataset
     """The images that all members' runs held back or, where there are none, the test set."""
     if training is None or training.labels is None:
         return test
-    held_back = [parts(training.labels, member.validation).held_back for member in source.members]
-    rows = reduce(np.intersect1d, held_back)
+    rows = common_parts(training.labels, [member.validation for member in source.members]).held_back
     return training.taken(rows, "held-back") if len(rows) else test
 
 

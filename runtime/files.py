@@ -11,10 +11,13 @@ from digits_edge.runtime.errors import InputError, UsageError
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Refuse to replace a file that exists, unless asked to.
+    """Refuse to replace a file that exists, unless asked to, and one whose folder is missing.
+
+    Asked before the work begins, so that hours of it are not lost for want of a place.
 
     Raises:
         UsageError: `path` exists and `overwrite` is false, or it is a folder or a device, which a rename would replace.
+        InputError: there is no such folder.
     """
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file in it")
@@ -22,6 +25,8 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{path} is a device or pipe; name a file")
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists already; --overwrite replaces it")
+    if not path.parent.is_dir():
+        raise InputError(f"{path} could not be written: there is no folder {path.parent}")
 
 
 @contextmanager

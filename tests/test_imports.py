@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,24 @@ def test_runtime_imports_nothing_of_the_training_side(module):
 
 def test_classifier_of_images_waits_for_no_pillow():
     assert "PIL" not in imported_by("import digits_edge.runtime.classifier")
+
+
+@pytest.mark.parametrize(
+    "module", ["train.evaluation", "train.data_report", "train.report.evaluation_page", "export.nodes"]
+)
+def test_pages_of_data_and_of_model_files_need_no_keras(module):
+    pytest.importorskip("sklearn", reason="needs the extra [train]")
+    pytest.importorskip("onnx", reason="needs the extra [export]")
+    assert not imported_by(f"import digits_edge.{module}") & {"keras", "tensorflow", "tf2onnx"}
+
+
+@pytest.mark.parametrize("package", ["train", "export"])
+def test_lazy_names_are_all_there(package):
+    pytest.importorskip("keras_tuner", reason="needs the extra [train]")
+    pytest.importorskip("tf2onnx", reason="needs the extra [export]")
+    module = import_module(f"digits_edge.{package}")
+    assert all(hasattr(module, name) for name in module.__all__)
+    assert not hasattr(module, "nothing")
 
 
 def test_public_names_are_all_there():

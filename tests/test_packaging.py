@@ -42,7 +42,7 @@ def changelog_version():
 def test_wheel_holds_the_four_packages_and_nothing_else(wheel):
     files = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
     files += [ROOT / room / "py.typed" for room in ROOMS]
-    files += [*MODELS.glob("*.onnx"), MODELS / "index.json"]
+    files += [*MODELS.glob("*.onnx"), MODELS / "index.json", *(ROOT / "train/report/templates").iterdir()]
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert packed == {f"digits_edge/{path.relative_to(ROOT).as_posix()}" for path in files}
 

@@ -16,14 +16,15 @@ from digits_edge.runtime.files import written_whole
 from digits_edge.train.recipe import Keep, Recipe, read_recipe, recipe_to_json
 
 MODEL, RECIPE, HISTORY, CURVES, CHECKPOINT = "model.keras", "recipe.json", "history.csv", "curves.png", "checkpoint.npz"
+_FILES = (MODEL, HISTORY, CURVES, CHECKPOINT, RECIPE)
 
 
 def prepare_run_folder(folder: Path, recipe: Recipe, data_sha256: str, *, resume: bool, overwrite: bool) -> None:
     """Make the folder, or make sure that what it holds may be gone on with or replaced.
 
     Raises:
-        UsageError: it holds a run and neither `resume` nor `overwrite` is given; or `resume`, and its recipe or data is
-            another.
+        UsageError: it holds a run, or files named like those of one, and neither `resume` nor `overwrite` is given; or
+            `resume`, and its recipe or data is another.
         InputError: it cannot be made.
     """
     if (folder / RECIPE).exists():
@@ -33,10 +34,12 @@ def prepare_run_folder(folder: Path, recipe: Recipe, data_sha256: str, *, resume
             raise UsageError(f"{folder} was begun with other settings; see its recipe.json, or train with --overwrite")
         if resume and json.loads((folder / RECIPE).read_text("utf-8"))["data"]["sha256"] != data_sha256:
             raise UsageError(f"{folder} was begun on other data; name that with --data, or train with --overwrite")
+    elif not overwrite and (others := [name for name in _FILES if (folder / name).exists()]):
+        raise UsageError(f"{folder} is no run folder and has {others[0]}; name another folder, or --overwrite")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not resume:
-            for name in (MODEL, RECIPE, HISTORY, CURVES, CHECKPOINT):
+            for name in _FILES:
                 (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{folder} could not be made a run folder: {error.strerror}") from error

@@ -54,10 +54,12 @@ def prepare_search_folder(folder: Path, search: dict[str, Any], *, resume: bool,
         overwrite: remove the search that the folder may hold.
 
     Raises:
-        UsageError: it holds a search and neither `resume` nor `overwrite` is given; or `resume`, and it is another.
+        UsageError: it holds a search and neither `resume` nor `overwrite` is given; or `resume`, and it is another; or
+            it is no search's, and what it holds would be lost.
         InputError: it cannot be made or read.
     """
-    begun = _read(folder / SEARCH)
+    replaces = overwrite and not resume and (folder / SEARCH).exists()  # then it may be damaged as well
+    begun = {} if replaces else _read(folder / SEARCH)
     if begun is not None:
         if not (resume or overwrite):
             raise UsageError(f"{folder} holds a search already; --resume goes on with it, --overwrite searches anew")
@@ -66,11 +68,15 @@ def prepare_search_folder(folder: Path, search: dict[str, Any], *, resume: bool,
             raise UsageError(
                 f"{folder} was begun with other settings ({', '.join(other)}); see its {SEARCH}, or use --overwrite"
             )
+    elif others := [name for name in (_TRIALS, BEST, TABLE, PAGE) if (folder / name).exists()]:
+        # not even with --overwrite: what lies under trials may be anything
+        raise UsageError(f"{folder} is not the folder of a search and has {others[0]}; name another folder")
     try:
-        (folder / _TRIALS).mkdir(parents=True, exist_ok=True)
-        if not resume:
+        folder.mkdir(parents=True, exist_ok=True)
+        if begun is not None and not resume:
             # search.json goes last: while anything is left the folder is known as that of a search
-            shutil.rmtree(folder / _TRIALS)
+            if (folder / _TRIALS).exists():
+                shutil.rmtree(folder / _TRIALS)
             for name in (BEST, TABLE, PAGE, SEARCH):
                 (folder / name).unlink(missing_ok=True)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ class Difference:
     Attributes:
         only_this: images that only this model got wrong.
         only_best: images that only the best model got wrong.
-        p_value: McNemar's exact test, after Holm's correction for the number of models.
+        p_value: McNemar's exact test, after Holm's correction for all pairs of models.
     """
 
     only_this: int
@@ -42,10 +43,19 @@ def differences_to_best(wrong: Sequence[NDArray[np.bool_]], sizes: Sequence[int]
         The best model's index, and a difference for every model in order; the best one's to itself says nothing.
     """
     best = min(range(len(wrong)), key=lambda index: (int(wrong[index].sum()), sizes[index]))
-    counts = [(int((row & ~wrong[best]).sum()), int((wrong[best] & ~row).sum())) for row in wrong]
-    others = [index for index in range(len(wrong)) if index != best]
-    p_values = dict(zip(others, holm([mcnemar(*counts[index]) for index in others]), strict=True))
-    return best, [Difference(*counts[index], p_values.get(index, 1.0)) for index in range(len(wrong))]
+    # The best is chosen on the same images, so it is compared with all by the choice: of ten equal models, corrected
+    # for nine tests only, one is called different twice as often as it may be.
+    pairs = list(combinations(range(len(wrong)), 2))
+    p_values = dict(zip(pairs, holm([mcnemar(*_only_one(wrong[a], wrong[b])) for a, b in pairs]), strict=True))
+    return best, [
+        Difference(*_only_one(row, wrong[best]), p_values.get((min(index, best), max(index, best)), 1.0))
+        for index, row in enumerate(wrong)
+    ]
+
+
+def _only_one(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[int, int]:
+    """How many images only the first got wrong, and only the second."""
+    return int((first & ~second).sum()), int((second & ~first).sum())
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

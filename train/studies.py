@@ -15,7 +15,8 @@ from digits_edge.train.recipe import Recipe, named_recipe
 EPOCHS = 10
 #: The study of epochs has one run, so it can be longer.
 MOST_EPOCHS = 40
-_WIDTHS = (16, 32, 64, 128, 256, 512)
+#: Of hidden layers, and of batches.
+_SIZES = (16, 32, 64, 128, 256, 512)
 _READ_AFTER = (1, 2, 3, 5, 10, 20, 40, 80, 160)
 #: Keras's defaults; Lion's is a fifth of AdamW's, since its authors advise a third to a tenth (Chen et al. 2023,
 #: "Symbolic discovery of optimization algorithms").
@@ -30,7 +31,7 @@ class Variant:
         label: what it is called in tables and pictures.
         recipe: how it is trained.
         value: where it stands on the axis; None where there is no number.
-        after_epoch: its figure is that of this epoch, from 1; None for the epoch that the run keeps.
+        after_epoch: its figure is that of this epoch, from 1; None for the epoch that the run keeps, here the last.
     """
 
     label: str
@@ -117,7 +118,7 @@ def _units(epochs: int | None) -> Study:
         setting="Two hidden layers of as many units; Adam, learning rate 0.001, batch size 128.",
         scale="log",
         variants=tuple(
-            Variant(str(width), replace(base, structure={"units": [width, width]}), width) for width in _WIDTHS
+            Variant(str(width), replace(base, structure={"units": [width, width]}), width) for width in _SIZES
         ),
     )
 
@@ -158,7 +159,7 @@ def _batch_size(epochs: int | None) -> Study:
         setting="Two hidden layers of 64 units; Adam. The learning rate stays 0.001, and so does the number of epochs: "
         "a larger batch makes fewer steps.",
         scale="log",
-        variants=tuple(Variant(str(size), replace(base, batch_size=size), size) for size in _WIDTHS),
+        variants=tuple(Variant(str(size), replace(base, batch_size=size), size) for size in _SIZES),
     )
 
 

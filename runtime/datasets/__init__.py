@@ -4,6 +4,17 @@ from digits_edge.runtime.datasets.catalogue import CATALOGUE
 from digits_edge.runtime.datasets.dataset import Dataset
 from digits_edge.runtime.datasets.kaggle_csv import Block, read_blocks
 from digits_edge.runtime.datasets.loading import load
-from digits_edge.runtime.datasets.split import RULES, Parts, parts, stratified
+from digits_edge.runtime.datasets.split import RULES, Parts, common_parts, parts, stratified
 
-__all__ = ["CATALOGUE", "RULES", "Block", "Dataset", "Parts", "load", "parts", "read_blocks", "stratified"]
+__all__ = [
+    "CATALOGUE",
+    "RULES",
+    "Block",
+    "Dataset",
+    "Parts",
+    "common_parts",
+    "load",
+    "parts",
+    "read_blocks",
+    "stratified",
+]

@@ -1,8 +1,10 @@
 """Which images train, validate and are held back, and which calibrate a quantization: drawn once for all."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +66,25 @@ def parts(labels: NDArray[np.uint8], rule: str = "tenth") -> Parts:
     if not len(train) or not len(validation):
         raise DataError(f"{len(labels)} images are too few to set some apart for validation; give more")
     return Parts(train, validation, held_back)
+
+
+def common_parts(labels: NDArray[np.uint8], rules: Sequence[str]) -> Parts:
+    """What the rows are to models that were trained together or are compared: fair to all of them.
+
+    Args:
+        labels: uint8 (N,).
+        rules: of the models, at least one, as `parts` takes them.
+
+    Returns:
+        `train`: rows that any model learnt from; `held_back`: rows that all held back; `validation`: the rest.
+
+    Raises:
+        DataError, UsageError: as `parts`.
+    """
+    each = [parts(labels, rule) for rule in dict.fromkeys(rules)]
+    train = reduce(np.union1d, [one.train for one in each])
+    held_back = reduce(np.intersect1d, [one.held_back for one in each])
+    return Parts(train, np.setdiff1d(np.arange(len(labels)), np.union1d(train, held_back)), held_back)
 
 
 def _validating(rule: str, count: int) -> slice:

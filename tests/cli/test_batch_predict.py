@@ -103,7 +103,7 @@ def test_output_that_exists_is_kept_unless_overwritten(run, digits_csv, tmp_path
         ("test.csv", 2, "is the input itself"),
         (".", 2, "is a folder"),
         ("/dev/null", 2, "is a device"),
-        ("none/out.csv", 4, "could not be written: No such file"),
+        ("none/out.csv", 4, "could not be written: there is no folder none"),
     ],
 )
 def test_output_that_cannot_be_is_refused(run, digits_csv, tmp_path, output, code, message):

@@ -72,6 +72,24 @@ def test_errors_are_those_that_evaluate_counts(run, drawn, quick):
     assert (compared["errors"], compared["interval"]) == (evaluated["errors"], evaluated["interval"])
 
 
+def test_models_are_not_compared_on_what_one_of_them_learnt(run, drawn, quick, tmp_path):
+    from digits_edge.runtime.datasets import load
+    from digits_edge.train import named_recipe, train
+
+    archive = np.load(drawn)
+    np.savez("own.npz", images=archive["x_train"], labels=archive["y_train"])
+    for rule in ("kaggle", "tenth"):
+        train(named_recipe("best", "perceptron", epochs=1, validation=rule), load("own.npz"), tmp_path / rule)
+    arguments = ("compare", "cnn-small-int8", "tenth", "--data", "own.npz")
+    answer = run(*arguments)
+    assert (answer.code, answer.stdout) == (2, "")
+    assert "own is what tenth was trained on" in answer.complaint
+    assert "cnn-small-int8 was not trained on own" in run(*arguments, "--split", "validation").complaint
+    [row] = run("compare", "kaggle", "--data", "own.npz", "--json").objects
+    assert (row["split"], row["images"]) == ("held-back", 10)
+    assert "trained on different data (mnist, own); name one with --data" in run(*arguments[:3]).complaint
+
+
 def test_a_table_and_a_page_are_written_and_the_page_is_not_overwritten_unasked(run, drawn, quick, tmp_path):
     answer = run("compare", "cnn-small-int8", "cnn-small-fp32", "--data", drawn, "-o", "page.html")
     assert answer.code == 0, answer.stderr

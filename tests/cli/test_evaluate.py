@@ -3,7 +3,9 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,7 +126,7 @@ def test_page_of_a_run_folder_shows_its_training(run, lone, tmp_path):
 def test_own_training_data_is_measured_on_the_rows_held_back(run, lone):
     [found] = run("evaluate", lone / "kaggle", "--data", lone / "train.csv", "--json").objects
     assert (found["split"], found["images"]) == ("held-back", 15)
-    for split, images in (("validation", 93), ("train", 300), ("held-back", 15)):
+    for split, images in (("validation", 93), ("train", 192), ("held-back", 15)):
         [found] = run("evaluate", lone / "kaggle", "--data", lone / "train.csv", "--split", split, "--json").objects
         assert (found["split"], found["images"], found["data"]) == (split, images, "train")
 
@@ -139,7 +141,34 @@ def test_own_training_data_is_never_called_test_images(run, lone):
 def test_rule_that_holds_nothing_back_is_named(run, lone):
     answer = run("evaluate", lone / "tenth", "--data", lone / "train.csv", "--split", "held-back")
     assert answer.code == 2
-    assert "'tenth', which holds back no images; name --split test or --split validation" in answer.complaint
+    assert "trained by the rule 'tenth', which leaves no held-back images" in answer.complaint
+
+
+def test_no_part_of_other_data_is_called_a_models_validation(run, lone, data):
+    answer = run("evaluate", lone / "tenth", "--data", data, "--split", "validation")
+    assert answer.code == 2
+    assert "was not trained on drawn, so that has no validation images for it" in answer.complaint
+    answer = run("evaluate", lone / "tenth/model.keras", "--data", data, "--split", "validation", "--input-scale", "1")
+    assert answer.code == 2
+    assert "does not say which images validated it" in answer.complaint
+
+
+def test_images_that_taught_one_member_of_an_ensemble_validate_none(run, lone):
+    """What a run holds back, another that trained on the same file may have learnt from."""
+    from digits_edge.runtime.datasets import load
+    from digits_edge.train import named_recipe, train
+
+    clear = named_recipe("best", "perceptron", epochs=40, batch_size=32, learning_rate=0.01, average_decay=None)
+    members = ("kaggle", "tenth")
+    for rule in members:
+        train(replace(clear, validation=rule), load(lone / "train.csv"), Path(rule))
+    made = run("export", *members, "--ensemble", "--precision", "fp32", "--data", lone / "train.csv", "-o", "e.onnx")
+    assert made.code == 0, made.stderr
+    answer = run("evaluate", "e.onnx", "--data", lone / "train.csv", "--split", "held-back")
+    assert answer.code == 2
+    assert "trained by the rule 'kaggle' and 'tenth', which leaves no held-back images" in answer.complaint
+    [found] = run("evaluate", "e.onnx", "--data", lone / "train.csv", "--split", "validation", "--json").objects
+    assert 0 < found["images"] < 30
 
 
 def test_run_on_unnamed_data_asks_for_it(run, lone):

@@ -93,3 +93,9 @@ def test_the_learning_rate_follows_its_schedule(run, rows, tmp_path, schedule):
     rates = [float(line.rsplit(",", 1)[1]) for line in lines[1:]]
     expected = {"exponential": [0.9 * 0.002, 0.81 * 0.002], "plateau": [0.002, 0.002], "cosine": [0.002, 0.0]}
     np.testing.assert_allclose(rates, expected[schedule], rtol=1e-3, atol=1e-9)
+
+
+def test_a_rule_of_validation_that_folds_would_ignore_is_refused(run, rows):
+    answer = run("train", "mlp", "--data", rows, "--folds", "2", "--validation", "fifth", "-o", "cv", *QUICK)
+    assert answer.code == 2
+    assert answer.complaint.startswith("--validation holds only without --folds")

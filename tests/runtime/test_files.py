@@ -66,3 +66,8 @@ def test_existing_file_is_refused_unless_it_may_be_replaced(tmp_path):
 def test_device_is_never_replaced():
     with pytest.raises(UsageError, match="device"):
         refuse_existing(Path(os.devnull), overwrite=True)
+
+
+def test_a_missing_folder_is_told_before_the_work(tmp_path):
+    with pytest.raises(InputError, match="there is no folder"):
+        refuse_existing(tmp_path / "nowhere" / "page.html", overwrite=False)

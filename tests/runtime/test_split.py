@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits_edge.runtime.datasets import parts, stratified
+from digits_edge.runtime.datasets import common_parts, parts, stratified
 from digits_edge.runtime.errors import DataError, UsageError
 
 LABELS = np.random.default_rng(0).integers(0, 10, 5000).astype(np.uint8)
@@ -66,3 +66,15 @@ def test_a_sample_is_sorted_and_has_every_class_in_its_share():
 def test_the_draw_is_the_same_every_time():
     np.testing.assert_array_equal(parts(LABELS).validation, parts(LABELS).validation)
     np.testing.assert_array_equal(stratified(LABELS, 100), stratified(LABELS, 100))
+
+
+def test_what_one_model_learnt_from_validates_none_of_several():
+    found = common_parts(LABELS, ["kaggle", "tenth"])
+    np.testing.assert_array_equal(np.sort(np.concatenate([found.train, found.validation])), np.arange(5000))
+    assert not len(found.held_back)
+    tenth, kaggle = parts(LABELS, "tenth"), parts(LABELS, "kaggle")
+    assert not np.intersect1d(found.validation, np.union1d(tenth.train, kaggle.train)).size
+    assert not len(common_parts(LABELS, ["fold-1-of-2", "fold-2-of-2"]).validation)
+    alone = common_parts(LABELS, ["kaggle", "kaggle"])
+    np.testing.assert_array_equal(alone.held_back, kaggle.held_back)
+    np.testing.assert_array_equal(alone.validation, kaggle.validation)

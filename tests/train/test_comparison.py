@@ -126,6 +126,16 @@ def test_models_that_err_on_the_same_images_are_not_told_apart() -> None:
     assert differences[1] == Difference(0, 0, 1.0)
 
 
+def test_the_best_is_corrected_for_having_been_chosen_among_all_pairs() -> None:
+    """Three models are three pairs: the smallest p-value is multiplied by 3, not by the 2 others of the best."""
+    wrong = np.zeros((3, 20), bool)
+    wrong[1, :6] = wrong[2, 10:16] = True
+    best, differences = differences_to_best(list(wrong), [1, 2, 3])
+    assert best == 0
+    assert differences[1] == Difference(6, 0, pytest.approx(3 * mcnemar(6, 0)))
+    assert differences[0] == Difference(0, 0, 1.0)
+
+
 def test_names_that_are_alike_get_their_folders() -> None:
     assert unique_names(["cnn-int8", "runs/cnn", "runs/mlp/model.keras"]) == ["cnn-int8", "cnn", "model.keras"]
     assert unique_names(["/a/x/m.onnx", "/b/x/m.onnx", "n.onnx"]) == ["a/x/m.onnx", "b/x/m.onnx", "n.onnx"]

@@ -80,3 +80,9 @@ def test_curves_are_three_charts_and_one_wide_picture(tmp_path):
     assert list(curve_figures(history, history[1])) == ["errors", "loss", "learning rate"]
     draw_curves(history, history[1], tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_loss_of_zero_has_its_place_on_the_logarithmic_axis(tmp_path):
+    row = {"epoch": 1.0, "accuracy": 1.0, "val_accuracy": 1.0, "loss": 0.0, "val_loss": 0.0, "learning_rate": 0.001}
+    draw_curves([row], row, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 1000

@@ -50,3 +50,12 @@ def test_a_fold_is_a_recipe_that_repeats(squares: Dataset, tmp_path: Path) -> No
     recipe = read_recipe(tmp_path / "fold-2-of-2/recipe.json")
     assert recipe.validation == "fold-2-of-2"
     assert recipe.structure == {"units": [16]}
+
+
+def test_the_summary_of_other_folds_is_not_replaced_unasked(squares: Dataset, tmp_path: Path) -> None:
+    cross_validate(QUICK, squares, tmp_path, 2)
+    before = (tmp_path / "folds.json").read_bytes()
+    with pytest.raises(UsageError, match="holds a cross-validation already"):
+        cross_validate(QUICK, squares, tmp_path, 3)
+    assert (tmp_path / "folds.json").read_bytes() == before
+    assert cross_validate(QUICK, squares, tmp_path, 3, overwrite=True)["folds"] == 3

@@ -158,6 +158,17 @@ def test_the_page_of_every_study_has_its_variants_and_pictures(name: str, accura
     assert "97.00 %" in page and "validation" in page
 
 
+def test_the_page_says_which_epoch_counts() -> None:
+    found = study("depth")
+    kept = {
+        keep: [replace(v, recipe=replace(v.recipe, keep=keep)) for v in found.variants] for keep in ("best", "last")
+    }
+    pages = {keep: study_page(found, [outcome(v, (0.97,)) for v in kept[keep]], data="squares") for keep in kept}
+    assert found.variants[0].recipe.keep == "last"
+    assert "the last epoch counts" in pages["last"] and "smallest validation loss" not in pages["last"]
+    assert "smallest validation loss counts" in pages["best"] and "last epoch counts" not in pages["best"]
+
+
 def test_spread_and_interval_of_the_seeds() -> None:
     variant = study("depth").variants[0]
     assert row_of(outcome(variant, (0.96, 0.98)))[1:5] == ["97.00 %", "95.75 to 97.89 %", "2", "1.41 %"]

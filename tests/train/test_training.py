@@ -169,3 +169,11 @@ def test_the_epoch_is_kept_that_the_recipe_asks_for(squares: Dataset, tmp_path: 
     logits = model(scaled(squares.images[rows]), training=False)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(by_chance[rows], logits)
     assert float(loss) == pytest.approx(losses[about["result"]["kept_epoch"] - 1], rel=1e-4)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_model_that_no_run_has_made_is_not_deleted(squares: Dataset, tmp_path: Path, resume: bool) -> None:
+    (tmp_path / "model.keras").write_text("mine")
+    with pytest.raises(UsageError, match=r"is no run folder and has model\.keras"):
+        train(named_recipe("best", "perceptron", **QUICK), squares, tmp_path, resume=resume)
+    assert (tmp_path / "model.keras").read_text() == "mine"

@@ -177,8 +177,9 @@ def test_trainings_that_diverge_are_trials_without_figures(squares, tmp_path):
 
 
 def test_an_error_that_is_not_the_trials_ends_the_search(squares, tmp_path):
-    (tmp_path / "trials/001/history.csv").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"history\.csv"):
+    search(tmp_path, squares, 1)
+    (tmp_path / "trials/002/history.csv").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"history\.csv"):
         search(tmp_path, squares, 2, resume=True)
 
 
@@ -230,3 +231,22 @@ def test_the_cnns_space_is_the_documents():
     wanted = ["filters_1", "filters_2", "dense_units", "dropout", "dense_dropout", "optimizer", "learning_rate_factor"]
     assert [parameter.name for parameter in space.space] == wanted
     assert [parameter.name for parameter in search_space(named_recipe("best", "perceptron")).space] == wanted[-2:]
+
+
+def test_a_folder_of_something_else_loses_nothing(squares, tmp_path):
+    for name in ("trials/mine.txt", "own/best.json"):
+        path = tmp_path / name
+        path.parent.mkdir()
+        path.write_text("mine")
+        folder = tmp_path / "own" if name.startswith("own") else tmp_path
+        for how in ({}, {"overwrite": True}, {"resume": True}):
+            with pytest.raises(UsageError, match="is not the folder of a search"):
+                search(folder, squares, 1, **how)
+        assert path.read_text() == "mine"
+
+
+def test_a_damaged_search_is_replaced_with_overwrite_as_its_error_says(squares, tmp_path):
+    (tmp_path / "search.json").write_text("{")
+    with pytest.raises(InputError, match="--overwrite"):
+        search(tmp_path, squares, 1, resume=True)
+    assert len(search(tmp_path, squares, 1, overwrite=True).trials) == 1

@@ -121,7 +121,8 @@ def _method(models: Sequence[ComparedModel], threads: int) -> list[str]:
     return [
         "Errors: every model answered the same images. The interval is Wilson's. “Unlike best” says whether the model "
         "differs from the one with the fewest errors by more than chance: McNemar's exact test on the images that only "
-        f"one of the two got wrong, corrected by Holm for the number of models; “yes” is p < {SIGNIFICANCE}.",
+        "one of the two got wrong, corrected by Holm for all pairs, since the same images chose the best; “yes” is "
+        f"p < {SIGNIFICANCE}.",
         "Latency: the time from pixels to an array of answers, scaling included, after calls that warm up. The models "
         "took turns, and each figure is the median of its turns' medians, so that other work on the machine hurts all "
         f"alike. Images/s: at {models[0].batch.batch_size} images per call. Bound: {bound}; {threads} thread(s). Keras "

@@ -12,6 +12,7 @@ from digits_edge.train.report.drawing import PALETTE, new_figure, quiet_axes
 from digits_edge.train.report.log_axis import log_axis
 
 _TRAINING, _VALIDATION, _RATE = PALETTE[:3]
+_LEAST_LOSS = 1e-6
 
 #: A row per epoch with `epoch`, `accuracy`, `loss`, their `val_` twins and `learning_rate`.
 History = Sequence[dict[str, float]]
@@ -89,4 +90,5 @@ def _error_percent(row: dict[str, float], kind: str) -> float:
 
 
 def _loss(row: dict[str, float], kind: str) -> float:
-    return row[f"{kind}loss"]
+    # a small and easy data set comes to exactly 0, and a logarithm has no zero
+    return max(row[f"{kind}loss"], _LEAST_LOSS)

@@ -90,11 +90,13 @@ def _reading(outcomes: Sequence[Outcome]) -> list[str]:
         "While a network trains, its training errors are counted with dropout and all through the epoch, so they can "
         "be higher than those of validation.",
     ]
-    if outcomes[0].variant.after_epoch is None:
+    if outcomes[0].variant.recipe.keep == "best":
         texts.append(
-            "Of each training the epoch with the smallest validation loss counts, as in every run folder. It was "
-            "chosen on the same images, so all figures lean a little to the good side."
+            "Of each training the epoch with the smallest validation loss counts. It was chosen on the same images, so "
+            "all figures lean a little to the good side."
         )
+    elif outcomes[0].variant.after_epoch is None:
+        texts.append("Of each training the last epoch counts, so no figure was chosen on the images it is counted on.")
     if len(outcomes[0].accuracies) > 1:
         texts.append("The spread is the standard deviation from seed to seed; the accuracy is the seeds' mean.")
     else:
