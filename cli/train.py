@@ -48,7 +48,12 @@ if TYPE_CHECKING:
     help="Which images validate: tenth, fifth (of every class), last-tenth, last-fifth (of the rows), fold-I-of-K or "
     "kaggle (of 42,000 rows the first 27,000 train, 13,000 validate, 2,000 are held back).",
 )
-@click.option("--folds", type=click.IntRange(2, 100), metavar="K", help="Cross-validate: train K times.")
+@click.option(
+    "--folds",
+    type=click.IntRange(2, 100),
+    metavar="K",
+    help="Cross-validate: train K times, on all of the data; rows that a rule would hold back are not.",
+)
 @click.option(
     "--dtype-policy",
     type=click.Choice(["float32", "mixed_bfloat16", "mixed_float16"]),

@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Annotated, ClassVar
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+
+_Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 @dataclass(frozen=True)
@@ -16,13 +21,15 @@ class Augmentation:
     2003): smooth displacements that reach so far. Zero everywhere means images are taken as they are.
     """
 
-    rotation_degrees: float = 0.0
-    translation_px: float = 0.0
-    zoom: float = 0.0
-    shear_degrees: float = 0.0
-    contrast: float = 0.0
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
+
+    rotation_degrees: _Amount = 0.0
+    translation_px: _Amount = 0.0
+    zoom: _Share = 0.0
+    shear_degrees: Annotated[float, Field(ge=0, lt=90)] = 0.0
+    contrast: _Share = 0.0
     mirror: bool = False
-    elastic_px: float = 0.0
+    elastic_px: _Amount = 0.0
 
 
 #: Closer, and strokes break up; wider, and a bend is a turn. A digit is 20 pixels long.

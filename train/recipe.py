@@ -1,15 +1,20 @@
 """Every setting of a training, and the documents' and our best setting of each model."""
 
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.train.augmentation import GARMENT, HAND, NO_AUGMENTATION, Augmentation
 
 Schedule = Literal["constant", "cosine", "exponential", "plateau"]
 Keep = Literal["best", "last"]
+Optimizer = Literal["adam", "adamw", "lion", "nadam", "rmsprop", "sgd"]
+DtypePolicy = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+_Count = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True)
@@ -38,21 +43,23 @@ class Recipe:
         seed: of weights, order, augmentation and dropout.
     """
 
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
+
     model: str
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    optimizer: str = "adam"
+    epochs: _Count
+    batch_size: _Count
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    optimizer: Optimizer = "adam"
     schedule: Schedule = "constant"
-    patience: int | None = None
+    patience: _Count | None = None
     keep: Keep = "best"
-    min_delta: float = 0.0
+    min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     validation: str = "tenth"
     augmentation: Augmentation = field(default=NO_AUGMENTATION)
-    average_decay: float | None = None
-    dtype_policy: str = "float32"
+    average_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
+    dtype_policy: DtypePolicy = "float32"
     structure: dict[str, Any] = field(default_factory=dict)
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
 
 def _document_mlp(model: str, epochs: int) -> Recipe:
@@ -143,11 +150,13 @@ def read_recipe(path: Path) -> Recipe:
     """The recipe in a file: the `recipe.json` of a run, or one that `tune` has written.
 
     Raises:
-        InputError: the file is missing or holds no recipe.
+        InputError: the file is missing, holds no recipe, or one with a setting that is unknown or out of range.
     """
     try:
-        values = dict(json.loads(path.read_text("utf-8"))["recipe"])
-        augmentation = Augmentation(**values.pop("augmentation"))
-        return Recipe(augmentation=augmentation, **{f.name: values[f.name] for f in fields(Recipe) if f.name in values})
+        return TypeAdapter(Recipe).validate_json(json.dumps(json.loads(path.read_text("utf-8"))["recipe"]))
+    except ValidationError as error:
+        first = error.errors()[0]
+        setting = ".".join(map(str, first["loc"])) or "recipe"
+        raise InputError(f"{path}: {setting} {first['input']!r}: {first['msg']}; mend it") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} holds no recipe ({error}); a run folder's recipe.json does") from error
+        raise InputError(f"{path} holds no recipe ({error!r}); a run folder's recipe.json does") from error

@@ -6,14 +6,14 @@ from typing import Any
 import keras_tuner
 
 from digits_edge.train.models import structure_of
-from digits_edge.train.recipe import Recipe
+from digits_edge.train.recipe import Optimizer, Recipe
 
 #: Steps of a trial below which its figures tell little: BatchNorm's statistics (momentum 0.99) and the averaged weights
 #: still remember the beginning, and the validation is done with them.
 ENOUGH_STEPS = 500
 #: The optimizers that are tried, and their usual learning rates in units of Adam's. With them in the rate, one range
 #: fits all, and what is learnt of the rate under one optimizer serves the others.
-_RATE_OF = {"adam": 1.0, "adamw": 1.0, "nadam": 1.0, "rmsprop": 0.5, "sgd": 30.0}
+_RATE_OF: dict[Optimizer, float] = {"adam": 1.0, "adamw": 1.0, "nadam": 1.0, "rmsprop": 0.5, "sgd": 30.0}
 _FACTOR = "learning_rate_factor"
 _MOST_DROPOUT, _DROPOUT_STEP = 0.6, 0.05
 
@@ -47,7 +47,7 @@ def recipe_with(recipe: Recipe, values: dict[str, Any]) -> Recipe:
         else:
             # steps of 0.05 leave a dust of rounding
             structure[part] = int(values[part]) if isinstance(value, int) else round(float(values[part]), 3)
-    optimizer = str(values["optimizer"])
+    optimizer: Optimizer = values["optimizer"]
     rate = recipe.learning_rate * float(values[_FACTOR]) * _RATE_OF[optimizer] / _RATE_OF[recipe.optimizer]
     return replace(recipe, structure=structure, optimizer=optimizer, learning_rate=float(f"{rate:.3g}"))
 

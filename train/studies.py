@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from digits_edge.runtime.errors import UsageError
-from digits_edge.train.recipe import Recipe, named_recipe
+from digits_edge.train.recipe import Optimizer, Recipe, named_recipe
 
 #: Enough for Adam to come near its end on MNIST.
 EPOCHS = 10
@@ -20,7 +20,14 @@ _SIZES = (16, 32, 64, 128, 256, 512)
 _READ_AFTER = (1, 2, 3, 5, 10, 20, 40, 80, 160)
 #: Keras's defaults; Lion's is a fifth of AdamW's, since its authors advise a third to a tenth (Chen et al. 2023,
 #: "Symbolic discovery of optimization algorithms").
-OPTIMIZER_RATES = {"sgd": 0.01, "rmsprop": 0.001, "adam": 0.001, "adamw": 0.001, "nadam": 0.001, "lion": 0.0002}
+OPTIMIZER_RATES: dict[Optimizer, float] = {
+    "sgd": 0.01,
+    "rmsprop": 0.001,
+    "adam": 0.001,
+    "adamw": 0.001,
+    "nadam": 0.001,
+    "lion": 0.0002,
+}
 
 
 @dataclass(frozen=True)

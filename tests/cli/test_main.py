@@ -160,7 +160,12 @@ def test_narrow_encoding_of_a_terminal_escapes_what_it_lacks():
 def test_interrupted_command_leaves_one_line_and_no_file(tmp_path, digits_csv, number, code):
     os.mkfifo("endless.csv")
     command = [*DIGITS_EDGE, "batch-predict", "endless.csv", "-o", "out.csv"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as predicting, open("endless.csv", "wb") as rows:  # noqa: PTH123
+
+    def heed_interrupts():  # a shell lets what it runs in the background ignore them, and children inherit that
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    interruptible = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
+    with interruptible as predicting, open("endless.csv", "wb") as rows:  # noqa: PTH123
         with contextlib.suppress(BrokenPipeError):
             rows.write(digits_csv.read_bytes())
             rows.flush()

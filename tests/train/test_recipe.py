@@ -1,9 +1,13 @@
 """Recipes: named, changed, written and read."""
 
+import contextlib
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.train import RECIPES, named_recipe, names, read_recipe
@@ -35,6 +39,43 @@ def test_a_file_without_a_recipe_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "recipe.json").write_text(content)
     with pytest.raises(InputError, match=r"recipe\.json"):
         read_recipe(tmp_path / "recipe.json")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("schedule", "cosin"),
+        ("epochs", "3"),
+        ("epochs", 0),
+        ("optimizer", "adm"),
+        ("dtype_policy", "flot"),
+        ("learning_rate", -1.0),
+        ("augmentation", {"zoom": 1.5}),
+        ("augmentation", {"spin": 1.0}),
+        ("colour", "blue"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(tmp_path: Path, setting: str, value: object) -> None:
+    recipe = recipe_to_json(named_recipe("best", "mlp")) | {setting: value}
+    (tmp_path / "recipe.json").write_text(json.dumps({"recipe": recipe}))
+    with pytest.raises(InputError, match=rf"recipe\.json: {setting}"):
+        read_recipe(tmp_path / "recipe.json")
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["model", "epochs", "seed", "augmentation", "structure"]), st.none() | st.integers() | st.text()
+    )
+)
+@settings(max_examples=50, deadline=None)
+def test_any_values_are_a_recipe_or_an_input_error(values: dict[str, object]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "recipe.json")
+        path.write_text(json.dumps({"recipe": recipe_to_json(named_recipe("best", "mlp")) | values}))
+        with contextlib.suppress(InputError):
+            recipe = read_recipe(path)
+            assert recipe.epochs >= 1
+            assert 0 <= recipe.seed < 2**32
 
 
 def test_unknown_names_list_the_known_ones() -> None:
