@@ -142,7 +142,7 @@ def test_evaluate_counts_errors_by_class(run, model, images, write_csv):
 def test_evaluate_needs_labels(run, model, digits_csv):
     answer = run("evaluate", model, "--data", digits_csv)
     assert answer.code == 4
-    assert "no labelled images" in answer.complaint
+    assert "has no labels" in answer.complaint
 
 
 def test_missing_data_is_named(run, model):
