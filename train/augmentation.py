@@ -43,7 +43,7 @@ DOCUMENT = Augmentation(rotation_degrees=36.0, translation_px=5.6, contrast=0.2)
 HAND = Augmentation(rotation_degrees=13.0, translation_px=2.5, zoom=0.13, shear_degrees=12.0, contrast=0.2)
 
 #: What a photographer does to a garment that lies flat: it can face either side, but hardly turns.
-GARMENT = Augmentation(rotation_degrees=5.0, translation_px=1.5, zoom=0.1, contrast=0.1, mirror=True)
+GARMENT = Augmentation(rotation_degrees=4.0, translation_px=1.5, zoom=0.1, contrast=0.1, mirror=True)
 
 AUGMENTATIONS = {"none": NO_AUGMENTATION, "document": DOCUMENT, "hand": HAND, "garment": GARMENT}
 

@@ -12,6 +12,7 @@ import keras
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import CheckError, InputError
 from digits_edge.train.averaging import WeightAverage
+from digits_edge.train.batch_norm import with_fused_batch_norm
 from digits_edge.train.batches import Batches, OrderedBatches
 from digits_edge.train.checkpoint import Progress, read_progress, restore_checkpoint, save_checkpoint
 from digits_edge.train.models import build, input_scale
@@ -120,7 +121,7 @@ def train(
 def _built(recipe: Recipe) -> keras.Model:
     keras.utils.set_random_seed(recipe.seed)
     with _dtype_policy(recipe.dtype_policy):
-        return build(recipe.model, **recipe.structure)
+        return with_fused_batch_norm(build(recipe.model, **recipe.structure))
 
 
 def _compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:

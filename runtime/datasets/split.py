@@ -20,6 +20,7 @@ _BY_ROWS = {
     "last-tenth": (Fraction(9, 10), Fraction(1, 10)),
     "last-fifth": (Fraction(4, 5), Fraction(1, 5)),
     "kaggle": (Fraction(27, 42), Fraction(13, 42)),
+    "kaggle-38000": (Fraction(38, 42), Fraction(2, 42)),
 }
 _FOLD = re.compile(r"fold-([1-9]\d{0,3})-of-([1-9]\d{0,3})")
 RULES = (*SHARES, *_BY_ROWS, "fold-I-of-K")
@@ -48,6 +49,7 @@ def parts(labels: NDArray[np.uint8], rule: str = "tenth") -> Parts:
         rule: "tenth" or "fifth" of every class validates; "last-tenth" or "last-fifth" of the rows, which is what
             Keras's `validation_split` and so the documents take; "kaggle": of 42,000 rows the first 27,000 train,
             13,000 validate and 2,000 are held back, as the documents have it (of another number the same shares);
+            "kaggle-38000": of those, 38,000 train and 2,000 validate, and the same 2,000 are held back;
             "fold-I-of-K": the I-th of K equal parts of every class validates.
 
     Raises:

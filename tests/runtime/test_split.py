@@ -11,7 +11,9 @@ from digits_edge.runtime.errors import DataError, UsageError
 LABELS = np.random.default_rng(0).integers(0, 10, 5000).astype(np.uint8)
 
 
-@pytest.mark.parametrize("rule", ["tenth", "fifth", "last-tenth", "last-fifth", "kaggle", "fold-1-of-5", "fold-7-of-7"])
+@pytest.mark.parametrize(
+    "rule", ["tenth", "fifth", "last-tenth", "last-fifth", "kaggle", "kaggle-38000", "fold-1-of-5", "fold-7-of-7"]
+)
 def test_the_parts_share_all_rows_out_between_them(rule):
     found = parts(LABELS, rule)
     together = [found.train, found.validation, found.held_back]
@@ -30,6 +32,9 @@ def test_kaggles_rows_are_the_documents():
     assert (found.train[0], found.train[-1]) == (0, 26_999)
     assert (found.validation[0], found.validation[-1]) == (27_000, 39_999)
     assert (found.held_back[0], found.held_back[-1]) == (40_000, 41_999)
+    more = parts(np.zeros(42_000, np.uint8), "kaggle-38000")
+    assert (more.train[-1], more.validation[0], more.validation[-1]) == (37_999, 38_000, 39_999)
+    np.testing.assert_array_equal(more.held_back, found.held_back)
 
 
 def test_the_last_rows_are_those_that_keras_would_take():

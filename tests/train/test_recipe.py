@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.train import RECIPES, named_recipe, names, read_recipe
+from digits_edge.train.augmentation import GARMENT, HAND
 from digits_edge.train.recipe import recipe_to_json
 
 
@@ -24,6 +25,15 @@ def test_the_documents_recipe_is_the_documents() -> None:
     recipe = named_recipe("document", "cnn")
     assert (recipe.optimizer, recipe.batch_size, recipe.epochs, recipe.patience) == ("adam", 64, 50, 3)
     assert recipe.schedule == "plateau"
+
+
+def test_garments_have_recipes_of_their_own_where_digits_are_turned() -> None:
+    digits, garments = (named_recipe("best", "cnn-small", data=data) for data in ("mnist", "fashion-mnist"))
+    assert (digits.augmentation, garments.augmentation) == (HAND, GARMENT)
+    assert garments.epochs > digits.epochs
+    assert named_recipe("best", "perceptron", data="fashion-mnist") == named_recipe("best", "perceptron")
+    assert named_recipe("document", "cnn-small", data="fashion-mnist") == named_recipe("document", "cnn-small")
+    assert named_recipe("best", "cnn-small", data="fashion-mnist", epochs=3).epochs == 3
 
 
 @pytest.mark.parametrize("kind", RECIPES)
