@@ -20,7 +20,6 @@ from digits_edge.cli.options import (
 )
 from digits_edge.cli.output import percent, print_json, print_table, say, show
 from digits_edge.runtime.datasets import Dataset
-from digits_edge.runtime.errors import DataError
 from digits_edge.runtime.files import refuse_existing
 
 if TYPE_CHECKING:
@@ -67,17 +66,12 @@ def command(
     names = labels.split(",") if labels else None
     opened = open_either(model, provider=provider, threads=threads, input_scale=input_scale, labels=names)
     dataset, split = choose_data([opened], data, split)
-    if dataset.labels is None or not len(dataset):
-        raise DataError(f"{dataset.name} has no labelled images; errors can be counted on labelled ones only")
-    if int(dataset.labels.max()) >= len(opened.labels):
-        raise DataError(
-            f"{dataset.name} has labels beyond the {len(opened.labels)} classes of {model}; name its own data"
-        )
+    true_labels = dataset.labels_for(len(opened.labels), model)
     if names is None and opened.labels == _DIGITS:
         opened = replace(opened, labels=dataset.class_names)
     show(f"answering {len(dataset):,} images")
     probabilities = opened.probabilities(dataset.images)
-    evaluation = evaluate(probabilities, dataset.labels, opened.labels)
+    evaluation = evaluate(probabilities, true_labels, opened.labels)
     if target is not None:
         from digits_edge.cli.evaluation_report import write_evaluation_page
 

@@ -126,6 +126,7 @@ def _facts(model: EitherModel, layers: "Sequence[Layer]") -> list[tuple[str, str
             ("architecture", model.opened.architecture),
             ("parameters", f"{sum(layer.parameters for layer in layers):,}"),
             ("white in its input", str(model.opened.input_scale)),
+            ("temperature", "1: as Keras answers, not calibrated"),
             ("trained on", trained_on),
         ]
     metadata = model.opened.metadata
@@ -148,6 +149,7 @@ def _training(model: EitherModel) -> dict[str, Any]:
     if not model.path.is_dir():
         return {}
     from digits_edge.train.recipe import read_recipe
+    from digits_edge.train.report.units import duration_text, setting_text
     from digits_edge.train.run_folder import HISTORY, RECIPE, kept_epoch, read_history
 
     about = json.loads((model.path / RECIPE).read_text("utf-8"))
@@ -159,24 +161,20 @@ def _training(model: EitherModel) -> dict[str, Any]:
         ("epochs", f"{len(history)} of {recipe['epochs']}"),
         ("kept epoch", f"{kept['epoch']:.0f}"),
         ("validation", f"{100 * kept['val_accuracy']:.2f} % right"),
-        *([("training took", _duration(result["seconds"]))] if "seconds" in result else []),
+        *([("training took", duration_text(result["seconds"]))] if "seconds" in result else []),
     ]
-    settings = {**_flat(recipe), **_flat({"versions": about.get("versions", {})})}
-    return {"history": history, "kept": kept, "training": figures, "settings": list(settings.items())}
+    settings = _flat(recipe) | _flat({"versions": about.get("versions", {})})
+    said = [(name, setting_text(value)) for name, value in settings.items()]
+    return {"history": history, "kept": kept, "training": figures, "settings": said}
 
 
-def _flat(values: dict[str, Any], before: str = "") -> dict[str, str]:
-    """Nested settings as one level: "augmentation: zoom" → "0.13"; what is not set is left out."""
-    flat: dict[str, str] = {}
+def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested settings as one level, "augmentation: zoom" among them; what is not set is left out."""
+    flat: dict[str, Any] = {}
     for name, value in values.items():
         said = f"{before}{name.replace('_', ' ')}"
         if isinstance(value, dict):
             flat |= _flat(value, f"{said}: ")
         elif value is not None:
-            flat[said] = f"{value:g}" if isinstance(value, float) else str(value)
+            flat[said] = value
     return flat
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{seconds:,.0f} s" + (f" ({minutes} min {rest} s)" if minutes else "")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Literal
 
 from digits_edge.cli.either_model import EitherModel
-from digits_edge.cli.output import progress
+from digits_edge.cli.output import note, progress
 from digits_edge.runtime.datasets import CATALOGUE, Dataset, common_parts, load
 from digits_edge.runtime.errors import DataError, UsageError
 
@@ -28,7 +28,7 @@ def choose_data(models: Sequence[EitherModel], data: str | None, split: Split | 
     if split not in (None, "test"):
         return _part(models, data, split), split
     try:
-        return _test_images(models, data), "test"
+        test = _test_images(models, data)
     except (DataError, UsageError) as refusal:
         if split is not None:
             raise
@@ -36,6 +36,10 @@ def choose_data(models: Sequence[EitherModel], data: str | None, split: Split | 
             return _part(models, data, "held-back"), "held-back"
         except (DataError, UsageError):
             raise refusal from None
+    for model in models:
+        if (test.name, model.data.get("name")) == ("mnist", "kaggle"):
+            note(f"{model.asked} was trained on Kaggle's rows, which lie inside MNIST: it has learnt from test images")
+    return test, "test"
 
 
 def _test_images(models: Sequence[EitherModel], data: str | None) -> Dataset:

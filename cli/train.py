@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from numpy import memmap
 
 from digits_edge.cli.keras_side import needs_extra
 from digits_edge.cli.options import data_option, file_path, json_option, output_option, overwrite_option
@@ -103,6 +104,8 @@ def command(
         disk = Path(stack.enter_context(_folder_beside(folder))) if stream else None
         dataset = load(asked.data_name(data), split="train", data=data, progress=progress("downloading"), disk=disk)
         recipe = asked.recipe(dataset)
+        if stream and not isinstance(dataset.images, memmap):
+            note(f"--stream changes nothing: {dataset.name} is no CSV")
         epochs = _Epochs(recipe.epochs)
         how: dict[str, Any] = {"resume": resume, "overwrite": overwrite}
         how |= {"on_step": epochs.step, "on_epoch": epochs.finished}
@@ -147,17 +150,20 @@ class _Asked:
 
         if self._file is None:
             return "mnist"
-        trained_on = recipe_data(self._file)
+        trained_on, _ = recipe_data(self._file)
         if data is None and trained_on not in CATALOGUE:
             raise click.UsageError(f"{self._file} was trained on {trained_on!r}; say where that lies with --data.")
         return trained_on
 
     def recipe(self, dataset: "Dataset") -> "Recipe":
         """The recipe for this data, with what the options change."""
-        from digits_edge.train import named_recipe
+        from digits_edge.train import named_recipe, recipe_data
 
         if self._file is None:
             return named_recipe(self._kind, self.model, data=dataset.name, **self._changed)
+        trained_on, sha256 = recipe_data(self._file)
+        if sha256 is not None and sha256 != dataset.sha256:
+            note(f"{dataset.name} is not the data of {self._file} ({trained_on}, sha256 {sha256[:12]}…)")
         return replace(self._read, **self._changed)
 
 

@@ -8,6 +8,7 @@ import click
 from digits_edge.cli.keras_side import needs_extra
 from digits_edge.cli.options import data_option, file_path, json_option, output_option, overwrite_option
 from digits_edge.cli.output import note, percent, print_json, print_table, progress, say, show
+from digits_edge.train.report.units import setting_text
 
 if TYPE_CHECKING:
     from digits_edge.train import Trial
@@ -120,16 +121,12 @@ def _figures(trial: "Trial") -> dict[str, Any]:
 def _say_trials(trials: "list[Trial]", best: int) -> None:
     rows = []
     for trial in trials:
-        settings = [_shown(value) for value in trial.settings.values()]
+        settings = [setting_text(value) for value in trial.settings.values()]
         figures = ["diverged", ""] if trial.accuracy is None else [percent(trial.accuracy), f"{trial.loss:.4f}"]
         rows.append(
             [f"{trial.number}{' *' if trial.number == best else ''}", *settings, *figures, f"{trial.seconds:.0f}"]
         )
     print_table(["trial", *trials[0].settings, "right", "loss", "s"], rows)
-
-
-def _shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 class _Display:
@@ -161,7 +158,7 @@ class _Display:
             self._has_doubted = True
 
     def end(self, trial: "Trial", best: "Trial | None") -> None:
-        settings = ", ".join(f"{name} {_shown(value)}" for name, value in trial.settings.items())
+        settings = ", ".join(f"{name} {setting_text(value)}" for name, value in trial.settings.items())
         came_to = "diverged" if trial.accuracy is None else f"validation {percent(trial.accuracy)} right"
         is_best = " (best so far)" if best is not None and best.number == trial.number else ""
         note(f"trial {trial.number}{self._of}: {came_to}{is_best}, {trial.seconds:.0f} s; {settings}")

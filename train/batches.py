@@ -9,12 +9,54 @@ from numpy.typing import NDArray
 from digits_edge.train.augmentation import Augmentation, augment
 
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches of scaled images and labels for `keras.Model.fit`.
+class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Batches of scaled images and labels for `keras.Model.fit`, in their order and as they are: to validate with.
+
+    Only a batch's images are read, so that they may lie in a memory map larger than the memory.
+
+    Args:
+        images: uint8 (N, 28, 28).
+        labels: uint8 (N,).
+        rows: the indices of the images that are given out.
+        batch_size: images per batch; the last batch may be smaller.
+        white: what white is for the model.
+    """
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.uint8],
+        rows: NDArray[np.intp],
+        *,
+        batch_size: int,
+        white: Literal[1, 255] = 1,
+    ) -> None:
+        super().__init__()
+        self._images = images
+        self._labels = labels
+        self._rows = rows
+        self._batch_size = batch_size
+        self._white = white
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        return -(-len(self._rows) // self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        """Batch `index`: float32 (B, 28, 28, 1) from 0 to `white`, and int32 (B,)."""
+        rows = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
+        images = self._prepared(scaled(self._images[rows]), index)
+        return images * np.float32(self._white), self._labels[rows].astype(np.int32)
+
+    def _prepared(self, images: NDArray[np.float32], index: int) -> NDArray[np.float32]:
+        return images
+
+
+class Batches(OrderedBatches):
+    """The same rows shuffled and augmented, to train with.
 
     The order and the augmentation of epoch E are drawn from (seed, E), those of its batch B from (seed, E, B): an epoch
-    is the same whether it follows the one before it or a restart. Set `epoch` before an epoch begins. Only a batch's
-    images are read, so that they may lie in a memory map larger than the memory.
+    is the same whether it follows the one before it or a restart. Set `epoch` before an epoch begins.
 
     Args:
         images: uint8 (N, 28, 28).
@@ -37,14 +79,10 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         seed: int,
         white: Literal[1, 255] = 1,
     ) -> None:
-        super().__init__()
-        self._images = images
-        self._labels = labels
-        self._rows = rows
-        self._batch_size = batch_size
+        super().__init__(images, labels, rows, batch_size=batch_size, white=white)
+        self._in_order = rows
         self._augmentation = augmentation
         self._seed = seed
-        self._white = white
         self.epoch = 0
 
     @property
@@ -55,55 +93,10 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     @epoch.setter
     def epoch(self, epoch: int) -> None:
         self._epoch = epoch
-        self._order = np.random.default_rng((self._seed, epoch)).permutation(len(self._rows))
+        self._rows = np.random.default_rng((self._seed, epoch)).permutation(self._in_order)
 
-    def __len__(self) -> int:
-        """Batches per epoch."""
-        return -(-len(self._rows) // self._batch_size)
-
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        """Batch `index` of the epoch: float32 (B, 28, 28, 1) from 0 to `white`, and int32 (B,)."""
-        chosen = self._rows[self._order[index * self._batch_size : (index + 1) * self._batch_size]]
-        rng = np.random.default_rng((self._seed, self._epoch, index))
-        images = augment(scaled(self._images[chosen]), self._augmentation, rng)
-        return images * np.float32(self._white), self._labels[chosen].astype(np.int32)
-
-
-class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """The same rows in their order and as they are, to validate with.
-
-    Args:
-        images: uint8 (N, 28, 28).
-        labels: uint8 (N,).
-        rows: the indices of the images that are given out.
-        batch_size: images per batch; the last batch may be smaller.
-        white: what white is for the model.
-    """
-
-    def __init__(
-        self,
-        images: NDArray[np.uint8],
-        labels: NDArray[np.uint8],
-        rows: NDArray[np.intp],
-        *,
-        batch_size: int,
-        white: Literal[1, 255] = 1,
-    ) -> None:
-        super().__init__()
-        self._images = images
-        self._labels = labels
-        self._rows = rows
-        self._batch_size = batch_size
-        self._white = white
-
-    def __len__(self) -> int:
-        """How many batches there are."""
-        return -(-len(self._rows) // self._batch_size)
-
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        """Batch `index`: float32 (B, 28, 28, 1) from 0 to `white`, and int32 (B,)."""
-        chosen = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
-        return scaled(self._images[chosen]) * np.float32(self._white), self._labels[chosen].astype(np.int32)
+    def _prepared(self, images: NDArray[np.float32], index: int) -> NDArray[np.float32]:
+        return augment(images, self._augmentation, np.random.default_rng((self._seed, self._epoch, index)))
 
 
 def scaled(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ asked, so that ONNX files and Keras models are compared alike.
 import json
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.accuracy import Accuracy
 from digits_edge.runtime.datasets import Dataset
-from digits_edge.runtime.errors import DataError
 from digits_edge.runtime.latency import measure
 from digits_edge.train.significance import Difference, differences_to_best
 
@@ -39,16 +38,15 @@ class TrainingCost:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A model that is to be compared.
+@dataclass(frozen=True, kw_only=True)
+class DescribedModel:
+    """What is known of a model before it answers.
 
     Attributes:
         name: unique among those compared.
         engine: what computes it: "onnx" or "keras".
         provider: what the engine has bound: onnxruntime's provider, Keras's backend.
         precision: of its weights.
-        answers: uint8 images (N, 28, 28) → float32 (N, C), the largest number at the class that is said.
         parameters: of the Keras model.
         size_bytes: of the file.
         training: None where nobody knows.
@@ -58,10 +56,20 @@ class Candidate:
     engine: str
     provider: str
     precision: str
-    answers: Answers
     parameters: int
     size_bytes: int
     training: TrainingCost | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate(DescribedModel):
+    """A model that is to be compared.
+
+    Attributes:
+        answers: uint8 images (N, 28, 28) → float32 (N, C), the largest number at the class that is said.
+    """
+
+    answers: Answers
 
 
 @dataclass(frozen=True)
@@ -86,35 +94,21 @@ class Latency:
         return self.batch_size / self.median_us * 1e6
 
 
-@dataclass(frozen=True)
-class ComparedModel:
+@dataclass(frozen=True, kw_only=True)
+class ComparedModel(DescribedModel):
     """One line of a comparison.
 
     Attributes:
-        name: unique among those compared.
-        engine: what computed it: "onnx" or "keras".
-        provider: what the engine had bound: onnxruntime's provider, Keras's backend.
-        precision: of its weights.
         accuracy: on all images.
         difference: from the best model; None for the best itself.
-        parameters: of the Keras model.
-        size_bytes: of the file.
         single: the latency of one image.
         batch: the latency of a batch.
-        training: None where nobody knows.
     """
 
-    name: str
-    engine: str
-    provider: str
-    precision: str
     accuracy: Accuracy
     difference: Difference | None
-    parameters: int
-    size_bytes: int
     single: Latency
     batch: Latency
-    training: TrainingCost | None
 
     @property
     def kind(self) -> str:
@@ -179,17 +173,11 @@ def compare(
     best, differences = differences_to_best(wrong, [candidate.size_bytes for candidate in candidates])
     return [
         ComparedModel(
-            name=candidate.name,
-            engine=candidate.engine,
-            provider=candidate.provider,
-            precision=candidate.precision,
+            **{known.name: getattr(candidate, known.name) for known in fields(DescribedModel)},
             accuracy=Accuracy(int(wrong[index].sum()), len(dataset)),
             difference=None if index == best else differences[index],
-            parameters=candidate.parameters,
-            size_bytes=candidate.size_bytes,
             single=_latency(1, medians[index, 0]),
             batch=_latency(batch_size, medians[index, 1]),
-            training=candidate.training,
         )
         for index, candidate in enumerate(candidates)
     ]
@@ -223,16 +211,13 @@ def unique_names(models: Sequence[str]) -> list[str]:
 
 def _wrong(candidate: Candidate, dataset: Dataset) -> NDArray[np.bool_]:
     """Which images a model gets wrong, (N,)."""
-    if dataset.labels is None or not len(dataset):
-        raise DataError(f"{dataset.name} has no labelled images; errors can be counted on labelled ones only")
+    classes = candidate.answers(dataset.images[:1]).shape[1] if len(dataset) else 0
+    labels = dataset.labels_for(classes, candidate.name)
     said = []
     for start in range(0, len(dataset), _ANSWERED_AT_ONCE):
         answers = candidate.answers(dataset.images[start : start + _ANSWERED_AT_ONCE])
         said.append(answers.argmax(axis=1))
-    classes = answers.shape[1]
-    if int(dataset.labels.max()) >= classes:
-        raise DataError(f"{dataset.name} has labels beyond the {classes} classes of {candidate.name}; leave that out")
-    wrong: NDArray[np.bool_] = np.concatenate(said) != dataset.labels
+    wrong: NDArray[np.bool_] = np.concatenate(said) != labels
     return wrong
 
 

@@ -140,11 +140,12 @@ def named_recipe(kind: str, model: str, *, data: str = "mnist", **settings: Any)
     return replace(recipe, **settings)
 
 
-def recipe_data(path: Path) -> str:
-    """The name of the data set that the run of a `recipe.json` was trained on; "mnist" where the file does not say."""
+def recipe_data(path: Path) -> tuple[str, str | None]:
+    """Name and sha256 of the data that the run of a `recipe.json` was trained on; "mnist" where the file names none."""
     read_recipe(path)
     data = json.loads(path.read_text("utf-8")).get("data")
-    return str(data.get("name", "mnist")) if isinstance(data, dict) else "mnist"
+    data = data if isinstance(data, dict) else {}
+    return str(data.get("name", "mnist")), data.get("sha256")
 
 
 def recipe_to_json(recipe: Recipe) -> dict[str, Any]:

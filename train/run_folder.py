@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import platform
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -75,14 +76,17 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
         stream.write((json.dumps(values, indent=2) + "\n").encode())
 
 
-def write_history(path: Path, rows: list[dict[str, float]]) -> None:
-    """Write a row per epoch, whole."""
+def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows of cells, whole."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
+    csv.writer(text).writerows(rows)
     with written_whole(path) as stream:
         stream.write(text.getvalue().encode())
+
+
+def write_history(path: Path, rows: list[dict[str, float]]) -> None:
+    """Write a row per epoch, whole."""
+    write_csv(path, [list(rows[0]), *(list(row.values()) for row in rows)])
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

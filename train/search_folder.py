@@ -1,7 +1,5 @@
 """What a search leaves on disk: `search.json`, a run folder per trial, `trials.csv`, `best.json` and `tuning.html`."""
 
-import csv
-import io
 import json
 import shutil
 from collections.abc import Sequence
@@ -10,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from digits_edge.runtime.errors import InputError, UsageError
-from digits_edge.runtime.files import written_whole
-from digits_edge.train.run_folder import write_json
+from digits_edge.train.run_folder import write_csv, write_json
 
 SEARCH, TABLE, BEST, PAGE = "search.json", "trials.csv", "best.json", "tuning.html"
 _TRIALS, _TRIAL = "trials", "trial.json"
@@ -111,17 +108,14 @@ def note_trial(folder: Path, number: int, values: dict[str, Any], trial: Trial |
 
 def write_trials(folder: Path, trials: Sequence[Trial]) -> None:
     """Write `trials.csv`, whole: a row per trial."""
-    text = io.StringIO()
-    writer = csv.writer(text)
     figures = ("validation_accuracy", "validation_loss", "seconds", "failure", "run")
-    writer.writerow(["trial", *trials[0].settings, *figures])
+    rows: list[list[Any]] = [["trial", *trials[0].settings, *figures]]
     for trial in trials:
         run = trial_folder(Path(), trial.number).as_posix()
-        writer.writerow(
+        rows.append(
             [trial.number, *trial.settings.values(), trial.accuracy, trial.loss, trial.seconds, trial.failure, run]
         )
-    with written_whole(folder / TABLE) as stream:
-        stream.write(text.getvalue().encode())
+    write_csv(folder / TABLE, rows)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -37,6 +37,18 @@ class Dataset:
         """N, the number of images."""
         return len(self.images)
 
+    def labels_for(self, classes: int, model: str) -> NDArray[np.uint8]:
+        """The labels, uint8 (N,), to count the errors of a model that tells so many classes apart.
+
+        Raises:
+            DataError: there are no labelled images, or labels beyond the model's classes; names both.
+        """
+        if self.labels is None or not len(self):
+            raise DataError(f"{self.name} has no labelled images; errors can be counted on labelled ones only")
+        if int(self.labels.max()) >= classes:
+            raise DataError(f"{self.name} has labels beyond the {classes} classes of {model}; name its own data")
+        return self.labels
+
     def taken(self, rows: NDArray[np.intp], part: str) -> "Dataset":
         """The data set of these rows alone, under the name `"{name} {part}"`."""
         images, labels = self.images[rows], None if self.labels is None else self.labels[rows]

@@ -41,6 +41,16 @@ def test_a_recipe_file_alone_repeats_a_run(run, rows, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_recipe_file_on_other_data_says_so(run, rows, tmp_path):
+    assert run("train", "perceptron", "--data", rows, "-o", "first", *QUICK).code == 0
+    (tmp_path / "other.csv").write_text("".join(rows.read_text().splitlines(keepends=True)[:100]))
+    answer = run("train", "--recipe", "first/recipe.json", "--data", "other.csv", "-o", "second")
+    assert answer.code == 0
+    assert "other is not the data of first/recipe.json (train, sha256 " in answer.stderr
+    same = run("train", "--recipe", "first/recipe.json", "--data", rows, "-o", "third")
+    assert "is not the data" not in same.stderr
+
+
 def test_a_recipe_of_unnamed_data_asks_where_it_lies(run, rows):
     assert run("train", "perceptron", "--data", rows, "-o", "first", *QUICK).code == 0
     answer = run("train", "--recipe", "first/recipe.json", "-o", "second")
@@ -72,8 +82,18 @@ def test_a_streamed_csv_gives_the_same_weights_and_leaves_nothing(run, rows, tmp
     for one, other in zip(weights(tmp_path / "whole"), weights(tmp_path / "streamed"), strict=True):
         np.testing.assert_array_equal(one, other)
     assert {path.name for path in tmp_path.iterdir()} == {"whole", "streamed"}
+    assert "--stream" not in streamed.stderr
     about = json.loads((tmp_path / "streamed/recipe.json").read_text())
     assert (about["data"]["validation"], about["data"]["input_scale"]) == ("kaggle", 255)
+
+
+def test_streaming_what_is_no_csv_says_that_it_changes_nothing(run, tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.arange(80) % 10
+    np.savez(tmp_path / "drawn.npz", x_train=np.stack([draw_image(label, rng) for label in labels]), y_train=labels)
+    answer = run("train", "perceptron", "--data", "drawn.npz", "-o", "run", "--stream", *QUICK)
+    assert answer.code == 0, answer.stderr
+    assert "--stream changes nothing: drawn is no CSV" in answer.stderr
 
 
 def test_folds_are_summed_up(run, rows, tmp_path):

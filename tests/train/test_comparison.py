@@ -5,6 +5,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,9 +27,10 @@ from digits_edge.train.comparison import (
     training_cost,
     unique_names,
 )
-from digits_edge.train.report.comparison_chart import draw_models, size_text, time_text
+from digits_edge.train.report.comparison_chart import draw_models
 from digits_edge.train.report.comparison_page import comparison_page, verdict
 from digits_edge.train.report.log_axis import log_ticks
+from digits_edge.train.report.units import size_text, time_text
 from digits_edge.train.significance import Difference, differences_to_best, holm, mcnemar
 
 LABELS = (np.arange(40) % 10).astype(np.uint8)
@@ -43,6 +45,11 @@ def _short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("digits_edge.train.comparison._SECONDS", 0.0)
 
 
+def described(name: str, engine: str, size_bytes: int) -> dict[str, Any]:
+    known = {"provider": "cpu", "precision": "fp32", "parameters": 100}
+    return {"name": name, "engine": engine, "size_bytes": size_bytes, **known}
+
+
 def candidate(name: str, wrong: set[int], *, size_bytes: int = 1000, classes: int = 10) -> Candidate:
     """A model that reads the image's number in its first pixel, and is wrong where it is told to be."""
 
@@ -51,13 +58,15 @@ def candidate(name: str, wrong: set[int], *, size_bytes: int = 1000, classes: in
         said = (numbers + [number in wrong for number in numbers]) % classes
         return np.eye(classes, dtype=np.float32)[said % classes]
 
-    return Candidate(name, "onnx", "cpu", "fp32", answers, 100, size_bytes)
+    about = described(name, "onnx", size_bytes)
+    return Candidate(**about, answers=answers)
 
 
 def compared(name: str, errors: int, size_bytes: int, time_us: float, engine: str = "onnx") -> ComparedModel:
     single, batch = Latency(1, time_us, time_us * 0.9, time_us * 1.3), Latency(32, time_us, time_us, time_us)
     accuracy, difference = Accuracy(errors, 10_000), Difference(9, 2, 0.2)
-    return ComparedModel(name, engine, "cpu", "fp32", accuracy, difference, 100, size_bytes, single, batch, None)
+    about = described(name, engine, size_bytes)
+    return ComparedModel(**about, accuracy=accuracy, difference=difference, single=single, batch=batch)
 
 
 def test_errors_are_those_of_the_images_and_the_best_is_named() -> None:

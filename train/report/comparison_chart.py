@@ -13,6 +13,7 @@ from digits_edge.train.comparison import ComparedModel
 from digits_edge.train.report.drawing import AMOUNTS, PALETTE, new_figure, quiet_axes
 from digits_edge.train.report.label_placing import LABEL_POINTS, label_points
 from digits_edge.train.report.log_axis import log_axis
+from digits_edge.train.report.units import error_percent, percent_text, size_text, time_text
 
 _MARKERS = {"onnx": "o", "keras": "s"}
 _ENGINE_COLOURS = {"onnx": PALETTE[0], "keras": PALETTE[1]}
@@ -24,7 +25,7 @@ def draw_models(models: Sequence[ComparedModel]) -> Figure:
     axes = figure.subplots()
     quiet_axes(axes, x="size of the file", y="errors")
     sizes = [model.size_bytes for model in models]
-    errors = [error_percent(model.accuracy) for model in models]
+    errors = [error_percent(model.accuracy.errors, model.accuracy.images) for model in models]
     bars = [_error_bar(model.accuracy) for model in models]
     for x, (low, high) in zip(sizes, bars, strict=True):
         axes.plot([x, x], [low, high], color="0.6", linewidth=1.2, zorder=2)
@@ -36,7 +37,7 @@ def draw_models(models: Sequence[ComparedModel]) -> Figure:
     # room for the labels, which stand to the right of their points where they can
     ratio = max(sizes) / min(sizes)
     log_axis(axes, "x", min(sizes) / max(1.6, ratio**0.2), max(sizes) * max(2.2, ratio**0.3), size_text)
-    log_axis(axes, "y", min(low for low, _ in bars) / 1.15, max(high for _, high in bars) * 1.15, _percent_text)
+    log_axis(axes, "y", min(low for low, _ in bars) / 1.15, max(high for _, high in bars) * 1.15, percent_text)
     bar = figure.colorbar(shades, ax=axes, location="top", shrink=0.7, aspect=35, pad=0.02)
     bar.set_label("latency of one image")
     log_axis(bar.ax, "x", min(times) / 1.1, max(times) * 1.1, time_text)
@@ -77,28 +78,6 @@ def draw_latencies(models: Sequence[ComparedModel]) -> Figure:
     # room for the last figure
     log_axis(axes, "x", low / 1.3, high * max(1.6, (high / low) ** 0.25), time_text)
     return figure
-
-
-def error_percent(accuracy: Accuracy) -> float:
-    """The errors in percent, as a logarithmic axis can show them: half an error where there is none."""
-    return 100 * max(accuracy.errors, 0.5) / accuracy.images
-
-
-def size_text(size_bytes: float) -> str:
-    """A size with its unit."""
-    for unit, scale in (("MB", 1e6), ("kB", 1e3)):
-        if size_bytes >= scale:
-            return f"{size_bytes / scale:.3g} {unit}"
-    return f"{size_bytes:.0f} B"
-
-
-def time_text(time_us: float) -> str:
-    """A time with its unit."""
-    return f"{time_us / 1e3:.3g} ms" if time_us >= 1e3 else f"{time_us:.3g} µs"
-
-
-def _percent_text(value: float) -> str:
-    return f"{value:.3g} %"
 
 
 def _error_bar(accuracy: Accuracy) -> tuple[float, float]:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from digits_edge.train.comparison import ComparedModel
-from digits_edge.train.report.comparison_chart import draw_latencies, draw_models, size_text, time_text
+from digits_edge.train.report.comparison_chart import draw_latencies, draw_models
 from digits_edge.train.report.drawing import as_svg
 from digits_edge.train.report.page import Facts, Picture, Section, Table, Text, render_page
+from digits_edge.train.report.units import duration_text, size_text, time_text
 from digits_edge.train.significance import SIGNIFICANCE
 
 HEAD = (
@@ -67,7 +68,7 @@ def row_of(model: ComparedModel) -> list[str]:
         size_text(model.size_bytes),
         time_text(model.single.median_us),
         f"{model.batch.images_per_second:,.0f}",
-        UNKNOWN if model.training is None else f"{model.training.epochs} ep., {_duration(model.training.seconds)}",
+        UNKNOWN if model.training is None else f"{model.training.epochs} ep., {duration_text(model.training.seconds)}",
     ]
 
 
@@ -130,9 +131,3 @@ def _method(models: Sequence[ComparedModel], threads: int) -> list[str]:
         "Size: the file's bytes. Training: epochs and wall time as the run folder records them, on the machine where "
         f"the model was trained; {UNKNOWN} where the file does not say.",
     ]
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"

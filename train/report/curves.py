@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from digits_edge.runtime.files import written_whole
 from digits_edge.train.report.drawing import PALETTE, new_figure, quiet_axes
 from digits_edge.train.report.log_axis import log_axis
+from digits_edge.train.report.units import error_percent
 
 _TRAINING, _VALIDATION, _RATE = PALETTE[:3]
 _LEAST_LOSS = 1e-6
@@ -85,8 +86,8 @@ def _draw_both(
 
 
 def _error_percent(row: dict[str, float], kind: str) -> float:
-    # half an error in 10,000 where there is none: a logarithm has no zero
-    return max(100 * (1 - row[f"{kind}accuracy"]), 0.005)
+    # how many images there were, a history does not say
+    return error_percent(10_000 * (1 - row[f"{kind}accuracy"]), 10_000)
 
 
 def _loss(row: dict[str, float], kind: str) -> float:

@@ -10,6 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from digits_edge.train.report.drawing import AMOUNTS, PALETTE, new_figure, quiet_axes
 from digits_edge.train.report.log_axis import log_axis
+from digits_edge.train.report.units import error_percent, percent_text
 from digits_edge.train.studies import Study
 from digits_edge.train.study_runs import Outcome
 
@@ -63,7 +64,7 @@ def draw_curves_of(study: Study, outcomes: Sequence[Outcome], column: str) -> Fi
             label=outcome.variant.label,
         )
     everything = [value for curve in curves for value in curve]
-    text = _percent_text if "accuracy" in column else _plain_text
+    text = percent_text if "accuracy" in column else _plain_text
     log_axis(axes, "y", min(everything) / 1.15, max(everything) * 1.15, text)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(outcomes) > 1:
@@ -81,8 +82,7 @@ def _curve(outcome: Outcome, column: str) -> list[float]:
     epochs = zip(*([row[column] for row in history] for history in outcome.histories), strict=True)
     means = [statistics.mean(values) for values in epochs]
     if "accuracy" in column:
-        # half an error where there is none: a logarithm has no zero
-        return [100 * max(1 - mean, 0.5 / outcome.images) for mean in means]
+        return [error_percent((1 - mean) * outcome.images, outcome.images) for mean in means]
     return [max(mean, 1e-6) for mean in means]
 
 
@@ -102,10 +102,6 @@ def _value_axis(axes: Axes, study: Study, places: Sequence[float], labels: Seque
     axes.xaxis.set_minor_locator(NullLocator())
     names = dict(zip(places, labels, strict=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: names.get(value, "")))
-
-
-def _percent_text(value: float) -> str:
-    return f"{value:.3g} %"
 
 
 def _plain_text(value: float) -> str:

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from digits_edge.runtime.accuracy import Accuracy
 from digits_edge.train.report.drawing import PALETTE, as_svg, new_figure, quiet_axes
+from digits_edge.train.report.log_axis import log_axis
 from digits_edge.train.report.page import Facts, Picture, Section, Table, Text, render_page
+from digits_edge.train.report.units import error_percent, setting_text
 from digits_edge.train.search_folder import BEST, Trial
 from digits_edge.train.search_space import ENOUGH_STEPS
 
@@ -58,7 +60,7 @@ def _result(best: dict[str, Any], judged: Sequence[Trial], winner: Trial) -> lis
     ]
     if judged[0].number == 1:
         facts.append(("The recipe as it was", f"{100 * _accuracy(judged[0], images).value:.2f} % right"))
-    settings = ", ".join(f"{_spoken(name)} {_shown(value)}" for name, value in winner.settings.items())
+    settings = ", ".join(f"{_spoken(name)} {setting_text(value)}" for name, value in winner.settings.items())
     texts = [
         f"Best settings: {settings}.",
         f"{BEST} holds them as a recipe of {best['recipe']['epochs']} epochs; digits-edge train --recipe {BEST} "
@@ -83,7 +85,7 @@ def _table(trials: Sequence[Trial], winner: Trial, images: int) -> Table:
             accuracy = _accuracy(trial, images)
             figures = [f"{100 * accuracy.value:.2f}", str(accuracy.errors), f"{trial.loss:.4f}"]
         number = f"{trial.number} *" if trial == winner else str(trial.number)
-        rows.append([number, *map(_shown, trial.settings.values()), *figures, f"{trial.seconds:.0f}"])
+        rows.append([number, *map(setting_text, trial.settings.values()), *figures, f"{trial.seconds:.0f}"])
     head = ["trial", *map(_spoken, winner.settings), "right, %", "errors", "loss", "s"]
     return Table(
         head, rows, caption=f"* is the best. Accuracy, errors and loss are those of the {images:,} that validate."
@@ -98,7 +100,7 @@ def _picture_of_trials(judged: Sequence[Trial], winner: Trial, images: int) -> P
     axes.step(numbers, best_so_far, where="post", color=PALETTE[1], label="best so far")
     axes.plot(numbers, errors, "o", color=PALETTE[0], label="trial")
     _ring(axes, winner.number, _percent(winner, images))
-    _error_axes(axes, "trial")
+    _error_axes(axes, "trial", errors)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.margins(x=0.08)
     axes.legend()
@@ -117,12 +119,11 @@ def _pictures_of_settings(judged: Sequence[Trial], winner: Trial, images: int) -
             errors = [_percent(trial, images) for trial in group]
             axes.plot(values, errors, _MARKERS[place], color=PALETTE[place], alpha=0.8, label=label)
         _ring(axes, winner.settings[name], _percent(winner, images))
-        _error_axes(axes, _spoken(name))
+        _error_axes(axes, _spoken(name), [_percent(trial, images) for trial in judged])
         axes.margins(x=0.08)
         if name == "learning_rate":
-            axes.set_xscale("log")
             rates = [trial.settings[name] for trial in judged]
-            _plain_logarithm(axes.xaxis, (1.0,) if max(rates) > 50 * min(rates) else (1.0, 2.0, 5.0))
+            log_axis(axes, "x", min(rates) / 1.3, max(rates) * 1.3, setting_text)
             axes.legend(title="optimizer", fontsize="small", title_fontsize="small")
         elif isinstance(winner.settings[name], int):
             axes.set_xticks(sorted({trial.settings[name] for trial in judged}))
@@ -138,18 +139,9 @@ def _groups(judged: Sequence[Trial], name: str) -> list[tuple[list[Trial], int]]
     return [([t for t in judged if t.settings["optimizer"] == used], place) for place, used in enumerate(optimizers)]
 
 
-def _error_axes(axes: Axes, x: str) -> None:
+def _error_axes(axes: Axes, x: str, errors: Sequence[float]) -> None:
     quiet_axes(axes, x=x, y=_ERRORS)
-    axes.set_yscale("log")
-    _plain_logarithm(axes.yaxis)
-    axes.margins(y=0.15)
-
-
-def _plain_logarithm(axis: Any, subs: tuple[float, ...] = (1.0, 2.0, 5.0)) -> None:
-    """Ticks written out, by default at 1, 2 and 5: a range of less than a decade has too few powers of ten."""
-    axis.set_major_locator(LogLocator(subs=subs))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
+    log_axis(axes, "y", min(errors) / 1.2, max(errors) * 1.2, setting_text)
 
 
 def _ring(axes: Axes, x: Any, y: float) -> None:
@@ -161,13 +153,8 @@ def _accuracy(trial: Trial, images: int) -> Accuracy:
 
 
 def _percent(trial: Trial, images: int) -> float:
-    # half an error where there is none: a logarithm has no zero
-    return 100 * max(_accuracy(trial, images).errors, 0.5) / images
+    return error_percent(_accuracy(trial, images).errors, images)
 
 
 def _spoken(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
