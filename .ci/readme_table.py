@@ -25,7 +25,8 @@ HEAD = (
     "precision",
     "parameters",
     "size",
-    "MNIST test accuracy (95 % interval)",
+    "data",
+    "test accuracy (95 % interval)",
     "errors",
     "one image",
     f"images/s at batch {LARGE_BATCH}",
@@ -64,8 +65,9 @@ def _latencies(results: Path) -> dict[tuple[str, int], dict[str, str]]:
 
 
 def _row(model: dict[str, Any], latencies: dict[tuple[str, int], dict[str, str]]) -> tuple[str, ...]:
-    accuracy = errors = UNKNOWN
-    if (test := model["test"]) and test["name"] == "mnist":
+    data = accuracy = errors = UNKNOWN
+    if test := model["test"]:
+        data = test["name"]
         counted = Accuracy(test["errors"], test["images"])
         low, high = (f"{100 * bound:.2f}" for bound in counted.interval())
         accuracy = f"{100 * counted.value:.2f} % ({low}–{high})"
@@ -76,6 +78,7 @@ def _row(model: dict[str, Any], latencies: dict[tuple[str, int], dict[str, str]]
         model["precision"],
         f"{model['parameters']:,}",
         f"{model['bytes'] / 1000:,.0f} kB",
+        data,
         accuracy,
         errors,
         f"{one_us:,.0f} µs" if one_us else UNKNOWN,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digits_edge.runtime.ink import Box, find_ink
+from digits_edge.runtime.ink import Box, find_ink, without_idle_alpha
 from digits_edge.runtime.morphology import Array, running
 
 IMAGE_SIDE = 28
@@ -46,6 +46,7 @@ def canonical(picture: Image.Image) -> Canonical:
     Returns:
         The image; a blank one if nothing in the picture stands out like ink.
     """
+    picture = without_idle_alpha(picture)
     found = find_ink(picture, (0, 0, *picture.size))
     if found is None:
         return Canonical(np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8), blank=True, box=None)

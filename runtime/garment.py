@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digits_edge.runtime.canonical import IMAGE_SIDE, Canonical
-from digits_edge.runtime.ink import flattened, reduced, resized
+from digits_edge.runtime.ink import flattened, reduced, resized, without_idle_alpha
 from digits_edge.runtime.morphology import Array, Mask, pieces
 
 #: What differs less from the ground, of 255 in any channel, is ground: the publication's 5 %.
@@ -28,6 +28,7 @@ def garment(picture: Image.Image) -> Canonical:
     Returns:
         The image; a blank one if nothing in the picture differs from its ground.
     """
+    picture = without_idle_alpha(picture)
     colours = flattened(reduced(picture, (0, 0, *picture.size)))
     ground = np.median(np.concatenate([colours[0], colours[-1], colours[:, 0], colours[:, -1]]), axis=0)
     mask = _solid(np.abs(colours - ground).max(axis=2) > GROUND_TOLERANCE)

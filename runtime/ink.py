@@ -49,6 +49,13 @@ def find_ink(picture: Image.Image, region: Box) -> tuple[Array, Box] | None:
     return ink[box[1] : box[3], box[0] : box[2]], _in_picture(box, region, ink.shape)
 
 
+def without_idle_alpha(picture: Image.Image) -> Image.Image:
+    """The picture without alpha where nothing of it is transparent: reducing with alpha takes five times as long."""
+    if picture.mode not in ("LA", "RGBA") or picture.getchannel("A").getextrema() != (255, 255):
+        return picture
+    return picture.convert("L" if picture.mode == "LA" else "RGB")
+
+
 def reduced(picture: Image.Image, region: Box) -> NDArray[np.uint8]:
     """A region of the picture, RGB or RGBA, (H, W, 3 or 4), its longer side at most `WORK_SIDE`."""
     left, upper, right, lower = region
@@ -58,13 +65,9 @@ def reduced(picture: Image.Image, region: Box) -> NDArray[np.uint8]:
 
 def resized(picture: Image.Image, region: Box, size: tuple[int, int]) -> NDArray[np.uint8]:
     """A region of the picture, RGB or RGBA, (H, W, 3 or 4), brought to a size (width, height), each pixel the mean."""
-    if picture.mode in ("LA", "RGBA"):
-        # Reducing with alpha takes five times as long, and most pictures that have it are opaque.
-        opaque = picture.getchannel("A").getextrema() == (255, 255)
-        picture = picture.convert("RGB" if opaque else "RGBA")
-    elif picture.mode not in ("L", "RGB"):
-        picture = picture.convert("RGB")
-    small = picture.resize(size, Image.Resampling.BOX, box=region)
+    if picture.mode == "LA":
+        picture = picture.convert("RGBA")
+    small = picture.resize(size, Image.Resampling.BOX, box=region, reducing_gap=2.0)
     return np.asarray(small if small.mode == "RGBA" else small.convert("RGB"))
 
 
@@ -94,8 +97,8 @@ def grey(colours: Array) -> Array:
     green paper where luminance does not.
     """
     coarse = colours[::2, ::2]
-    local = coarse - blurred(coarse, max(coarse.shape) // 8)
-    covariance = np.einsum("hwi,hwj->ij", local, local) + 1e-3
+    local = (coarse - blurred(coarse, max(coarse.shape) // 8)).reshape(-1, 3)
+    covariance = local.T @ local + 1e-3
     axis = np.linalg.eigh(covariance)[1][:, -1].astype(np.float32)
     axis *= (1 if axis.sum() >= 0 else -1) / np.abs(axis).sum()
     return np.asarray(colours @ axis - 255 * np.minimum(axis, 0).sum(), np.float32)

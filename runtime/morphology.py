@@ -23,11 +23,9 @@ def blurred(array: Array, radius: int) -> Array:
     if radius < 1:
         return array
     width = 2 * radius + 1
-    for axis in (0, 1):
-        padding = [(0, 0)] * array.ndim
-        padding[axis] = (radius + 1, radius)
-        sums = np.moveaxis(np.cumsum(np.pad(array, padding, mode="edge"), axis=axis, dtype=np.float64), axis, 0)
-        array = np.moveaxis(((sums[width:] - sums[:-width]) / width).astype(np.float32), 0, axis)
+    for _ in (0, 1):
+        sums = np.cumsum(_edges_repeated(array, radius + 1, radius), axis=0, dtype=np.float64)
+        array = ((sums[width:] - sums[:-width]) / width).astype(np.float32).swapaxes(0, 1)
     return array
 
 
@@ -40,16 +38,14 @@ def running(extreme: np.ufunc, array: NDArray[T], height: int, width: int) -> ND
         height: of the rectangle, odd, pixels.
         width: likewise.
     """
-    for axis, side in ((0, height), (1, width)):
-        padding = [(0, 0), (0, 0)]
-        padding[axis] = (side // 2, side // 2)
-        padded = np.moveaxis(np.pad(array, padding, mode="edge"), axis, 0)
+    for side in (height, width):
+        padded = _edges_repeated(array, side // 2, side // 2)
         covered = 1
         while covered < side:
             step = min(covered, side - covered)
             padded = extreme(padded[:-step], padded[step:])
             covered += step
-        array = np.moveaxis(padded, 0, axis)
+        array = padded.swapaxes(0, 1)
     return array
 
 
@@ -76,30 +72,30 @@ def otsu(levels: Array) -> float:
 def pieces(mask: Mask) -> tuple[NDArray[np.intp], int]:
     """The pieces of a mask that hang together, diagonals included.
 
-    Every pixel starts as its own piece; each round gives the larger of two neighbouring numbers the smaller one and
-    follows the references to their ends, which settles a handwritten stroke in about five rounds.
+    Every run of pixels along a row starts as its own piece; each round gives the larger of two numbers that touch the
+    smaller one and follows the references to their ends, which settles a handwritten stroke in a few rounds.
 
     Returns:
         int, (H, W): 0 outside the mask, else the number of the piece, from 1; and how many pieces there are.
     """
-    size = int(np.count_nonzero(mask))
-    index = np.full(mask.shape, -1)
-    index[mask] = np.arange(size)
-    neighbours = (
-        (index[:, :-1], index[:, 1:]),
-        (index[:-1], index[1:]),
-        (index[:-1, :-1], index[1:, 1:]),
-        (index[:-1, 1:], index[1:, :-1]),
-    )
-    first, second = np.concatenate([np.stack((a, b))[:, (a >= 0) & (b >= 0)] for a, b in neighbours], axis=1)
-    parent = np.arange(size)
+    sides = np.diff(mask.astype(np.int8), axis=1, prepend=np.int8(0), append=np.int8(0))
+    rows, starts = np.nonzero(sides == 1)
+    ends = np.nonzero(sides == -1)[1]
+    # all rows on one line, two places apart, so that a run touches those just below it and no others
+    line = mask.shape[1] + 2
+    low = np.searchsorted(rows * line + ends, (rows + 1) * line + starts)
+    high = np.searchsorted(rows * line + starts, (rows + 1) * line + ends, side="right")
+    below = np.maximum(high - low, 0)
+    first = np.repeat(np.arange(len(rows)), below)
+    second = np.arange(len(first)) + np.repeat(low - np.cumsum(below) + below, below)
+    parent = np.arange(len(rows))
     while not np.array_equal(parent[first], parent[second]):
         np.minimum.at(parent, np.maximum(parent[first], parent[second]), np.minimum(parent[first], parent[second]))
         while not np.array_equal(parent, parent[parent]):
             parent = parent[parent]
     roots, numbers = np.unique(parent, return_inverse=True)
     numbered = np.zeros(mask.shape, np.intp)
-    numbered[mask] = numbers + 1
+    numbered[mask] = np.repeat(numbers + 1, ends - starts)
     return numbered, len(roots)
 
 
@@ -117,3 +113,11 @@ def boxes(numbered: NDArray[np.intp], count: int) -> NDArray[np.intp]:
     ):
         extreme.at(found[:, side], piece, positions)
     return found
+
+
+def _edges_repeated(array: NDArray[T], before: int, after: int) -> NDArray[T]:
+    """More rows like the first and the last; `numpy.pad` takes longer than what is done with them."""
+    length = len(array)
+    padded = np.empty((before + length + after, *array.shape[1:]), array.dtype)
+    padded[:before], padded[before : before + length], padded[before + length :] = array[:1], array, array[-1:]
+    return padded

@@ -108,7 +108,7 @@ BEST_RECIPES = {
     "cnn": _best("cnn", 36, 0.002, dtype_policy="mixed_bfloat16"),
     "resnet": _best("resnet", 30, 0.002, dtype_policy="mixed_bfloat16"),
     "kaggle-cnn": _best(
-        "kaggle-cnn", 40, 0.001, dtype_policy="mixed_bfloat16", validation="kaggle", structure={"dropout": 0.4}
+        "kaggle-cnn", 50, 0.001, dtype_policy="mixed_bfloat16", validation="kaggle", structure={"dropout": 0.4}
     ),
 }
 #: Where garments want more than another augmentation: there is more to learn in them, and their turns are small.
