@@ -2,14 +2,24 @@
 
 import os
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from digits_edge.cli.main import complain
-from digits_edge.cli.options import json_option, model_option, session_options
-from digits_edge.cli.output import percent, print_json, progress, say
+from digits_edge.cli.options import file_path, json_option, model_option, overwrite_option, session_options
+from digits_edge.cli.output import note, percent, print_json, progress, say
 from digits_edge.runtime.errors import InputError
+from digits_edge.runtime.files import refuse_existing, written_whole
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from digits_edge.runtime.classifier import Classifier, Prediction
+
+#: A row takes 250 lines of pixels; a picture of more than this many rows is none that people look at.
+_MOST_EXPLAINED = 100
 
 
 @click.command()
@@ -17,9 +27,18 @@ from digits_edge.runtime.errors import InputError
 @model_option
 @session_options
 @click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="Digits shown for each picture.")
+@click.option("--explain", metavar="FILE.png", help="Also draw what was seen, step by step, a row for each picture.")
+@overwrite_option
 @json_option
 def command(
-    images: tuple[str, ...], model: str | None, provider: str, threads: int | None, top: int, as_json: bool
+    images: tuple[str, ...],
+    model: str | None,
+    provider: str,
+    threads: int | None,
+    top: int,
+    explain: str | None,
+    overwrite: bool,
+    as_json: bool,
 ) -> None:
     """Read the digit in pictures: files, folders (not those in them), globs, or - for a picture on standard input.
 
@@ -35,6 +54,8 @@ def command(
         sources: list[tuple[str, Any]] = [("-", sys.stdin.buffer)]
     else:
         sources = [(os.fspath(path), path) for path in find_pictures(images)]
+    target = None if explain is None else _explanation_path(explain, len(sources), overwrite=overwrite)
+    rows = []
     width = max(len(printable(name)) for name, _ in sources)
     bar = progress("reading")
     failures = 0
@@ -43,7 +64,11 @@ def command(
             if not sys.stdout.isatty():  # there, the answers themselves show how far it is
                 bar(done, len(sources))
             try:
-                prediction = classifier.predict(source)
+                if target is None:
+                    prediction = classifier.predict(source)
+                else:
+                    prediction, row = _explained(classifier, source, printable(name))
+                    rows.append(row)
             except InputError as error:
                 if len(sources) == 1:
                     raise
@@ -66,5 +91,35 @@ def command(
             guesses = "  ".join(f"{label} {percent(p, 1)}" for label, p in prediction.top(top))
             remark = "" if prediction.status == "ok" else f"  {prediction.status}"
             say(f"{printable(name).ljust(width)}  {guesses}{remark}".rstrip())
+    if target is not None and rows:
+        _write_rows(rows, target)
+        note(f"{target} shows what was seen")
     if failures:
         raise InputError(f"{failures} of {len(sources)} pictures could not be read; the others are answered")
+
+
+def _explanation_path(asked: str, pictures: int, *, overwrite: bool) -> Path:
+    target = file_path(asked)
+    if target.suffix.lower() != ".png":
+        raise click.UsageError(f"--explain writes a PNG: name a file that ends in .png, not {asked}.")
+    if pictures > _MOST_EXPLAINED:
+        raise click.UsageError(f"--explain draws {_MOST_EXPLAINED} pictures at most, and these are {pictures}.")
+    refuse_existing(target, overwrite=overwrite)
+    return target
+
+
+def _explained(classifier: "Classifier", source: Any, name: str) -> "tuple[Prediction, Image]":
+    from digits_edge.runtime.explanation import explanation
+    from digits_edge.runtime.pictures import open_picture
+
+    picture = open_picture(source)
+    seen = classifier.prepare(picture)
+    prediction = classifier.predict(seen.image)
+    return prediction, explanation(picture, seen, prediction, name=name)
+
+
+def _write_rows(rows: "list[Image]", target: Path) -> None:
+    from digits_edge.runtime.explanation import stacked
+
+    with written_whole(target) as stream:
+        stacked(rows).save(stream, format="PNG")

@@ -4,13 +4,14 @@ The picture is looked at as a whole to find the ink, and again close up where th
 strokes are `thickened` where they are thin, and it is `framed`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digits_edge.runtime.ink import Box, find_ink, without_idle_alpha
+from digits_edge.runtime.ink import Box, Ink, find_ink, without_idle_alpha
 from digits_edge.runtime.morphology import Array, running
 
 IMAGE_SIDE = 28
@@ -22,6 +23,21 @@ STROKE = 2.5
 
 
 @dataclass(frozen=True)
+class Step:
+    """What a picture was on its way.
+
+    Attributes:
+        name: what was done, in a few words.
+        pixels: (H, W), of any size.
+        white: the value that is white.
+    """
+
+    name: str
+    pixels: NDArray[Any]
+    white: float = 255.0
+
+
+@dataclass(frozen=True)
 class Canonical:
     """A picture in the form of MNIST's images.
 
@@ -29,11 +45,13 @@ class Canonical:
         image: uint8, (28, 28), white ink on black; all zero if the picture is blank.
         blank: no ink was found.
         box: left, upper, right, lower of the ink in the picture's own pixels; None if blank.
+        steps: what came between picture and image, in order.
     """
 
     image: NDArray[np.uint8]
     blank: bool
     box: Box | None
+    steps: tuple[Step, ...] = field(default=(), repr=False)
 
 
 def canonical(picture: Image.Image) -> Canonical:
@@ -47,13 +65,16 @@ def canonical(picture: Image.Image) -> Canonical:
         The image; a blank one if nothing in the picture stands out like ink.
     """
     picture = without_idle_alpha(picture)
-    found = find_ink(picture, (0, 0, *picture.size))
-    if found is None:
-        return Canonical(np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8), blank=True, box=None)
-    ink, box = found
-    if max(box[2] - box[0], box[3] - box[1]) < 0.5 * max(picture.size):
-        ink, box = find_ink(picture, _with_margin(box, picture.size)) or found
-    return Canonical(framed(thickened(ink)), blank=False, box=box)
+    ink = find_ink(picture, (0, 0, *picture.size))
+    if ink.box is None:
+        return Canonical(np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8), blank=True, box=None, steps=_steps(ink))
+    if max(ink.box[2] - ink.box[0], ink.box[3] - ink.box[1]) < 0.5 * max(picture.size):
+        closer = find_ink(picture, _with_margin(ink.box, picture.size))
+        ink = ink if closer.box is None else closer
+    thick = thickened(ink.cut)
+    return Canonical(
+        framed(thick), blank=False, box=ink.box, steps=(*_steps(ink), Step("strokes as MNIST has them", thick, 1.0))
+    )
 
 
 def thickened(ink: Array) -> Array:
@@ -93,6 +114,15 @@ def framed(ink: Array) -> NDArray[np.uint8]:
     image = np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8)
     image[upper : upper + height, left : left + width] = np.rint(small * 255)
     return image
+
+
+def _steps(ink: Ink) -> tuple[Step, ...]:
+    lightest = max(float(ink.raised.max()), 1.0)
+    return (
+        Step("ink made light", ink.levels),
+        Step("paper taken away", ink.raised, lightest),
+        Step("only the digit", ink.digit, lightest),
+    )
 
 
 def _with_margin(box: Box, size: tuple[int, int]) -> Box:

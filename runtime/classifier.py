@@ -20,12 +20,12 @@ from digits_edge.runtime.model_file import (
     METADATA_KEY,
     OUTPUT_NAME,
     Metadata,
-    Preprocessing,
     read_model_file,
 )
 from digits_edge.runtime.providers import AUTO, BoundSession, first_bound, one_line, open_session
 
 if TYPE_CHECKING:
+    from digits_edge.runtime.canonical import Canonical
     from digits_edge.runtime.pictures import PictureSource
 
 #: Images that go to onnxruntime at once; its memory grows with them, its speed no longer does.
@@ -126,7 +126,7 @@ class Classifier:
         Raises:
             ImageError: the picture cannot be read.
         """
-        image = source if _is_image(source) else _image_of(source, self.metadata.preprocessing)
+        image = source if _is_image(source) else self.prepare(source).image
         if not image.any():
             nothing = (0.0,) * len(self.labels)
             return Prediction(None, None, 0.0, nothing, "blank", self.labels, self.provider)
@@ -143,6 +143,23 @@ class Classifier:
             labels=self.labels,
             provider=self.provider,
         )
+
+    def prepare(self, source: "PictureSource") -> "Canonical":
+        """Bring a picture to the form of the images that this model was trained on, and keep the steps.
+
+        Args:
+            source: as `predict` takes it; a uint8 (28, 28) array is a picture here.
+
+        Raises:
+            ImageError: the picture cannot be read.
+        """
+        # who has only images need not wait for Pillow
+        from digits_edge.runtime.canonical import canonical
+        from digits_edge.runtime.garment import garment
+        from digits_edge.runtime.pictures import open_picture
+
+        form = garment if self.metadata.preprocessing == "fashion-mnist" else canonical
+        return form(open_picture(source))
 
     def predict_batch(self, images: NDArray[np.uint8]) -> FloatArray:
         """Probabilities of the classes for a batch of images.
@@ -217,16 +234,6 @@ def _closed(*_: object) -> NoReturn:
 
 def _is_image(source: object) -> TypeGuard[NDArray[np.uint8]]:
     return isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape == _IMAGE_SHAPE
-
-
-def _image_of(source: "PictureSource", preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    # who has only images need not wait for Pillow
-    from digits_edge.runtime.canonical import canonical
-    from digits_edge.runtime.garment import garment
-    from digits_edge.runtime.pictures import open_picture
-
-    form = garment if preprocessing == "fashion-mnist" else canonical
-    return form(open_picture(source)).image
 
 
 def _as_images(images: NDArray[Any]) -> NDArray[np.uint8]:

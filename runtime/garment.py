@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digits_edge.runtime.canonical import IMAGE_SIDE, Canonical
+from digits_edge.runtime.canonical import IMAGE_SIDE, Canonical, Step
 from digits_edge.runtime.ink import flattened, reduced, resized, without_idle_alpha
 from digits_edge.runtime.morphology import Array, Mask, pieces
 
@@ -41,7 +41,10 @@ def garment(picture: Image.Image) -> Canonical:
     scale = IMAGE_SIDE / max(right - left, lower - upper)
     size = (max(1, round((right - left) * scale)), max(1, round((lower - upper) * scale)))
     cloth = flattened(resized(picture, (left, upper, right, lower), size))
-    return Canonical(_framed(_from_ground(cloth, ground)), blank=False, box=(left, upper, right, lower))
+    away = _from_ground(cloth, ground)
+    return Canonical(
+        _framed(away), blank=False, box=(left, upper, right, lower), steps=(Step("unlike its ground", away),)
+    )
 
 
 def _solid(mask: Mask) -> Mask:

@@ -4,6 +4,7 @@ Its steps are functions on small arrays, in this order: `reduced`, `flattened`, 
 `without_background`, `cleaned`.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,28 +26,44 @@ MIN_SHARE = 0.04
 MIN_PIXELS = 3
 
 
-def find_ink(picture: Image.Image, region: Box) -> tuple[Array, Box] | None:
+@dataclass(frozen=True)
+class Ink:
+    """The ink of a digit, and the steps to it: float32 (H, W) in 0…255, a region reduced to `WORK_SIDE`.
+
+    Attributes:
+        levels: the picture in grey, the ink lighter than its ground.
+        raised: how much lighter than the paper around it.
+        digit: of that, what belongs to the digit; 0 elsewhere.
+        cut: the digit cut to its box; empty where nothing stands out like ink.
+        box: left, upper, right, lower of the digit in the picture's own pixels; None where nothing stands out.
+    """
+
+    levels: Array
+    raised: Array
+    digit: Array
+    cut: Array
+    box: Box | None
+
+
+def find_ink(picture: Image.Image, region: Box) -> Ink:
     """The ink of the one digit in a region of a picture.
 
     Args:
         picture: as `open_picture` returns it.
         region: left, upper, right, lower in pixels, the last two exclusive.
-
-    Returns:
-        The ink, float32 (H, W) cut to its box, the region reduced to `WORK_SIDE`; and the box in the picture's pixels.
-        None where nothing stands out like ink.
     """
     levels = light_ink(grey(flattened(reduced(picture, region))))
     sheet = _sheet(levels)
     if sheet is not None:
         region = _in_picture(sheet, region, levels.shape)
         levels = light_ink(grey(flattened(reduced(picture, region))))
-    ink = cleaned(without_background(levels), _grain(levels))
-    solid = ink > 0.15 * ink.max()
+    raised = without_background(levels)
+    digit = cleaned(raised, _grain(levels))
+    solid = digit > 0.15 * digit.max()
     if not solid.any():
-        return None
-    box = _bounds(solid)
-    return ink[box[1] : box[3], box[0] : box[2]], _in_picture(box, region, ink.shape)
+        return Ink(levels, raised, digit, digit[:0, :0], box=None)
+    left, upper, right, lower = box = _bounds(solid)
+    return Ink(levels, raised, digit, digit[upper:lower, left:right], _in_picture(box, region, digit.shape))
 
 
 def without_idle_alpha(picture: Image.Image) -> Image.Image:

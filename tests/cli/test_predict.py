@@ -136,3 +136,17 @@ def test_name_that_is_no_unicode_is_answered(run, blank, tmp_path):
 def test_sixteen_bit_picture_is_read(run, images, tmp_path):
     Image.fromarray((255 - images[7]).astype("uint16") * 257).resize((84, 84)).save("deep.png")
     assert run("predict", "deep.png", "--json").objects[0]["digit"] == 7
+
+
+def test_explain_draws_a_row_for_each_picture(run, seven, blank, tmp_path):
+    answer = run("predict", "seven.png", "blank.png", "none.png", "--explain", "seen.png")
+    assert answer.code == 4
+    assert answer.stdout == run("predict", "seven.png", "blank.png", "none.png").stdout
+    assert "seen.png shows what was seen" in answer.stderr
+    assert Image.open(tmp_path / "seen.png").height == 2 * 268
+    refused = run("predict", "seven.png", "--explain", "seen.png")
+    assert (refused.code, refused.complaint) == (2, "seen.png exists already; --overwrite replaces it")
+    assert run("predict", "seven.png", "--explain", "seen.jpg").code == 2
+    assert run("predict", *["seven.png"] * 101, "--explain", "many.png").code == 2
+    assert run("predict", "seven.png", "--explain", "seen.png", "--overwrite").code == 0
+    assert Image.open(tmp_path / "seen.png").height == 268
