@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 )
 @click.option("--patience", type=click.IntRange(min=1), help="Stop after so many epochs without a smaller loss.")
 @click.option(
-    "--augmentation", type=click.Choice(["none", "document", "hand", "garment"]), help="What is done to the images."
+    "--augmentation",
+    type=click.Choice(["none", "document", "hand", "garment", "rough"]),
+    help="What is done to the images.",
 )
 @click.option(
     "--validation",

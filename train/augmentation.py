@@ -1,4 +1,4 @@
-"""Random turns, shifts, zooms, shears, bends and contrast for a batch of images."""
+"""Random turns, shifts, zooms, shears, bends, contrast and spoiling for a batch of images."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
+from digits_edge.train.spoiling import blurred, cut_out, lit, noisy, specked, with_other_strokes
+
 _Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -18,7 +20,10 @@ class Augmentation:
     """The largest change of each kind; every image draws its own, uniformly between minus and plus that.
 
     `mirror` turns left and right around in every second image; `elastic_px` bends strokes (Simard, Steinkraus and Platt
-    2003): smooth displacements that reach so far. Zero everywhere means images are taken as they are.
+    2003): smooth displacements that reach so far. `stroke` grows or shrinks strokes by that many pixels on each side.
+    What comes after `spoiled` is done to that share of the images alone, each kind to every second of them: a blur's
+    standard deviation, the ground's lightness, the noise's standard deviation, the share of specks, and the longest
+    side of a cut-out. Zero everywhere means images are taken as they are.
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
@@ -30,6 +35,13 @@ class Augmentation:
     contrast: _Share = 0.0
     mirror: bool = False
     elastic_px: _Amount = 0.0
+    stroke: Annotated[float, Field(ge=0, le=1)] = 0.0
+    spoiled: Annotated[float, Field(ge=0, le=1)] = 0.0
+    blur_px: _Amount = 0.0
+    light: _Share = 0.0
+    noise: _Share = 0.0
+    specks: _Share = 0.0
+    cut_out_px: _Amount = 0.0
 
 
 #: Closer, and strokes break up; wider, and a bend is a turn. A digit is 20 pixels long.
@@ -45,7 +57,30 @@ HAND = Augmentation(rotation_degrees=13.0, translation_px=2.5, zoom=0.13, shear_
 #: What a photographer does to a garment that lies flat: it can face either side, but hardly turns.
 GARMENT = Augmentation(rotation_degrees=4.0, translation_px=1.5, zoom=0.1, contrast=0.1, mirror=True)
 
-AUGMENTATIONS = {"none": NO_AUGMENTATION, "document": DOCUMENT, "hand": HAND, "garment": GARMENT}
+#: For a network that is to read what people photograph, and what a scanner or a bad line does to it.
+ROUGH = Augmentation(
+    rotation_degrees=16.0,
+    translation_px=3.0,
+    zoom=0.18,
+    shear_degrees=14.0,
+    contrast=0.3,
+    elastic_px=1.5,
+    stroke=0.7,
+    spoiled=0.5,
+    blur_px=1.3,
+    light=0.6,
+    noise=0.25,
+    specks=0.2,
+    cut_out_px=14.0,
+)
+
+AUGMENTATIONS = {
+    "none": NO_AUGMENTATION,
+    "document": DOCUMENT,
+    "hand": HAND,
+    "garment": GARMENT,
+    "rough": ROUGH,
+}
 
 
 def augment(images: NDArray[np.float32], augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -68,7 +103,25 @@ def augment(images: NDArray[np.float32], augmentation: Augmentation, rng: np.ran
         moved = _bent(np.asarray(keras.ops.convert_to_numpy(moved)), augmentation.elastic_px, rng)
     gain = rng.uniform(1 - augmentation.contrast, 1 + augmentation.contrast, (len(images), 1, 1, 1))
     contrasted: NDArray[np.float32] = np.clip(keras.ops.convert_to_numpy(moved) * gain.astype(np.float32), 0, 1)
+    if augmentation.stroke or augmentation.spoiled:
+        return _spoiled(contrasted[..., 0], augmentation, rng)[..., np.newaxis]
     return contrasted
+
+
+def _spoiled(images: NDArray[np.float32], augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.float32]:
+    count = len(images)
+    spoiled = rng.random(count) < augmentation.spoiled
+
+    def draw(largest: float) -> NDArray[np.float64]:
+        """Nothing for images that are not spoiled, and for every second of the others."""
+        return rng.uniform(0, largest, count) * (spoiled & (rng.random(count) < 0.5))
+
+    images = with_other_strokes(images, rng.uniform(-augmentation.stroke, augmentation.stroke, count))
+    images = blurred(images, draw(augmentation.blur_px))
+    images = lit(images, draw(augmentation.light), rng)
+    images = cut_out(images, draw(augmentation.cut_out_px), rng)
+    images = noisy(images, draw(augmentation.noise), rng)
+    return specked(images, draw(augmentation.specks), rng)
 
 
 def _bent(images: NDArray[np.float32], largest_px: float, rng: np.random.Generator) -> NDArray[np.float32]:
