@@ -11,7 +11,7 @@ from numpy import memmap
 
 from digits_edge.cli.keras_side import needs_extra
 from digits_edge.cli.options import data_option, file_path, json_option, output_option, overwrite_option
-from digits_edge.cli.output import note, percent, print_json, progress, say
+from digits_edge.cli.output import note, percent, print_json, progress, say, show
 
 if TYPE_CHECKING:
     from digits_edge.runtime.datasets import Dataset
@@ -83,7 +83,7 @@ def command(
 ) -> None:
     """Train NAME on MNIST, or on the data set that --data names.
 
-    NAME is perceptron, mlp, mlp-dropout, mlp-wide, cnn-small, cnn, resnet or kaggle-cnn.
+    NAME is perceptron, mlp, mlp-dropout, mlp-wide, cnn-small, cnn, resnet, kaggle-cnn, plain-cnn or edge.
 
     The run folder holds model.keras, history.csv, recipe.json, curves.png and a checkpoint. A part of the data
     validates and chooses the epoch; the test set is not looked at. Ctrl-C loses at most the epoch under way: --resume
@@ -115,7 +115,7 @@ def command(
             if folds is not None:
                 _say_folds(cross_validate(recipe, dataset, folder, folds, on_fold=epochs.fold, **how), as_json)
                 return
-            about = train(recipe, dataset, folder, **how)
+            about = train(recipe, dataset, folder, on_part=epochs.part, **how)
         except KeyboardInterrupt as interrupt:
             interrupt.add_note(f"{folder} keeps all finished epochs, and the same command with --resume goes on")
             raise
@@ -199,19 +199,24 @@ class _Epochs:
 
     def __init__(self, epochs: int) -> None:
         self._epochs = epochs
-        self._fold = ""
+        self._part = ""
         self._bar = progress("")
 
     def fold(self, fold: int, folds: int) -> None:
-        self._fold = f"fold {fold}/{folds}, "
+        self.part(f"fold {fold}/{folds}", self._epochs)
+
+    def part(self, part: str, epochs: int) -> None:
+        """What the epochs to come belong to; shown at once, since asking teachers takes a while."""
+        self._part, self._epochs = f"{part}, ", epochs
+        show(part)
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         if step == 1:
-            self._bar = progress(f"{self._fold}epoch {epoch + 1}/{self._epochs}")
+            self._bar = progress(f"{self._part}epoch {epoch + 1}/{self._epochs}")
         self._bar(step, steps)
 
     def finished(self, epoch: int, row: dict[str, float]) -> None:
         note(
-            f"{self._fold}epoch {epoch + 1}/{self._epochs}: loss {row['loss']:.4f}, "
+            f"{self._part}epoch {epoch + 1}/{self._epochs}: loss {row['loss']:.4f}, "
             f"validation loss {row['val_loss']:.4f}, validation {percent(row['val_accuracy'])} right"
         )

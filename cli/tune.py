@@ -61,9 +61,9 @@ def command(
 ) -> None:
     """Search the best widths, dropout, optimizer and learning rate of the model NAME.
 
-    NAME is perceptron, mlp, mlp-dropout, mlp-wide, cnn-small, cnn, resnet or kaggle-cnn. The search begins with our
-    best recipe of that model, and goes on with Keras Tuner's Bayesian optimization; the objective is the validation
-    accuracy, and the test set is not looked at.
+    NAME is perceptron, mlp, mlp-dropout, mlp-wide, cnn-small, cnn, resnet, kaggle-cnn, plain-cnn or edge. The
+    search begins with our best recipe of that model, and goes on with Keras Tuner's Bayesian optimization; the
+    objective is the validation accuracy, and the test set is not looked at.
 
     The folder gets best.json, a recipe with its full epochs that `digits-edge train --recipe` takes; trials.csv;
     tuning.html, the page to look at; and a run folder for each trial. A search that was cut goes on with --resume,

@@ -16,7 +16,7 @@ class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
     Args:
         images: uint8 (N, 28, 28).
-        labels: uint8 (N,).
+        targets: labels, uint8 (N,), or answers to learn from, floats (N, C).
         rows: the indices of the images that are given out.
         batch_size: images per batch; the last batch may be smaller.
         white: what white is for the model.
@@ -25,7 +25,7 @@ class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
     def __init__(
         self,
         images: NDArray[np.uint8],
-        labels: NDArray[np.uint8],
+        targets: NDArray[Any],
         rows: NDArray[np.intp],
         *,
         batch_size: int,
@@ -33,7 +33,7 @@ class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self._images = images
-        self._labels = labels
+        self._targets = targets
         self._rows = rows
         self._batch_size = batch_size
         self._white = white
@@ -43,10 +43,11 @@ class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
         return -(-len(self._rows) // self._batch_size)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        """Batch `index`: float32 (B, 28, 28, 1) from 0 to `white`, and int32 (B,)."""
+        """Batch `index`: float32 (B, 28, 28, 1) from 0 to `white`, and int32 (B,) or float32 (B, C)."""
         rows = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
         images = self._prepared(scaled(self._images[rows]), index)
-        return images * np.float32(self._white), self._labels[rows].astype(np.int32)
+        targets = self._targets[rows]
+        return images * np.float32(self._white), targets.astype(np.int32 if targets.ndim == 1 else np.float32)
 
     def _prepared(self, images: NDArray[np.float32], index: int) -> NDArray[np.float32]:
         return images
@@ -60,29 +61,32 @@ class Batches(OrderedBatches):
 
     Args:
         images: uint8 (N, 28, 28).
-        labels: uint8 (N,).
+        targets: labels, uint8 (N,), or answers to learn from, floats (N, C).
         rows: the indices of the images that are given out.
         batch_size: images per batch; the last batch may be smaller.
         augmentation: what is done to each image.
         seed: the training's seed.
+        per_epoch: how many of the rows an epoch has, others each time; None for all.
         white: what white is for the model.
     """
 
     def __init__(
         self,
         images: NDArray[np.uint8],
-        labels: NDArray[np.uint8],
+        targets: NDArray[Any],
         rows: NDArray[np.intp],
         *,
         batch_size: int,
         augmentation: Augmentation,
         seed: int,
+        per_epoch: int | None = None,
         white: Literal[1, 255] = 1,
     ) -> None:
-        super().__init__(images, labels, rows, batch_size=batch_size, white=white)
+        super().__init__(images, targets, rows, batch_size=batch_size, white=white)
         self._in_order = rows
         self._augmentation = augmentation
         self._seed = seed
+        self._per_epoch = per_epoch
         self.epoch = 0
 
     @property
@@ -93,7 +97,7 @@ class Batches(OrderedBatches):
     @epoch.setter
     def epoch(self, epoch: int) -> None:
         self._epoch = epoch
-        self._rows = np.random.default_rng((self._seed, epoch)).permutation(self._in_order)
+        self._rows = np.random.default_rng((self._seed, epoch)).permutation(self._in_order)[: self._per_epoch]
 
     def _prepared(self, images: NDArray[np.float32], index: int) -> NDArray[np.float32]:
         return augment(images, self._augmentation, np.random.default_rng((self._seed, self._epoch, index)))

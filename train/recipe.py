@@ -8,13 +8,30 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from digits_edge.runtime.errors import InputError, UsageError
-from digits_edge.train.augmentation import GARMENT, HAND, NO_AUGMENTATION, Augmentation
+from digits_edge.train.augmentation import GARMENT, HAND, NO_AUGMENTATION, ROUGH, Augmentation
 
 Schedule = Literal["constant", "cosine", "exponential", "plateau"]
 Keep = Literal["best", "last"]
 Optimizer = Literal["adam", "adamw", "lion", "nadam", "rmsprop", "sgd"]
 DtypePolicy = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 _Count = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """Whom a student learns from instead of the labels alone.
+
+    Attributes:
+        teachers: the recipes of the networks whose mean answer is learnt.
+        views: how many augmented copies of every training image they answer; the student's augmentation makes them.
+        share: of their answer in what is learnt; the rest is the label.
+    """
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
+
+    teachers: Annotated[tuple["Recipe", ...], Field(min_length=1)]
+    views: _Count = 20
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +58,7 @@ class Recipe:
             Weights are float32 always.
         structure: what is changed of the architecture, as `digits_edge.train.models.build` takes it.
         seed: of weights, order, augmentation and dropout.
+        teaching: None to learn the labels.
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
@@ -60,6 +78,7 @@ class Recipe:
     dtype_policy: DtypePolicy = "float32"
     structure: dict[str, Any] = field(default_factory=dict)
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    teaching: Teaching | None = None
 
 
 def _document_mlp(model: str, epochs: int) -> Recipe:
@@ -111,6 +130,26 @@ BEST_RECIPES = {
         "kaggle-cnn", 50, 0.001, dtype_policy="mixed_bfloat16", validation="kaggle", structure={"dropout": 0.4}
     ),
 }
+#: The largest of An et al. 2020 besides: convolutions of 5×5 and of 7×7, and fewer of them.
+_PLAIN_CNNS: tuple[dict[str, Any], ...] = (
+    {},
+    {"kernel": 5, "filters": [32, 64, 96, 128, 160]},
+    {"kernel": 7, "filters": [48, 96, 144, 192]},
+)
+BEST_RECIPES["plain-cnn"] = _best("plain-cnn", 30, 0.002, dtype_policy="mixed_bfloat16")
+BEST_RECIPES["edge"] = _best(
+    "edge",
+    100,
+    0.004,
+    batch_size=256,
+    augmentation=ROUGH,
+    teaching=Teaching(
+        tuple(
+            replace(BEST_RECIPES["plain-cnn"], augmentation=ROUGH, structure=structure, seed=seed)
+            for seed, structure in enumerate(_PLAIN_CNNS)
+        )
+    ),
+)
 #: Where garments want more than another augmentation: there is more to learn in them, and their turns are small.
 _FOR_GARMENTS: dict[str, dict[str, Any]] = {
     "cnn-small": {"epochs": 80, "batch_size": 128, "optimizer": "adamw", "learning_rate": 0.004},
@@ -133,7 +172,7 @@ def named_recipe(kind: str, model: str, *, data: str = "mnist", **settings: Any)
     try:
         recipe = RECIPES[kind][model]
     except KeyError as error:
-        known = f"recipes: {', '.join(RECIPES)}; models: {', '.join(BEST_RECIPES)}"
+        known = f"recipes: {', '.join(RECIPES)}; models: {', '.join(RECIPES.get(kind, BEST_RECIPES))}"
         raise UsageError(f"no recipe is known for {error.args[0]!r}; {known}") from None
     if data == "fashion-mnist" and recipe.augmentation == HAND:
         recipe = replace(recipe, augmentation=GARMENT, **_FOR_GARMENTS.get(model, {}))

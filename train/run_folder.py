@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import platform
+import shutil
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,8 @@ from digits_edge.runtime.files import written_whole
 from digits_edge.train.recipe import Keep, Recipe, read_recipe, recipe_to_json
 
 MODEL, RECIPE, HISTORY, CURVES, CHECKPOINT = "model.keras", "recipe.json", "history.csv", "curves.png", "checkpoint.npz"
+#: The folder of the teachers, and of what they answered.
+LESSON = "lesson"
 _FILES = (MODEL, HISTORY, CURVES, CHECKPOINT, RECIPE)
 
 
@@ -35,11 +38,16 @@ def prepare_run_folder(folder: Path, recipe: Recipe, data_sha256: str, *, resume
             raise UsageError(f"{folder} was begun with other settings; see its recipe.json, or train with --overwrite")
         if resume and json.loads((folder / RECIPE).read_text("utf-8"))["data"]["sha256"] != data_sha256:
             raise UsageError(f"{folder} was begun on other data; name that with --data, or train with --overwrite")
+    elif (folder / LESSON).exists():
+        # not even with --overwrite: what lies in a folder may be anything
+        raise UsageError(f"{folder} is no run folder and has {LESSON}; name another folder")
     elif not overwrite and (others := [name for name in _FILES if (folder / name).exists()]):
         raise UsageError(f"{folder} is no run folder and has {others[0]}; name another folder, or --overwrite")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not resume:
+            if (folder / LESSON).exists():
+                shutil.rmtree(folder / LESSON)
             for name in _FILES:
                 (folder / name).unlink(missing_ok=True)
     except OSError as error:

@@ -18,6 +18,10 @@ _FACTOR = "learning_rate_factor"
 _MOST_DROPOUT, _DROPOUT_STEP = 0.6, 0.05
 
 
+#: Parts of a structure that are not searched.
+_KEPT = ("kernel", "kernels", "strides")
+
+
 def search_space(recipe: Recipe) -> keras_tuner.HyperParameters:
     """The hyperparameters that are searched; their defaults are the recipe's own settings.
 
@@ -40,7 +44,7 @@ def search_space(recipe: Recipe) -> keras_tuner.HyperParameters:
 
 def recipe_with(recipe: Recipe, values: dict[str, Any]) -> Recipe:
     """The recipe with these hyperparameters, a value for each name of its `search_space`."""
-    structure: dict[str, Any] = {}
+    structure = {part: value for part, value in recipe.structure.items() if part in _KEPT}
     for part, value in _structure(recipe).items():
         if isinstance(value, list):
             structure[part] = [int(values[f"{part}_{place}"]) for place in range(1, len(value) + 1)]
@@ -64,7 +68,9 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
 
 
 def _structure(recipe: Recipe) -> dict[str, Any]:
-    return structure_of(recipe.model) | recipe.structure
+    """What is searched of the structure: widths and dropout; kernels and strides depend on each other."""
+    whole = structure_of(recipe.model) | recipe.structure
+    return {part: value for part, value in whole.items() if part not in _KEPT}
 
 
 def _add_width(space: keras_tuner.HyperParameters, name: str, width: int) -> None:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import CheckError, InputError
+from digits_edge.train.augmentation import NO_AUGMENTATION
 from digits_edge.train.averaging import WeightAverage
 from digits_edge.train.batch_norm import with_fused_batch_norm
 from digits_edge.train.batches import Batches, OrderedBatches
@@ -22,6 +25,7 @@ from digits_edge.train.run_folder import (
     CHECKPOINT,
     CURVES,
     HISTORY,
+    LESSON,
     MODEL,
     RECIPE,
     describe,
@@ -31,6 +35,7 @@ from digits_edge.train.run_folder import (
     write_json,
     write_model,
 )
+from digits_edge.train.teaching import Lesson, PartListener, lesson
 
 _VALIDATION_BATCH = 1000
 #: What "exponential" multiplies the learning rate by in an epoch.
@@ -51,13 +56,14 @@ def train(
     overwrite: bool = False,
     on_step: StepListener | None = None,
     on_epoch: EpochListener | None = None,
+    on_part: PartListener | None = None,
 ) -> dict[str, Any]:
     """Train a model and keep everything about it in a run folder.
 
     The folder holds `model.keras` (float32, the weights of the epoch with the smallest validation loss, or as the
-    recipe says), `history.csv`,
-    `recipe.json`, `curves.png` and `checkpoint.npz`. The recipe's rule says which images validate; those that it holds
-    back are not looked at.
+    recipe says), `history.csv`, `recipe.json`, `curves.png` and `checkpoint.npz`; and in `lesson` the runs of the
+    teachers, where the recipe has some, with what they answered. The recipe's rule says which images validate; those
+    that it holds back are not looked at.
 
     Args:
         recipe: what to train, and how.
@@ -67,6 +73,7 @@ def train(
         overwrite: train anew where the folder holds a run already.
         on_step: told of every step.
         on_epoch: told of every epoch.
+        on_part: where there are teachers: told what is trained or asked now.
 
     Returns:
         What `recipe.json` holds.
@@ -82,16 +89,8 @@ def train(
     rows = parts(dataset.labels, recipe.validation)
     model = _built(recipe)
     white = input_scale(model)
-    batches = Batches(
-        dataset.images,
-        dataset.labels,
-        rows.train,
-        batch_size=recipe.batch_size,
-        augmentation=recipe.augmentation,
-        seed=recipe.seed,
-        white=white,
-    )
-    _compile(model, recipe, len(batches))
+    steps = -(-len(rows.train) // recipe.batch_size)
+    _compile(model, recipe, steps)
     # only now, so that a recipe that cannot be built leaves no run behind
     prepare_run_folder(run_folder, recipe, dataset.sha256, resume=resume, overwrite=overwrite)
     about = describe(recipe, dataset, input_scale=white)
@@ -102,16 +101,39 @@ def train(
     remembering = _remembering_callbacks(recipe)
     record = _RunRecord(recipe, run_folder, progress, remembering)
     if not record.is_finished:
+        learnt = Lesson(dataset.images, dataset.labels, rows.train)
+        validated: NDArray[Any] = dataset.labels
+        augmentation = recipe.augmentation
+        if recipe.teaching is not None:
+
+            def teach(teacher: Recipe, folder: Path) -> None:
+                train(teacher, dataset, folder, resume=True, on_step=on_step, on_epoch=on_epoch)
+
+            learnt = lesson(
+                recipe, dataset, rows.train, run_folder / LESSON, teach, on_part or (lambda part, epochs: None)
+            )
+            # its views are augmented, and a loss takes targets of one form
+            augmentation, validated = NO_AUGMENTATION, np.eye(learnt.targets.shape[1])[dataset.labels]
+        batches = Batches(
+            learnt.images,
+            learnt.targets,
+            learnt.rows,
+            batch_size=recipe.batch_size,
+            augmentation=augmentation,
+            seed=recipe.seed,
+            per_epoch=len(rows.train),
+            white=white,
+        )
         model.fit(
             batches,
             validation_data=OrderedBatches(
-                dataset.images, dataset.labels, rows.validation, batch_size=_VALIDATION_BATCH, white=white
+                dataset.images, validated, rows.validation, batch_size=_VALIDATION_BATCH, white=white
             ),
             initial_epoch=len(progress.history),
             epochs=recipe.epochs,
             shuffle=False,
             verbose=0,
-            callbacks=[*remembering, _Seeds(batches, recipe.seed), record, _Telling(len(batches), on_step, on_epoch)],
+            callbacks=[*remembering, _Seeds(batches, recipe.seed), record, _Telling(steps, on_step, on_epoch)],
         )
     about["result"] = record.result()
     write_json(run_folder / RECIPE, about)
@@ -125,9 +147,11 @@ def _built(recipe: Recipe) -> keras.Model:
 
 
 def _compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
+    of_labels = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    of_answers = keras.losses.CategoricalCrossentropy(from_logits=True)
     model.compile(
         optimizer=_optimizer(recipe, steps_per_epoch),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        loss=of_labels if recipe.teaching is None else of_answers,
         metrics=["accuracy"],
     )
     model.optimizer.build(model.trainable_variables)

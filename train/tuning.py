@@ -45,7 +45,8 @@ def tune(
     """Search the settings around a recipe for the highest validation accuracy.
 
     Every trial is a run of `train`, shorter. The first is the recipe as it is, so that it shows what the search gains.
-    Of equal accuracies the one with the smaller validation loss is better.
+    Of equal accuracies the one with the smaller validation loss is better. Trials learn the labels where the recipe has
+    teachers, too: these would be trained anew for each.
 
     Args:
         recipe: what is varied, as `search_space` says; everything else of it stays.
@@ -78,7 +79,7 @@ def tune(
     data = {"name": dataset.name, "sha256": sample.sha256, "images": len(sample), "validation_images": validated}
     decided = {"recipe": recipe_to_json(recipe), "epochs": epochs, "data": data, "space": space.get_config()["space"]}
     prepare_search_folder(folder, decided, resume=resume, overwrite=overwrite)
-    trials = Trials(replace(recipe, epochs=epochs), sample, folder, listeners or Listeners())
+    trials = Trials(replace(recipe, epochs=epochs, teaching=None), sample, folder, listeners or Listeners())
     search(space, trials, budget, validated=validated)
     best = trials.best
     if best is None:
@@ -86,7 +87,7 @@ def tune(
     found = read_recipe(trial_folder(folder, best.number) / RECIPE)
     summary = {
         "schema_version": 1,
-        "recipe": recipe_to_json(replace(found, epochs=recipe.epochs)),
+        "recipe": recipe_to_json(replace(found, epochs=recipe.epochs, teaching=recipe.teaching)),
         "data": {"name": dataset.name},
         "search": {
             "trial": best.number,

@@ -17,7 +17,8 @@ from digits_edge.train.recipe import recipe_to_json
 
 @pytest.mark.parametrize("kind", RECIPES)
 def test_every_model_has_every_kind_of_recipe(kind: str) -> None:
-    assert set(RECIPES[kind]) == set(names())
+    of_ours = {"plain-cnn", "edge"} if kind == "document" else set()
+    assert set(RECIPES[kind]) == set(names()) - of_ours
     assert all(recipe.model == name for name, recipe in RECIPES[kind].items())
 
 
@@ -36,8 +37,7 @@ def test_garments_have_recipes_of_their_own_where_digits_are_turned() -> None:
     assert named_recipe("best", "cnn-small", data="fashion-mnist", epochs=3).epochs == 3
 
 
-@pytest.mark.parametrize("kind", RECIPES)
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, recipes in RECIPES.items() for name in recipes])
 def test_a_recipe_survives_its_file(tmp_path: Path, kind: str, name: str) -> None:
     recipe = named_recipe(kind, name, seed=7)
     (tmp_path / "recipe.json").write_text(json.dumps({"recipe": recipe_to_json(recipe)}))
