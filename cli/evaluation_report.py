@@ -175,6 +175,8 @@ def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
         said = f"{before}{name.replace('_', ' ')}"
         if isinstance(value, dict):
             flat |= _flat(value, f"{said}: ")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            flat |= _flat({str(number): each for number, each in enumerate(value, start=1)}, f"{said} ")
         elif value is not None:
             flat[said] = value
     return flat

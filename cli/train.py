@@ -110,12 +110,12 @@ def command(
             note(f"--stream changes nothing: {dataset.name} is no CSV")
         epochs = _Epochs(recipe.epochs)
         how: dict[str, Any] = {"resume": resume, "overwrite": overwrite}
-        how |= {"on_step": epochs.step, "on_epoch": epochs.finished}
+        how |= {"on_step": epochs.step, "on_epoch": epochs.finished, "on_part": epochs.part}
         try:
             if folds is not None:
                 _say_folds(cross_validate(recipe, dataset, folder, folds, on_fold=epochs.fold, **how), as_json)
                 return
-            about = train(recipe, dataset, folder, on_part=epochs.part, **how)
+            about = train(recipe, dataset, folder, **how)
         except KeyboardInterrupt as interrupt:
             interrupt.add_note(f"{folder} keeps all finished epochs, and the same command with --resume goes on")
             raise
@@ -199,24 +199,24 @@ class _Epochs:
 
     def __init__(self, epochs: int) -> None:
         self._epochs = epochs
-        self._part = ""
+        self._fold = self._part = ""
         self._bar = progress("")
 
     def fold(self, fold: int, folds: int) -> None:
-        self.part(f"fold {fold}/{folds}", self._epochs)
+        self._fold = f"fold {fold}/{folds}, "
 
     def part(self, part: str, epochs: int) -> None:
         """What the epochs to come belong to; shown at once, since asking teachers takes a while."""
         self._part, self._epochs = f"{part}, ", epochs
-        show(part)
+        show(f"{self._fold}{part}")
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         if step == 1:
-            self._bar = progress(f"{self._part}epoch {epoch + 1}/{self._epochs}")
+            self._bar = progress(f"{self._fold}{self._part}epoch {epoch + 1}/{self._epochs}")
         self._bar(step, steps)
 
     def finished(self, epoch: int, row: dict[str, float]) -> None:
         note(
-            f"{self._part}epoch {epoch + 1}/{self._epochs}: loss {row['loss']:.4f}, "
+            f"{self._fold}{self._part}epoch {epoch + 1}/{self._epochs}: loss {row['loss']:.4f}, "
             f"validation loss {row['val_loss']:.4f}, validation {percent(row['val_accuracy'])} right"
         )

@@ -81,10 +81,13 @@ def reduced(picture: Image.Image, region: Box) -> NDArray[np.uint8]:
 
 
 def resized(picture: Image.Image, region: Box, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A region of the picture, RGB or RGBA, (H, W, 3 or 4), brought to a size (width, height), each pixel the mean."""
+    """A region of the picture, RGB or RGBA, (H, W, 3 or 4), brought to a size (width, height); pixels are about means.
+
+    Large ones are first reduced by a whole number, to three times the size or more: twice as fast as exact means.
+    """
     if picture.mode == "LA":
         picture = picture.convert("RGBA")
-    small = picture.resize(size, Image.Resampling.BOX, box=region, reducing_gap=2.0)
+    small = picture.resize(size, Image.Resampling.BOX, box=region, reducing_gap=3.0)
     return np.asarray(small if small.mode == "RGBA" else small.convert("RGB"))
 
 

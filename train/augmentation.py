@@ -1,6 +1,6 @@
 """Random turns, shifts, zooms, shears, bends, contrast and spoiling for a batch of images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Annotated, ClassVar
 
@@ -72,6 +72,15 @@ ROUGH = Augmentation(
     noise=0.25,
     specks=0.2,
     cut_out_px=14.0,
+)
+ROUGH_GARMENT = replace(
+    GARMENT,
+    spoiled=ROUGH.spoiled,
+    blur_px=ROUGH.blur_px,
+    light=ROUGH.light,
+    noise=ROUGH.noise,
+    specks=ROUGH.specks,
+    cut_out_px=ROUGH.cut_out_px,
 )
 
 AUGMENTATIONS = {

@@ -11,6 +11,7 @@ from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.train.recipe import Recipe
 from digits_edge.train.run_folder import write_json
+from digits_edge.train.teaching import PartListener
 from digits_edge.train.training import EpochListener, StepListener, train
 
 SUMMARY = "folds.json"
@@ -29,6 +30,7 @@ def cross_validate(
     on_fold: FoldListener | None = None,
     on_step: StepListener | None = None,
     on_epoch: EpochListener | None = None,
+    on_part: PartListener | None = None,
 ) -> dict[str, Any]:
     """Train a model once for every fold, each in a run folder of its own, and sum up.
 
@@ -45,6 +47,7 @@ def cross_validate(
         on_fold: told before every fold.
         on_step: told of every step, as by `train`.
         on_epoch: told of every epoch, as by `train`.
+        on_part: told of teachers and views, as by `train`; every fold has teachers of its own.
 
     Returns:
         What `folds.json` holds: accuracy of every fold, their mean and standard deviation, and the errors of all
@@ -75,6 +78,7 @@ def cross_validate(
             overwrite=overwrite,
             on_step=on_step,
             on_epoch=on_epoch,
+            on_part=on_part,
         )
         accuracies.append(float(about["result"]["validation_accuracy"]))
     errors = sum(round((1 - accuracy) * images) for accuracy, images in zip(accuracies, validated, strict=True))

@@ -40,7 +40,10 @@ def build(name: str, *, classes: int = 10, **structure: Any) -> keras.Model:
             raise UsageError(f"{name} has no {part}; it has: {', '.join(known) or 'nothing that can be changed'}")
         _check_part(name, part, value, known[part])
     image = keras.Input(INPUT_SHAPE, name="image")
-    logits = _BODIES[name](image, classes, **structure)
+    try:
+        logits = _BODIES[name](image, classes, **structure)
+    except ValueError as error:
+        raise UsageError(f"{name} cannot be built with {structure}: an image of 28×28 is too small for it") from error
     return keras.Model(image, logits, name=name.replace("-", "_"))
 
 

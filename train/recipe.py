@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from digits_edge.runtime.errors import InputError, UsageError
-from digits_edge.train.augmentation import GARMENT, HAND, NO_AUGMENTATION, ROUGH, Augmentation
+from digits_edge.train.augmentation import GARMENT, HAND, NO_AUGMENTATION, ROUGH, ROUGH_GARMENT, Augmentation
 
 Schedule = Literal["constant", "cosine", "exponential", "plateau"]
 Keep = Literal["best", "last"]
@@ -22,7 +22,7 @@ class Teaching:
     """Whom a student learns from instead of the labels alone.
 
     Attributes:
-        teachers: the recipes of the networks whose mean answer is learnt.
+        teachers: the recipes of the networks whose mean answer is learnt; their rule of validation is the student's.
         views: how many augmented copies of every training image they answer; the student's augmentation makes them.
         share: of their answer in what is learnt; the rest is the label.
     """
@@ -150,6 +150,7 @@ BEST_RECIPES["edge"] = _best(
         )
     ),
 )
+_GARMENT_INSTEAD = {HAND: GARMENT, ROUGH: ROUGH_GARMENT}
 #: Where garments want more than another augmentation: there is more to learn in them, and their turns are small.
 _FOR_GARMENTS: dict[str, dict[str, Any]] = {
     "cnn-small": {"epochs": 80, "batch_size": 128, "optimizer": "adamw", "learning_rate": 0.004},
@@ -164,7 +165,7 @@ def named_recipe(kind: str, model: str, *, data: str = "mnist", **settings: Any)
         kind: "best" or "document".
         model: the architecture's name.
         data: the data set's name; our best recipes treat garments (fashion-mnist) otherwise than digits.
-        **settings: fields of `Recipe` that replace the recipe's own.
+        **settings: fields of `Recipe` that replace the recipe's own; not its teachers'.
 
     Raises:
         UsageError: no such kind or model.
@@ -174,9 +175,22 @@ def named_recipe(kind: str, model: str, *, data: str = "mnist", **settings: Any)
     except KeyError as error:
         known = f"recipes: {', '.join(RECIPES)}; models: {', '.join(RECIPES.get(kind, BEST_RECIPES))}"
         raise UsageError(f"no recipe is known for {error.args[0]!r}; {known}") from None
-    if data == "fashion-mnist" and recipe.augmentation == HAND:
-        recipe = replace(recipe, augmentation=GARMENT, **_FOR_GARMENTS.get(model, {}))
+    if data == "fashion-mnist":
+        recipe = _for_garments(recipe)
     return replace(recipe, **settings)
+
+
+def _for_garments(recipe: Recipe) -> Recipe:
+    if recipe.augmentation not in _GARMENT_INSTEAD:
+        return recipe
+    changed: dict[str, Any] = {
+        "augmentation": _GARMENT_INSTEAD[recipe.augmentation],
+        **_FOR_GARMENTS.get(recipe.model, {}),
+    }
+    if recipe.teaching is not None:
+        teachers = tuple(_for_garments(teacher) for teacher in recipe.teaching.teachers)
+        changed["teaching"] = replace(recipe.teaching, teachers=teachers)
+    return replace(recipe, **changed)
 
 
 def recipe_data(path: Path) -> tuple[str, str | None]:

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import platform
-import shutil
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +17,9 @@ from digits_edge.runtime.files import written_whole
 from digits_edge.train.recipe import Keep, Recipe, read_recipe, recipe_to_json
 
 MODEL, RECIPE, HISTORY, CURVES, CHECKPOINT = "model.keras", "recipe.json", "history.csv", "curves.png", "checkpoint.npz"
-#: The folder of the teachers, and of what they answered.
+#: The folder of the teachers' runs, and in it what they answered: views of the images, answers, how many are done.
 LESSON = "lesson"
+VIEWS, ANSWERS, VIEWS_DONE = "views.npy", "answers.npy", "lesson.json"
 _FILES = (MODEL, HISTORY, CURVES, CHECKPOINT, RECIPE)
 
 
@@ -38,16 +38,15 @@ def prepare_run_folder(folder: Path, recipe: Recipe, data_sha256: str, *, resume
             raise UsageError(f"{folder} was begun with other settings; see its recipe.json, or train with --overwrite")
         if resume and json.loads((folder / RECIPE).read_text("utf-8"))["data"]["sha256"] != data_sha256:
             raise UsageError(f"{folder} was begun on other data; name that with --data, or train with --overwrite")
-    elif (folder / LESSON).exists():
-        # not even with --overwrite: what lies in a folder may be anything
-        raise UsageError(f"{folder} is no run folder and has {LESSON}; name another folder")
     elif not overwrite and (others := [name for name in _FILES if (folder / name).exists()]):
         raise UsageError(f"{folder} is no run folder and has {others[0]}; name another folder, or --overwrite")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not resume:
-            if (folder / LESSON).exists():
-                shutil.rmtree(folder / LESSON)
+            for teacher in folder.glob(f"{LESSON}/teacher-*/{RECIPE}"):
+                prepare_run_folder(teacher.parent, recipe, data_sha256, resume=False, overwrite=True)
+            for name in (VIEWS_DONE, VIEWS, ANSWERS):
+                (folder / LESSON / name).unlink(missing_ok=True)
             for name in _FILES:
                 (folder / name).unlink(missing_ok=True)
     except OSError as error:
@@ -94,7 +93,7 @@ def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:
     """Write a row per epoch, whole."""
-    write_csv(path, [list(rows[0]), *(list(row.values()) for row in rows)])
+    write_csv(path, [list(rows[0]), *([row[name] for name in rows[0]] for row in rows)])
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

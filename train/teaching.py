@@ -1,7 +1,8 @@
 """What a student learns from: teachers' answers to augmented views of the training images, kept on the disk."""
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,10 @@ from digits_edge.train.augmentation import augment
 from digits_edge.train.batches import scaled
 from digits_edge.train.models import input_scale
 from digits_edge.train.recipe import Recipe
-from digits_edge.train.run_folder import MODEL, write_json
+from digits_edge.train.run_folder import ANSWERS, MODEL, VIEWS, VIEWS_DONE, write_json
 
-#: In the folder of the lesson.
-_VIEWS, _ANSWERS, _DONE = "views.npy", "answers.npy", "lesson.json"
 _AT_ONCE = 1000
-#: Apart from the numbers that draw a training's own augmentation.
+#: Sets the numbers that draw views apart from those that draw a training's own augmentation.
 _STREAM = 7
 
 #: Trains a teacher into a folder.
@@ -63,7 +62,7 @@ def lesson(
         recipe: the student's, with its `teaching`.
         dataset: labelled images.
         rows: the indices of the images that are learnt.
-        folder: gets the teachers' run folders, 785 bytes and two for each class for every image and view.
+        folder: gets the teachers' run folders, 784 bytes and two for each class for every image and view.
         train_teacher: trains one.
         on_part: told of every teacher and view.
 
@@ -72,49 +71,74 @@ def lesson(
     """
     teaching = recipe.teaching
     assert teaching is not None and dataset.labels is not None
-    folders = [folder / f"teacher-{number}" for number in range(1, len(teaching.teachers) + 1)]
-    for number, (teacher, its_folder) in enumerate(zip(teaching.teachers, folders, strict=True), start=1):
-        on_part(f"teacher {number}/{len(folders)}", teacher.epochs)
-        train_teacher(teacher, its_folder)
-    teachers = [keras.saving.load_model(its_folder / MODEL, compile=False) for its_folder in folders]
-    images = _on_disk(folder / _VIEWS, np.uint8, (teaching.views * len(rows), 28, 28))
-    answers = _on_disk(folder / _ANSWERS, np.float16, (len(images), teachers[0].output_shape[1]))
-    labels = np.eye(answers.shape[1], dtype=np.float32)
-    for view in range(_views_done(folder), teaching.views):
-        on_part(f"view {view + 1}/{teaching.views}", 0)
-        for start in range(0, len(rows), _AT_ONCE):
-            chosen = rows[start : start + _AT_ONCE]
-            rng = np.random.default_rng((recipe.seed, _STREAM, view, start))
-            shown = np.rint(augment(scaled(dataset.images[chosen]), recipe.augmentation, rng) * 255).astype(np.uint8)
-            here = slice(view * len(rows) + start, view * len(rows) + start + len(chosen))
-            images[here] = shown[..., 0]
-            said = teaching.share * _mean_answer(teachers, shown)
-            answers[here] = said + (1 - teaching.share) * labels[dataset.labels[chosen]]
-        write_json(folder / _DONE, {"views": view + 1})
+    folder.mkdir(exist_ok=True)
+    images = _on_disk(folder, VIEWS, np.uint8, (teaching.views * len(rows), 28, 28))
+    answers = _on_disk(folder, ANSWERS, np.float16, (len(images), len(dataset.class_names)))
+    if (done := _views_done(folder)) < teaching.views:
+        teachers = list(_teachers(teaching.teachers, folder, train_teacher, on_part))
+        labels = np.eye(answers.shape[1], dtype=np.float32)
+        for view in range(done, teaching.views):
+            on_part(f"view {view + 1}/{teaching.views}", 0)
+            for start in range(0, len(rows), _AT_ONCE):
+                chosen = rows[start : start + _AT_ONCE]
+                rng = np.random.default_rng((recipe.seed, view, start, _STREAM))
+                shown = np.rint(augment(scaled(dataset.images[chosen]), recipe.augmentation, rng) * 255).astype(
+                    np.uint8
+                )
+                here = slice(view * len(rows) + start, view * len(rows) + start + len(chosen))
+                images[here] = shown[..., 0]
+                said = teaching.share * _mean_answer(teachers, scaled(shown[..., 0]))
+                answers[here] = said + (1 - teaching.share) * labels[dataset.labels[chosen]]
+            images.flush()
+            answers.flush()
+            write_json(folder / VIEWS_DONE, {"views": view + 1})
     on_part("the student", recipe.epochs)
     return Lesson(images, answers, np.arange(len(images)))
 
 
-def _mean_answer(teachers: list[keras.Model], images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The mean of the probabilities, float32 (N, C)."""
-    pixels = images.astype(np.float32) / np.float32(255)
-    logits = [teacher.predict_on_batch(pixels * input_scale(teacher)) for teacher in teachers]
-    answers: NDArray[np.float32] = np.mean([keras.ops.softmax(each) for each in logits], axis=0)
+def _teachers(
+    recipes: Sequence[Recipe], folder: Path, train_teacher: TrainTeacher, on_part: PartListener
+) -> Iterator[keras.Model]:
+    for number, teacher in enumerate(recipes, start=1):
+        on_part(f"teacher {number}/{len(recipes)}", teacher.epochs)
+        its_folder = folder / f"teacher-{number}"
+        train_teacher(teacher, its_folder)
+        yield keras.saving.load_model(its_folder / MODEL, compile=False)
+
+
+def _mean_answer(teachers: Sequence[keras.Model], images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean of the probabilities, float32 (N, C), for images in 0…1."""
+    logits = (teacher.predict_on_batch(images * input_scale(teacher)) for teacher in teachers)
+    answers: NDArray[np.float32] = np.mean(
+        [keras.ops.convert_to_numpy(keras.ops.softmax(each)) for each in logits], axis=0
+    )
     return answers
 
 
-def _on_disk(path: Path, dtype: Any, shape: tuple[int, ...]) -> Any:
-    """A mapped array; one of this shape that is there already is gone on with."""
+def _on_disk(folder: Path, name: str, dtype: Any, shape: tuple[int, ...]) -> Any:
+    """A mapped array; one of this shape that is there already is gone on with, and else nothing counts as done."""
+    path = folder / name
     try:
-        if path.exists() and (found := np.load(path, mmap_mode="r+")).shape == shape:
+        found = np.load(path, mmap_mode="r+")
+        if (found.shape, found.dtype) == (shape, dtype):
             return found
-        return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be written ({error}); free some room, or name another output") from error
+    except (OSError, ValueError, EOFError):
+        pass  # missing, or cut while it was made
+    try:
+        (folder / VIEWS_DONE).unlink(missing_ok=True)
+        made = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+        if hasattr(os, "posix_fallocate"):
+            # a full disk is said now: found in the middle of a mapped array, it ends the process
+            with path.open("r+b") as stream:
+                os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise InputError(f"{path} cannot be written: {error.strerror or error}; free some room") from error
+    return made
 
 
 def _views_done(folder: Path) -> int:
     try:
-        return int(json.loads((folder / _DONE).read_text("utf-8"))["views"])
+        return int(json.loads((folder / VIEWS_DONE).read_text("utf-8"))["views"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0

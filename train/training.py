@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,8 @@ def train(
     if dataset.labels is None:
         raise InputError(f"{dataset.name} has no labels; training needs them")
     rows = parts(dataset.labels, recipe.validation)
+    for teacher in recipe.teaching.teachers if recipe.teaching is not None else ():
+        build(teacher.model, **teacher.structure)  # one that cannot be built is said before others are trained
     model = _built(recipe)
     white = input_scale(model)
     steps = -(-len(rows.train) // recipe.batch_size)
@@ -107,6 +110,8 @@ def train(
         if recipe.teaching is not None:
 
             def teach(teacher: Recipe, folder: Path) -> None:
+                # nobody learns from images that judge the student
+                teacher = replace(teacher, validation=recipe.validation)
                 train(teacher, dataset, folder, resume=True, on_step=on_step, on_epoch=on_epoch)
 
             learnt = lesson(

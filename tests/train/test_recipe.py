@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.train import RECIPES, named_recipe, names, read_recipe
-from digits_edge.train.augmentation import GARMENT, HAND
+from digits_edge.train.augmentation import GARMENT, HAND, ROUGH_GARMENT
 from digits_edge.train.recipe import recipe_to_json
 
 
@@ -32,6 +32,9 @@ def test_garments_have_recipes_of_their_own_where_digits_are_turned() -> None:
     digits, garments = (named_recipe("best", "cnn-small", data=data) for data in ("mnist", "fashion-mnist"))
     assert (digits.augmentation, garments.augmentation) == (HAND, GARMENT)
     assert garments.epochs > digits.epochs
+    student = named_recipe("best", "edge", data="fashion-mnist")
+    assert student.teaching is not None
+    assert {one.augmentation for one in (student, *student.teaching.teachers)} == {ROUGH_GARMENT}
     assert named_recipe("best", "perceptron", data="fashion-mnist") == named_recipe("best", "perceptron")
     assert named_recipe("document", "cnn-small", data="fashion-mnist") == named_recipe("document", "cnn-small")
     assert named_recipe("best", "cnn-small", data="fashion-mnist", epochs=3).epochs == 3

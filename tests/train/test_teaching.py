@@ -1,5 +1,8 @@
 """A student learns what its teachers answer to views of the images, and a cut loses none of that."""
 
+import errno
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import numpy as np
 import pytest
 
 from digits_edge.runtime.datasets import Dataset, parts
-from digits_edge.runtime.errors import UsageError
+from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.train import named_recipe, read_recipe, train
 from digits_edge.train.augmentation import Augmentation
 from digits_edge.train.recipe import Teaching
@@ -64,27 +67,51 @@ def test_the_share_of_the_labels_is_learnt_too(squares: Dataset, tmp_path: Path,
     np.testing.assert_allclose(mixed, (answers + labels) / 2, atol=2e-3)
 
 
-@pytest.mark.parametrize("cut_at", ["teacher 2/2", "view 2/2", "the student"])
-def test_a_cut_loses_no_teacher_and_no_view(squares: Dataset, tmp_path: Path, taught: Path, cut_at: str) -> None:
+#: What is told after a cut at this.
+AFTER_A_CUT = {
+    "teacher 2/2": [
+        "teacher 1/2",
+        "teacher 2/2",
+        *["epoch"] * 6,
+        "view 1/2",
+        "view 2/2",
+        "the student",
+        *["epoch"] * 4,
+    ],
+    "view 2/2": ["teacher 1/2", "teacher 2/2", "view 2/2", "the student", *["epoch"] * 4],
+    "the student": ["the student", *["epoch"] * 2],
+}
+
+
+@pytest.mark.parametrize("cut", AFTER_A_CUT)
+def test_a_cut_loses_no_teacher_and_no_view(squares: Dataset, tmp_path: Path, taught: Path, cut: str) -> None:
     class CutError(Exception):
         pass
 
-    told = ["begun"]
+    told: list[str] = []
 
-    def part(now: str, epochs: int) -> None:
-        told.append(now)
-        if now == cut_at:
+    def cutting(part: str, epochs: int) -> None:
+        told.append(part)
+        if part == cut != "the student":
             raise CutError
 
     def epoch(number: int, row: dict[str, float]) -> None:
-        if told[-1] == "view 2/2" and cut_at == "the student" and number == 1:
+        told.append("epoch")
+        if told[-3:] == ["the student", "epoch", "epoch"] and cut == "the student":
             raise CutError
 
     with pytest.raises(CutError):
-        train(STUDENT, squares, tmp_path / "run", on_part=part, on_epoch=epoch)
+        train(STUDENT, squares, tmp_path / "run", on_part=cutting, on_epoch=epoch)
     told.clear()
-    train(STUDENT, squares, tmp_path / "run", resume=True, on_part=lambda part, epochs: told.append(part))
-    assert ("view 1/2" in told) == (cut_at == "teacher 2/2")
+    train(
+        STUDENT,
+        squares,
+        tmp_path / "run",
+        resume=True,
+        on_part=lambda part, epochs: told.append(part),
+        on_epoch=lambda number, row: told.append("epoch"),
+    )
+    assert told == AFTER_A_CUT[cut]
     for one, other in zip(weights(taught), weights(tmp_path / "run"), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -95,6 +122,46 @@ def test_overwriting_teaches_anew_and_touches_no_other_folder(squares: Dataset, 
     train(short, squares, tmp_path / "run")
     train(short, squares, tmp_path / "run", overwrite=True, on_part=lambda part, epochs: told.append(part))
     assert told == ["teacher 1/1", "view 1/1", "the student"]
-    (tmp_path / "mine/lesson").mkdir(parents=True)
-    with pytest.raises(UsageError, match="is no run folder and has lesson"):
-        train(short, squares, tmp_path / "mine", overwrite=True)
+    (tmp_path / "run/lesson/mine.txt").write_text("mine")
+    train(named_recipe("best", "perceptron", epochs=1), squares, tmp_path / "run", overwrite=True)
+    assert {path.name for path in (tmp_path / "run/lesson").rglob("*") if path.is_file()} == {"mine.txt"}
+
+
+@pytest.mark.parametrize("lost", ["views.npy", "answers.npy"])
+@pytest.mark.parametrize("how", ["deleted", "empty", "cut"])
+def test_a_lesson_that_was_lost_is_made_again(
+    squares: Dataset, tmp_path: Path, taught: Path, lost: str, how: str
+) -> None:
+    """Else a student would learn black images without a word."""
+    shutil.copytree(taught, tmp_path / "run")
+    (tmp_path / "run/checkpoint.npz").unlink()
+    path = tmp_path / "run/lesson" / lost
+    path.unlink() if how == "deleted" else path.write_bytes(path.read_bytes()[: 50 if how == "cut" else 0])
+    told: list[str] = []
+    train(STUDENT, squares, tmp_path / "run", resume=True, on_part=lambda part, epochs: told.append(part))
+    assert told[-3:] == ["view 1/2", "view 2/2", "the student"]
+    for one, other in zip(weights(taught), weights(tmp_path / "run"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_full_disk_is_said_before_anything_is_learnt(squares: Dataset, tmp_path: Path, monkeypatch) -> None:
+    def full(descriptor: int, offset: int, length: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(InputError, match=r"views\.npy cannot be written: No space left on device; free some room"):
+        train(STUDENT, squares, tmp_path / "run")
+    assert not (tmp_path / "run/lesson/views.npy").exists()
+
+
+def test_teachers_do_not_learn_from_what_judges_their_student(squares: Dataset, tmp_path: Path) -> None:
+    recipe = replace(STUDENT, epochs=1, validation="kaggle", teaching=Teaching((replace(TEACHER, epochs=1),), views=1))
+    train(recipe, squares, tmp_path / "run")
+    assert read_recipe(tmp_path / "run/lesson/teacher-1/recipe.json").validation == "kaggle"
+
+
+def test_a_teacher_that_cannot_be_built_leaves_no_run_behind(squares: Dataset, tmp_path: Path) -> None:
+    teachers = (TEACHER, named_recipe("best", "plain-cnn", structure={"kernel": 7}))
+    with pytest.raises(UsageError, match="plain-cnn cannot be built"):
+        train(replace(STUDENT, teaching=Teaching(teachers)), squares, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
