@@ -132,7 +132,9 @@ def available_providers() -> list[str]:
     openvino = [_OPENVINO] if find_spec("onnxruntime_ep_openvino") else []
     # "Azure" is in every wheel and calls a service; it runs no operator
     built_in = [name for name in ort.get_available_providers() if not name.startswith("Azure")]
-    return [short_name(name) for name in dict.fromkeys(built_in + plugged_in + openvino)]
+    # OpenVINO registers "….AUTO" besides, which chooses among its devices
+    names = (name for name in built_in + plugged_in + openvino if name.endswith(_SUFFIX))
+    return [short_name(name) for name in dict.fromkeys(names)]
 
 
 def first_bound(provider: str, bind: Callable[[str], _Bound]) -> _Bound:
@@ -179,7 +181,7 @@ def _bind(model: bytes, name: str, threads: int, origin: str) -> Any:
     options = _session_options(ort, name, threads)
     chosen: dict[str, Any] = {}
     try:
-        if provider in ort.get_available_providers():
+        if _is_built_in(ort, provider):
             _preload(ort, name)
             chosen = {"providers": [(provider, _OPTIONS.get(provider, {}))]}
         else:
@@ -196,6 +198,12 @@ def _bind(model: bytes, name: str, threads: int, origin: str) -> Any:
     if name != "cpu" and not _computes(session, provider):
         raise ModelError(f"provider {name} was bound but runs no part of {origin}; use --provider cpu")
     return session
+
+
+def _is_built_in(ort: ModuleType, provider: str) -> bool:
+    """Whether a provider is bound by its name; plug-ins are not, though onnxruntime lists them once registered."""
+    plugged_in = {device.ep_name for device in ort.get_ep_devices() if "library_path" in device.ep_metadata}
+    return provider in ort.get_available_providers() and provider not in plugged_in
 
 
 def _session_options(ort: ModuleType, name: str, threads: int) -> Any:

@@ -65,7 +65,7 @@ def test_images_do_not_touch_each_other(corner):
 @pytest.mark.parametrize("name", names())
 def test_models_with_a_convolution_have_maps_and_the_others_not(name):
     model = build(name)
-    assert has_maps(model) == ("cnn" in name or name == "resnet")
+    assert has_maps(model) == ("cnn" in name or name in ("resnet", "edge"))
 
 
 def test_residual_branch_is_looked_at_behind_the_addition():
