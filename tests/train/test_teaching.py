@@ -16,12 +16,12 @@ from digits_edge.train import named_recipe, read_recipe, train
 from digits_edge.train.augmentation import Augmentation
 from digits_edge.train.recipe import Teaching
 
-TEACHER = named_recipe("best", "mlp", epochs=6, batch_size=20, learning_rate=0.005, average_decay=None)
+TEACHER = named_recipe("best", "mlp", epochs=2, batch_size=10, learning_rate=0.005, average_decay=None)
 STUDENT = named_recipe(
     "best",
     "perceptron",
-    epochs=4,
-    batch_size=20,
+    epochs=3,
+    batch_size=10,
     learning_rate=0.01,
     average_decay=None,
     augmentation=Augmentation(translation_px=1.0, spoiled=0.5, noise=0.2),
@@ -72,14 +72,14 @@ AFTER_A_CUT = {
     "teacher 2/2": [
         "teacher 1/2",
         "teacher 2/2",
-        *["epoch"] * 6,
+        *["epoch"] * 2,
         "view 1/2",
         "view 2/2",
         "the student",
-        *["epoch"] * 4,
+        *["epoch"] * 3,
     ],
-    "view 2/2": ["teacher 1/2", "teacher 2/2", "view 2/2", "the student", *["epoch"] * 4],
-    "the student": ["the student", *["epoch"] * 2],
+    "view 2/2": ["teacher 1/2", "teacher 2/2", "view 2/2", "the student", *["epoch"] * 3],
+    "the student": ["the student", "epoch"],
 }
 
 
