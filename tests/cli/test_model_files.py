@@ -93,6 +93,15 @@ def test_default_model_holds_here(run, model):
     assert "holds" in run("verify", model, model).stdout
 
 
+def test_bundled_models_are_measured_on_their_own_kind_of_data(run, data_folder):
+    answers = {found["model"]: found for found in run("verify", "--data", data_folder / "mnist", "--json").objects}
+    # processors round differently, by a few of 10,000
+    assert answers["cnn-small-int8"]["accuracy"]["errors"] == pytest.approx(57, abs=10)
+    assert answers["fashion-int8"]["holds"] and answers["fashion-int8"]["accuracy"] is None
+    [asked] = run("verify", "fashion-int8", "--data", data_folder / "fashion-mnist", "--json").objects
+    assert asked["accuracy"]["errors"] == pytest.approx(789, abs=40)
+
+
 def test_model_that_does_not_hold_is_code_1(run, model, monkeypatch):
     import numpy as np
 
