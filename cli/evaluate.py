@@ -67,7 +67,7 @@ def command(
     opened = open_either(model, provider=provider, threads=threads, input_scale=input_scale, labels=names)
     dataset, split = choose_data([opened], data, split)
     true_labels = dataset.labels_for(len(opened.labels), model)
-    if names is None and opened.labels == _DIGITS:
+    if names is None and not opened.data and opened.labels == _DIGITS:
         opened = replace(opened, labels=dataset.class_names)
     show(f"answering {len(dataset):,} images")
     probabilities = opened.probabilities(dataset.images)

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Literal
 
 import click
@@ -19,7 +20,7 @@ from digits_edge.cli.options import (
 from digits_edge.cli.output import percent, print_json, progress, say, show
 from digits_edge.runtime.accuracy import Accuracy
 from digits_edge.runtime.datasets import Dataset, load
-from digits_edge.runtime.errors import DataError, UsageError
+from digits_edge.runtime.errors import DataError, ModelError, UsageError
 from digits_edge.runtime.files import refuse_existing
 from digits_edge.runtime.model_file import PRECISIONS, Precision
 
@@ -60,6 +61,8 @@ def command(
     cross-validation.
     """
     _check_number(sources, ensemble=ensemble)
+    for source in sources:
+        _check_kind(file_path(source), source)
     target = file_path(output)
     refuse_existing(target, overwrite=overwrite)
     with needs_extra("export"):
@@ -127,6 +130,18 @@ def _check_number(sources: tuple[str, ...], *, ensemble: bool) -> None:
     twice = [source for source in sources if sum(_same(source, other) for other in sources) > 1]
     if twice:
         raise UsageError(f"{' and '.join(twice)} are the same; name each member of an ensemble once")
+
+
+def _check_kind(path: Path, source: str) -> None:
+    """Say before TensorFlow is loaded what is no model of Keras."""
+    if path.suffix == ".onnx":
+        raise ModelError(f"{source} is a model file already; name the run folder or .keras file that it was made from")
+    if not path.exists():
+        raise ModelError(f"{source}: no such file or folder; name a run folder, a .keras or a .h5 file")
+    if not (path / "model.keras").exists() and (folds := sorted(path.glob("fold-*-of-*"))):
+        raise ModelError(
+            f"{source} holds a cross-validation; name one of its folds, {folds[0]}, or all of them with --ensemble"
+        )
 
 
 def _same(one: str, other: str) -> bool:

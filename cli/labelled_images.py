@@ -37,9 +37,21 @@ def choose_data(models: Sequence[EitherModel], data: str | None, split: Split | 
         except (DataError, UsageError):
             raise refusal from None
     for model in models:
+        if model.data:  # else its classes are not known but guessed
+            note_other_classes(model.asked, model.labels, test)
         if test.name == "mnist" and any(rule.startswith("kaggle") for rule in model.rules):
             note(f"{model.asked} was trained on Kaggle's rows, which lie inside MNIST: it has learnt from test images")
     return test, "test"
+
+
+def note_other_classes(model: str, labels: Sequence[str], dataset: Dataset) -> None:
+    """Tell a person whose model tells other things apart than the data has: its errors mean nothing then."""
+    if tuple(labels) != dataset.class_names:
+        note(f"{model} tells {_few(labels)} apart, and the classes of {dataset.name} are {_few(dataset.class_names)}")
+
+
+def _few(labels: Sequence[str]) -> str:
+    return ", ".join(labels if len(labels) < 5 else [*labels[:3], "…", labels[-1]])
 
 
 def _test_images(models: Sequence[EitherModel], data: str | None) -> Dataset:

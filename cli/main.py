@@ -3,6 +3,7 @@
 A command's module is imported when the command runs; `digits-edge --help` imports neither numpy nor onnxruntime.
 """
 
+import contextlib
 import io
 import os
 import signal
@@ -10,7 +11,6 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from types import FrameType
 from typing import NoReturn, TextIO
@@ -18,7 +18,7 @@ from typing import NoReturn, TextIO
 import click
 
 from digits_edge.cli.output import note, wipe
-from digits_edge.runtime.errors import DigitsEdgeError, InputError, UsageError
+from digits_edge.runtime.errors import DigitsEdgeError, InputError, UsageError, did_you_mean
 
 PROGRAM = "digits-edge"
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
@@ -64,9 +64,7 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            near = get_close_matches(args[0], COMMANDS, n=1)
-            meant = f" Did you mean {near[0]!r}?" if near else ""
-            raise click.UsageError(f"{error.message}{meant}", ctx) from error
+            raise click.UsageError(f"{error.message}{did_you_mean(args[0], COMMANDS)}", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
@@ -98,6 +96,10 @@ def main() -> NoReturn:
     except BrokenPipeError:  # the reader has enough
         _discard(sys.stdout, sys.stderr)
         code = 0
+    except KeyboardInterrupt:  # once more, while the first was being answered
+        code = INTERRUPTED
+    if code in (INTERRUPTED, TERMINATED):
+        _leave(code)
     sys.exit(code)
 
 
@@ -163,6 +165,14 @@ class _Terminated(KeyboardInterrupt):
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     raise _Terminated
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process at once: threads of TensorFlow still call into Python while it is taken down, and hang."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def _prepare_streams() -> None:

@@ -9,7 +9,7 @@ import click
 
 from digits_edge.cli.main import complain
 from digits_edge.cli.options import file_path, json_option, model_option, overwrite_option, session_options
-from digits_edge.cli.output import note, percent, print_json, progress, say
+from digits_edge.cli.output import note, print_json, progress, say
 from digits_edge.runtime.errors import InputError
 from digits_edge.runtime.files import refuse_existing, written_whole
 
@@ -43,9 +43,9 @@ def command(
     """Read the digit in pictures: files, folders (not those in them), globs, or - for a picture on standard input.
 
     A picture without ink is `blank`; one the model is unsure of is `uncertain` and keeps its best digit. Where some of
-    many pictures cannot be read, the others are answered and the exit code is 4.
+    many pictures cannot be read, the others are answered and the exit code is 4; with --json its status is `error`.
     """
-    from digits_edge.runtime.classifier import Classifier
+    from digits_edge.runtime.classifier import Classifier, probability_text
     from digits_edge.runtime.pictures import find_pictures, printable
 
     if "-" in images:
@@ -70,6 +70,8 @@ def command(
                     prediction, row = _explained(classifier, source, printable(name))
                     rows.append(row)
             except InputError as error:
+                if as_json:
+                    print_json({"path": name, "status": "error", "error": str(error)})
                 if len(sources) == 1:
                     raise
                 complain(error)
@@ -88,7 +90,7 @@ def command(
                     }
                 )
                 continue
-            guesses = "  ".join(f"{label} {percent(p, 1)}" for label, p in prediction.top(top))
+            guesses = "  ".join(f"{label} {probability_text(p)}" for label, p in prediction.top(top))
             remark = "" if prediction.status == "ok" else f"  {prediction.status}"
             say(f"{printable(name).ljust(width)}  {guesses}{remark}".rstrip())
     if target is not None and rows:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from numpy import memmap
+from click.core import ParameterSource
 
 from digits_edge.cli.keras_side import needs_extra
 from digits_edge.cli.options import data_option, file_path, json_option, output_option, overwrite_option
@@ -68,7 +68,10 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Go on from the run folder's last epoch.")
 @overwrite_option
 @json_option
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     name: str | None,
     output: str | None,
     data: str | None,
@@ -86,13 +89,17 @@ def command(
     NAME is perceptron, mlp, mlp-dropout, mlp-wide, cnn-small, cnn, resnet, kaggle-cnn, plain-cnn or edge.
 
     The run folder holds model.keras, history.csv, recipe.json, curves.png and a checkpoint. A part of the data
-    validates and chooses the epoch; the test set is not looked at. Ctrl-C loses at most the epoch under way: --resume
-    goes on, to the same end. Options left out are the recipe's.
+    validates and chooses the epoch; the test set is not looked at. Options left out are the recipe's.
+
+    Ctrl-C loses at most the epoch under way: `train NAME --resume`, or `train --resume -o FOLDER`, goes on with the
+    settings that the run has begun with, to the same end.
 
     With --folds there is a run folder for each fold in the output folder, and folds.json with mean and spread.
     """
     with needs_extra("train"):
-        from digits_edge.train import AUGMENTATIONS, cross_validate, train
+        from digits_edge.train import AUGMENTATIONS, refuse_run
+    from numpy import memmap
+
     from digits_edge.runtime.datasets import load
 
     if folds is not None and settings["validation"] is not None:
@@ -100,14 +107,21 @@ def command(
     changed = {setting: value for setting, value in settings.items() if value is not None}
     if augmentation is not None:
         changed["augmentation"] = AUGMENTATIONS[augmentation]
-    asked = _Asked(name, kind, changed)
-    folder = Path("runs") / asked.model if output is None else file_path(output)
+    begun = None
+    if resume and context.get_parameter_source("kind") is ParameterSource.DEFAULT:
+        begun = _begun(file_path(output) if output is not None else _default_folder(name), folds)
+    asked = _Asked(name, kind, changed, begun)
+    folder = _default_folder(asked.model) if output is None else file_path(output)
+    if folds is None:
+        refuse_run(folder, resume=resume, overwrite=overwrite)
     with ExitStack() as stack:
         disk = Path(stack.enter_context(_folder_beside(folder))) if stream else None
         dataset = load(asked.data_name(data), split="train", data=data, progress=progress("downloading"), disk=disk)
         recipe = asked.recipe(dataset)
         if stream and not isinstance(dataset.images, memmap):
             note(f"--stream changes nothing: {dataset.name} is no CSV")
+        with needs_extra("train"):
+            from digits_edge.train import cross_validate, train
         epochs = _Epochs(recipe.epochs)
         how: dict[str, Any] = {"resume": resume, "overwrite": overwrite}
         how |= {"on_step": epochs.step, "on_epoch": epochs.finished, "on_part": epochs.part}
@@ -130,14 +144,36 @@ def command(
     )
 
 
-class _Asked:
-    """What is asked to be trained: a model by its name and the kind of recipe, or the recipe in a file."""
+def _default_folder(model: str | None) -> Path:
+    if model is None:
+        raise click.UsageError("Name a model, or with --output the run folder.")
+    return Path("runs") / model
 
-    def __init__(self, name: str | None, kind: str, changed: dict[str, Any]) -> None:
+
+def _begun(folder: Path, folds: int | None) -> Path | None:
+    """The recipe that a run, or the first fold of a cross-validation, was begun with; None where there is none."""
+    from digits_edge.train.run_folder import RECIPE
+
+    run = folder if folds is None else folder / f"fold-1-of-{folds}"
+    return run / RECIPE if (run / RECIPE).is_file() else None
+
+
+class _Asked:
+    """What is asked to be trained: a model by its name and the kind of recipe, or the recipe in a file.
+
+    Args:
+        name: of the model; may be None where a file names it.
+        kind: "best", "document" or a recipe's file.
+        changed: what the options change of the recipe.
+        begun: the recipe of the run that is gone on with, instead of `kind`.
+    """
+
+    def __init__(self, name: str | None, kind: str, changed: dict[str, Any], begun: Path | None) -> None:
         from digits_edge.train import RECIPES, named_recipe, read_recipe
 
         self._kind, self._changed = kind, changed
-        self._file = None if kind in RECIPES else file_path(kind)
+        self._resumes = begun is not None
+        self._file = begun or (None if kind in RECIPES else file_path(kind))
         if self._file is None and name is None:
             raise click.UsageError("Name a model, or a recipe's file with --recipe.")
         self._read = named_recipe(kind, str(name)) if self._file is None else read_recipe(self._file)
@@ -164,7 +200,7 @@ class _Asked:
         if self._file is None:
             return named_recipe(self._kind, self.model, data=dataset.name, **self._changed)
         trained_on, sha256 = recipe_data(self._file)
-        if sha256 is not None and sha256 != dataset.sha256:
+        if sha256 is not None and sha256 != dataset.sha256 and not self._resumes:
             note(f"{dataset.name} is not the data of {self._file} ({trained_on}, sha256 {sha256[:12]}…)")
         return replace(self._read, **self._changed)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from digits_edge.cli.keras_side import needs_extra
+from digits_edge.cli.labelled_images import note_other_classes
 from digits_edge.cli.options import data_option, file_path, input_scale_option, json_option, session_options
 from digits_edge.cli.output import percent, print_json, progress, say, show
 from digits_edge.runtime.bundled import bundled_models
@@ -59,6 +60,8 @@ def command(
             reference = live.ask(classifier) if live is not None else None
             # of all bundled models some tell other things apart; a model that is named is measured as asked
             counted = dataset if models or dataset is None or classifier.labels == dataset.class_names else None
+            if counted is not None:
+                note_other_classes(name, classifier.labels, counted)
             found = verify(classifier, dataset=counted, reference=reference)
         if as_json:
             print_json(found.to_json())

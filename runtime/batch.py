@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets.kaggle_csv import Block, read_blocks
 from digits_edge.runtime.datasets.progress import Progress
-from digits_edge.runtime.errors import UsageError
+from digits_edge.runtime.errors import DataError, UsageError
 from digits_edge.runtime.files import refuse_existing, written_whole
 
 STANDARD_STREAM = "-"
@@ -104,6 +104,11 @@ def _answered(
 
 @contextmanager
 def _submission(source: str | Path, target: str | Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
+    if source != STANDARD_STREAM:
+        try:
+            Path(source).stat()  # what is missing is said before what is in the way
+        except OSError as error:
+            raise DataError(f"{source} could not be read: {error.strerror}") from error
     if target == STANDARD_STREAM:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()

@@ -4,7 +4,6 @@
 """
 
 import argparse
-import difflib
 import hashlib
 import json
 import os
@@ -14,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from digits_edge.runtime.errors import CheckError, DigitsEdgeError, ModelError, UsageError
+from digits_edge.runtime.errors import CheckError, DigitsEdgeError, ModelError, UsageError, did_you_mean
 from digits_edge.runtime.files import written_whole
 from digits_edge.runtime.model_file import Metadata, Precision, read_model_file
 
@@ -159,9 +158,8 @@ def _unknown(model: str | None, names: list[str]) -> str:
         return "no model is bundled with this installation; name a file, or install digits-edge again"
     if model is None:
         return f"the index names no default; name one of {', '.join(names)}"
-    close = difflib.get_close_matches(model, names, n=1)
-    meant = f"did you mean {close[0]}? " if close else ""
-    return f"there is no model {model!r}; {meant}bundled are {', '.join(names)}; for a file name its path"
+    meant = did_you_mean(model, names)
+    return f"there is no model {model!r}.{meant} Bundled are {', '.join(names)}; for a file name its path"
 
 
 def _add_command(arguments: Sequence[str] | None = None) -> int:

@@ -67,6 +67,11 @@ class Prediction:
         return sorted(zip(self.labels, self.probabilities, strict=True), key=lambda pair: -pair[1])[:count]
 
 
+def probability_text(probability: float) -> str:
+    """A probability as a percentage; never 100 %, which no model can know."""
+    return ">99.9 %" if probability >= 0.9995 else f"{100 * probability:.1f} %"
+
+
 class Classifier:
     """A model file, opened and ready.
 

@@ -1,5 +1,8 @@
 """The errors of digits-edge; each knows the exit code the command line answers with."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class DigitsEdgeError(Exception):
     """Base of every error this project raises on purpose.
@@ -40,3 +43,15 @@ class ImageError(InputError):
 
 class DataError(InputError):
     """A data set is missing, incomplete or malformed."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """The error for a name that nothing has, with those that there are and the one that was probably meant."""
+    known = tuple(known)
+    return UsageError(f"no {kind} is called {name!r}.{did_you_mean(name, known)} There are: {', '.join(known)}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question that begins with a space and names the nearest known name; empty where none is near."""
+    near = get_close_matches(name, tuple(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -43,7 +43,7 @@ def garment(picture: Image.Image) -> Canonical:
     cloth = flattened(resized(picture, (left, upper, right, lower), size))
     away = _from_ground(cloth, ground)
     return Canonical(
-        _framed(away), blank=False, box=(left, upper, right, lower), steps=(Step("unlike its ground", away),)
+        _framed(away), blank=False, box=(left, upper, right, lower), steps=(Step("what differs from the ground", away),)
     )
 
 

@@ -116,7 +116,9 @@ def _in_folder(folder: Path) -> list[Path]:
         raise InputError(f"{printable(folder)} cannot be listed: {error.strerror}; check its permissions") from error
     pictures = [entry for entry in names if entry.suffix.lower() in SUFFIXES and entry.is_file()]
     if not pictures:
-        raise InputError(f"{printable(folder)} holds no pictures; wanted are {', '.join(sorted(SUFFIXES))}")
+        inside = next((entry for entry in names if entry.is_dir()), None)
+        deeper = f"; folders in it are named on their own, such as {printable(inside)}" if inside else ""
+        raise InputError(f"{printable(folder)} holds no pictures; wanted are {', '.join(sorted(SUFFIXES))}{deeper}")
     return pictures
 
 

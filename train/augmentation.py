@@ -1,15 +1,9 @@
-"""Random turns, shifts, zooms, shears, bends, contrast and spoiling for a batch of images."""
+"""What can be done to a training image at random, and how much of it: settings alone, `augmenting.py` does it."""
 
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
-import keras
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
-
-from digits_edge.train.spoiling import blurred, cut_out, lit, noisy, specked, with_other_strokes
 
 _Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Share = Annotated[float, Field(ge=0, lt=1)]
@@ -44,9 +38,6 @@ class Augmentation:
     cut_out_px: _Amount = 0.0
 
 
-#: Closer, and strokes break up; wider, and a bend is a turn. A digit is 20 pixels long.
-_KNOT_SPACING_PX = 7
-
 NO_AUGMENTATION = Augmentation()
 #: The documents' Keras layers: RandomRotation(0.1) is a tenth of a full turn, RandomTranslation(0.2, 0.2) a fifth of
 #: 28 px.
@@ -57,7 +48,16 @@ HAND = Augmentation(rotation_degrees=13.0, translation_px=2.5, zoom=0.13, shear_
 #: What a photographer does to a garment that lies flat: it can face either side, but hardly turns.
 GARMENT = Augmentation(rotation_degrees=4.0, translation_px=1.5, zoom=0.1, contrast=0.1, mirror=True)
 
-#: For a network that is to read what people photograph, and what a scanner or a bad line does to it.
+#: What cameras, scanners and bad lines do to an image, whatever it shows.
+_SPOILED: dict[str, Any] = {
+    "spoiled": 0.5,
+    "blur_px": 1.3,
+    "light": 0.6,
+    "noise": 0.25,
+    "specks": 0.2,
+    "cut_out_px": 14.0,
+}
+#: For a network that is to read what people photograph.
 ROUGH = Augmentation(
     rotation_degrees=16.0,
     translation_px=3.0,
@@ -66,22 +66,9 @@ ROUGH = Augmentation(
     contrast=0.3,
     elastic_px=1.5,
     stroke=0.7,
-    spoiled=0.5,
-    blur_px=1.3,
-    light=0.6,
-    noise=0.25,
-    specks=0.2,
-    cut_out_px=14.0,
+    **_SPOILED,
 )
-ROUGH_GARMENT = replace(
-    GARMENT,
-    spoiled=ROUGH.spoiled,
-    blur_px=ROUGH.blur_px,
-    light=ROUGH.light,
-    noise=ROUGH.noise,
-    specks=ROUGH.specks,
-    cut_out_px=ROUGH.cut_out_px,
-)
+ROUGH_GARMENT = replace(GARMENT, **_SPOILED)
 
 AUGMENTATIONS = {
     "none": NO_AUGMENTATION,
@@ -90,99 +77,3 @@ AUGMENTATIONS = {
     "garment": GARMENT,
     "rough": ROUGH,
 }
-
-
-def augment(images: NDArray[np.float32], augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Change every image of a batch at random.
-
-    Args:
-        images: float32 (N, 28, 28, 1) in 0…1.
-        augmentation: the largest changes.
-        rng: where all randomness comes from; the same generator state gives the same batch.
-
-    Returns:
-        A new batch, float32 (N, 28, 28, 1) in 0…1, filled with 0 (no ink) where an image was moved away.
-    """
-    if augmentation == NO_AUGMENTATION:
-        return images
-    moved = keras.ops.image.affine_transform(
-        images, _transforms(len(images), images.shape[1], augmentation, rng), interpolation="bilinear"
-    )
-    if augmentation.elastic_px:
-        moved = _bent(np.asarray(keras.ops.convert_to_numpy(moved)), augmentation.elastic_px, rng)
-    gain = rng.uniform(1 - augmentation.contrast, 1 + augmentation.contrast, (len(images), 1, 1, 1))
-    contrasted: NDArray[np.float32] = np.clip(keras.ops.convert_to_numpy(moved) * gain.astype(np.float32), 0, 1)
-    if augmentation.stroke or augmentation.spoiled:
-        return _spoiled(contrasted[..., 0], augmentation, rng)[..., np.newaxis]
-    return contrasted
-
-
-def _spoiled(images: NDArray[np.float32], augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.float32]:
-    count = len(images)
-    spoiled = rng.random(count) < augmentation.spoiled
-
-    def draw(largest: float) -> NDArray[np.float64]:
-        """Nothing for images that are not spoiled, and for every second of the others."""
-        return rng.uniform(0, largest, count) * (spoiled & (rng.random(count) < 0.5))
-
-    images = with_other_strokes(images, rng.uniform(-augmentation.stroke, augmentation.stroke, count))
-    images = blurred(images, draw(augmentation.blur_px))
-    images = lit(images, draw(augmentation.light), rng)
-    images = cut_out(images, draw(augmentation.cut_out_px), rng)
-    images = noisy(images, draw(augmentation.noise), rng)
-    return specked(images, draw(augmentation.specks), rng)
-
-
-def _bent(images: NDArray[np.float32], largest_px: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Images whose pixels were taken from up to `largest_px` beside, each image in its own smooth field."""
-    count, size_px = images.shape[:2]
-    smooth = _cubic_spline(size_px)
-    fields = rng.uniform(-largest_px, largest_px, (2, count, smooth.shape[1], smooth.shape[1])).astype(np.float32)
-    down, right = smooth @ fields @ smooth.T
-    rows, columns = np.mgrid[:size_px, :size_px].astype(np.float32)
-    y, x = (np.clip(place, 0, size_px - 1.001) for place in (rows + down, columns + right))
-    top, left = y.astype(np.intp), x.astype(np.intp)
-    below, beside = (y - top), (x - left)
-    pixels = images.reshape(count, -1)
-    corner = top * size_px + left
-
-    def pixel(offset: int) -> NDArray[np.float32]:
-        return np.take_along_axis(pixels, (corner + offset).reshape(count, -1), axis=1).reshape(count, size_px, size_px)
-
-    upper = pixel(0) * (1 - beside) + pixel(1) * beside
-    lower = pixel(size_px) * (1 - beside) + pixel(size_px + 1) * beside
-    return np.asarray(upper * (1 - below) + lower * below, np.float32)[..., np.newaxis]
-
-
-@cache
-def _cubic_spline(size_px: int) -> NDArray[np.float32]:
-    """Uniform cubic B-splines, knots 7 pixels apart, at every pixel: float32 (size_px, knots), rows summing to 1."""
-    places = np.arange(size_px) / _KNOT_SPACING_PX
-    distances = np.abs(places[:, np.newaxis] - np.arange(-1, np.ceil(places[-1]) + 2))
-    near, far = 2 / 3 - distances**2 + distances**3 / 2, (2 - distances) ** 3 / 6
-    return np.where(distances < 1, near, np.where(distances < 2, far, 0)).astype(np.float32)
-
-
-def _transforms(count: int, size_px: int, augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Rows (a0, a1, a2, b0, b1, b2, 0, 0), as `keras.ops.image.affine_transform` takes them.
-
-    The output at (x, y) is the input at (a0·x + a1·y + a2, b0·x + b1·y + b2).
-    """
-
-    def draw(largest: float) -> NDArray[np.float64]:
-        return rng.uniform(-largest, largest, count)
-
-    angle = np.radians(draw(augmentation.rotation_degrees))
-    shear = np.tan(np.radians(draw(augmentation.shear_degrees)))
-    scale_x, scale_y = 1 + draw(augmentation.zoom), 1 + draw(augmentation.zoom)
-    if augmentation.mirror:
-        scale_x *= rng.choice([-1, 1], count)
-    cos, sin = np.cos(angle), np.sin(angle)
-    # rotation · shear · scale
-    a0, a1 = scale_x * cos, scale_y * (shear * cos - sin)
-    b0, b1 = scale_x * sin, scale_y * (shear * sin + cos)
-    centre = (size_px - 1) / 2
-    a2 = centre - (a0 + a1) * centre + draw(augmentation.translation_px)
-    b2 = centre - (b0 + b1) * centre + draw(augmentation.translation_px)
-    zero = np.zeros(count)
-    return np.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1).astype(np.float32)

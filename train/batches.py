@@ -6,7 +6,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.train.augmentation import Augmentation, augment
+from digits_edge.train.augmentation import Augmentation
+from digits_edge.train.augmenting import augment
 
 
 class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
@@ -40,7 +41,7 @@ class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def __len__(self) -> int:
         """Batches per epoch."""
-        return -(-len(self._rows) // self._batch_size)
+        return count_batches(len(self._rows), self._batch_size)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         """Batch `index`: float32 (B, 28, 28, 1) from 0 to `white`, and int32 (B,) or float32 (B, C)."""
@@ -101,6 +102,11 @@ class Batches(OrderedBatches):
 
     def _prepared(self, images: NDArray[np.float32], index: int) -> NDArray[np.float32]:
         return augment(images, self._augmentation, np.random.default_rng((self._seed, self._epoch, index)))
+
+
+def count_batches(rows: int, batch_size: int) -> int:
+    """How many batches so many rows make; the last one may be smaller."""
+    return -(-rows // batch_size)
 
 
 def scaled(images: NDArray[np.uint8]) -> NDArray[np.float32]:

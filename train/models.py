@@ -13,7 +13,7 @@ from typing import Any, Literal
 import keras
 from keras import layers
 
-from digits_edge.runtime.errors import UsageError
+from digits_edge.runtime.errors import UsageError, unknown_name
 
 INPUT_SHAPE = (28, 28, 1)
 #: The documents name an L2 penalty without its strength; this one is usual for networks of this size.
@@ -59,7 +59,7 @@ def structure_of(name: str) -> dict[str, Any]:
         UsageError: no model has this name.
     """
     if name not in _BODIES:
-        raise UsageError(f"no model is called {name!r}; there are: {', '.join(names())}")
+        raise unknown_name("model", name, _BODIES)
     parameters = inspect.signature(_BODIES[name]).parameters.values()
     return {
         p.name: list(p.default) if isinstance(p.default, tuple) else p.default

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from digits_edge.runtime.errors import InputError, UsageError
+from digits_edge.runtime.errors import InputError, UsageError, unknown_name
 from digits_edge.train.augmentation import GARMENT, HAND, NO_AUGMENTATION, ROUGH, ROUGH_GARMENT, Augmentation
 
 Schedule = Literal["constant", "cosine", "exponential", "plateau"]
@@ -170,11 +170,13 @@ def named_recipe(kind: str, model: str, *, data: str = "mnist", **settings: Any)
     Raises:
         UsageError: no such kind or model.
     """
-    try:
-        recipe = RECIPES[kind][model]
-    except KeyError as error:
-        known = f"recipes: {', '.join(RECIPES)}; models: {', '.join(RECIPES.get(kind, BEST_RECIPES))}"
-        raise UsageError(f"no recipe is known for {error.args[0]!r}; {known}") from None
+    if kind not in RECIPES:
+        raise unknown_name("kind of recipe", kind, RECIPES)
+    if model not in RECIPES[kind]:
+        if model in BEST_RECIPES:
+            raise UsageError(f"no document describes {model}, which is ours; its recipe is 'best'")
+        raise unknown_name("model", model, RECIPES[kind])
+    recipe = RECIPES[kind][model]
     if data == "fashion-mnist":
         recipe = _for_garments(recipe)
     return replace(recipe, **settings)

@@ -3,15 +3,10 @@
 import csv
 import io
 import json
-import platform
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import keras
-
-from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.files import written_whole
 from digits_edge.train.recipe import Keep, Recipe, read_recipe, recipe_to_json
@@ -23,23 +18,58 @@ VIEWS, ANSWERS, VIEWS_DONE = "views.npy", "answers.npy", "lesson.json"
 _FILES = (MODEL, HISTORY, CURVES, CHECKPOINT, RECIPE)
 
 
-def prepare_run_folder(folder: Path, recipe: Recipe, data_sha256: str, *, resume: bool, overwrite: bool) -> None:
-    """Make the folder, or make sure that what it holds may be gone on with or replaced.
+def refuse_run(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make sure that what a folder holds may be gone on with or replaced.
 
     Raises:
-        UsageError: it holds a run, or files named like those of one, and neither `resume` nor `overwrite` is given; or
-            `resume`, and its recipe or data is another.
-        InputError: it cannot be made.
+        UsageError: it holds a run, or files named like those of one, and neither `resume` nor `overwrite` is given.
     """
     if (folder / RECIPE).exists():
         if not (resume or overwrite):
             raise UsageError(f"{folder} holds a run already; --resume goes on with it, --overwrite trains anew")
-        if resume and read_recipe(folder / RECIPE) != recipe:
-            raise UsageError(f"{folder} was begun with other settings; see its recipe.json, or train with --overwrite")
-        if resume and json.loads((folder / RECIPE).read_text("utf-8"))["data"]["sha256"] != data_sha256:
-            raise UsageError(f"{folder} was begun on other data; name that with --data, or train with --overwrite")
     elif not overwrite and (others := [name for name in _FILES if (folder / name).exists()]):
         raise UsageError(f"{folder} is no run folder and has {others[0]}; name another folder, or --overwrite")
+
+
+def refuse_other_run(folder: Path, recipe: Recipe, data_sha256: str) -> None:
+    """Make sure that a folder's run, if there is one, is of this recipe and data.
+
+    Raises:
+        UsageError: it is not; the message names what differs.
+    """
+    if not (folder / RECIPE).exists():
+        return
+    differing = [
+        f"{name}: {there} there, {here} here"
+        for (name, there), (_, here) in zip(_settings(read_recipe(folder / RECIPE)), _settings(recipe), strict=True)
+        if there != here
+    ]
+    if differing:
+        raise UsageError(
+            f"{folder} was begun with other settings ({'; '.join(differing)}); leave the options out, or train anew "
+            "with --overwrite"
+        )
+    if json.loads((folder / RECIPE).read_text("utf-8"))["data"]["sha256"] != data_sha256:
+        raise UsageError(f"{folder} was begun on other data; name that with --data, or train anew with --overwrite")
+
+
+def _settings(recipe: Recipe) -> list[tuple[str, Any]]:
+    """The settings by name, those of the augmentation among them."""
+    settings = recipe_to_json(recipe)
+    augmentation = settings.pop("augmentation")
+    return [*settings.items(), *augmentation.items()]
+
+
+def prepare_run_folder(folder: Path, recipe: Recipe, data_sha256: str, *, resume: bool, overwrite: bool) -> None:
+    """Make the folder, or make sure that what it holds may be gone on with or replaced.
+
+    Raises:
+        UsageError: as `refuse_run`, and with `resume` as `refuse_other_run`.
+        InputError: it cannot be made.
+    """
+    refuse_run(folder, resume=resume, overwrite=overwrite)
+    if resume:
+        refuse_other_run(folder, recipe, data_sha256)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not resume:
@@ -51,30 +81,6 @@ def prepare_run_folder(folder: Path, recipe: Recipe, data_sha256: str, *, resume
                 (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{folder} could not be made a run folder: {error.strerror}") from error
-
-
-def describe(recipe: Recipe, dataset: Dataset, *, input_scale: int) -> dict[str, Any]:
-    """Everything that decided the run, as `recipe.json` keeps it."""
-    backend = keras.backend.backend()
-    return {
-        "schema_version": 1,
-        "recipe": recipe_to_json(recipe),
-        "data": {
-            "name": dataset.name,
-            "sha256": dataset.sha256,
-            "images": len(dataset.images),
-            "classes": list(dataset.class_names),
-            "licence": dataset.licence,
-            "input_scale": input_scale,
-            "validation": recipe.validation,
-        },
-        "versions": {
-            "digits-edge": version("digits-edge"),
-            "python": platform.python_version(),
-            "keras": keras.version(),
-            backend: version(backend),
-        },
-    }
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
@@ -115,15 +121,3 @@ def read_history(path: Path) -> list[dict[str, float]]:
 def kept_epoch(history: list[dict[str, float]], keep: Keep) -> dict[str, float]:
     """The row of the epoch whose weights are kept: the first with the smallest validation loss, or the last."""
     return min(history, key=lambda row: row["val_loss"]) if keep == "best" else history[-1]
-
-
-def write_model(path: Path, model: keras.Model) -> None:
-    """Write a model as `.keras`, whole."""
-    with written_whole(path) as stream:
-        # Keras wants a name that ends in .keras, so the archive is made beside the target and copied into its place
-        part = path.with_name(f".{path.stem}.part.keras")
-        try:
-            model.save(part)
-            stream.write(part.read_bytes())
-        finally:
-            part.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from digits_edge.runtime.errors import UsageError
+from digits_edge.runtime.errors import unknown_name
 from digits_edge.train.recipe import Optimizer, Recipe, named_recipe
 
 #: Enough for Adam to come near its end on MNIST.
@@ -88,7 +88,7 @@ def study(name: str, *, epochs: int | None = None) -> Study:
         UsageError: there is no such study.
     """
     if name not in _STUDIES:
-        raise UsageError(f"no study is called {name!r}; there are: {', '.join(_STUDIES)}")
+        raise unknown_name("study", name, _STUDIES)
     return _STUDIES[name](epochs)
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.errors import InputError
-from digits_edge.train.augmentation import augment
+from digits_edge.train.augmentation import NO_AUGMENTATION, Augmentation
+from digits_edge.train.augmenting import augment
 from digits_edge.train.batches import scaled
 from digits_edge.train.models import input_scale
 from digits_edge.train.recipe import Recipe
@@ -37,11 +38,13 @@ class Lesson:
         images: uint8 (N, 28, 28).
         targets: labels, uint8 (N,), or answers, float16 (N, C).
         rows: the indices of the images that are learnt.
+        augmentation: what is still to be done to them.
     """
 
     images: NDArray[np.uint8]
     targets: NDArray[Any]
     rows: NDArray[np.intp]
+    augmentation: Augmentation
 
 
 def lesson(
@@ -93,7 +96,7 @@ def lesson(
             answers.flush()
             write_json(folder / VIEWS_DONE, {"views": view + 1})
     on_part("the student", recipe.epochs)
-    return Lesson(images, answers, np.arange(len(images)))
+    return Lesson(images, answers, np.arange(len(images)), NO_AUGMENTATION)
 
 
 def _teachers(

@@ -1,7 +1,5 @@
 """Training a model into a run folder: `train()`."""
 
-import math
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,29 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets import Dataset, parts
-from digits_edge.runtime.errors import CheckError, InputError
-from digits_edge.train.augmentation import NO_AUGMENTATION
+from digits_edge.runtime.errors import InputError
 from digits_edge.train.averaging import WeightAverage
 from digits_edge.train.batch_norm import with_fused_batch_norm
-from digits_edge.train.batches import Batches, OrderedBatches
-from digits_edge.train.checkpoint import Progress, read_progress, restore_checkpoint, save_checkpoint
+from digits_edge.train.batches import Batches, OrderedBatches, count_batches
+from digits_edge.train.checkpoint import Progress, read_progress
 from digits_edge.train.models import build, input_scale
 from digits_edge.train.recipe import Recipe
-from digits_edge.train.report.curves import draw_curves
-from digits_edge.train.run_folder import (
-    CHECKPOINT,
-    CURVES,
-    HISTORY,
-    LESSON,
-    MODEL,
-    RECIPE,
-    describe,
-    kept_epoch,
-    prepare_run_folder,
-    write_history,
-    write_json,
-    write_model,
-)
+from digits_edge.train.run_folder import CHECKPOINT, LESSON, RECIPE, prepare_run_folder, write_json
+from digits_edge.train.run_record import RunRecord, describe
 from digits_edge.train.teaching import Lesson, PartListener, lesson
 
 _VALIDATION_BATCH = 1000
@@ -92,7 +76,7 @@ def train(
         build(teacher.model, **teacher.structure)  # one that cannot be built is said before others are trained
     model = _built(recipe)
     white = input_scale(model)
-    steps = -(-len(rows.train) // recipe.batch_size)
+    steps = count_batches(len(rows.train), recipe.batch_size)
     _compile(model, recipe, steps)
     # only now, so that a recipe that cannot be built leaves no run behind
     prepare_run_folder(run_folder, recipe, dataset.sha256, resume=resume, overwrite=overwrite)
@@ -102,29 +86,15 @@ def train(
     checkpoint = run_folder / CHECKPOINT
     progress = read_progress(checkpoint) if resume and checkpoint.exists() else Progress()
     remembering = _remembering_callbacks(recipe)
-    record = _RunRecord(recipe, run_folder, progress, remembering)
+    record = RunRecord(recipe, run_folder, progress, remembering)
     if not record.is_finished:
-        learnt = Lesson(dataset.images, dataset.labels, rows.train)
-        validated: NDArray[Any] = dataset.labels
-        augmentation = recipe.augmentation
-        if recipe.teaching is not None:
-
-            def teach(teacher: Recipe, folder: Path) -> None:
-                # nobody learns from images that judge the student
-                teacher = replace(teacher, validation=recipe.validation)
-                train(teacher, dataset, folder, resume=True, on_step=on_step, on_epoch=on_epoch)
-
-            learnt = lesson(
-                recipe, dataset, rows.train, run_folder / LESSON, teach, on_part or (lambda part, epochs: None)
-            )
-            # its views are augmented, and a loss takes targets of one form
-            augmentation, validated = NO_AUGMENTATION, np.eye(learnt.targets.shape[1])[dataset.labels]
+        learnt, validated = _learnt(recipe, dataset, rows.train, run_folder, (on_step, on_epoch, on_part))
         batches = Batches(
             learnt.images,
             learnt.targets,
             learnt.rows,
             batch_size=recipe.batch_size,
-            augmentation=augmentation,
+            augmentation=learnt.augmentation,
             seed=recipe.seed,
             per_epoch=len(rows.train),
             white=white,
@@ -143,6 +113,28 @@ def train(
     about["result"] = record.result()
     write_json(run_folder / RECIPE, about)
     return about
+
+
+def _learnt(
+    recipe: Recipe,
+    dataset: Dataset,
+    rows: NDArray[np.intp],
+    run_folder: Path,
+    listeners: tuple[StepListener | None, EpochListener | None, PartListener | None],
+) -> tuple[Lesson, NDArray[Any]]:
+    """What these rows teach, by their labels or by teachers; and what all images are validated by, in the same form."""
+    on_step, on_epoch, on_part = listeners
+    assert dataset.labels is not None
+    if recipe.teaching is None:
+        return Lesson(dataset.images, dataset.labels, rows, recipe.augmentation), dataset.labels
+
+    def teach(teacher: Recipe, folder: Path) -> None:
+        # nobody learns from images that judge the student
+        teacher = replace(teacher, validation=recipe.validation)
+        train(teacher, dataset, folder, resume=True, on_step=on_step, on_epoch=on_epoch)
+
+    learnt = lesson(recipe, dataset, rows, run_folder / LESSON, teach, on_part or (lambda part, epochs: None))
+    return learnt, np.eye(learnt.targets.shape[1])[dataset.labels]
 
 
 def _built(recipe: Recipe) -> keras.Model:
@@ -216,59 +208,6 @@ class _Seeds(keras.callbacks.Callback):  # type: ignore[misc]
         states = [v for v in self.model.non_trainable_variables if v.path.endswith("seed_generator_state")]
         for index, state in enumerate(states):
             state.assign([self._seed * 1_000_003 + epoch, index])
-
-
-class _RunRecord(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps the run folder; best model, history, curves, then checkpoint, so that a cut between two loses nothing."""
-
-    def __init__(
-        self, recipe: Recipe, folder: Path, progress: Progress, remembering: list[keras.callbacks.Callback]
-    ) -> None:
-        super().__init__()
-        self._recipe, self._folder, self._progress, self._remembering = recipe, folder, progress, remembering
-        self._began = time.monotonic()
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether there is no epoch left, or early stopping has said so before a restart."""
-        return self._progress.stopped or len(self._progress.history) >= self._recipe.epochs
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        if self._progress.history:
-            restore_checkpoint(self._folder / CHECKPOINT, self.model, self._remembering)
-        self._began = time.monotonic() - self._progress.seconds
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        row = {"epoch": epoch + 1.0, **(logs or {}), "learning_rate": float(self.model.optimizer.learning_rate)}
-        row = {name: float(value) for name, value in row.items()}
-        if not math.isfinite(row["val_loss"]):
-            raise CheckError(f"the validation loss of epoch {epoch + 1} is not finite; try a smaller --learning-rate")
-        history = [*self._progress.history, row]
-        kept = kept_epoch(history, self._recipe.keep)
-        if kept is row:
-            write_model(self._folder / MODEL, self._as_validated())
-        write_history(self._folder / HISTORY, history)
-        draw_curves(history, kept, self._folder / CURVES)
-        self._progress = Progress(history, time.monotonic() - self._began, stopped=bool(self.model.stop_training))
-        save_checkpoint(self._folder / CHECKPOINT, self._progress, self.model, self._remembering)
-
-    def _as_validated(self) -> keras.Model:
-        """A float32 copy with the weights the validation saw: the average where one is kept."""
-        averages = [c.average for c in self._remembering if isinstance(c, WeightAverage) and c.average]
-        copy = build(self._recipe.model, **self._recipe.structure)
-        copy.set_weights(averages[0] if averages else self.model.get_weights())
-        return copy
-
-    def result(self) -> dict[str, Any]:
-        """Figures of the run, for `recipe.json`."""
-        kept = kept_epoch(self._progress.history, self._recipe.keep)
-        return {
-            "epochs": len(self._progress.history),
-            "kept_epoch": int(kept["epoch"]),
-            "validation_loss": kept["val_loss"],
-            "validation_accuracy": kept["val_accuracy"],
-            "seconds": round(self._progress.seconds, 1),
-        }
 
 
 class _Telling(keras.callbacks.Callback):  # type: ignore[misc]

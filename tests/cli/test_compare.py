@@ -123,7 +123,7 @@ def test_an_unknown_study_is_answered_with_those_there_are_and_the_help_names_th
 
     answer = run("compare", "--study", "colour")
     assert answer.code == 2
-    assert answer.complaint == f"no study is called 'colour'; there are: {', '.join(study_names())}"
+    assert answer.complaint == f"no study is called 'colour'. There are: {', '.join(study_names())}"
     assert list(tmp_path.iterdir()) == []
     text = " ".join(run("compare", "--help").stdout.split())
     assert all(name in text for name in study_names())

@@ -216,10 +216,14 @@ def test_probabilities_of_a_softmax_model_are_its_own(run, three):
     assert found["log_loss"] == pytest.approx(-np.log(truth).mean(), abs=1e-5)
 
 
-def test_names_of_the_data_are_taken_where_the_model_knows_only_digits(run, drawn, tmp_path):
+def test_names_of_the_data_are_taken_where_the_model_knows_none(run, drawn, tmp_path):
+    from digits_edge.train import build
+
     images, labels = drawn
+    build("perceptron").save(tmp_path / "bare.keras")
     np.savez(tmp_path / "fashion-mnist.npz", x_test=images, y_test=labels, x_train=images[:10], y_train=labels[:10])
-    [found] = run("evaluate", "cnn-small-int8", "--data", "./fashion-mnist.npz", "--json").objects
+    bare = ("evaluate", "bare.keras", "--input-scale", "1", "--data", "./fashion-mnist.npz", "--json")
+    [found] = run(*bare).objects
     assert found["classes"][9]["name"] == "Ankle boot"
     labelled = ("--labels", "a,b,c,d,e,f,g,h,i,j")
     [named] = run("evaluate", "cnn-small-int8", "--data", "./fashion-mnist.npz", *labelled, "--json").objects

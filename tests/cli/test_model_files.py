@@ -54,7 +54,7 @@ def test_unknown_model_is_answered_with_the_nearest(run, seven):
     name = bundled_models()[0].name
     answer = run("predict", "seven.png", "--model", name[:-1])
     assert answer.code == 3
-    assert f"did you mean {name}?" in answer.complaint
+    assert f"Did you mean {name!r}?" in answer.complaint
 
 
 def test_unknown_provider_is_answered_with_those_there_are(run, seven):
@@ -100,6 +100,13 @@ def test_bundled_models_are_measured_on_their_own_kind_of_data(run, data_folder)
     assert answers["fashion-int8"]["holds"] and answers["fashion-int8"]["accuracy"] is None
     [asked] = run("verify", "fashion-int8", "--data", data_folder / "fashion-mnist", "--json").objects
     assert asked["accuracy"]["errors"] == pytest.approx(789, abs=40)
+
+
+def test_errors_on_another_kind_of_data_are_counted_but_said_to_be(run, data_folder):
+    for command in ("verify", "evaluate"):
+        answer = run(command, "cnn-small-int8", "--data", data_folder / "fashion-mnist")
+        assert answer.code == 0
+        assert "cnn-small-int8 tells 0, 1, 2, …, 9 apart, and the classes of fashion-mnist are" in answer.stderr
 
 
 def test_model_that_does_not_hold_is_code_1(run, model, monkeypatch):

@@ -76,7 +76,9 @@ def test_unreadable_pictures_do_not_keep_others_from_being_answered(run, seven, 
     (tmp_path / "text.png").write_text("no picture")
     answer = run("predict", "none.png", "seven.png", "text.png", "--json")
     assert answer.code == 4
-    assert [line["path"] for line in answer.objects] == ["seven.png"]
+    assert [line["path"] for line in answer.objects] == ["none.png", "seven.png", "text.png"]
+    assert [line["status"] for line in answer.objects] == ["error", "ok", "error"]
+    assert answer.objects[0]["error"].startswith("none.png does not exist")
     complaints = answer.stderr.splitlines()
     assert complaints[0].startswith("error: none.png does not exist")
     assert complaints[1].startswith("error: text.png is no picture")

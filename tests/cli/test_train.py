@@ -1,6 +1,11 @@
 """`train`: recipes from files, folds, and CSVs that are streamed."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from importlib.util import find_spec
 
 import numpy as np
@@ -104,6 +109,66 @@ def test_folds_are_summed_up(run, rows, tmp_path):
     assert answer.stderr.startswith("fold 1/2, epoch 1/2: loss ")
     told = run("train", "mlp", "--data", rows, "--folds", "2", "-o", "cv", "--resume", *QUICK)
     assert f"together {summary['errors']} errors of 168" in told.stdout
+
+
+def test_a_run_goes_on_with_what_it_has_begun_with(run, rows, tmp_path):
+    assert run("train", "mlp", "--data", rows, "--learning-rate", "0.02", "-o", "run", *QUICK).code == 0
+    before = weights(tmp_path / "run")
+    (tmp_path / "run/checkpoint.npz").unlink()  # nothing is done yet
+    resumed = run("train", "--resume", "-o", "run", "--data", rows)
+    assert resumed.code == 0, resumed.stderr
+    for one, other in zip(before, weights(tmp_path / "run"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_differs_from_a_run_is_named(run, rows):
+    assert run("train", "mlp", "--data", rows, "-o", "run", *QUICK).code == 0
+    changed = ("--epochs", "3", "--augmentation", "none")
+    answer = run("train", "mlp", "--resume", "-o", "run", "--data", rows, *changed)
+    assert answer.code == 2
+    assert answer.complaint.startswith("run was begun with other settings (epochs: 2 there, 3 here; rotation_degrees: ")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_an_interrupted_training_ends_at_once_and_goes_on(rows, tmp_path):
+    command = [sys.executable, "-m", "digits_edge.cli", "train", "cnn-small", "--data", str(rows), "-o", "run"]
+
+    def heed_interrupts():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    command += ["--epochs", "5000", "--batch-size", "16"]
+    interruptible = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
+    with interruptible as training:
+        while not (tmp_path / "run/checkpoint.npz").exists() and training.poll() is None:
+            time.sleep(0.01)
+        training.send_signal(signal.SIGINT)
+        *_, last = training.stderr.read().splitlines()
+        assert training.wait(60) == 130
+    assert last == "interrupted; run keeps all finished epochs, and the same command with --resume goes on"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "cnnsmall"], "no model is called 'cnnsmall'. Did you mean 'cnn-small'?"),
+        (["train", "edge", "--recipe", "document"], "no document describes edge"),
+        (["train", "mlp", "-o", "run"], "run holds a run already"),
+        (["train", "mlp", "--data", "none"], "none: no such file"),
+        (["compare", "--study", "droput"], "no study is called 'droput'. Did you mean 'dropout'?"),
+        (["export", "m.onnx", "-o", "n.onnx"], "m.onnx is a model file already"),
+        (["export", "folds", "-o", "n.onnx"], "folds holds a cross-validation; name one of its folds"),
+        (["export", "none", "-o", "n.onnx"], "none: no such file or folder"),
+    ],
+)
+def test_mistakes_are_said_before_keras_is_loaded(tmp_path, arguments, said):
+    for folder in ("run", "folds/fold-1-of-2"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "recipe.json").write_text("{}")
+    script = "import sys; from digits_edge.cli.main import run; print(run(sys.argv[1:]), 'keras' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
+    assert done.stderr.startswith(f"error: {said}")
+    code, loaded = done.stdout.split()
+    assert (int(code) in (2, 3, 4), loaded) == (True, "False")
 
 
 @pytest.mark.parametrize("schedule", ["exponential", "plateau", "cosine"])

@@ -66,7 +66,7 @@ def test_name_without_precision_means_whatever_is_bundled(add, models_folder):
 
 def test_unknown_name_lists_the_names_and_guesses_which_was_meant(add, models_folder):
     add("cnn-int8")
-    with pytest.raises(ModelError, match=r"did you mean cnn-int8\? bundled are cnn-int8") as caught:
+    with pytest.raises(ModelError, match=r"Did you mean 'cnn-int8'\? Bundled are cnn-int8") as caught:
         find_model("cnn-int9", "cpu", folder=models_folder)
     assert caught.value.exit_code == 3
 

@@ -49,7 +49,7 @@ def test_every_step_shows_the_digit_where_the_picture_has_it(classifier: Classif
 def test_a_blank_picture_shows_that_nothing_was_left(classifier: Classifier) -> None:
     row = explained(classifier, Image.new("L", (90, 60), 200))
     assert not tile(row, 3).any()
-    assert (tile(row, 5) == 255).all() and (tile(row, 6) == 255).all()
+    assert row.width == 4 * (TILE + GAP) + GAP  # the picture and three steps: no image, no answer
 
 
 @given(
@@ -70,4 +70,4 @@ def test_a_garment_is_explained_by_its_own_steps(classifier: Classifier, monkeyp
     monkeypatch.setattr(classifier, "metadata", replace(classifier.metadata, preprocessing="fashion-mnist"))
     shirt = Image.new("RGB", (100, 100), "white")
     shirt.paste((90, 20, 20), (25, 20, 75, 90))
-    assert [step.name for step in classifier.prepare(shirt).steps] == ["unlike its ground"]
+    assert [step.name for step in classifier.prepare(shirt).steps] == ["what differs from the ground"]

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digits_edge.runtime.datasets import Dataset
-from digits_edge.train.augmentation import AUGMENTATIONS, HAND, NO_AUGMENTATION, Augmentation, augment
+from digits_edge.train.augmentation import AUGMENTATIONS, HAND, NO_AUGMENTATION, Augmentation
+from digits_edge.train.augmenting import augment
 from digits_edge.train.batches import Batches, scaled
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from digits_edge.runtime.strokes import draw_image
-from digits_edge.train.augmentation import Augmentation, augment
+from digits_edge.train.augmentation import Augmentation
+from digits_edge.train.augmenting import augment
 from digits_edge.train.spoiling import blurred, cut_out, lit, noisy, specked, with_other_strokes
 
 RNG = np.random.default_rng(5)

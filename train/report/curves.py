@@ -58,7 +58,7 @@ def _draw_rate(axes: Axes, history: History, kept: dict[str, float]) -> None:
     axes.plot([row["epoch"] for row in history], rates, color=_RATE, marker=".")
     axes.set_ylim(0, 1.08 * max(rates) or 1)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     quiet_axes(axes, title="Learning rate at the epoch's end", x="epoch")
 
 
@@ -81,7 +81,7 @@ def _draw_both(
     values = [value(row, kind) for row in history for kind in ("", "val_")]
     # the first epochs are ten times the last
     log_axis(axes, "y", min(values) / 1.15, max(values) * 1.15, "{:g}".format)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from digits_edge.train.report.drawing import as_svg
 from digits_edge.train.report.page import Facts, Picture, Section, Table, Text, render_page
 from digits_edge.train.report.study_chart import draw_curves_of, draw_effect, name_of
+from digits_edge.train.report.units import count_text
 from digits_edge.train.studies import Study
 from digits_edge.train.study_runs import Outcome
 
@@ -46,7 +47,7 @@ def study_page(study: Study, outcomes: Sequence[Outcome], *, data: str) -> str:
     ]
     return render_page(
         f"{study.title} and accuracy",
-        f"{data}, validation images; {max(len(history) for history in outcomes[0].histories)} epochs",
+        f"{data}, validation images; {count_text(max(map(len, outcomes[0].histories)), 'epoch')}",
         [
             Section("In short", [Facts(facts), Text(study.setting)]),
             Section("Figures", [Table(head_of(study), [row_of(outcome) for outcome in outcomes])]),

@@ -10,7 +10,7 @@ from digits_edge.runtime.accuracy import Accuracy
 from digits_edge.train.report.drawing import PALETTE, as_svg, new_figure, quiet_axes
 from digits_edge.train.report.log_axis import log_axis
 from digits_edge.train.report.page import Facts, Picture, Section, Table, Text, render_page
-from digits_edge.train.report.units import error_percent, setting_text
+from digits_edge.train.report.units import count_text, duration_text, error_percent, setting_text
 from digits_edge.train.search_folder import BEST, Trial
 from digits_edge.train.search_space import ENOUGH_STEPS
 
@@ -35,7 +35,7 @@ def tuning_page(best: dict[str, Any], trials: Sequence[Trial]) -> str:
     winner = next(trial for trial in judged if trial.number == search["trial"])
     subtitle = (
         f"{best['data']['name']}: {search['images']:,} images, of which {images:,} validate; "
-        f"{len(trials)} trials of {search['epochs']} epochs"
+        f"{count_text(len(trials), 'trial')} of {count_text(search['epochs'], 'epoch')}"
     )
     sections = [
         Section("Result", _result(best, judged, winner)),
@@ -56,22 +56,24 @@ def _result(best: dict[str, Any], judged: Sequence[Trial], winner: Trial) -> lis
         ("Validation", f"{100 * accuracy.value:.2f} % right"),
         ("Errors", f"{accuracy.errors:,} of {images:,}"),
         ("95 % interval", f"{100 * low:.2f} to {100 * high:.2f} %"),
-        ("Training", f"{search['seconds'] / 60:.1f} minutes"),
+        ("Training", duration_text(search["seconds"])),
     ]
     if judged[0].number == 1:
         facts.append(("The recipe as it was", f"{100 * _accuracy(judged[0], images).value:.2f} % right"))
     settings = ", ".join(f"{_spoken(name)} {setting_text(value)}" for name, value in winner.settings.items())
     texts = [
         f"Best settings: {settings}.",
-        f"{BEST} holds them as a recipe of {best['recipe']['epochs']} epochs; digits-edge train --recipe {BEST} "
-        "trains it.",
+        f"{BEST} holds them as a recipe of {count_text(best['recipe']['epochs'], 'epoch')}; "
+        f"digits-edge train --recipe {BEST} trains it.",
         f"{alike or 'No'} other {'trials lie' if alike > 1 else 'trial lies'} within the best one's interval"
         f"{'; among these the order may be chance' if alike else ''}. As the best of several the figure leans a little "
         "to the good side. The test set was not looked at.",
     ]
     if search["steps"] < ENOUGH_STEPS:
         texts.insert(
-            0, f"A trial had {search['steps']} steps. With fewer than {ENOUGH_STEPS} the order is mostly chance."
+            0,
+            f"A trial had {count_text(search['steps'], 'step')}. With fewer than {ENOUGH_STEPS} the order is mostly "
+            "chance.",
         )
     return [Facts(facts), *map(Text, texts)]
 

@@ -33,6 +33,11 @@ def duration_text(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
 
 
+def count_text(count: int, thing: str) -> str:
+    """A number of things, such as "1 epoch" or "2,000 epochs"."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
 def setting_text(value: Any) -> str:
     """A setting of a recipe, without the zeros that end a float."""
     return f"{value:g}" if isinstance(value, float) else str(value)
