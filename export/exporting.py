@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from digits_edge.export.calibration import KerasAnswers, ask, together
+from digits_edge.export.calibration import Answered, KerasAnswers, ask, together
 from digits_edge.export.contract import answer_probabilities, take_pixels, take_quantized_pixels
 from digits_edge.export.convert import convert
 from digits_edge.export.ensemble import Ensemble, average
@@ -27,6 +27,8 @@ from digits_edge.runtime.parity import Parity
 
 MODEL_VERSION = "1.0.0"
 CALIBRATION_IMAGES = 500
+#: The share of the validation images that a model is to be uncertain of.
+REFUSED = 0.01
 #: Told what the export is doing now.
 Listener = Callable[[str], None]
 
@@ -116,6 +118,7 @@ def export(
         preprocessing=_preprocessing(source.labels),
         temperature=keras.temperature,
         calibrated=keras.calibrated,
+        uncertain_below=_uncertain_below(keras.validation, answers),
         data=_about(source, training),
         test=_test_figure(answers, _held_out(source, training, test), training),
         parity={"on": _compared_on(source, keras), **asdict(parity)},
@@ -192,6 +195,13 @@ def _int8(logits_graph: ir.Model, source: Source, training: Dataset, gate: Gate)
         worst = min(left, key=lambda layer: distance((*float_layers, layer)))
         float_layers = (*float_layers, worst)
         left.remove(worst)
+
+
+def _uncertain_below(validation: Answered | None, answers: GraphAnswers) -> float:
+    """The confidence that all but a hundredth of the validation images reach; a half where there are too few."""
+    if validation is None or len(validation.images) * REFUSED < 1:
+        return Metadata.uncertain_below
+    return round(float(np.quantile(answers(validation.images).max(axis=1), REFUSED)), 4)
 
 
 def _compared_on(source: Source | Ensemble, keras: KerasAnswers) -> str:

@@ -76,7 +76,8 @@ class Metadata:
         parameters: of the Keras model; of an ensemble, of all members.
         temperature: what the logits were divided by before the softmax; 1 for an ensemble: its members have theirs.
         calibrated: whether the temperature was fitted on validation images, an ensemble's of all members; else it is 1.
-        uncertain_below: confidence under which a prediction is called uncertain.
+        uncertain_below: confidence under which a prediction is called uncertain: what 1 % of the validation images
+            do not reach, if they were at hand at export.
         data: name, sha256 and licence of the training data, and the rule by which a part of it validated (of an
             ensemble, its first member).
         test: errors and images of the test set, if it was at hand at export.

@@ -76,7 +76,14 @@ def draw_digit(
         Mode L, white ink on black, antialiased; the digit in the middle, four fifths of the picture high.
     """
     shapes = SHAPES[digit]
-    strokes = _strokes(shapes[int(rng.integers(len(shapes)))])
+    return draw_shape(shapes[int(rng.integers(len(shapes)))], rng, size=size, thickness=thickness, wobble=wobble)
+
+
+def draw_shape(
+    shape: str, rng: np.random.Generator, *, size: int = 256, thickness: float | None = None, wobble: float = 1.0
+) -> Image.Image:
+    """Draw a shape of one's own, written like those of `SHAPES`; the rest as `draw_digit`."""
+    strokes = _strokes(shape)
     pen = float(rng.uniform(0.05, 0.12)) if thickness is None else thickness
     hand = _Hand(rng, wobble)
     paths = [hand.moved(_smooth(stroke)) for stroke in strokes]

@@ -6,7 +6,8 @@ begins with its own Rescaling (`input_scale`). Structures and counts are those o
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
 
@@ -66,6 +67,17 @@ def structure_of(name: str) -> dict[str, Any]:
         for p in parameters
         if p.kind is p.KEYWORD_ONLY
     }
+
+
+@contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    """Build layers under a dtype policy; Keras keeps it in a global, so it is put back."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def input_scale(model: keras.Model) -> Literal[1, 255]:
@@ -174,7 +186,7 @@ def _edge(
     x: Any,
     classes: int,
     *,
-    filters: Sequence[int] = (32, 64, 64, 96),
+    filters: Sequence[int] = (32, 64, 64, 84),
     kernels: Sequence[int] = (5, 3, 3, 3),
     strides: Sequence[int] = (2, 1, 2, 1),
 ) -> Any:

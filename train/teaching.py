@@ -16,7 +16,8 @@ from digits_edge.runtime.errors import InputError
 from digits_edge.train.augmentation import NO_AUGMENTATION, Augmentation
 from digits_edge.train.augmenting import augment
 from digits_edge.train.batches import scaled
-from digits_edge.train.models import input_scale
+from digits_edge.train.models import build, dtype_policy, input_scale
+from digits_edge.train.non_digits import draw_non_digits
 from digits_edge.train.recipe import Recipe
 from digits_edge.train.run_folder import ANSWERS, MODEL, VIEWS, VIEWS_DONE, write_json
 
@@ -65,7 +66,8 @@ def lesson(
         recipe: the student's, with its `teaching`.
         dataset: labelled images.
         rows: the indices of the images that are learnt.
-        folder: gets the teachers' run folders, 784 bytes and two for each class for every image and view.
+        folder: gets the teachers' run folders, 784 bytes and two for each class for every image and view, and after
+            the images of a view its drawings of what is no digit.
         train_teacher: trains one.
         on_part: told of every teacher and view.
 
@@ -75,28 +77,38 @@ def lesson(
     teaching = recipe.teaching
     assert teaching is not None and dataset.labels is not None
     folder.mkdir(exist_ok=True)
-    images = _on_disk(folder, VIEWS, np.uint8, (teaching.views * len(rows), 28, 28))
+    per_view = len(rows) + teaching.non_digits
+    images = _on_disk(folder, VIEWS, np.uint8, (teaching.views * per_view, 28, 28))
     answers = _on_disk(folder, ANSWERS, np.float16, (len(images), len(dataset.class_names)))
     if (done := _views_done(folder)) < teaching.views:
         teachers = list(_teachers(teaching.teachers, folder, train_teacher, on_part))
         labels = np.eye(answers.shape[1], dtype=np.float32)
+        non_digits = draw_non_digits(teaching.non_digits, np.random.default_rng((recipe.seed, _STREAM)))
         for view in range(done, teaching.views):
             on_part(f"view {view + 1}/{teaching.views}", 0)
+            first = view * per_view
             for start in range(0, len(rows), _AT_ONCE):
                 chosen = rows[start : start + _AT_ONCE]
-                rng = np.random.default_rng((recipe.seed, view, start, _STREAM))
-                shown = np.rint(augment(scaled(dataset.images[chosen]), recipe.augmentation, rng) * 255).astype(
-                    np.uint8
-                )
-                here = slice(view * len(rows) + start, view * len(rows) + start + len(chosen))
-                images[here] = shown[..., 0]
-                said = teaching.share * _mean_answer(teachers, scaled(shown[..., 0]))
+                shown = _view(dataset.images[chosen], recipe, view, start)
+                here = slice(first + start, first + start + len(chosen))
+                images[here] = shown
+                said = teaching.share * _mean_answer(teachers, scaled(shown))
                 answers[here] = said + (1 - teaching.share) * labels[dataset.labels[chosen]]
+            if len(non_digits):
+                here = slice(first + len(rows), first + per_view)
+                images[here] = _view(non_digits, recipe, view, len(rows))
+                answers[here] = 1 / answers.shape[1]
             images.flush()
             answers.flush()
             write_json(folder / VIEWS_DONE, {"views": view + 1})
     on_part("the student", recipe.epochs)
     return Lesson(images, answers, np.arange(len(images)), NO_AUGMENTATION)
+
+
+def _view(images: NDArray[np.uint8], recipe: Recipe, view: int, first: int) -> NDArray[np.uint8]:
+    """One view of some images, of which the first has this number: uint8, as large as they."""
+    rng = np.random.default_rng((recipe.seed, view, first, _STREAM))
+    return np.rint(augment(scaled(images), recipe.augmentation, rng)[..., 0] * 255).astype(np.uint8)
 
 
 def _teachers(
@@ -106,7 +118,10 @@ def _teachers(
         on_part(f"teacher {number}/{len(recipes)}", teacher.epochs)
         its_folder = folder / f"teacher-{number}"
         train_teacher(teacher, its_folder)
-        yield keras.saving.load_model(its_folder / MODEL, compile=False)
+        with dtype_policy(teacher.dtype_policy):  # it answers as quickly as it has learnt
+            model = build(teacher.model, **teacher.structure)
+        model.set_weights(keras.saving.load_model(its_folder / MODEL, compile=False).get_weights())
+        yield model
 
 
 def _mean_answer(teachers: Sequence[keras.Model], images: NDArray[np.float32]) -> NDArray[np.float32]:

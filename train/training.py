@@ -1,7 +1,6 @@
 """Training a model into a run folder: `train()`."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from digits_edge.train.averaging import WeightAverage
 from digits_edge.train.batch_norm import with_fused_batch_norm
 from digits_edge.train.batches import Batches, OrderedBatches, count_batches
 from digits_edge.train.checkpoint import Progress, read_progress
-from digits_edge.train.models import build, input_scale
+from digits_edge.train.models import build, dtype_policy, input_scale
 from digits_edge.train.recipe import Recipe
 from digits_edge.train.run_folder import CHECKPOINT, LESSON, RECIPE, prepare_run_folder, write_json
 from digits_edge.train.run_record import RunRecord, describe
@@ -139,7 +138,7 @@ def _learnt(
 
 def _built(recipe: Recipe) -> keras.Model:
     keras.utils.set_random_seed(recipe.seed)
-    with _dtype_policy(recipe.dtype_policy):
+    with dtype_policy(recipe.dtype_policy):
         return with_fused_batch_norm(build(recipe.model, **recipe.structure))
 
 
@@ -152,17 +151,6 @@ def _compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
         metrics=["accuracy"],
     )
     model.optimizer.build(model.trainable_variables)
-
-
-@contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
-    """Build layers under a dtype policy; Keras keeps it in a global, so it is put back."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:

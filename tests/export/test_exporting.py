@@ -70,6 +70,18 @@ def test_the_same_source_gives_the_same_bytes(source: Source, drawn: Dataset, tm
 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
+def test_a_model_is_uncertain_of_a_hundredth_of_the_validation_images(
+    source: Source, drawn: Dataset, tmp_path: Path
+) -> None:
+    exported = export(source, tmp_path / "m.onnx", precision="fp32", training=drawn)
+    images = drawn.images[parts(drawn.labels).validation]
+    with Classifier(exported.path, provider="cpu") as classifier:
+        statuses = [classifier.predict(image).status for image in images]
+    assert (len(images), statuses.count("uncertain")) == (100, 1)
+    assert export(source, tmp_path / "n.onnx", precision="fp32").metadata.uncertain_below == 0.5
+
+
+@pytest.mark.parametrize("source", ["residual"], indirect=True)
 def test_without_data_the_model_is_not_calibrated_and_says_so(source: Source, tmp_path: Path) -> None:
     metadata = export(source, tmp_path / "m.onnx", precision="fp32").metadata
     assert (metadata.calibrated, metadata.temperature) == (False, 1.0)

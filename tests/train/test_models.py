@@ -19,7 +19,7 @@ PARAMETERS = {
     "resnet": 2_055_306,
     "kaggle-cnn": 2_686_858,
     "plain-cnn": 1_126_250,
-    "edge": 116_266,
+    "edge": 108_826,
 }
 LAYERS = {
     "plain-cnn": " ".join(["Conv2D BatchNormalization ReLU"] * 10 + ["Flatten Dense"]),

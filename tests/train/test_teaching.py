@@ -67,6 +67,18 @@ def test_the_share_of_the_labels_is_learnt_too(squares: Dataset, tmp_path: Path,
     np.testing.assert_allclose(mixed, (answers + labels) / 2, atol=2e-3)
 
 
+def test_what_is_no_digit_is_learnt_as_equally_likely_to_be_anything(squares: Dataset, tmp_path: Path) -> None:
+    teaching = Teaching((replace(TEACHER, epochs=1),), views=2, non_digits=20)
+    train(replace(STUDENT, epochs=1, teaching=teaching), squares, tmp_path / "run")
+    images, answers = (np.load(tmp_path / "run/lesson" / name) for name in ("views.npy", "answers.npy"))
+    digits = len(parts(squares.labels).train)
+    assert len(images) == len(answers) == 2 * (digits + 20)
+    strange = np.r_[digits : digits + 20, 2 * digits + 20 : 2 * digits + 40]
+    np.testing.assert_allclose(answers[strange], 0.1, atol=1e-4)
+    assert (np.delete(answers, strange, axis=0).max(axis=1) > 0.11).all()
+    assert (images[strange[:20]] != images[strange[20:]]).any()  # the same drawings, augmented anew
+
+
 #: What is told after a cut at this.
 AFTER_A_CUT = {
     "teacher 2/2": [
