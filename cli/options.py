@@ -43,7 +43,7 @@ def batch_size_option(default: int) -> Callable[[_Command], _Command]:
 
 def data_option(function: _Command) -> _Command:
     """Give a command `--data`."""
-    text = "mnist, fashion-mnist, a folder or file of one data set, or a folder that holds sets by name."
+    text = "mnist, fashion-mnist, kaggle, a folder or file of one data set, or a folder that holds sets by name."
     return click.option("--data", metavar="NAME|PATH", help=text)(function)
 
 
