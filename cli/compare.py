@@ -133,7 +133,10 @@ def _compare(
                 stack.enter_context(one.opened)
         dataset, split = choose_data(opened, data, split)
         candidates = [_candidate(one) for one in opened]
-        names = unique_names([candidate.name for candidate in candidates])
+        names = [
+            _with_architecture(name, one)
+            for name, one in zip(unique_names([candidate.name for candidate in candidates]), opened, strict=True)
+        ]
         candidates = [replace(candidate, name=name) for candidate, name in zip(candidates, names, strict=True)]
         bars: dict[str, Callable[[int, int | None], None]] = {}
 
@@ -150,6 +153,15 @@ def _compare(
     if page is not None:
         write_page(page, comparison_page(compared, data=f"{dataset.name} {split}", threads=threads))
         note(f"{page} has the table and pictures")
+
+
+def _with_architecture(name: str, model: EitherModel) -> str:
+    """A name that says what the model is, where that is known and the name alone does not."""
+    if isinstance(opened := model.opened, Classifier):
+        architecture = opened.metadata.architecture
+    else:
+        architecture = opened.architecture if model.path.is_dir() else ""
+    return name if architecture in name else f"{name} ({architecture})"
 
 
 def _candidate(model: EitherModel) -> "Candidate":
