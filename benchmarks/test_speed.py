@@ -1,4 +1,4 @@
-"""One model, one batch size, every way to ask: `pytest benchmarks/`, about two minutes on a quiet machine.
+"""One model, one batch size, every way to ask: `pytest -n 0 benchmarks/`, about two minutes on a quiet machine.
 
 Everything computes on one thread. A group is a model and a batch size; the number in brackets behind a time is how many
 times as long it takes as the group's fastest. Other work on the machine shows: compare within a group.

@@ -47,7 +47,7 @@ _SHORT_TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 @batch_size_option(32)
 @session_options
 @input_scale_option
-@click.option("--study", metavar="NAME", help="dropout, units, depth, optimizer, batch-size or epochs.")
+@click.option("--study", metavar="NAME", help="dropout, units, depth, optimizer, batch-size, epochs or edge.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Of each training of a study.  [default: 10; epochs: 40]")
 @click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="A study's first seed.")
 @click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="How many seeds a study has.")

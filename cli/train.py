@@ -63,6 +63,13 @@ if TYPE_CHECKING:
     type=click.Choice(["float32", "mixed_bfloat16", "mixed_float16"]),
     help="mixed_bfloat16 is faster on CPUs that have it.",
 )
+@click.option("--untaught", is_flag=True, help="Learn the labels alone, where the recipe has teachers.")
+@click.option(
+    "--lesson",
+    metavar="FOLDER",
+    help="Keep, or find, a student's teachers and their answers there, for students of the same teaching.  "
+    "[default: in the run folder]",
+)
 @click.option("--stream", is_flag=True, help="Read a CSV in shards onto the disk, for one larger than the memory.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of weights, order, augmentation and dropout.")
 @click.option("--resume", is_flag=True, help="Go on from the run folder's last epoch.")
@@ -78,6 +85,8 @@ def command(
     kind: str,
     augmentation: str | None,
     folds: int | None,
+    untaught: bool,
+    lesson: str | None,
     stream: bool,
     resume: bool,
     overwrite: bool,
@@ -104,9 +113,13 @@ def command(
 
     if folds is not None and settings["validation"] is not None:
         raise click.UsageError("--validation holds only without --folds: each fold validates once.")
+    if folds is not None and lesson is not None:
+        raise click.UsageError("--lesson holds only without --folds: each fold has teachers of its own.")
     changed = {setting: value for setting, value in settings.items() if value is not None}
     if augmentation is not None:
         changed["augmentation"] = AUGMENTATIONS[augmentation]
+    if untaught:
+        changed["teaching"] = None
     begun = None
     if resume and context.get_parameter_source("kind") is ParameterSource.DEFAULT:
         begun = _begun(file_path(output) if output is not None else _default_folder(name), folds)
@@ -120,6 +133,9 @@ def command(
         recipe = asked.recipe(dataset)
         if stream and not isinstance(dataset.images, memmap):
             note(f"--stream changes nothing: {dataset.name} is no CSV")
+        if lesson is not None and recipe.teaching is None:
+            raise click.UsageError(f"--lesson holds only for a student, and {recipe.model} has no teachers.")
+        lesson_folder = None if lesson is None else file_path(lesson)
         with needs_extra("train"):
             from digits_edge.train import cross_validate, train
         epochs = _Epochs(recipe.epochs)
@@ -129,7 +145,7 @@ def command(
             if folds is not None:
                 _say_folds(cross_validate(recipe, dataset, folder, folds, on_fold=epochs.fold, **how), as_json)
                 return
-            about = train(recipe, dataset, folder, **how)
+            about = train(recipe, dataset, folder, lesson_folder=lesson_folder, **how)
         except KeyboardInterrupt as interrupt:
             interrupt.add_note(f"{folder} keeps all finished epochs, and the same command with --resume goes on")
             raise

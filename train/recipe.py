@@ -28,6 +28,7 @@ class Teaching:
         non_digits: how many drawings of what is no digit are shown in every view. They are learnt as equally likely to
             be anything, so that a student doubts what it does not know (Hendrycks, Mazeika and Dietterich 2019,
             "Deep anomaly detection with outlier exposure").
+        seed: of the views and drawings; students with other seeds of their own learn from the same.
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
@@ -36,6 +37,7 @@ class Teaching:
     views: _Count = 20
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     non_digits: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,13 @@ BEST_RECIPES["edge"] = _best(
 _GARMENT_INSTEAD = {HAND: GARMENT, ROUGH: ROUGH_GARMENT}
 #: Where garments want more than another augmentation: there is more to learn in them, and their turns are small.
 _FOR_GARMENTS: dict[str, dict[str, Any]] = {
-    "cnn-small": {"epochs": 80, "batch_size": 128, "optimizer": "adamw", "learning_rate": 0.004},
+    "cnn-small": {
+        "epochs": 80,
+        "batch_size": 128,
+        "optimizer": "adamw",
+        "learning_rate": 0.004,
+        "teaching": Teaching((replace(BEST_RECIPES["resnet"], epochs=16, augmentation=GARMENT),), share=0.8),
+    },
 }
 RECIPES = {"best": BEST_RECIPES, "document": DOCUMENT_RECIPES}
 

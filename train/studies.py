@@ -1,5 +1,7 @@
 """The documents' studies: what dropout, width, depth, optimizer, batch size and epochs do to the accuracy.
 
+And one of ours, which layers `edge` has.
+
 A study is a list of recipes that differ in one thing. `study(name)` gives it; `study_runs.py` trains it, and what is
 compared is the accuracy on the validation images: a study chooses, and no choice looks at the test set.
 """
@@ -184,6 +186,35 @@ def _epochs(epochs: int | None) -> Study:
     )
 
 
+def _edge(epochs: int | None) -> Study:
+    base = named_recipe("best", "edge", epochs=epochs or EPOCHS)
+    return Study(
+        name="edge",
+        title="Layers of edge",
+        setting="Convolutions without padding, each by its filters and kernel, s2 where it takes every second pixel, "
+        "and one dense layer; taught as edge is, all by the same teachers.",
+        scale="names",
+        variants=tuple(Variant(_layers_text(layers), replace(base, structure=layers)) for layers in _EDGES),
+    )
+
+
+def _layers_text(layers: dict[str, list[int]]) -> str:
+    each = zip(layers["filters"], layers["kernels"], layers["strides"], strict=True)
+    return " ".join(f"{count}x{kernel}{'s2' if stride == 2 else ''}" for count, kernel, stride in each)
+
+
+#: From 26,000 parameters to what fits into 128 KB of int8, and that in different shapes: strided early or late, few
+#: wide layers or more narrow ones.
+_EDGES: tuple[dict[str, list[int]], ...] = (
+    {"filters": [12, 24, 32, 48], "kernels": [5, 3, 3, 3], "strides": [2, 1, 2, 1]},
+    {"filters": [24, 40, 48, 64], "kernels": [5, 3, 3, 3], "strides": [2, 1, 2, 1]},
+    {"filters": [32, 64, 64, 84], "kernels": [5, 3, 3, 3], "strides": [2, 1, 2, 1]},
+    {"filters": [16, 48, 72, 96], "kernels": [5, 3, 3, 3], "strides": [2, 1, 2, 1]},
+    {"filters": [48, 64, 96], "kernels": [5, 3, 3], "strides": [2, 1, 2]},
+    {"filters": [32, 64, 128], "kernels": [5, 3, 3], "strides": [2, 2, 1]},
+    {"filters": [16, 32, 48, 64, 64], "kernels": [3, 3, 3, 3, 3], "strides": [1, 2, 1, 2, 1]},
+    {"filters": [24, 48, 48, 56, 64], "kernels": [5, 3, 3, 3, 3], "strides": [2, 1, 1, 1, 2]},
+)
 _STUDIES: dict[str, Callable[[int | None], Study]] = {
     "dropout": _dropout,
     "units": _units,
@@ -191,4 +222,5 @@ _STUDIES: dict[str, Callable[[int | None], Study]] = {
     "optimizer": _optimizer,
     "batch-size": _batch_size,
     "epochs": _epochs,
+    "edge": _edge,
 }

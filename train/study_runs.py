@@ -9,7 +9,7 @@ from typing import Any
 from digits_edge.runtime.accuracy import Accuracy
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import InputError, UsageError
-from digits_edge.train.run_folder import HISTORY, read_history
+from digits_edge.train.run_folder import HISTORY, LESSON, read_history
 from digits_edge.train.studies import Study, Variant
 from digits_edge.train.training import StepListener, train
 
@@ -80,7 +80,8 @@ def conduct(
 ) -> list[Outcome]:
     """Train what is not trained yet, and read off what is compared.
 
-    A run that is finished is not trained again, one that was cut goes on.
+    A run that is finished is not trained again, one that was cut goes on. Students learn from one lesson, kept in the
+    folder.
 
     Args:
         study: what to train.
@@ -104,7 +105,9 @@ def conduct(
         if on_run is not None:
             on_run(folder / name, index, len(recipes))
         try:
-            results[name] = train(recipe, dataset, folder / name, resume=True, on_step=on_step)["result"]
+            results[name] = train(
+                recipe, dataset, folder / name, resume=True, lesson_folder=folder / LESSON, on_step=on_step
+            )["result"]
         except UsageError as error:
             raise UsageError(f"{folder / name} is a run of other settings or data; take another folder") from error
     histories = {name: read_history(folder / name / HISTORY) for name in recipes}

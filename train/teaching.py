@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets import Dataset
-from digits_edge.runtime.errors import InputError
+from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.train.augmentation import NO_AUGMENTATION, Augmentation
 from digits_edge.train.augmenting import augment
 from digits_edge.train.batches import scaled
 from digits_edge.train.models import build, dtype_policy, input_scale
 from digits_edge.train.non_digits import draw_non_digits
-from digits_edge.train.recipe import Recipe
+from digits_edge.train.recipe import Recipe, recipe_to_json
 from digits_edge.train.run_folder import ANSWERS, MODEL, VIEWS, VIEWS_DONE, write_json
 
 _AT_ONCE = 1000
@@ -63,7 +63,7 @@ def lesson(
     a good teacher is patient and consistent").
 
     Args:
-        recipe: the student's, with its `teaching`.
+        recipe: the student's, with its `teaching`. Students with the same augmentation and teaching can share a folder.
         dataset: labelled images.
         rows: the indices of the images that are learnt.
         folder: gets the teachers' run folders, 784 bytes and two for each class for every image and view, and after
@@ -72,43 +72,63 @@ def lesson(
         on_part: told of every teacher and view.
 
     Raises:
+        UsageError: the folder holds what another teaching has made.
         InputError: the disk is full.
     """
     teaching = recipe.teaching
     assert teaching is not None and dataset.labels is not None
-    folder.mkdir(exist_ok=True)
+    made_of = _made_of(recipe, dataset)
+    _refuse_other(folder, made_of)
+    folder.mkdir(parents=True, exist_ok=True)
     per_view = len(rows) + teaching.non_digits
     images = _on_disk(folder, VIEWS, np.uint8, (teaching.views * per_view, 28, 28))
     answers = _on_disk(folder, ANSWERS, np.float16, (len(images), len(dataset.class_names)))
     if (done := _views_done(folder)) < teaching.views:
         teachers = list(_teachers(teaching.teachers, folder, train_teacher, on_part))
         labels = np.eye(answers.shape[1], dtype=np.float32)
-        non_digits = draw_non_digits(teaching.non_digits, np.random.default_rng((recipe.seed, _STREAM)))
+        non_digits = draw_non_digits(teaching.non_digits, np.random.default_rng((teaching.seed, _STREAM)))
         for view in range(done, teaching.views):
             on_part(f"view {view + 1}/{teaching.views}", 0)
             first = view * per_view
             for start in range(0, len(rows), _AT_ONCE):
                 chosen = rows[start : start + _AT_ONCE]
-                shown = _view(dataset.images[chosen], recipe, view, start)
+                shown = _view(dataset.images[chosen], recipe.augmentation, (teaching.seed, view, start))
                 here = slice(first + start, first + start + len(chosen))
                 images[here] = shown
                 said = teaching.share * _mean_answer(teachers, scaled(shown))
                 answers[here] = said + (1 - teaching.share) * labels[dataset.labels[chosen]]
             if len(non_digits):
                 here = slice(first + len(rows), first + per_view)
-                images[here] = _view(non_digits, recipe, view, len(rows))
+                images[here] = _view(non_digits, recipe.augmentation, (teaching.seed, view, len(rows)))
                 answers[here] = 1 / answers.shape[1]
             images.flush()
             answers.flush()
-            write_json(folder / VIEWS_DONE, {"views": view + 1})
+            write_json(folder / VIEWS_DONE, {"views": view + 1, "made_of": made_of})
     on_part("the student", recipe.epochs)
     return Lesson(images, answers, np.arange(len(images)), NO_AUGMENTATION)
 
 
-def _view(images: NDArray[np.uint8], recipe: Recipe, view: int, first: int) -> NDArray[np.uint8]:
-    """One view of some images, of which the first has this number: uint8, as large as they."""
-    rng = np.random.default_rng((recipe.seed, view, first, _STREAM))
-    return np.rint(augment(scaled(images), recipe.augmentation, rng)[..., 0] * 255).astype(np.uint8)
+def _made_of(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
+    """All that decides a lesson, as JSON values."""
+    settings = recipe_to_json(recipe)
+    decisive = {name: settings[name] for name in ("teaching", "augmentation", "validation")}
+    return dict(json.loads(json.dumps({"data": dataset.sha256, **decisive})))
+
+
+def _refuse_other(folder: Path, made_of: dict[str, Any]) -> None:
+    try:
+        there = json.loads((folder / VIEWS_DONE).read_text("utf-8"))["made_of"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # nothing, or nothing that is of use
+    differing = [name for name, value in made_of.items() if there.get(name) != value]
+    if differing:
+        raise UsageError(f"{folder} is the lesson of another {' and '.join(differing)}; name another folder")
+
+
+def _view(images: NDArray[np.uint8], augmentation: Augmentation, number: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """One view of some images: uint8, as large as they; the numbers are of the lesson's seed, view and first image."""
+    rng = np.random.default_rng((*number, _STREAM))
+    return np.rint(augment(scaled(images), augmentation, rng)[..., 0] * 255).astype(np.uint8)
 
 
 def _teachers(
@@ -157,6 +177,7 @@ def _on_disk(folder: Path, name: str, dtype: Any, shape: tuple[int, ...]) -> Any
 
 def _views_done(folder: Path) -> int:
     try:
-        return int(json.loads((folder / VIEWS_DONE).read_text("utf-8"))["views"])
+        about = json.loads((folder / VIEWS_DONE).read_text("utf-8"))
+        return int(about["views"]) if "made_of" in about else 0
     except (OSError, ValueError, KeyError, TypeError):
         return 0

@@ -38,6 +38,7 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    lesson_folder: Path | None = None,
     on_step: StepListener | None = None,
     on_epoch: EpochListener | None = None,
     on_part: PartListener | None = None,
@@ -55,6 +56,8 @@ def train(
         run_folder: made where it is missing.
         resume: go on from the folder's last finished epoch; the end is the same as without a break.
         overwrite: train anew where the folder holds a run already.
+        lesson_folder: where there are teachers: finds, or gets, their runs and what they answered, for students of the
+            same teaching; None keeps them in the run folder, as `lesson`.
         on_step: told of every step.
         on_epoch: told of every epoch.
         on_part: where there are teachers: told what is trained or asked now.
@@ -64,7 +67,7 @@ def train(
 
     Raises:
         UsageError: the folder holds a run and neither `resume` nor `overwrite` is given; or it is the run of another
-            recipe.
+            recipe; or the lesson is of another teaching.
         InputError: the data has no labels or too few images, or the folder cannot be written.
         CheckError: the training diverged.
     """
@@ -87,7 +90,8 @@ def train(
     remembering = _remembering_callbacks(recipe)
     record = RunRecord(recipe, run_folder, progress, remembering)
     if not record.is_finished:
-        learnt, validated = _learnt(recipe, dataset, rows.train, run_folder, (on_step, on_epoch, on_part))
+        lesson_folder = lesson_folder or run_folder / LESSON
+        learnt, validated = _learnt(recipe, dataset, rows.train, lesson_folder, (on_step, on_epoch, on_part))
         batches = Batches(
             learnt.images,
             learnt.targets,
@@ -118,7 +122,7 @@ def _learnt(
     recipe: Recipe,
     dataset: Dataset,
     rows: NDArray[np.intp],
-    run_folder: Path,
+    lesson_folder: Path,
     listeners: tuple[StepListener | None, EpochListener | None, PartListener | None],
 ) -> tuple[Lesson, NDArray[Any]]:
     """What these rows teach, by their labels or by teachers; and what all images are validated by, in the same form."""
@@ -132,7 +136,7 @@ def _learnt(
         teacher = replace(teacher, validation=recipe.validation)
         train(teacher, dataset, folder, resume=True, on_step=on_step, on_epoch=on_epoch)
 
-    learnt = lesson(recipe, dataset, rows, run_folder / LESSON, teach, on_part or (lambda part, epochs: None))
+    learnt = lesson(recipe, dataset, rows, lesson_folder, teach, on_part or (lambda part, epochs: None))
     return learnt, np.eye(learnt.targets.shape[1])[dataset.labels]
 
 

@@ -101,6 +101,18 @@ def test_streaming_what_is_no_csv_says_that_it_changes_nothing(run, tmp_path):
     assert "--stream changes nothing: drawn is no CSV" in answer.stderr
 
 
+def test_a_student_can_do_without_its_teachers(run, tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.arange(80) % 10
+    images = np.stack([draw_image(label, rng) for label in labels])
+    np.savez(tmp_path / "fashion-mnist.npz", x_train=images, y_train=labels, x_test=images[:9], y_test=labels[:9])
+    answer = run("train", "cnn-small", "--data", "./fashion-mnist.npz", "--untaught", "-o", "run", *QUICK)
+    assert answer.code == 0, answer.stderr
+    assert (tmp_path / "run/model.keras").exists() and not (tmp_path / "run/lesson").exists()
+    refused = run("train", "mlp", "--data", "./fashion-mnist.npz", "--lesson", "l", "-o", "other", *QUICK)
+    assert refused.complaint.startswith("--lesson holds only for a student, and mlp has no teachers.")
+
+
 def test_folds_are_summed_up(run, rows, tmp_path):
     answer = run("train", "mlp", "--data", rows, "--folds", "2", "-o", "cv", "--json", *QUICK)
     assert answer.code == 0, answer.stderr

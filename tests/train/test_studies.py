@@ -21,6 +21,7 @@ VARIED = {
     "optimizer": {"optimizer", "learning_rate"},
     "batch-size": {"batch_size"},
     "epochs": set(),
+    "edge": {"structure"},
 }
 
 
@@ -69,7 +70,7 @@ def test_optimizers_have_keras_default_rates_but_lion() -> None:
 
 
 def test_an_unknown_study_is_answered_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match="dropout, units, depth, optimizer, batch-size, epochs"):
+    with pytest.raises(UsageError, match="dropout, units, depth, optimizer, batch-size, epochs, edge"):
         study("colour")
 
 

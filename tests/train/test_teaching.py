@@ -79,6 +79,27 @@ def test_what_is_no_digit_is_learnt_as_equally_likely_to_be_anything(squares: Da
     assert (images[strange[:20]] != images[strange[20:]]).any()  # the same drawings, augmented anew
 
 
+def test_students_of_one_teaching_share_a_lesson(squares: Dataset, tmp_path: Path, taught: Path) -> None:
+    shutil.copytree(taught / "lesson", tmp_path / "lesson")
+    told: list[str] = []
+    other = replace(STUDENT, epochs=1, seed=5)
+    lesson = {"lesson_folder": tmp_path / "lesson"}
+    train(other, squares, tmp_path / "run", **lesson, on_part=lambda part, epochs: told.append(part))
+    assert told == ["the student"]
+    assert not (tmp_path / "run/lesson").exists()
+    train(other, squares, tmp_path / "again")  # with a lesson of its own, which is the same
+    for one, same in zip(weights(tmp_path / "run"), weights(tmp_path / "again"), strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
+def test_the_lesson_of_another_teaching_is_refused_and_kept(squares: Dataset, tmp_path: Path, taught: Path) -> None:
+    lesson = shutil.copytree(taught / "lesson", tmp_path / "lesson")
+    more = replace(STUDENT, teaching=replace(STUDENT.teaching, views=3))
+    with pytest.raises(UsageError, match="lesson is the lesson of another teaching; name another folder"):
+        train(more, squares, tmp_path / "run", lesson_folder=lesson)
+    assert (lesson / "views.npy").read_bytes() == (taught / "lesson/views.npy").read_bytes()
+
+
 #: What is told after a cut at this.
 AFTER_A_CUT = {
     "teacher 2/2": [
