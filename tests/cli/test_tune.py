@@ -74,7 +74,7 @@ def test_a_killed_search_goes_on(run, digits, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("transformer",), "no recipe is known for 'transformer'"),
+        (("transformer",), "no model is called 'transformer'. There are: "),
         (("mlp", "--data", "none"), "none: no such file"),
         (("mlp", "--trials", "0"), "--trials"),
         (("mlp", "--images", "9"), "too few"),
