@@ -1,0 +1,82 @@
+"""How quick `edge`'s int8 networks are against a float network of the ONNX model zoo's MNIST structure.
+
+    python -m benchmarks.edge_latency                  # every variant of the study `edge`
+    python -m benchmarks.edge_latency edge-int8        # bundled models or files instead
+
+One thread, batch 1 and 256, the networks in turns, call by call; the figure is the ratio of the medians, below 1 where
+ours is quicker. Weights do not matter and are untrained for the variants. A JSON line for each network.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+from keras import layers
+
+from digits_edge.runtime.classifier import Classifier
+from digits_edge.train import build
+from digits_edge.train.studies import study
+
+from .untrained import images, write_model_file
+
+#: Batch size → rounds.
+ROUNDS = {1: 3000, 256: 40}
+WARM_UP = 20
+ZOO = "float network of the zoo's structure"
+
+
+def zoo_network() -> Any:
+    """Convolution 5×5×8, ReLU, pool 2, convolution 5×5×16, ReLU, pool 3, dense 10: 5,998 parameters."""
+    image = keras.Input((28, 28, 1))
+    x = layers.MaxPooling2D(2)(layers.Conv2D(8, 5, padding="same", activation="relu")(image))
+    x = layers.MaxPooling2D(3)(layers.Conv2D(16, 5, padding="same", activation="relu")(x))
+    return keras.Model(image, layers.Dense(10)(layers.Flatten()(x)), name="zoo")
+
+
+def medians_us(classifiers: dict[str, Classifier], batch_size: int, rounds: int) -> dict[str, float]:
+    """The median time of a call, in microseconds; all take turns."""
+    pixels = images(batch_size)
+    samples_us: dict[str, list[float]] = {name: [] for name in classifiers}
+    for _ in range(WARM_UP + rounds):
+        for name, classifier in classifiers.items():
+            started = time.perf_counter()
+            classifier.predict_batch(pixels)
+            samples_us[name].append((time.perf_counter() - started) * 1e6)
+    return {name: statistics.median(samples[WARM_UP:]) for name, samples in samples_us.items()}
+
+
+def classifiers(models: Sequence[str], folder: Path) -> dict[str, Classifier]:
+    """The zoo's network and what it is compared with, by name; the variants of the study where nothing is named."""
+    files: dict[str, str | Path] = {ZOO: write_model_file(zoo_network(), "fp32", folder / "zoo.onnx")}
+    if models:
+        files |= {model: model for model in models}
+    else:
+        for number, variant in enumerate(study("edge").variants):
+            network = build("edge", **variant.recipe.structure)
+            files[variant.label] = write_model_file(network, "int8", folder / f"{number}.onnx")
+    return {name: Classifier(file, provider="cpu", threads=1) for name, file in files.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m benchmarks.edge_latency", description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*")
+    models = parser.parse_args().models
+    with tempfile.TemporaryDirectory() as folder:
+        opened = classifiers(models, Path(folder))
+        times_us = {batch_size: medians_us(opened, batch_size, rounds) for batch_size, rounds in ROUNDS.items()}
+    for name, classifier in opened.items():
+        row: dict[str, object] = {"model": name, "precision": classifier.metadata.precision}
+        for batch_size, medians in times_us.items():
+            row[f"batch_{batch_size}_us"] = round(medians[name] / batch_size, 2)
+            row[f"batch_{batch_size}_ratio"] = round(medians[name] / medians[ZOO], 3)
+        print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()
