@@ -19,15 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from digits_edge.export.exporting import REFUSED
 from digits_edge.runtime.accuracy import Accuracy
 from digits_edge.runtime.canonical import canonical
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import load
 from digits_edge.runtime.pictures import open_picture
 from digits_edge.train.evaluation import evaluate
-
-#: The share of the test images that is refused where risk is measured.
-REFUSED = 0.01
 
 
 def on_test_images(classifier: Classifier) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from digits_edge.cli.either_model import EitherModel, open_either
 from digits_edge.cli.keras_side import needs_extra
-from digits_edge.cli.labelled_images import Split, choose_data
+from digits_edge.cli.labelled_images import Split, choose_data, note_other_classes
 from digits_edge.cli.options import (
     batch_size_option,
     data_option,
@@ -133,10 +133,10 @@ def _compare(
                 stack.enter_context(one.opened)
         dataset, split = choose_data(opened, data, split)
         candidates = [_candidate(one) for one in opened]
-        names = [
-            _with_architecture(name, one)
-            for name, one in zip(unique_names([candidate.name for candidate in candidates]), opened, strict=True)
-        ]
+        for one in opened:
+            if one.data:
+                note_other_classes(one.asked, one.labels, dataset)
+        names = unique_names([candidate.name for candidate in candidates])
         candidates = [replace(candidate, name=name) for candidate, name in zip(candidates, names, strict=True)]
         bars: dict[str, Callable[[int, int | None], None]] = {}
 
@@ -155,15 +155,6 @@ def _compare(
         note(f"{page} has the table and pictures")
 
 
-def _with_architecture(name: str, model: EitherModel) -> str:
-    """A name that says what the model is, where that is known and the name alone does not."""
-    if isinstance(opened := model.opened, Classifier):
-        architecture = opened.metadata.architecture
-    else:
-        architecture = opened.architecture if model.path.is_dir() else ""
-    return name if architecture in name else f"{name} ({architecture})"
-
-
 def _candidate(model: EitherModel) -> "Candidate":
     """A model as one that can be compared, under its own name where it is bundled, else under its path."""
     from digits_edge.train.comparison import Candidate, training_cost
@@ -177,6 +168,7 @@ def _candidate(model: EitherModel) -> "Candidate":
             answers=opened.predict_batch,
             parameters=opened.metadata.parameters,
             size_bytes=opened.path.stat().st_size,
+            architecture=opened.metadata.architecture,
         )
     import keras
 
@@ -191,4 +183,5 @@ def _candidate(model: EitherModel) -> "Candidate":
         parameters=opened.parameters,
         size_bytes=(model.path / "model.keras" if is_run else model.path).stat().st_size,
         training=training_cost(model.path) if is_run else None,
+        architecture=opened.architecture if is_run else None,
     )

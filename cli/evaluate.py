@@ -7,7 +7,7 @@ import click
 
 from digits_edge.cli.either_model import EitherModel, open_either
 from digits_edge.cli.keras_side import needs_extra
-from digits_edge.cli.labelled_images import Split, choose_data
+from digits_edge.cli.labelled_images import DIGITS, Split, choose_data, note_other_classes
 from digits_edge.cli.options import (
     data_option,
     file_path,
@@ -24,8 +24,6 @@ from digits_edge.runtime.files import refuse_existing
 
 if TYPE_CHECKING:
     from digits_edge.train.evaluation import Evaluation, Scores
-
-_DIGITS = tuple("0123456789")
 
 
 @click.command()
@@ -67,7 +65,9 @@ def command(
     opened = open_either(model, provider=provider, threads=threads, input_scale=input_scale, labels=names)
     dataset, split = choose_data([opened], data, split)
     true_labels = dataset.labels_for(len(opened.labels), model)
-    if names is None and not opened.data and opened.labels == _DIGITS:
+    if names is None and opened.data:
+        note_other_classes(model, opened.labels, dataset)
+    elif names is None and opened.labels == DIGITS:  # its classes are not known but guessed
         opened = replace(opened, labels=dataset.class_names)
     show(f"answering {len(dataset):,} images")
     probabilities = opened.probabilities(dataset.images)

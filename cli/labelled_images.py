@@ -9,6 +9,7 @@ from digits_edge.cli.output import note, progress
 from digits_edge.runtime.datasets import CATALOGUE, Dataset, common_parts, load
 from digits_edge.runtime.errors import DataError, UsageError
 
+DIGITS = tuple("0123456789")
 Split = Literal["train", "validation", "test", "held-back"]
 
 
@@ -37,8 +38,6 @@ def choose_data(models: Sequence[EitherModel], data: str | None, split: Split | 
         except (DataError, UsageError):
             raise refusal from None
     for model in models:
-        if model.data:  # else its classes are not known but guessed
-            note_other_classes(model.asked, model.labels, test)
         if test.name == "mnist" and any(rule.startswith("kaggle") for rule in model.rules):
             note(f"{model.asked} was trained on Kaggle's rows, which lie inside MNIST: it has learnt from test images")
     return test, "test"
@@ -46,7 +45,10 @@ def choose_data(models: Sequence[EitherModel], data: str | None, split: Split | 
 
 def note_other_classes(model: str, labels: Sequence[str], dataset: Dataset) -> None:
     """Tell a person whose model tells other things apart than the data has: its errors mean nothing then."""
-    if tuple(labels) != dataset.class_names:
+    is_named = (
+        dataset.name in CATALOGUE or dataset.class_names != DIGITS
+    )  # else they are called digits for want of better
+    if is_named and tuple(labels) != dataset.class_names:
         note(f"{model} tells {_few(labels)} apart, and the classes of {dataset.name} are {_few(dataset.class_names)}")
 
 

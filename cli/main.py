@@ -96,8 +96,8 @@ def main() -> NoReturn:
     except BrokenPipeError:  # the reader has enough
         _discard(sys.stdout, sys.stderr)
         code = 0
-    except KeyboardInterrupt:  # once more, while the first was being answered
-        code = INTERRUPTED
+    except KeyboardInterrupt as interrupt:  # once more, while the first was being answered
+        code = _code_of(interrupt)
     if code in (INTERRUPTED, TERMINATED):
         _leave(code)
     sys.exit(code)
@@ -125,8 +125,9 @@ def run(arguments: Sequence[str]) -> int:
         error.show()
         return error.exit_code
     except KeyboardInterrupt as interrupt:
-        note("; ".join(["interrupted", *getattr(interrupt, "__notes__", [])]))
-        return TERMINATED if isinstance(interrupt, _Terminated) else INTERRUPTED
+        with contextlib.suppress(OSError):  # who reads stderr may have got the signal first
+            note("; ".join(["interrupted", *getattr(interrupt, "__notes__", [])]))
+        return _code_of(interrupt)
     except BrokenPipeError:
         raise
     except Exception as error:
@@ -136,7 +137,8 @@ def run(arguments: Sequence[str]) -> int:
         complain(ours)
         return ours.exit_code
     finally:
-        wipe()
+        with contextlib.suppress(OSError):
+            wipe()
 
 
 def complain(error: DigitsEdgeError) -> None:
@@ -161,6 +163,10 @@ def _as_ours(error: Exception) -> DigitsEdgeError:
 
 class _Terminated(KeyboardInterrupt):
     """Somebody ended the process; what is half done is cleared away as after Ctrl-C."""
+
+
+def _code_of(interrupt: KeyboardInterrupt) -> int:
+    return TERMINATED if isinstance(interrupt, _Terminated) else INTERRUPTED
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 
 #: A row takes 250 lines of pixels; a picture of more than this many rows is none that people look at.
 _MOST_EXPLAINED = 100
+#: What JSON says of a picture that could not be read, beside the reason.
+_UNREAD = {
+    "digit": None,
+    "label": None,
+    "confidence": None,
+    "probabilities": None,
+    "status": "error",
+    "provider": None,
+}
 
 
 @click.command()
@@ -46,14 +55,14 @@ def command(
     many pictures cannot be read, the others are answered and the exit code is 4; with --json its status is `error`.
     """
     from digits_edge.runtime.classifier import Classifier, probability_text
-    from digits_edge.runtime.pictures import find_pictures, printable
+    from digits_edge.runtime.pictures import printable
 
     if "-" in images:
         if len(images) > 1:
             raise click.UsageError("- stands alone: it is one picture on standard input.")
         sources: list[tuple[str, Any]] = [("-", sys.stdin.buffer)]
     else:
-        sources = [(os.fspath(path), path) for path in find_pictures(images)]
+        sources = [(os.fspath(path), path) for asked in images for path in _found(asked, alone=len(images) == 1)]
     target = None if explain is None else _explanation_path(explain, len(sources), overwrite=overwrite)
     rows = []
     width = max(len(printable(name)) for name, _ in sources)
@@ -71,7 +80,7 @@ def command(
                     rows.append(row)
             except InputError as error:
                 if as_json:
-                    print_json({"path": name, "status": "error", "error": str(error)})
+                    print_json({"path": name, **_UNREAD, "error": str(error)})
                 if len(sources) == 1:
                     raise
                 complain(error)
@@ -98,6 +107,18 @@ def command(
         note(f"{target} shows what was seen")
     if failures:
         raise InputError(f"{failures} of {len(sources)} pictures could not be read; the others are answered")
+
+
+def _found(asked: str, *, alone: bool) -> list[Path]:
+    """The pictures that an argument names; where it names none among others, itself, which is complained of later."""
+    from digits_edge.runtime.pictures import find_pictures
+
+    try:
+        return find_pictures([asked])
+    except InputError:
+        if alone:
+            raise
+        return [Path(asked)]
 
 
 def _explanation_path(asked: str, pictures: int, *, overwrite: bool) -> Path:

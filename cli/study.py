@@ -41,7 +41,7 @@ def run_study(
     dataset = load(split="train", data=data, progress=progress("downloading"))
     bar = _Progress(study.variants[0].recipe.epochs)
     try:
-        outcomes = conduct(study, dataset, folder, seeds, on_run=bar.run, on_step=bar.step)
+        outcomes = conduct(study, dataset, folder, seeds, on_run=bar.run, on_step=bar.step, on_part=bar.part)
     except KeyboardInterrupt as interrupt:
         interrupt.add_note(f"{folder} keeps all finished epochs, and the same command goes on")
         raise
@@ -66,6 +66,11 @@ class _Progress:
     def run(self, folder: Path, run: int, runs: int) -> None:
         note(f"run {run}/{runs}: {folder}")
         self._bar = progress(f"{folder.name}, {run}/{runs}")
+
+    def part(self, part: str, epochs: int) -> None:
+        note(part)
+        self._epochs = epochs
+        self._bar = progress(part)
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         self._bar(epoch * steps + step, self._epochs * steps)

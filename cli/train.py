@@ -67,11 +67,15 @@ if TYPE_CHECKING:
 @click.option(
     "--lesson",
     metavar="FOLDER",
-    help="Keep, or find, a student's teachers and their answers there, for students of the same teaching.  "
-    "[default: in the run folder]",
+    help="Keep, or find, a student's teachers and their answers there, for other students of the same teaching, "
+    "augmentation, data and validation.  [default: in the run folder]",
 )
 @click.option("--stream", is_flag=True, help="Read a CSV in shards onto the disk, for one larger than the memory.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of weights, order, augmentation and dropout.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    help="Of weights, order and dropout, and without teachers of the augmentation.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the run folder's last epoch.")
 @overwrite_option
 @json_option
@@ -106,7 +110,8 @@ def command(
     With --folds there is a run folder for each fold in the output folder, and folds.json with mean and spread.
     """
     with needs_extra("train"):
-        from digits_edge.train import AUGMENTATIONS, refuse_run
+        from digits_edge.train import AUGMENTATIONS
+        from digits_edge.train.run_folder import refuse_cross_validation, refuse_run
     from numpy import memmap
 
     from digits_edge.runtime.datasets import load
@@ -122,11 +127,16 @@ def command(
         changed["teaching"] = None
     begun = None
     if resume and context.get_parameter_source("kind") is ParameterSource.DEFAULT:
-        begun = _begun(file_path(output) if output is not None else _default_folder(name), folds)
+        folder = file_path(output) if output is not None else _default_folder(name)
+        begun = _begun(folder, folds)
+        if begun is None and name is None:
+            raise click.UsageError(f"{folder} holds no run to resume; name a model to train one.")
+        if begun is None:
+            note(f"{folder} holds no run yet; one is begun")
     asked = _Asked(name, kind, changed, begun)
     folder = _default_folder(asked.model) if output is None else file_path(output)
-    if folds is None:
-        refuse_run(folder, resume=resume, overwrite=overwrite)
+    refuse = refuse_run if folds is None else refuse_cross_validation
+    refuse(folder, resume=resume, overwrite=overwrite)
     with ExitStack() as stack:
         disk = Path(stack.enter_context(_folder_beside(folder))) if stream else None
         dataset = load(asked.data_name(data), split="train", data=data, progress=progress("downloading"), disk=disk)

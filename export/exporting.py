@@ -1,5 +1,6 @@
 """`export()`: from Keras models to a model file that has passed its gates, or to nothing."""
 
+import math
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -29,6 +30,8 @@ MODEL_VERSION = "1.0.0"
 CALIBRATION_IMAGES = 500
 #: The share of the validation images that a model is to be uncertain of.
 REFUSED = 0.01
+#: Who is as sure as this is not called uncertain, however sure of itself a model is.
+_SURE = 0.99
 #: Told what the export is doing now.
 Listener = Callable[[str], None]
 
@@ -201,7 +204,9 @@ def _uncertain_below(validation: Answered | None, answers: GraphAnswers) -> floa
     """The confidence that all but a hundredth of the validation images reach; a half where there are too few."""
     if validation is None or len(validation.images) * REFUSED < 1:
         return Metadata.uncertain_below
-    return round(float(np.quantile(answers(validation.images).max(axis=1), REFUSED)), 4)
+    reached = float(np.quantile(answers(validation.images).max(axis=1), REFUSED))
+    # rounded down, or more than that hundredth would lie below
+    return min(math.floor(reached * 1e4) / 1e4, _SURE)
 
 
 def _compared_on(source: Source | Ensemble, keras: KerasAnswers) -> str:

@@ -4,6 +4,8 @@ They are the samples, the reference images of the golden answers, and what tests
 draws the same digit.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -75,8 +77,12 @@ def draw_digit(
     Returns:
         Mode L, white ink on black, antialiased; the digit in the middle, four fifths of the picture high.
     """
-    shapes = SHAPES[digit]
-    return draw_shape(shapes[int(rng.integers(len(shapes)))], rng, size=size, thickness=thickness, wobble=wobble)
+    return draw_shape(any_of(SHAPES[digit], rng), rng, size=size, thickness=thickness, wobble=wobble)
+
+
+def any_of(shapes: Sequence[str], rng: np.random.Generator) -> str:
+    """One of the ways to write something."""
+    return shapes[int(rng.integers(len(shapes)))]
 
 
 def draw_shape(

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from digits_edge.train.folds import cross_validate
     from digits_edge.train.models import build, names, structure_of
     from digits_edge.train.recipe import RECIPES, Recipe, named_recipe, read_recipe, recipe_data
-    from digits_edge.train.run_folder import refuse_run
     from digits_edge.train.search_folder import Trial
     from digits_edge.train.search_space import ENOUGH_STEPS
     from digits_edge.train.training import train
@@ -34,7 +33,6 @@ __all__ = [
     "names",
     "read_recipe",
     "recipe_data",
-    "refuse_run",
     "structure_of",
     "train",
     "tune",
@@ -46,7 +44,6 @@ _HOMES = {
     "folds": ("cross_validate",),
     "models": ("build", "names", "structure_of"),
     "recipe": ("RECIPES", "Recipe", "named_recipe", "read_recipe", "recipe_data"),
-    "run_folder": ("refuse_run",),
     "search_folder": ("Trial",),
     "search_space": ("ENOUGH_STEPS",),
     "training": ("train",),

@@ -5,6 +5,7 @@ asked, so that ONNX files and Keras models are compared alike.
 """
 
 import json
+import re
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -50,6 +51,7 @@ class DescribedModel:
         parameters: of the Keras model.
         size_bytes: of the file.
         training: None where nobody knows.
+        architecture: None where nobody knows.
     """
 
     name: str
@@ -59,6 +61,13 @@ class DescribedModel:
     parameters: int
     size_bytes: int
     training: TrainingCost | None = None
+    architecture: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The name, with the architecture where that is known and the name is another."""
+        bare = re.sub(r"(\.onnx|\.keras|\.h5|-fp32|-fp16|-int8)+$", "", self.name)
+        return self.name if self.architecture in (None, bare) else f"{self.name} ({self.architecture})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +131,7 @@ class ComparedModel(DescribedModel):
         }
         return {
             "name": self.name,
+            "architecture": self.architecture,
             "engine": self.engine,
             "provider": self.provider,
             "precision": self.precision,

@@ -8,13 +8,12 @@ from typing import Any
 
 from digits_edge.runtime.accuracy import Accuracy
 from digits_edge.runtime.datasets import Dataset, parts
-from digits_edge.runtime.errors import InputError, UsageError
+from digits_edge.runtime.errors import InputError
 from digits_edge.train.recipe import Recipe
-from digits_edge.train.run_folder import write_json
+from digits_edge.train.run_folder import SUMMARY, refuse_cross_validation, write_json
 from digits_edge.train.teaching import PartListener
 from digits_edge.train.training import EpochListener, StepListener, train
 
-SUMMARY = "folds.json"
 #: Told before every fold: (fold, from 1; folds).
 FoldListener = Callable[[int, int], None]
 
@@ -58,12 +57,8 @@ def cross_validate(
     """
     if dataset.labels is None:
         raise InputError(f"{dataset.name} has no labels; training needs them")
-    if (folder / SUMMARY).exists():
-        if not (resume or overwrite):
-            raise UsageError(
-                f"{folder} holds a cross-validation already; --resume goes on with it, --overwrite trains anew"
-            )
-        (folder / SUMMARY).unlink()
+    refuse_cross_validation(folder, resume=resume, overwrite=overwrite)
+    (folder / SUMMARY).unlink(missing_ok=True)
     rules = [f"fold-{fold}-of-{folds}" for fold in range(1, folds + 1)]
     validated = [len(parts(dataset.labels, rule).validation) for rule in rules]
     accuracies = []

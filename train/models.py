@@ -2,7 +2,8 @@
 
 Every model takes float32 (N, 28, 28, 1) and answers with logits, (N, 10): the loss is computed from logits, which stays
 exact where a softmax saturates, and the exporter adds the (calibrated) softmax. White is 1, or 255 where the model
-begins with its own Rescaling (`input_scale`). Structures and counts are those of the documents; `edge` is ours.
+begins with its own Rescaling (`input_scale`). Structures and counts are those of the documents; `plain-cnn` is after a
+paper, `edge` is ours.
 """
 
 import inspect

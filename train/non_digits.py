@@ -6,13 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from digits_edge.runtime.canonical import canonical, framed
-from digits_edge.runtime.strokes import SHAPES, draw_shape
+from digits_edge.runtime.canonical import IMAGE_SIDE, canonical, framed
+from digits_edge.runtime.strokes import SHAPES, any_of, draw_shape
 
-SIDE = 28
 #: Drawn this many times too large and reduced: Pillow draws without antialiasing.
 _FINE = 4
-_PEN_SIZE = 84
+_CANVAS_PX = 84
 #: Written like `digits_edge.runtime.strokes.SHAPES`; no letter that a hand may write like a digit (B, D, G, I, O, Q, S,
 #: Z, b, g, l, o, q, s, y, z).
 LETTERS: dict[str, tuple[str, ...]] = {
@@ -71,7 +70,7 @@ def draw_non_digits(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     Returns:
         uint8 (N, 28, 28), white on black.
     """
-    images = np.empty((count, SIDE, SIDE), np.uint8)
+    images = np.empty((count, IMAGE_SIDE, IMAGE_SIDE), np.uint8)
     for image in images:
         image[:] = _KINDS[int(rng.integers(len(_KINDS)))](rng)
     return images
@@ -94,17 +93,17 @@ def _scribble(rng: np.random.Generator) -> NDArray[np.uint8]:
 def _digits_side_by_side(rng: np.random.Generator) -> NDArray[np.uint8]:
     """Two to four digits, which no single one answers."""
     digits = rng.integers(0, 10, int(rng.integers(2, 5)))
-    drawn = [draw_shape(SHAPES[int(d)][0], rng, size=_PEN_SIZE) for d in digits]
-    row = Image.new("L", (len(drawn) * _PEN_SIZE * 3 // 4, _PEN_SIZE))
+    drawn = [draw_shape(SHAPES[int(d)][0], rng, size=_CANVAS_PX) for d in digits]
+    row = Image.new("L", (len(drawn) * _CANVAS_PX * 3 // 4, _CANVAS_PX))
     for place, digit in enumerate(drawn):
-        row.paste(digit, (place * _PEN_SIZE * 3 // 4, 0))
+        row.paste(digit, (place * _CANVAS_PX * 3 // 4, 0))
     # `canonical` would look for the one digit in it
     return framed(np.asarray(row.crop(row.getbbox()), np.float32) / np.float32(255))
 
 
 def _thing(rng: np.random.Generator) -> NDArray[np.uint8]:
     """Filled shapes, most of them alike on both sides, with a grey or a texture of their own."""
-    side = SIDE * _FINE
+    side = IMAGE_SIDE * _FINE
     canvas = Image.new("L", (side, side))
     draw = ImageDraw.Draw(canvas)
     for _ in range(int(rng.integers(1, 4))):
@@ -116,7 +115,7 @@ def _thing(rng: np.random.Generator) -> NDArray[np.uint8]:
             draw.ellipse((*low, *high), fill=fill)
         else:
             draw.polygon([(float(x), float(y)) for x, y in points], fill=fill)
-    shape = np.asarray(canvas.resize((SIDE, SIDE), Image.Resampling.BOX), np.float64) / 255
+    shape = np.asarray(canvas.resize((IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.BOX), np.float64) / 255
     if rng.random() < 0.7:
         shape = np.maximum(shape, shape[:, ::-1])
     if rng.random() < 0.6:
@@ -130,12 +129,12 @@ def _texture(rng: np.random.Generator) -> NDArray[np.uint8]:
 
 def _pattern(rng: np.random.Generator) -> NDArray[np.float64]:
     """Noise of any grain, stripes, chequers or a slope: (28, 28) in 0…1."""
-    rows, columns = np.mgrid[:SIDE, :SIDE] / SIDE
+    rows, columns = np.mgrid[:IMAGE_SIDE, :IMAGE_SIDE] / IMAGE_SIDE
     kind = int(rng.integers(4))
     if kind == 0:
         grain = int(rng.choice([2, 4, 7, 14, 28]))
         noise = Image.fromarray(rng.integers(0, 256, (grain, grain), np.uint8))
-        return np.asarray(noise.resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.float64) / 255
+        return np.asarray(noise.resize((IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.BICUBIC), np.float64) / 255
     angle = rng.uniform(0, np.pi)
     along = rows * np.sin(angle) + columns * np.cos(angle)
     if kind == 1:
@@ -146,6 +145,7 @@ def _pattern(rng: np.random.Generator) -> NDArray[np.float64]:
     return np.asarray(np.clip(rng.uniform(0, 1) + rng.uniform(-1, 1) * (along - along.mean()), 0, 1))
 
 
+#: As often as they stand here.
 _KINDS: tuple[Callable[[np.random.Generator], NDArray[np.uint8]], ...] = (
     _letter,
     _letter,
@@ -161,12 +161,11 @@ _KINDS: tuple[Callable[[np.random.Generator], NDArray[np.uint8]], ...] = (
 
 
 def _any_shape(shapes: dict[str, tuple[str, ...]], rng: np.random.Generator) -> str:
-    ways = list(shapes.values())[int(rng.integers(len(shapes)))]
-    return ways[int(rng.integers(len(ways)))]
+    return any_of(list(shapes.values())[int(rng.integers(len(shapes)))], rng)
 
 
 def _written(shape: str, rng: np.random.Generator) -> NDArray[np.uint8]:
-    return canonical(draw_shape(shape, rng, size=_PEN_SIZE)).image
+    return canonical(draw_shape(shape, rng, size=_CANVAS_PX)).image
 
 
 def _as_pixels(levels: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -1,4 +1,8 @@
-"""What a training leaves on disk: `model.keras`, `history.csv`, `recipe.json`, `curves.png`, and the checkpoint."""
+"""What a run folder holds, whether it may be gone on with or replaced, and its tables.
+
+A run folder has `model.keras`, `history.csv`, `recipe.json`, `curves.png` and the checkpoint; one of a cross-validation
+has a run folder for every fold.
+"""
 
 import csv
 import io
@@ -9,12 +13,15 @@ from typing import Any
 
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.files import written_whole
-from digits_edge.train.recipe import Keep, Recipe, read_recipe, recipe_to_json
+from digits_edge.train.recipe import Keep, Recipe, read_recipe, recipe_data, recipe_to_json
 
 MODEL, RECIPE, HISTORY, CURVES, CHECKPOINT = "model.keras", "recipe.json", "history.csv", "curves.png", "checkpoint.npz"
-#: The folder of the teachers' runs, and in it what they answered: views of the images, answers, how many are done.
+#: The folder of the teachers' runs, and in it what they answered: views of the images, answers, what they are made of
+#: and how many are done.
 LESSON = "lesson"
-VIEWS, ANSWERS, VIEWS_DONE = "views.npy", "answers.npy", "lesson.json"
+VIEWS, ANSWERS, LESSON_ABOUT, LESSON_LOCK = "views.npy", "answers.npy", "lesson.json", ".lock"
+#: Of a cross-validation.
+SUMMARY = "folds.json"
 _FILES = (MODEL, HISTORY, CURVES, CHECKPOINT, RECIPE)
 
 
@@ -49,19 +56,46 @@ def refuse_other_run(folder: Path, recipe: Recipe, data_sha256: str) -> None:
             f"{folder} was begun with other settings ({'; '.join(differing)}); leave the options out, or train anew "
             "with --overwrite"
         )
-    if json.loads((folder / RECIPE).read_text("utf-8"))["data"]["sha256"] != data_sha256:
+    if recipe_data(folder / RECIPE)[1] != data_sha256:
         raise UsageError(f"{folder} was begun on other data; name that with --data, or train anew with --overwrite")
 
 
 def _settings(recipe: Recipe) -> list[tuple[str, Any]]:
-    """The settings by name, those of the augmentation among them."""
+    """The settings by name, those of the augmentation among them, and of the teaching all but the teachers' own."""
     settings = recipe_to_json(recipe)
-    augmentation = settings.pop("augmentation")
-    return [*settings.items(), *augmentation.items()]
+    augmentation, teaching = settings.pop("augmentation"), settings.pop("teaching") or {}
+    teachers = ", ".join(
+        f"{teacher['model']} of {teacher['epochs']} epochs, seed {teacher['seed']}, {teacher['structure']}"
+        for teacher in teaching.get("teachers", ())
+    )
+    taught = [(name, teaching.get(name)) for name in ("views", "share", "non_digits")]
+    return [*settings.items(), *augmentation.items(), ("teachers", teachers or "none"), *taught]
 
 
-def prepare_run_folder(folder: Path, recipe: Recipe, data_sha256: str, *, resume: bool, overwrite: bool) -> None:
+def refuse_cross_validation(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make sure that what a folder holds may be gone on with or replaced.
+
+    Raises:
+        UsageError: it holds a cross-validation, and neither `resume` nor `overwrite` is given.
+    """
+    if (folder / SUMMARY).exists() and not (resume or overwrite):
+        raise UsageError(
+            f"{folder} holds a cross-validation already; --resume goes on with it, --overwrite trains anew"
+        )
+
+
+def prepare_run_folder(
+    folder: Path, recipe: Recipe, data_sha256: str, *, resume: bool, overwrite: bool, keep_lesson: bool = False
+) -> None:
     """Make the folder, or make sure that what it holds may be gone on with or replaced.
+
+    Args:
+        folder: the run folder.
+        recipe: of the run.
+        data_sha256: of its data.
+        resume: go on with what is there.
+        overwrite: clear what is there.
+        keep_lesson: but not the lesson, which is to be learnt again.
 
     Raises:
         UsageError: as `refuse_run`, and with `resume` as `refuse_other_run`.
@@ -73,14 +107,24 @@ def prepare_run_folder(folder: Path, recipe: Recipe, data_sha256: str, *, resume
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not resume:
-            for teacher in folder.glob(f"{LESSON}/teacher-*/{RECIPE}"):
-                prepare_run_folder(teacher.parent, recipe, data_sha256, resume=False, overwrite=True)
-            for name in (VIEWS_DONE, VIEWS, ANSWERS):
-                (folder / LESSON / name).unlink(missing_ok=True)
+            if not keep_lesson:
+                for teacher in folder.glob(f"{LESSON}/teacher-*/{RECIPE}"):
+                    prepare_run_folder(teacher.parent, recipe, data_sha256, resume=False, overwrite=True)
+                for name in (LESSON_ABOUT, VIEWS, ANSWERS, LESSON_LOCK):
+                    (folder / LESSON / name).unlink(missing_ok=True)
             for name in _FILES:
                 (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{folder} could not be made a run folder: {error.strerror}") from error
+
+
+def recorded_lesson(folder: Path) -> Path | None:
+    """Where a run has its lesson when that is not in its own folder; None else, or where there is no run."""
+    try:
+        recorded = json.loads((folder / RECIPE).read_text("utf-8")).get("lesson")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return Path(recorded) if isinstance(recorded, str) else None
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Keeping a training in its run folder while it goes on: `RunRecord`, and `describe` what decided it."""
 
 import math
+import os
 import platform
 import time
 from importlib.metadata import version
@@ -111,7 +112,7 @@ def _write_model(path: Path, model: keras.Model) -> None:
     """Write a model as `.keras`, whole."""
     with written_whole(path) as stream:
         # Keras wants a name that ends in .keras, so the archive is made beside the target and copied into its place
-        part = path.with_name(f".{path.stem}.part.keras")
+        part = path.with_name(f".{path.stem}.{os.getpid()}.part.keras")
         try:
             model.save(part)
             stream.write(part.read_bytes())

@@ -192,7 +192,7 @@ def _edge(epochs: int | None) -> Study:
         name="edge",
         title="Layers of edge",
         setting="Convolutions without padding, each by its filters and kernel, s2 where it takes every second pixel, "
-        "and one dense layer; taught as edge is, all by the same teachers.",
+        "and one dense layer; taught as edge is, all by the same teachers, which are trained first.",
         scale="names",
         variants=tuple(Variant(_layers_text(layers), replace(base, structure=layers)) for layers in _EDGES),
     )

@@ -2,15 +2,17 @@
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from digits_edge.runtime.accuracy import Accuracy
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import InputError, UsageError
+from digits_edge.train.recipe import for_data
 from digits_edge.train.run_folder import HISTORY, LESSON, read_history
 from digits_edge.train.studies import Study, Variant
+from digits_edge.train.teaching import PartListener
 from digits_edge.train.training import StepListener, train
 
 #: A row for each epoch, as `history.csv` has it.
@@ -77,6 +79,7 @@ def conduct(
     *,
     on_run: RunListener | None = None,
     on_step: StepListener | None = None,
+    on_part: PartListener | None = None,
 ) -> list[Outcome]:
     """Train what is not trained yet, and read off what is compared.
 
@@ -90,6 +93,7 @@ def conduct(
         seeds: at least one; each is trained.
         on_run: told before every run.
         on_step: told of every step.
+        on_part: where there are teachers: told what is trained or asked now.
 
     Raises:
         UsageError: a run folder holds a run of other settings or other data.
@@ -98,18 +102,19 @@ def conduct(
     """
     if dataset.labels is None:
         raise InputError(f"{dataset.name} has no labels; training needs them")
-    seeded = [study.seeded(seed).variants for seed in seeds]
+    seeded = [_on_data(study.seeded(seed), dataset.name).variants for seed in seeds]
     recipes = {variant.run: variant.recipe for variants in seeded for variant in variants}
     results = {}
     for index, (name, recipe) in enumerate(recipes.items(), start=1):
         if on_run is not None:
             on_run(folder / name, index, len(recipes))
+        shared = None if recipe.teaching is None else folder / LESSON
         try:
             results[name] = train(
-                recipe, dataset, folder / name, resume=True, lesson_folder=folder / LESSON, on_step=on_step
+                recipe, dataset, folder / name, resume=True, lesson_folder=shared, on_step=on_step, on_part=on_part
             )["result"]
         except UsageError as error:
-            raise UsageError(f"{folder / name} is a run of other settings or data; take another folder") from error
+            raise UsageError(f"{error}; or take another folder") from error
     histories = {name: read_history(folder / name / HISTORY) for name in recipes}
     images = len(parts(dataset.labels, study.variants[0].recipe.validation).validation)
     outcomes = []
@@ -126,6 +131,11 @@ def conduct(
             )
         )
     return outcomes
+
+
+def _on_data(study: Study, data: str) -> Study:
+    variants = tuple(replace(variant, recipe=for_data(variant.recipe, data)) for variant in study.variants)
+    return replace(study, variants=variants)
 
 
 def _accuracy(variant: Variant, result: dict[str, Any], history: History) -> float:

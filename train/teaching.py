@@ -3,12 +3,14 @@
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets import Dataset
@@ -18,8 +20,8 @@ from digits_edge.train.augmenting import augment
 from digits_edge.train.batches import scaled
 from digits_edge.train.models import build, dtype_policy, input_scale
 from digits_edge.train.non_digits import draw_non_digits
-from digits_edge.train.recipe import Recipe, recipe_to_json
-from digits_edge.train.run_folder import ANSWERS, MODEL, VIEWS, VIEWS_DONE, write_json
+from digits_edge.train.recipe import Recipe, Teaching, recipe_to_json
+from digits_edge.train.run_folder import ANSWERS, LESSON_ABOUT, LESSON_LOCK, MODEL, VIEWS, write_json
 
 _AT_ONCE = 1000
 #: Sets the numbers that draw views apart from those that draw a training's own augmentation.
@@ -72,20 +74,55 @@ def lesson(
         on_part: told of every teacher and view.
 
     Raises:
-        UsageError: the folder holds what another teaching has made.
-        InputError: the disk is full.
+        UsageError: the folder holds what another teaching has made, or no lesson, or another training is making it.
+        InputError: the disk is full, or what is there cannot be opened.
     """
     teaching = recipe.teaching
     assert teaching is not None and dataset.labels is not None
     made_of = _made_of(recipe, dataset)
+    kinds = _kinds(teaching, len(rows), len(dataset.class_names))
     _refuse_other(folder, made_of)
-    folder.mkdir(parents=True, exist_ok=True)
+    images = answers = None
+    if _views_done(folder) == teaching.views:
+        images, answers = (_opened(folder / name, *kind, "r") for name, kind in kinds.items())
+    if images is None or answers is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder):
+            images, answers = _made(recipe, dataset, rows, folder, train_teacher, on_part)
+    on_part("the student", recipe.epochs)
+    return Lesson(images, answers, np.arange(len(images)), NO_AUGMENTATION)
+
+
+def _kinds(teaching: Teaching, rows: int, classes: int) -> dict[str, tuple[type, tuple[int, ...]]]:
+    """The arrays of a lesson by their file, views of the images and answers: dtype and shape."""
+    count = teaching.views * (rows + teaching.non_digits)
+    return {VIEWS: (np.uint8, (count, 28, 28)), ANSWERS: (np.float16, (count, classes))}
+
+
+def _made(
+    recipe: Recipe,
+    dataset: Dataset,
+    rows: NDArray[np.intp],
+    folder: Path,
+    train_teacher: TrainTeacher,
+    on_part: PartListener,
+) -> tuple[Any, Any]:
+    """Make what is not made yet of a lesson; its images and answers."""
+    teaching = recipe.teaching
+    assert teaching is not None and dataset.labels is not None
+    made_of, classes = _made_of(recipe, dataset), len(dataset.class_names)
     per_view = len(rows) + teaching.non_digits
-    images = _on_disk(folder, VIEWS, np.uint8, (teaching.views * per_view, 28, 28))
-    answers = _on_disk(folder, ANSWERS, np.float16, (len(images), len(dataset.class_names)))
-    if (done := _views_done(folder)) < teaching.views:
+    kinds = _kinds(teaching, len(rows), classes)
+    images, answers = (_opened(folder / name, *kind, "r+") for name, kind in kinds.items())
+    done = _views_done(folder)
+    if images is None or answers is None:
+        done = 0
+        # first of all, so that whose files these are is known while teachers are trained for hours
+        write_json(folder / LESSON_ABOUT, {"views": done, "made_of": made_of})
+        images, answers = (_new(folder / name, *kind) for name, kind in kinds.items())
+    if done < teaching.views:
         teachers = list(_teachers(teaching.teachers, folder, train_teacher, on_part))
-        labels = np.eye(answers.shape[1], dtype=np.float32)
+        labels = np.eye(classes, dtype=np.float32)
         non_digits = draw_non_digits(teaching.non_digits, np.random.default_rng((teaching.seed, _STREAM)))
         for view in range(done, teaching.views):
             on_part(f"view {view + 1}/{teaching.views}", 0)
@@ -100,12 +137,11 @@ def lesson(
             if len(non_digits):
                 here = slice(first + len(rows), first + per_view)
                 images[here] = _view(non_digits, recipe.augmentation, (teaching.seed, view, len(rows)))
-                answers[here] = 1 / answers.shape[1]
+                answers[here] = 1 / classes
             images.flush()
             answers.flush()
-            write_json(folder / VIEWS_DONE, {"views": view + 1, "made_of": made_of})
-    on_part("the student", recipe.epochs)
-    return Lesson(images, answers, np.arange(len(images)), NO_AUGMENTATION)
+            write_json(folder / LESSON_ABOUT, {"views": view + 1, "made_of": made_of})
+    return images, answers
 
 
 def _made_of(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
@@ -115,14 +151,33 @@ def _made_of(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
     return dict(json.loads(json.dumps({"data": dataset.sha256, **decisive})))
 
 
-def _refuse_other(folder: Path, made_of: dict[str, Any]) -> None:
+def _about(folder: Path) -> dict[str, Any]:
+    """What the lesson in a folder says of itself; empty where there is none, or a damaged one."""
     try:
-        there = json.loads((folder / VIEWS_DONE).read_text("utf-8"))["made_of"]
+        about = json.loads((folder / LESSON_ABOUT).read_text("utf-8"))
+        return {"views": int(about["views"]), "made_of": dict(about["made_of"])}
     except (OSError, ValueError, KeyError, TypeError):
-        return  # nothing, or nothing that is of use
-    differing = [name for name, value in made_of.items() if there.get(name) != value]
+        return {}
+
+
+def _refuse_other(folder: Path, made_of: dict[str, Any]) -> None:
+    if not (about := _about(folder)):
+        if others := [name for name in (VIEWS, ANSWERS, LESSON_ABOUT) if (folder / name).exists()]:
+            raise UsageError(f"{folder} is no lesson and has {others[0]}; name another folder")
+        return
+    differing = [name for name, value in made_of.items() if about["made_of"].get(name) != value]
     if differing:
         raise UsageError(f"{folder} is the lesson of another {' and '.join(differing)}; name another folder")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other trainings from making the same lesson at the same time."""
+    try:
+        with FileLock(folder / LESSON_LOCK, timeout=0):
+            yield
+    except Timeout as error:
+        raise UsageError(f"another training is making the lesson {folder}; wait until it has begun to learn") from error
 
 
 def _view(images: NDArray[np.uint8], augmentation: Augmentation, number: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -153,17 +208,19 @@ def _mean_answer(teachers: Sequence[keras.Model], images: NDArray[np.float32]) -
     return answers
 
 
-def _on_disk(folder: Path, name: str, dtype: Any, shape: tuple[int, ...]) -> Any:
-    """A mapped array; one of this shape that is there already is gone on with, and else nothing counts as done."""
-    path = folder / name
+def _opened(path: Path, dtype: Any, shape: tuple[int, ...], mode: Literal["r", "r+"]) -> Any:
+    """An array on the disk, mapped; None where it is missing, cut, or of another shape."""
     try:
-        found = np.load(path, mmap_mode="r+")
-        if (found.shape, found.dtype) == (shape, dtype):
-            return found
-    except (OSError, ValueError, EOFError):
-        pass  # missing, or cut while it was made
+        found = np.load(path, mmap_mode=mode)
+    except (FileNotFoundError, ValueError, EOFError):
+        return None
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened: {error.strerror or error}") from error
+    return found if (found.shape, found.dtype) == (shape, dtype) else None
+
+
+def _new(path: Path, dtype: Any, shape: tuple[int, ...]) -> Any:
     try:
-        (folder / VIEWS_DONE).unlink(missing_ok=True)
         made = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
         if hasattr(os, "posix_fallocate"):
             # a full disk is said now: found in the middle of a mapped array, it ends the process
@@ -176,8 +233,4 @@ def _on_disk(folder: Path, name: str, dtype: Any, shape: tuple[int, ...]) -> Any
 
 
 def _views_done(folder: Path) -> int:
-    try:
-        about = json.loads((folder / VIEWS_DONE).read_text("utf-8"))
-        return int(about["views"]) if "made_of" in about else 0
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
+    return int(_about(folder).get("views", 0))

@@ -17,7 +17,7 @@ from digits_edge.train.batches import Batches, OrderedBatches, count_batches
 from digits_edge.train.checkpoint import Progress, read_progress
 from digits_edge.train.models import build, dtype_policy, input_scale
 from digits_edge.train.recipe import Recipe
-from digits_edge.train.run_folder import CHECKPOINT, LESSON, RECIPE, prepare_run_folder, write_json
+from digits_edge.train.run_folder import CHECKPOINT, LESSON, RECIPE, prepare_run_folder, recorded_lesson, write_json
 from digits_edge.train.run_record import RunRecord, describe
 from digits_edge.train.teaching import Lesson, PartListener, lesson
 
@@ -57,7 +57,7 @@ def train(
         resume: go on from the folder's last finished epoch; the end is the same as without a break.
         overwrite: train anew where the folder holds a run already.
         lesson_folder: where there are teachers: finds, or gets, their runs and what they answered, for students of the
-            same teaching; None keeps them in the run folder, as `lesson`.
+            same teaching; None keeps them in the run folder, as `lesson`, or where a resumed run has them.
         on_step: told of every step.
         on_epoch: told of every epoch.
         on_part: where there are teachers: told what is trained or asked now.
@@ -81,8 +81,13 @@ def train(
     steps = count_batches(len(rows.train), recipe.batch_size)
     _compile(model, recipe, steps)
     # only now, so that a recipe that cannot be built leaves no run behind
-    prepare_run_folder(run_folder, recipe, dataset.sha256, resume=resume, overwrite=overwrite)
+    if resume and lesson_folder is None:
+        lesson_folder = recorded_lesson(run_folder)
+    keep_lesson = lesson_folder is not None and lesson_folder.resolve() == (run_folder / LESSON).resolve()
+    prepare_run_folder(run_folder, recipe, dataset.sha256, resume=resume, overwrite=overwrite, keep_lesson=keep_lesson)
     about = describe(recipe, dataset, input_scale=white)
+    if lesson_folder is not None:
+        about["lesson"] = str(lesson_folder.resolve())
     write_json(run_folder / RECIPE, about)
 
     checkpoint = run_folder / CHECKPOINT
@@ -152,9 +157,23 @@ def _compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
     model.compile(
         optimizer=_optimizer(recipe, steps_per_epoch),
         loss=of_labels if recipe.teaching is None else of_answers,
-        metrics=["accuracy"],
+        metrics=["accuracy"] if recipe.teaching is None else [_AccuracyOfClear()],
     )
     model.optimizer.build(model.trainable_variables)
+
+
+class _AccuracyOfClear(keras.metrics.Mean):  # type: ignore[misc]
+    """The accuracy over the targets that have one likeliest class: what is no digit has none."""
+
+    def __init__(self) -> None:
+        super().__init__(name="accuracy")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Count a batch: answers (N, C) to learn, logits (N, C)."""
+        ops = keras.ops
+        is_clear = ops.max(y_true, axis=1) > 1.01 * ops.mean(y_true, axis=1)
+        is_right = ops.equal(ops.argmax(y_true, axis=1), ops.argmax(y_pred, axis=1))
+        super().update_state(ops.cast(is_right, "float32"), sample_weight=ops.cast(is_clear, "float32"))
 
 
 def _optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:

@@ -56,7 +56,8 @@ def test_models_of_every_kind_stand_side_by_side(run, drawn, model, a_run, quick
     assert [row["images"] for row in answer.objects] == [100] * 4
     assert (bundled["name"], bundled["precision"], bundled["parameters"]) == (named, "int8", 50_186)
     assert same_as_default["bytes"] == model.stat().st_size
-    assert (keras_run["name"], keras_file["name"]) == ("mine (perceptron)", "model.keras")
+    assert (keras_run["name"], keras_file["name"]) == ("mine", "model.keras")
+    assert (keras_run["architecture"], keras_file["architecture"]) == ("perceptron", None)
     assert (keras_run["precision"], keras_run["parameters"]) == ("fp32", 7_850)
     assert (keras_run["training_epochs"], keras_run["training_seconds"]) == (7, 12.5)
     assert keras_file["training_epochs"] is None and bundled["training_seconds"] is None

@@ -177,6 +177,24 @@ def test_interrupted_command_leaves_one_line_and_no_file(tmp_path, digits_csv, n
     assert sorted(path.name for path in tmp_path.iterdir()) == ["endless.csv", "test.csv"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_command_says_so_by_its_code_where_nobody_reads_its_note(number, code):
+    """`digits-edge … 2>&1 | tee log`: tee gets the signal too, and is gone first."""
+    read, write = os.pipe()
+    command = [*DIGITS_EDGE, "predict", "-"]
+
+    def heed_interrupts():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=write, preexec_fn=heed_interrupts) as waiting:
+        os.close(write)
+        os.close(read)
+        time.sleep(2)  # until it waits for a picture
+        waiting.send_signal(number)
+        assert waiting.wait(60) == code
+
+
 @pytest.mark.skipif(os.name != "posix", reason="a pseudo-terminal of POSIX")
 @pytest.mark.parametrize(("terminal", "shown"), [("xterm", True), ("dumb", False)])
 def test_progress_is_drawn_on_a_terminal_that_can_and_wiped(seven, terminal, shown):

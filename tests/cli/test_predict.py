@@ -85,6 +85,17 @@ def test_unreadable_pictures_do_not_keep_others_from_being_answered(run, seven, 
     assert complaints[2] == "error: 2 of 3 pictures could not be read; the others are answered"
 
 
+def test_a_folder_without_pictures_does_not_keep_others_from_being_answered(run, seven, tmp_path):
+    (tmp_path / "empty").mkdir()
+    answer = run("predict", "empty", "seven.png", "--json")
+    assert answer.code == 4
+    assert [(line["path"], line["status"], line["digit"]) for line in answer.objects] == [
+        ("empty", "error", None),
+        ("seven.png", "ok", 7),
+    ]
+    assert answer.objects[0].keys() == answer.objects[1].keys() | {"error"}
+
+
 def test_missing_file_is_named(run):
     answer = run("predict", "none.png")
     assert (answer.code, answer.stdout) == (4, "")

@@ -133,6 +133,26 @@ def test_a_run_goes_on_with_what_it_has_begun_with(run, rows, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_cross_validation_goes_on_with_what_it_has_begun_with(run, rows, tmp_path):
+    begun = ("train", "mlp", "--data", rows, "--folds", "2", "-o", "cv")
+    assert run(*begun, *QUICK).code == 0
+    assert "cv holds a cross-validation already" in run(*begun, *QUICK).complaint
+    (tmp_path / "cv/folds.json").unlink()
+    answer = run(*begun, "--resume", "--json")
+    assert answer.code == 0, answer.stderr
+    assert json.loads((tmp_path / "cv/fold-2-of-2/recipe.json").read_text())["recipe"]["epochs"] == 2
+
+
+def test_a_folder_without_a_run_is_said_to_be_one(run, rows):
+    nothing = run("train", "--resume", "-o", "typo", "--data", rows)
+    assert (nothing.code, nothing.complaint.split(";")[0]) == (2, "typo holds no run to resume")
+    assert run("train", "mlp", "--data", rows, "-o", "run", *QUICK).code == 0
+    other = run("train", "cnn", "--resume", "-o", "run", "--data", rows)
+    assert "run/recipe.json is a recipe of mlp, not of cnn" in other.complaint
+    begun = run("train", "mlp", "--resume", "-o", "new", "--data", rows, *QUICK)
+    assert (begun.code, begun.stderr.splitlines()[0]) == (0, "new holds no run yet; one is begun")
+
+
 def test_what_differs_from_a_run_is_named(run, rows):
     assert run("train", "mlp", "--data", rows, "-o", "run", *QUICK).code == 0
     changed = ("--epochs", "3", "--augmentation", "none")
@@ -142,21 +162,28 @@ def test_what_differs_from_a_run_is_named(run, rows):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_an_interrupted_training_ends_at_once_and_goes_on(rows, tmp_path):
+def test_an_interrupted_training_ends_at_once_and_goes_on(run, rows, tmp_path):
     command = [sys.executable, "-m", "digits_edge.cli", "train", "cnn-small", "--data", str(rows), "-o", "run"]
 
     def heed_interrupts():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    command += ["--epochs", "5000", "--batch-size", "16"]
-    interruptible = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
-    with interruptible as training:
-        while not (tmp_path / "run/checkpoint.npz").exists() and training.poll() is None:
-            time.sleep(0.01)
-        training.send_signal(signal.SIGINT)
-        *_, last = training.stderr.read().splitlines()
-        assert training.wait(60) == 130
+    command += ["--epochs", "20", "--batch-size", "16"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as training:
+        try:
+            until = time.monotonic() + 120
+            while not (tmp_path / "run/checkpoint.npz").exists() and time.monotonic() < until:
+                assert training.poll() is None
+                time.sleep(0.01)
+            training.send_signal(signal.SIGINT)
+            *_, last = training.communicate(timeout=60)[1].splitlines()
+        finally:
+            training.kill()
+    assert training.returncode == 130
     assert last == "interrupted; run keeps all finished epochs, and the same command with --resume goes on"
+    resumed = run("train", "--resume", "-o", "run", "--data", rows, "--json")
+    assert (resumed.code, resumed.objects[0]["epochs"]) == (0, 20)
+    assert not resumed.stderr.startswith("epoch 1/20")
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,18 @@ def test_a_model_is_uncertain_of_a_hundredth_of_the_validation_images(
     images = drawn.images[parts(drawn.labels).validation]
     with Classifier(exported.path, provider="cpu") as classifier:
         statuses = [classifier.predict(image).status for image in images]
-    assert (len(images), statuses.count("uncertain")) == (100, 1)
+        answers = classifier.predict_batch(images).max(axis=1)
+    assert len(images) == 100 and statuses.count("uncertain") <= 1
+    assert exported.metadata.uncertain_below == pytest.approx(min(np.quantile(answers, 0.01), 0.99), abs=1e-4)
     assert export(source, tmp_path / "n.onnx", precision="fp32").metadata.uncertain_below == 0.5
+
+
+@pytest.mark.parametrize("source", ["residual"], indirect=True)
+def test_a_model_that_is_sure_of_everything_is_not_called_uncertain(
+    source: Source, drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("digits_edge.export.exporting.REFUSED", 0.9)  # of these nine tenths are as sure as can be
+    assert export(source, tmp_path / "m.onnx", precision="fp32", training=drawn).metadata.uncertain_below == 0.99
 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)

@@ -223,3 +223,18 @@ def test_page_has_every_model_its_figures_and_what_is_not_known() -> None:
     assert "40 ep., 13 min" in page and ">–<" in page
     assert "first: 20" in page and "second: 900 B" in page and "second: 40 µs" in page
     assert page.count("data:image/svg+xml") == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture", "title"),
+    [
+        ("a", "cnn", "a (cnn)"),
+        ("cnn", "cnn", "cnn"),
+        ("cnn-small-int8", "cnn-small", "cnn-small-int8"),
+        ("cnn-small-int8", "cnn", "cnn-small-int8 (cnn)"),
+        ("resnet-int8.onnx", "resnet", "resnet-int8.onnx"),
+        ("mine.keras", None, "mine.keras"),
+    ],
+)
+def test_a_title_names_the_architecture_where_the_name_does_not(name, architecture, title):
+    assert replace(compared(name, 0, 1000, 1.0), architecture=architecture).title == title

@@ -9,12 +9,15 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.train import named_recipe, read_recipe, train
 from digits_edge.train.augmentation import Augmentation
+from digits_edge.train.non_digits import draw_non_digits
 from digits_edge.train.recipe import Teaching
+from digits_edge.train.run_folder import read_history
 
 TEACHER = named_recipe("best", "mlp", epochs=2, batch_size=10, learning_rate=0.005, average_decay=None)
 STUDENT = named_recipe(
@@ -79,6 +82,21 @@ def test_what_is_no_digit_is_learnt_as_equally_likely_to_be_anything(squares: Da
     assert (images[strange[:20]] != images[strange[20:]]).any()  # the same drawings, augmented anew
 
 
+def test_a_student_doubts_what_is_no_digit(squares: Dataset, tmp_path: Path, taught: Path) -> None:
+    teaching = replace(STUDENT.teaching, non_digits=100)
+    about = train(replace(STUDENT, teaching=teaching), squares, tmp_path / "run")
+    strange = draw_non_digits(100, np.random.default_rng(99))[..., np.newaxis].astype(np.float32) / 255
+
+    def confidence(folder: Path) -> float:
+        model = keras.saving.load_model(folder / "model.keras")
+        return float(np.asarray(keras.ops.softmax(model(strange))).max(axis=1).mean())
+
+    assert confidence(tmp_path / "run") < confidence(taught) - 0.1
+    # what has no likeliest class is no mistake
+    assert read_history(tmp_path / "run/history.csv")[-1]["accuracy"] > 0.75
+    assert about["result"]["validation_accuracy"] > 0.75
+
+
 def test_students_of_one_teaching_share_a_lesson(squares: Dataset, tmp_path: Path, taught: Path) -> None:
     shutil.copytree(taught / "lesson", tmp_path / "lesson")
     told: list[str] = []
@@ -98,6 +116,53 @@ def test_the_lesson_of_another_teaching_is_refused_and_kept(squares: Dataset, tm
     with pytest.raises(UsageError, match="lesson is the lesson of another teaching; name another folder"):
         train(more, squares, tmp_path / "run", lesson_folder=lesson)
     assert (lesson / "views.npy").read_bytes() == (taught / "lesson/views.npy").read_bytes()
+
+
+def test_a_resumed_student_finds_its_lesson_where_it_was(squares: Dataset, tmp_path: Path, taught: Path) -> None:
+    lesson = shutil.copytree(taught / "lesson", tmp_path / "lesson")
+
+    def cut(epoch: int, row: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(STUDENT, squares, tmp_path / "run", lesson_folder=lesson, on_epoch=cut)
+    train(STUDENT, squares, tmp_path / "run", resume=True)
+    assert not (tmp_path / "run/lesson").exists()
+
+
+def test_a_lesson_in_the_run_folder_outlives_another_student(squares: Dataset, tmp_path: Path, taught: Path) -> None:
+    run = shutil.copytree(taught, tmp_path / "run")
+    told: list[str] = []
+    other = replace(STUDENT, seed=5, epochs=1)
+    lesson = {"lesson_folder": run / "lesson"}
+    train(other, squares, run, **lesson, overwrite=True, on_part=lambda part, epochs: told.append(part))
+    assert told == ["the student"]
+
+
+def test_files_that_are_no_lesson_are_kept(squares: Dataset, tmp_path: Path) -> None:
+    np.save(tmp_path / "answers.npy", np.arange(5))
+    with pytest.raises(UsageError, match=r"is no lesson and has answers\.npy; name another folder"):
+        train(STUDENT, squares, tmp_path / "run", lesson_folder=tmp_path)
+    np.testing.assert_array_equal(np.load(tmp_path / "answers.npy"), np.arange(5))
+
+
+def test_a_lesson_that_cannot_be_opened_is_kept(squares: Dataset, tmp_path: Path, taught: Path, monkeypatch) -> None:
+    lesson = shutil.copytree(taught / "lesson", tmp_path / "lesson")
+
+    def full(*arguments: object, **settings: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr("digits_edge.train.teaching.np.load", full)
+    with pytest.raises(InputError, match=r"views\.npy cannot be opened: Cannot allocate memory"):
+        train(STUDENT, squares, tmp_path / "run", lesson_folder=lesson)
+    assert (lesson / "lesson.json").read_bytes() == (taught / "lesson/lesson.json").read_bytes()
+    assert (lesson / "views.npy").stat().st_size == (taught / "lesson/views.npy").stat().st_size
+
+
+def test_two_trainings_do_not_make_one_lesson(squares: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "lesson").mkdir()
+    with FileLock(tmp_path / "lesson/.lock"), pytest.raises(UsageError, match="another training is making the lesson"):
+        train(STUDENT, squares, tmp_path / "run", lesson_folder=tmp_path / "lesson")
 
 
 #: What is told after a cut at this.

@@ -45,7 +45,7 @@ def draw_models(models: Sequence[ComparedModel]) -> Figure:
     if len(engines) > 1:
         marks = [Line2D([], [], marker=_MARKERS[engine], color="0.5", linestyle="none") for engine in engines]
         figure.legend(marks, engines, loc="outside lower center", ncols=len(engines), fontsize=LABEL_POINTS)
-    label_points(axes, list(zip(sizes, errors, strict=True)), [model.name for model in models], bars)
+    label_points(axes, list(zip(sizes, errors, strict=True)), [model.title for model in models], bars)
     return figure
 
 
@@ -71,7 +71,7 @@ def draw_latencies(models: Sequence[ComparedModel]) -> Figure:
             va="center",
             fontsize=LABEL_POINTS,
         )
-    axes.set_yticks(range(len(ordered)), [model.name for model in ordered], fontsize=LABEL_POINTS)
+    axes.set_yticks(range(len(ordered)), [model.title for model in ordered], fontsize=LABEL_POINTS)
     axes.set_ylim(-0.6, len(ordered) - 0.4)
     low = min(model.single.lowest_us for model in models)
     high = max(model.single.highest_us for model in models)

@@ -34,7 +34,7 @@ def comparison_page(models: Sequence[ComparedModel], *, data: str, threads: int)
     """
     images = models[0].accuracy.images
     return render_page(
-        f"Comparison of {len(models)} models" if len(models) > 1 else f"Figures of {models[0].name}",
+        f"Comparison of {len(models)} models" if len(models) > 1 else f"Figures of {models[0].title}",
         f"{data}, {images:,} images",
         [
             Section("In short", [Facts(_facts(models))]),
@@ -59,7 +59,7 @@ def row_of(model: ComparedModel) -> list[str]:
     """A model's cells under `HEAD`."""
     low, high = model.accuracy.interval()
     return [
-        model.name,
+        model.title,
         model.kind,
         f"{model.accuracy.errors} ({100 * (1 - model.accuracy.value):.2f} %)",
         f"{100 * (1 - high):.2f}–{100 * (1 - low):.2f} %",
@@ -85,11 +85,11 @@ def _facts(models: Sequence[ComparedModel]) -> list[tuple[str, str]]:
     best = next(model for model in models if model.difference is None)
     smallest = min(models, key=lambda model: model.size_bytes)
     fastest = min(models, key=lambda model: model.single.median_us)
-    equal = [m.name for m in models if m.difference is not None and not m.difference.is_more_than_chance]
+    equal = [m.title for m in models if m.difference is not None and not m.difference.is_more_than_chance]
     facts = [
-        ("fewest errors", f"{best.name}: {best.accuracy.errors}"),
-        ("smallest", f"{smallest.name}: {size_text(smallest.size_bytes)}"),
-        ("fastest", f"{fastest.name}: {time_text(fastest.single.median_us)}"),
+        ("fewest errors", f"{best.title}: {best.accuracy.errors}"),
+        ("smallest", f"{smallest.title}: {size_text(smallest.size_bytes)}"),
+        ("fastest", f"{fastest.title}: {time_text(fastest.single.median_us)}"),
     ]
     if len(models) > 1:
         facts.append(("not told apart from the best", f"{len(equal)} of {len(models) - 1}"))
@@ -98,7 +98,7 @@ def _facts(models: Sequence[ComparedModel]) -> list[tuple[str, str]]:
 
 def _pictures(models: Sequence[ComparedModel]) -> list[Picture]:
     described = "; ".join(
-        f"{m.name}: {size_text(m.size_bytes)}, {m.accuracy.errors} errors, {time_text(m.single.median_us)}"
+        f"{m.title}: {size_text(m.size_bytes)}, {m.accuracy.errors} errors, {time_text(m.single.median_us)}"
         for m in models
     )
     return [
