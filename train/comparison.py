@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from digits_edge.runtime.accuracy import Accuracy
 from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.latency import measure
+from digits_edge.train.recipe import BEST_RECIPES
 from digits_edge.train.significance import Difference, differences_to_best
 
 #: How often every model has its turn; a burst of other work then falls on one turn, not on one model.
@@ -65,9 +66,11 @@ class DescribedModel:
 
     @property
     def title(self) -> str:
-        """The name, with the architecture where that is known and the name is another."""
-        bare = re.sub(r"(\.onnx|\.keras|\.h5|-fp32|-fp16|-int8)+$", "", self.name)
-        return self.name if self.architecture in (None, bare) else f"{self.name} ({self.architecture})"
+        """The name, with the architecture where that is known and the name does not begin with it."""
+        stem = re.sub(r"(\.onnx|\.keras|\.h5)$", "", self.name)
+        begins_with = [known for known in BEST_RECIPES if stem == known or stem.startswith(f"{known}-")]
+        said = max(begins_with, key=len, default=stem)
+        return self.name if self.architecture in (None, said) else f"{self.name} ({self.architecture})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -233,6 +233,8 @@ def test_page_has_every_model_its_figures_and_what_is_not_known() -> None:
         ("cnn-small-int8", "cnn-small", "cnn-small-int8"),
         ("cnn-small-int8", "cnn", "cnn-small-int8 (cnn)"),
         ("resnet-int8.onnx", "resnet", "resnet-int8.onnx"),
+        ("edge-26k.onnx", "edge", "edge-26k.onnx"),
+        ("edgewise", "edge", "edgewise (edge)"),
         ("mine.keras", None, "mine.keras"),
     ],
 )
