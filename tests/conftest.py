@@ -6,6 +6,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# A worker for each core: TensorFlow's own threads would only wait for each other. It reads this when it is loaded.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for kind in ("INTRAOP", "INTEROP"):
+        os.environ.setdefault(f"TF_NUM_{kind}_THREADS", "1")
+
+
 # a loaded machine is no bug; and CI judges a change by the same examples every time, other runs look for new ones
 settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("project")
