@@ -46,11 +46,7 @@ def refuse_other_run(folder: Path, recipe: Recipe, data_sha256: str) -> None:
     """
     if not (folder / RECIPE).exists():
         return
-    differing = [
-        f"{name}: {there} there, {here} here"
-        for (name, there), (_, here) in zip(_settings(read_recipe(folder / RECIPE)), _settings(recipe), strict=True)
-        if there != here
-    ]
+    differing = _differences(recipe_to_json(read_recipe(folder / RECIPE)), recipe_to_json(recipe))
     if differing:
         raise UsageError(
             f"{folder} was begun with other settings ({'; '.join(differing)}); leave the options out, or train anew "
@@ -60,16 +56,26 @@ def refuse_other_run(folder: Path, recipe: Recipe, data_sha256: str) -> None:
         raise UsageError(f"{folder} was begun on other data; name that with --data, or train anew with --overwrite")
 
 
-def _settings(recipe: Recipe) -> list[tuple[str, Any]]:
-    """The settings by name, those of the augmentation among them, and of the teaching all but the teachers' own."""
-    settings = recipe_to_json(recipe)
-    augmentation, teaching = settings.pop("augmentation"), settings.pop("teaching") or {}
-    teachers = ", ".join(
-        f"{teacher['model']} of {teacher['epochs']} epochs, seed {teacher['seed']}, {teacher['structure']}"
-        for teacher in teaching.get("teachers", ())
-    )
-    taught = [(name, teaching.get(name)) for name in ("views", "share", "non_digits")]
-    return [*settings.items(), *augmentation.items(), ("teachers", teachers or "none"), *taught]
+def _differences(there: dict[str, Any], here: dict[str, Any], of: str = "") -> list[str]:
+    """What differs between two recipes as JSON values, setting by setting; `of` says whose settings they are."""
+    found = []
+    for name in there:
+        one, other = there[name], here[name]
+        if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+            found += _differences(one, other, of)
+        elif name == "teachers" and len(one) == len(other):
+            for number, pair in enumerate(zip(one, other, strict=True), start=1):
+                found += _differences(*pair, of=f"teacher {number}'s ")
+        elif name in ("teaching", "teachers") and one != other:
+            found.append(f"{of}{name}: {_presence(one)} there, {_presence(other)} here")
+        elif one != other:
+            found.append(f"{of}{name}: {one} there, {other} here")
+    return found
+
+
+def _presence(value: Any) -> str:
+    """A teaching or its teachers in a word: in full they fill a page."""
+    return "none" if value is None else str(len(value)) if isinstance(value, list | tuple) else "some"
 
 
 def refuse_cross_validation(folder: Path, *, resume: bool, overwrite: bool) -> None:

@@ -97,6 +97,19 @@ def test_a_student_doubts_what_is_no_digit(squares: Dataset, tmp_path: Path, tau
     assert about["result"]["validation_accuracy"] > 0.75
 
 
+def test_a_run_of_other_teachers_is_not_gone_on_with(squares: Dataset, taught: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(taught, tmp_path / "run")
+    slower = (replace(TEACHER, learning_rate=0.001), replace(TEACHER, seed=1))
+    for teaching, said in (
+        (replace(STUDENT.teaching, teachers=slower), r"\(teacher 1's learning_rate: 0.005 there, 0.001 here\)"),
+        (replace(STUDENT.teaching, teachers=slower[:1]), r"\(teachers: 2 there, 1 here\)"),
+        (replace(STUDENT.teaching, seed=4), r"\(seed: 0 there, 4 here\)"),
+        (None, r"\(teaching: some there, none here\)"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            train(replace(STUDENT, teaching=teaching), squares, run, resume=True)
+
+
 def test_students_of_one_teaching_share_a_lesson(squares: Dataset, tmp_path: Path, taught: Path) -> None:
     shutil.copytree(taught / "lesson", tmp_path / "lesson")
     told: list[str] = []
