@@ -9,9 +9,7 @@ ours is quicker. Weights do not matter and are untrained for the variants. A JSO
 
 import argparse
 import json
-import statistics
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from digits_edge.runtime.classifier import Classifier
 from digits_edge.train import build
 from digits_edge.train.studies import study
 
+from .in_turns import medians_us
 from .untrained import images, write_model_file
 
 #: Batch size → rounds.
@@ -37,18 +36,6 @@ def zoo_network() -> Any:
     x = layers.MaxPooling2D(2)(layers.Conv2D(8, 5, padding="same", activation="relu")(image))
     x = layers.MaxPooling2D(3)(layers.Conv2D(16, 5, padding="same", activation="relu")(x))
     return keras.Model(image, layers.Dense(10)(layers.Flatten()(x)), name="zoo")
-
-
-def medians_us(classifiers: dict[str, Classifier], batch_size: int, rounds: int) -> dict[str, float]:
-    """The median time of a call, in microseconds; all take turns."""
-    pixels = images(batch_size)
-    samples_us: dict[str, list[float]] = {name: [] for name in classifiers}
-    for _ in range(WARM_UP + rounds):
-        for name, classifier in classifiers.items():
-            started = time.perf_counter()
-            classifier.predict_batch(pixels)
-            samples_us[name].append((time.perf_counter() - started) * 1e6)
-    return {name: statistics.median(samples[WARM_UP:]) for name, samples in samples_us.items()}
 
 
 def classifiers(models: Sequence[str], folder: Path) -> dict[str, Classifier]:
@@ -69,7 +56,10 @@ def main() -> None:
     models = parser.parse_args().models
     with tempfile.TemporaryDirectory() as folder:
         opened = classifiers(models, Path(folder))
-        times_us = {batch_size: medians_us(opened, batch_size, rounds) for batch_size, rounds in ROUNDS.items()}
+        times_us = {
+            batch_size: medians_us(opened, images(batch_size), rounds=rounds, warm_up=WARM_UP)
+            for batch_size, rounds in ROUNDS.items()
+        }
     for name, classifier in opened.items():
         row: dict[str, object] = {"model": name, "precision": classifier.metadata.precision}
         for batch_size, medians in times_us.items():

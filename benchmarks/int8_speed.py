@@ -6,13 +6,12 @@ JSON line for each model.
 
 import argparse
 import json
-import statistics
 import tempfile
-import time
 from pathlib import Path
 
 from digits_edge.runtime.classifier import Classifier
 
+from .in_turns import medians_us
 from .untrained import images, keras_model, write_model_file
 
 BATCH_SIZE = 32
@@ -31,20 +30,14 @@ def compare(architecture: str, rounds: int) -> dict[str, object]:
             )
             for precision in PRECISIONS
         }
-    samples_ms: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
-    for _ in range(WARM_UP + rounds):
-        for precision, classifier in classifiers.items():
-            started = time.perf_counter()
-            classifier.predict_batch(pixels)
-            samples_ms[precision].append((time.perf_counter() - started) * 1e3)
-    medians = {precision: statistics.median(samples[WARM_UP:]) for precision, samples in samples_ms.items()}
+    medians = medians_us(classifiers, pixels, rounds=rounds, warm_up=WARM_UP)
     return {
         "model": architecture,
         "batch_size": BATCH_SIZE,
         "threads": 1,
         "rounds": rounds,
-        "fp32_ms": medians["fp32"],
-        "int8_ms": medians["int8"],
+        "fp32_ms": medians["fp32"] / 1e3,
+        "int8_ms": medians["int8"] / 1e3,
         "ratio": medians["fp32"] / medians["int8"],
     }
 

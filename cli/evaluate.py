@@ -7,7 +7,7 @@ import click
 
 from digits_edge.cli.either_model import EitherModel, open_either
 from digits_edge.cli.keras_side import needs_extra
-from digits_edge.cli.labelled_images import DIGITS, Split, choose_data, note_other_classes
+from digits_edge.cli.labelled_images import Split, choose_data, note_other_classes
 from digits_edge.cli.options import (
     data_option,
     file_path,
@@ -20,6 +20,7 @@ from digits_edge.cli.options import (
 )
 from digits_edge.cli.output import percent, print_json, print_table, say, show
 from digits_edge.runtime.datasets import Dataset
+from digits_edge.runtime.datasets.catalogue import DIGITS
 from digits_edge.runtime.files import refuse_existing
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import Literal
 from digits_edge.cli.either_model import EitherModel
 from digits_edge.cli.output import note, progress
 from digits_edge.runtime.datasets import CATALOGUE, Dataset, common_parts, load
+from digits_edge.runtime.datasets.catalogue import DIGITS
 from digits_edge.runtime.errors import DataError, UsageError
 
-DIGITS = tuple("0123456789")
 Split = Literal["train", "validation", "test", "held-back"]
 
 
@@ -45,9 +45,8 @@ def choose_data(models: Sequence[EitherModel], data: str | None, split: Split | 
 
 def note_other_classes(model: str, labels: Sequence[str], dataset: Dataset) -> None:
     """Tell a person whose model tells other things apart than the data has: its errors mean nothing then."""
-    is_named = (
-        dataset.name in CATALOGUE or dataset.class_names != DIGITS
-    )  # else they are called digits for want of better
+    # the classes of a file of one's own are called digits for want of better
+    is_named = dataset.name in CATALOGUE or dataset.class_names != DIGITS
     if is_named and tuple(labels) != dataset.class_names:
         note(f"{model} tells {_few(labels)} apart, and the classes of {dataset.name} are {_few(dataset.class_names)}")
 

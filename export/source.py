@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.export.temperature import softmax
+from digits_edge.runtime.datasets.catalogue import DIGITS
 from digits_edge.runtime.errors import ModelError, UsageError
 
 #: What white is in the images that a model takes: 1 where they were divided by 255, 255 where they are raw pixels.
 InputScale = Literal[1, 255]
 INPUT_SIZES = ((784,), (28, 28), (28, 28, 1))
-_DIGITS = tuple("0123456789")
 _BATCH = 500
 #: How far float16 probabilities of ten classes may be from a sum of 1.
 _ROUNDING = 1e-2
@@ -122,7 +122,7 @@ def read_source(path: Path, *, input_scale: InputScale | None = None, labels: Se
     model = _load(file)
     classes = _check_shape(model, file)
     data = about.get("data", {})
-    known_labels = tuple(labels or data.get("classes", ()) or (_DIGITS if classes == len(_DIGITS) else ()))
+    known_labels = tuple(labels or data.get("classes", ()) or (DIGITS if classes == len(DIGITS) else ()))
     if len(set(known_labels)) != len(known_labels) or not all(label.strip() for label in known_labels):
         raise UsageError(f"labels {','.join(known_labels)!r} are not all different names; name each class once")
     if len(known_labels) != classes:

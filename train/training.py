@@ -80,10 +80,10 @@ def train(
     white = input_scale(model)
     steps = count_batches(len(rows.train), recipe.batch_size)
     _compile(model, recipe, steps)
-    # only now, so that a recipe that cannot be built leaves no run behind
     if resume and lesson_folder is None:
         lesson_folder = recorded_lesson(run_folder)
     keep_lesson = lesson_folder is not None and lesson_folder.resolve() == (run_folder / LESSON).resolve()
+    # only now, so that a recipe that cannot be built leaves no run behind
     prepare_run_folder(run_folder, recipe, dataset.sha256, resume=resume, overwrite=overwrite, keep_lesson=keep_lesson)
     about = describe(recipe, dataset, input_scale=white)
     if lesson_folder is not None:

@@ -1,6 +1,7 @@
 """The command line, run in this process, on pictures and tables this project draws, with the models it ships."""
 
 import json
+import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,11 @@ from PIL import Image
 from digits_edge.cli.main import run as run_command
 from digits_edge.runtime.bundled import find_model
 from digits_edge.runtime.strokes import draw_image
+
+
+def heed_interrupts() -> None:
+    """For a child process: a shell lets what it runs in the background ignore them, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Answer(NamedTuple):

@@ -12,6 +12,8 @@ import pytest
 
 from digits_edge.cli.main import COMMANDS
 
+from .conftest import heed_interrupts
+
 DIGITS_EDGE = [sys.executable, "-m", "digits_edge.cli"]
 
 
@@ -161,9 +163,6 @@ def test_interrupted_command_leaves_one_line_and_no_file(tmp_path, digits_csv, n
     os.mkfifo("endless.csv")
     command = [*DIGITS_EDGE, "batch-predict", "endless.csv", "-o", "out.csv"]
 
-    def heed_interrupts():  # a shell lets what it runs in the background ignore them, and children inherit that
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
     interruptible = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
     with interruptible as predicting, open("endless.csv", "wb") as rows:  # noqa: PTH123
         with contextlib.suppress(BrokenPipeError):
@@ -183,9 +182,6 @@ def test_interrupted_command_says_so_by_its_code_where_nobody_reads_its_note(num
     """`digits-edge … 2>&1 | tee log`: tee gets the signal too, and is gone first."""
     read, write = os.pipe()
     command = [*DIGITS_EDGE, "predict", "-"]
-
-    def heed_interrupts():
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=write, preexec_fn=heed_interrupts) as waiting:
         os.close(write)

@@ -13,6 +13,8 @@ import pytest
 
 from digits_edge.runtime.strokes import draw_image
 
+from .conftest import heed_interrupts
+
 pytestmark = pytest.mark.skipif(find_spec("keras") is None, reason="needs the extra [train]")
 
 QUICK = ("--epochs", "2", "--batch-size", "16", "--seed", "3")
@@ -164,9 +166,6 @@ def test_what_differs_from_a_run_is_named(run, rows):
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_an_interrupted_training_ends_at_once_and_goes_on(run, rows, tmp_path):
     command = [sys.executable, "-m", "digits_edge.cli", "train", "cnn-small", "--data", str(rows), "-o", "run"]
-
-    def heed_interrupts():
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     command += ["--epochs", "20", "--batch-size", "16"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as training:
