@@ -99,7 +99,7 @@ def command(
 ) -> None:
     """Train NAME on MNIST, or on the data set that --data names.
 
-    NAME is perceptron, mlp, mlp-dropout, mlp-wide, cnn-small, cnn, resnet, kaggle-cnn, plain-cnn or edge.
+    NAME is perceptron, mlp, mlp-dropout, mlp-wide, cnn-small, cnn, resnet, kaggle-cnn or edge.
 
     The run folder holds model.keras, history.csv, recipe.json, curves.png and a checkpoint. A part of the data
     validates and chooses the epoch; the test set is not looked at. Options left out are the recipe's.

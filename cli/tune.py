@@ -61,7 +61,7 @@ def command(
 ) -> None:
     """Search the best widths, dropout, optimizer and learning rate of the model NAME.
 
-    NAME is perceptron, mlp, mlp-dropout, mlp-wide, cnn-small, cnn, resnet, kaggle-cnn, plain-cnn or edge. The
+    NAME is perceptron, mlp, mlp-dropout, mlp-wide, cnn-small, cnn, resnet, kaggle-cnn or edge. The
     search begins with our best recipe of that model, and goes on with Keras Tuner's Bayesian optimization; the
     objective is the validation accuracy, and the test set is not looked at.
 

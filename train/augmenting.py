@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.train.augmentation import NO_AUGMENTATION, Augmentation
-from digits_edge.train.spoiling import blurred, cut_out, lit, noisy, specked, with_other_strokes
+from digits_edge.train.spoiling import Images, blurred, cut_out, lit, noisy, ruled, specked, with_other_strokes
 
 #: Closer, and strokes break up; wider, and a bend is a turn. A digit is 20 pixels long.
 _KNOT_SPACING_PX = 7
@@ -29,50 +29,51 @@ def augment(images: NDArray[np.float32], augmentation: Augmentation, rng: np.ran
     moved = keras.ops.image.affine_transform(
         images, _transforms(len(images), images.shape[1], augmentation, rng), interpolation="bilinear"
     )
-    if augmentation.elastic_px:
-        moved = _bent(np.asarray(keras.ops.convert_to_numpy(moved)), augmentation.elastic_px, rng)
     gain = rng.uniform(1 - augmentation.contrast, 1 + augmentation.contrast, (len(images), 1, 1, 1))
     contrasted: NDArray[np.float32] = np.clip(keras.ops.convert_to_numpy(moved) * gain.astype(np.float32), 0, 1)
-    if augmentation.stroke or augmentation.spoiled:
-        return _spoiled(contrasted[..., 0], augmentation, rng)[..., np.newaxis]
+    spoiled = rng.random(len(images)) < augmentation.spoiled
+    if spoiled.any():
+        contrasted[spoiled, :, :, 0] = _spoiled(contrasted[spoiled, :, :, 0], augmentation, rng)
     return contrasted
 
 
-def _spoiled(images: NDArray[np.float32], augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.float32]:
+def _spoiled(images: Images, augmentation: Augmentation, rng: np.random.Generator) -> Images:
     count = len(images)
-    spoiled = rng.random(count) < augmentation.spoiled
 
-    def draw(largest: float) -> NDArray[np.float64]:
-        """Nothing for images that are not spoiled, and for every second of the others."""
-        return rng.uniform(0, largest, count) * (spoiled & (rng.random(count) < 0.5))
+    def draw(least: float, largest: float) -> NDArray[np.float64]:
+        """Nothing for every second image."""
+        return rng.uniform(least, largest, count) * (rng.random(count) < 0.5)
 
-    images = with_other_strokes(images, rng.uniform(-augmentation.stroke, augmentation.stroke, count))
-    images = blurred(images, draw(augmentation.blur_px))
-    images = lit(images, draw(augmentation.light), rng)
-    images = cut_out(images, draw(augmentation.cut_out_px), rng)
-    images = noisy(images, draw(augmentation.noise), rng)
-    return specked(images, draw(augmentation.specks), rng)
+    images = _bent(images, draw(0, augmentation.elastic_px), rng)
+    images = with_other_strokes(images, draw(-augmentation.stroke, augmentation.stroke))
+    images = blurred(images, draw(0, augmentation.blur_px))
+    images = lit(images, draw(0, augmentation.light), rng)
+    images = ruled(images, draw(0, augmentation.ruled), rng)
+    images = cut_out(images, draw(0, augmentation.cut_out_px), rng)
+    images = np.where((rng.random(count) < augmentation.negative)[:, np.newaxis, np.newaxis], 1 - images, images)
+    images = noisy(images, draw(0, augmentation.noise), rng)
+    return specked(images, draw(0, augmentation.specks), rng)
 
 
-def _bent(images: NDArray[np.float32], largest_px: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Images whose pixels were taken from up to `largest_px` beside, each image in its own smooth field."""
+def _bent(images: Images, largest_px: NDArray[np.float64], rng: np.random.Generator) -> Images:
+    """Images whose pixels were taken from up to `largest_px`, (N,), beside, each image in its own smooth field."""
     count, size_px = images.shape[:2]
     smooth = _cubic_spline(size_px)
-    fields = rng.uniform(-largest_px, largest_px, (2, count, smooth.shape[1], smooth.shape[1])).astype(np.float32)
-    down, right = smooth @ fields @ smooth.T
+    fields = rng.uniform(-1, 1, (2, count, smooth.shape[1], smooth.shape[1])).astype(np.float32)
+    down, right = smooth @ (fields * largest_px.astype(np.float32)[:, np.newaxis, np.newaxis]) @ smooth.T
     rows, columns = np.mgrid[:size_px, :size_px].astype(np.float32)
-    y, x = (np.clip(place, 0, size_px - 1.001) for place in (rows + down, columns + right))
-    top, left = y.astype(np.intp), x.astype(np.intp)
+    y, x = (np.clip(place, 0, size_px - 1) for place in (rows + down, columns + right))
+    top, left = (np.minimum(place.astype(np.intp), size_px - 2) for place in (y, x))
     below, beside = (y - top), (x - left)
     pixels = images.reshape(count, -1)
     corner = top * size_px + left
 
-    def pixel(offset: int) -> NDArray[np.float32]:
+    def pixel(offset: int) -> Images:
         return np.take_along_axis(pixels, (corner + offset).reshape(count, -1), axis=1).reshape(count, size_px, size_px)
 
     upper = pixel(0) * (1 - beside) + pixel(1) * beside
     lower = pixel(size_px) * (1 - beside) + pixel(size_px + 1) * beside
-    return np.asarray(upper * (1 - below) + lower * below, np.float32)[..., np.newaxis]
+    return np.asarray(upper * (1 - below) + lower * below, np.float32)
 
 
 @cache

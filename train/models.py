@@ -2,8 +2,7 @@
 
 Every model takes float32 (N, 28, 28, 1) and answers with logits, (N, 10): the loss is computed from logits, which stays
 exact where a softmax saturates, and the exporter adds the (calibrated) softmax. White is 1, or 255 where the model
-begins with its own Rescaling (`input_scale`). Structures and counts are those of the documents; `plain-cnn` is after a
-paper, `edge` is ours.
+begins with its own Rescaling (`input_scale`). Structures and counts are those of the documents; `edge` is ours.
 """
 
 import inspect
@@ -170,19 +169,6 @@ def _kaggle_cnn(x: Any, classes: int, *, dropout: float = 0.2) -> Any:
     return _logits(x, classes, kernel_regularizer=keras.regularizers.L2(_L2))
 
 
-def _plain_cnn(
-    x: Any,
-    classes: int,
-    *,
-    filters: Sequence[int] = (32, 48, 64, 80, 96, 112, 128, 144, 160, 176),
-    kernel: int = 3,
-) -> Any:
-    """Convolutions that shrink the image by their edges alone (An, Lee, Park, Yang and So 2020: their M3)."""
-    for count in filters:
-        x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(count, kernel, use_bias=False)(x)))
-    return _logits(layers.Flatten()(x), classes)
-
-
 def _edge(
     x: Any,
     classes: int,
@@ -191,7 +177,11 @@ def _edge(
     kernels: Sequence[int] = (5, 3, 3, 3),
     strides: Sequence[int] = (2, 1, 2, 1),
 ) -> Any:
-    """Few nodes, strided: what onnxruntime's int8 kernels answer quickest."""
+    """Convolutions that shrink the image by strides and by their edges, without pooling or padding.
+
+    Few nodes: what onnxruntime's int8 kernels answer quickest. An, Lee, Park, Yang and So (2020) have networks of this
+    kind without strides.
+    """
     if not len(filters) == len(kernels) == len(strides):
         raise UsageError("edge has as many filters as kernels and strides, one of each for every layer")
     for count, kernel, stride in zip(filters, kernels, strides, strict=True):
@@ -223,6 +213,5 @@ _BODIES: dict[str, Callable[..., Any]] = {
     "cnn": _cnn,
     "resnet": _resnet,
     "kaggle-cnn": _kaggle_cnn,
-    "plain-cnn": _plain_cnn,
     "edge": _edge,
 }

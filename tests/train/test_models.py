@@ -18,11 +18,9 @@ PARAMETERS = {
     "cnn": 1_456_586,
     "resnet": 2_055_306,
     "kaggle-cnn": 2_686_858,
-    "plain-cnn": 1_126_250,
     "edge": 108_826,
 }
 LAYERS = {
-    "plain-cnn": " ".join(["Conv2D BatchNormalization ReLU"] * 10 + ["Flatten Dense"]),
     "edge": " ".join(["Conv2D BatchNormalization ReLU"] * 4 + ["Flatten Dense"]),
     "perceptron": "Flatten Dense",
     "mlp": "Flatten Dense Dense Dense",

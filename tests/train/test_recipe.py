@@ -17,7 +17,7 @@ from digits_edge.train.recipe import recipe_to_json
 
 @pytest.mark.parametrize("kind", RECIPES)
 def test_every_model_has_every_kind_of_recipe(kind: str) -> None:
-    of_ours = {"plain-cnn", "edge"} if kind == "document" else set()
+    of_ours = {"edge"} if kind == "document" else set()
     assert set(RECIPES[kind]) == set(names()) - of_ours
     assert all(recipe.model == name for name, recipe in RECIPES[kind].items())
 

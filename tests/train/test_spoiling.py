@@ -6,7 +6,7 @@ import pytest
 from digits_edge.runtime.strokes import draw_image
 from digits_edge.train.augmentation import Augmentation
 from digits_edge.train.augmenting import augment
-from digits_edge.train.spoiling import blurred, cut_out, lit, noisy, specked, with_other_strokes
+from digits_edge.train.spoiling import blurred, cut_out, lit, noisy, ruled, specked, with_other_strokes
 
 RNG = np.random.default_rng(5)
 IMAGES = np.stack([draw_image(digit, RNG) for digit in range(10)]).astype(np.float32) / 255
@@ -22,7 +22,7 @@ def test_no_amount_changes_nothing(spoil) -> None:
     np.testing.assert_allclose(spoil(IMAGES, np.zeros(10)), IMAGES, atol=1e-6)
 
 
-@pytest.mark.parametrize(("spoil", "amount"), [(lit, 0.5), (noisy, 0.5), (specked, 0.5), (cut_out, 20.0)])
+@pytest.mark.parametrize(("spoil", "amount"), [(lit, 0.5), (ruled, 0.5), (noisy, 0.5), (specked, 0.5), (cut_out, 20.0)])
 def test_no_amount_of_chance_changes_nothing(spoil, amount) -> None:
     changed = spoil(IMAGES, each(amount), np.random.default_rng(0))
     np.testing.assert_array_equal(changed[9], IMAGES[9])
@@ -70,3 +70,21 @@ def test_only_the_share_asked_for_is_spoiled() -> None:
     black = np.zeros((1000, 28, 28, 1), np.float32)
     changed = augment(black, Augmentation(spoiled=0.4, light=0.5), np.random.default_rng(4))
     assert changed.any((1, 2, 3)).mean() == pytest.approx(0.2, abs=0.04)
+
+
+def test_only_the_share_asked_for_is_negative() -> None:
+    changed = augment(IMAGES[..., np.newaxis], Augmentation(spoiled=1, negative=1), np.random.default_rng(5))
+    np.testing.assert_allclose(changed[..., 0], 1 - IMAGES, atol=1e-6)
+    black = np.zeros((1000, 28, 28, 1), np.float32)
+    changed = augment(black, Augmentation(spoiled=0.5, negative=0.4), np.random.default_rng(6))
+    assert changed.any((1, 2, 3)).mean() == pytest.approx(0.2, abs=0.04)
+
+
+def test_ruled_paper_has_lines_and_squared_paper_lines_of_both_ways() -> None:
+    papers = ruled(np.zeros((200, 28, 28), np.float32), np.full(200, 0.5), np.random.default_rng(7))
+    assert papers.max() == pytest.approx(0.5)
+    covered = (papers > 0.4).mean((1, 2))
+    assert covered.min() > 0 and covered.max() < 0.7
+    down, across = (np.abs(np.diff(papers, axis=axis)).mean((1, 2)) for axis in (1, 2))
+    assert (across < 0.45 * down).mean() == pytest.approx(0.5, abs=0.15)
+    assert (across > 0.55 * down).mean() == pytest.approx(0.5, abs=0.15)

@@ -271,7 +271,7 @@ def test_teachers_do_not_learn_from_what_judges_their_student(squares: Dataset, 
 
 
 def test_a_teacher_that_cannot_be_built_leaves_no_run_behind(squares: Dataset, tmp_path: Path) -> None:
-    teachers = (TEACHER, named_recipe("best", "plain-cnn", structure={"kernel": 7}))
-    with pytest.raises(UsageError, match="plain-cnn cannot be built"):
+    teachers = (TEACHER, named_recipe("best", "edge", teaching=None, structure={"kernels": [5, 5, 5, 5]}))
+    with pytest.raises(UsageError, match="edge cannot be built"):
         train(replace(STUDENT, teaching=Teaching(teachers)), squares, tmp_path / "run")
     assert not (tmp_path / "run").exists()
