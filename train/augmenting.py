@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.train.augmentation import NO_AUGMENTATION, Augmentation
+from digits_edge.train.augmentation import NO_AUGMENTATION, NO_SPOILING, Augmentation, Spoiling
 from digits_edge.train.spoiling import Images, blurred, cut_out, lit, noisy, ruled, specked, with_other_strokes
 
 #: Closer, and strokes break up; wider, and a bend is a turn. A digit is 20 pixels long.
@@ -24,35 +24,41 @@ def augment(images: NDArray[np.float32], augmentation: Augmentation, rng: np.ran
     Returns:
         A new batch, float32 (N, 28, 28, 1) in 0…1, filled with 0 (no ink) where an image was moved away.
     """
-    if augmentation == NO_AUGMENTATION:
-        return images
-    moved = keras.ops.image.affine_transform(
-        images, _transforms(len(images), images.shape[1], augmentation, rng), interpolation="bilinear"
-    )
+    if augmentation.unspoiled != NO_AUGMENTATION:
+        images = _moved(images, augmentation, rng)
+    if augmentation.spoiling != NO_SPOILING:
+        images = _spoiled(images[..., 0], augmentation.spoiling, rng)[..., np.newaxis]
+    return images
+
+
+def _moved(images: Images, augmentation: Augmentation, rng: np.random.Generator) -> Images:
+    transforms = _transforms(len(images), images.shape[1], augmentation, rng)
+    moved = keras.ops.image.affine_transform(images, transforms, interpolation="bilinear")
     gain = rng.uniform(1 - augmentation.contrast, 1 + augmentation.contrast, (len(images), 1, 1, 1))
-    contrasted: NDArray[np.float32] = np.clip(keras.ops.convert_to_numpy(moved) * gain.astype(np.float32), 0, 1)
-    spoiled = rng.random(len(images)) < augmentation.spoiled
-    if spoiled.any():
-        contrasted[spoiled, :, :, 0] = _spoiled(contrasted[spoiled, :, :, 0], augmentation, rng)
+    contrasted: Images = np.clip(keras.ops.convert_to_numpy(moved) * gain.astype(np.float32), 0, 1)
     return contrasted
 
 
-def _spoiled(images: Images, augmentation: Augmentation, rng: np.random.Generator) -> Images:
-    count = len(images)
+def _spoiled(images: Images, spoiling: Spoiling, rng: np.random.Generator) -> Images:
+    """A copy of images (N, 28, 28) with a share of them spoiled."""
+    chosen = rng.random(len(images)) < spoiling.share
+    count, spoiled = int(chosen.sum()), images.copy()
 
     def draw(least: float, largest: float) -> NDArray[np.float64]:
         """Nothing for every second image."""
         return rng.uniform(least, largest, count) * (rng.random(count) < 0.5)
 
-    images = _bent(images, draw(0, augmentation.elastic_px), rng)
-    images = with_other_strokes(images, draw(-augmentation.stroke, augmentation.stroke))
-    images = blurred(images, draw(0, augmentation.blur_px))
-    images = lit(images, draw(0, augmentation.light), rng)
-    images = ruled(images, draw(0, augmentation.ruled), rng)
-    images = cut_out(images, draw(0, augmentation.cut_out_px), rng)
-    images = np.where((rng.random(count) < augmentation.negative)[:, np.newaxis, np.newaxis], 1 - images, images)
-    images = noisy(images, draw(0, augmentation.noise), rng)
-    return specked(images, draw(0, augmentation.specks), rng)
+    images = _bent(images[chosen], draw(0, spoiling.elastic_px), rng)
+    images = with_other_strokes(images, draw(-spoiling.stroke, spoiling.stroke))
+    images = blurred(images, draw(0, spoiling.blur_px))
+    images = lit(images, draw(0, spoiling.light), rng)
+    images = ruled(images, draw(0, spoiling.ruled), rng)
+    images = cut_out(images, draw(0, spoiling.cut_out_px), rng)
+    negative = rng.random(count) < spoiling.negative
+    images = np.where(negative[:, np.newaxis, np.newaxis], 1 - images, images)
+    images = noisy(images, draw(0, spoiling.noise), rng)
+    spoiled[chosen] = specked(images, draw(0, spoiling.specks), rng)
+    return spoiled
 
 
 def _bent(images: Images, largest_px: NDArray[np.float64], rng: np.random.Generator) -> Images:
@@ -65,11 +71,13 @@ def _bent(images: Images, largest_px: NDArray[np.float64], rng: np.random.Genera
     y, x = (np.clip(place, 0, size_px - 1) for place in (rows + down, columns + right))
     top, left = (np.minimum(place.astype(np.intp), size_px - 2) for place in (y, x))
     below, beside = (y - top), (x - left)
-    pixels = images.reshape(count, -1)
+    pixels = images.reshape(count, size_px * size_px)
     corner = top * size_px + left
 
     def pixel(offset: int) -> Images:
-        return np.take_along_axis(pixels, (corner + offset).reshape(count, -1), axis=1).reshape(count, size_px, size_px)
+        return np.take_along_axis(pixels, (corner + offset).reshape(count, size_px * size_px), axis=1).reshape(
+            count, size_px, size_px
+        )
 
     upper = pixel(0) * (1 - beside) + pixel(1) * beside
     lower = pixel(size_px) * (1 - beside) + pixel(size_px + 1) * beside

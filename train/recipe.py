@@ -136,24 +136,25 @@ BEST_RECIPES = {
         "kaggle-cnn", 50, 0.001, dtype_policy="mixed_bfloat16", validation="kaggle", structure={"dropout": 0.4}
     ),
 }
-_WIDE: tuple[dict[str, Any], ...] = (
-    {"filters": [64, 128, 128, 192]},
-    {"filters": [64, 128, 192, 192, 192], "kernels": [5, 3, 3, 3, 3], "strides": [2, 1, 1, 1, 1]},
-    {"filters": [32, 64, 64, 128, 128], "kernels": [3, 3, 3, 3, 3], "strides": [1, 1, 2, 1, 2]},
-)
-_EDGE = _best("edge", 100, 0.004, batch_size=256, augmentation=ROUGH)
-BEST_RECIPES["edge"] = replace(
-    _EDGE,
-    teaching=Teaching(
-        tuple(
-            replace(_EDGE, epochs=40, dtype_policy="mixed_bfloat16", structure=structure, seed=seed)
-            for seed, structure in enumerate(_WIDE)
-        ),
-        views=30,
-        non_digits=6000,
+#: What teaches `edge`, and as one model is `edge-ensemble`.
+_TEACHERS = (
+    BEST_RECIPES["resnet"],
+    *(
+        _best("edge", 40, 0.004, batch_size=256, dtype_policy="mixed_bfloat16", structure=structure, seed=seed)
+        for seed, structure in enumerate(
+            (
+                {"filters": [64, 128, 192, 192, 192], "kernels": [5, 3, 3, 3, 3], "strides": [2, 1, 1, 1, 1]},
+                {"filters": [64, 128, 128, 192]},
+            ),
+            start=1,
+        )
     ),
 )
+BEST_RECIPES["edge"] = _best(
+    "edge", 100, 0.004, batch_size=256, augmentation=ROUGH, teaching=Teaching(_TEACHERS, views=24, non_digits=6000)
+)
 _GARMENT_INSTEAD = {HAND: GARMENT, ROUGH: ROUGH_GARMENT}
+_GARMENT_TEACHER = replace(BEST_RECIPES["resnet"], epochs=16, augmentation=GARMENT)
 #: Where garments want more than another augmentation: there is more to learn in them, and their turns are small.
 _FOR_GARMENTS: dict[str, dict[str, Any]] = {
     "cnn-small": {
@@ -161,8 +162,10 @@ _FOR_GARMENTS: dict[str, dict[str, Any]] = {
         "batch_size": 128,
         "optimizer": "adamw",
         "learning_rate": 0.004,
-        "teaching": Teaching((replace(BEST_RECIPES["resnet"], epochs=16, augmentation=GARMENT),), share=0.8),
+        "teaching": Teaching((_GARMENT_TEACHER,), share=0.8),
     },
+    # without drawings of what is no digit: to a model of garments a digit is as strange as those
+    "edge": {"teaching": Teaching((_GARMENT_TEACHER,), share=0.8, views=24)},
 }
 RECIPES = {"best": BEST_RECIPES, "document": DOCUMENT_RECIPES}
 
@@ -197,14 +200,7 @@ def for_data(recipe: Recipe, data: str) -> Recipe:
 def _for_garments(recipe: Recipe) -> Recipe:
     if recipe.augmentation not in _GARMENT_INSTEAD:
         return recipe
-    changed: dict[str, Any] = {
-        "augmentation": _GARMENT_INSTEAD[recipe.augmentation],
-        **_FOR_GARMENTS.get(recipe.model, {}),
-    }
-    if recipe.teaching is not None:
-        teachers = tuple(_for_garments(teacher) for teacher in recipe.teaching.teachers)
-        # to a model of garments a digit is as strange as a letter, and neither is what people show it
-        changed["teaching"] = replace(recipe.teaching, teachers=teachers, non_digits=0)
+    changed = {"augmentation": _GARMENT_INSTEAD[recipe.augmentation], **_FOR_GARMENTS.get(recipe.model, {})}
     return replace(recipe, **changed)
 
 

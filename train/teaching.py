@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.errors import InputError, UsageError
-from digits_edge.train.augmentation import NO_AUGMENTATION, Augmentation
+from digits_edge.train.augmentation import Augmentation
 from digits_edge.train.augmenting import augment
 from digits_edge.train.batches import scaled
 from digits_edge.train.models import build, dtype_policy, input_scale
@@ -60,12 +60,15 @@ def lesson(
 ) -> Lesson:
     """Train the teachers, show them views of the images and keep what they answer; go on where that was cut.
 
-    A view is every image once, augmented by the student's recipe. Teachers are asked what they see in it, so that an
-    image that was spoiled beyond reading is learnt as what it has become (Beyer et al. 2022, "Knowledge distillation:
-    a good teacher is patient and consistent").
+    A view is every image once, augmented by the student's recipe but not spoiled. Teachers are asked what they see in
+    it, so that a digit that was turned into another is learnt as what it has become (Beyer et al. 2022, "Knowledge
+    distillation: a good teacher is patient and consistent"). Spoiling is left to the student, anew in every epoch: it
+    learns to see in the spoiled view what its teachers see in the clear one (Xie et al. 2020, "Self-training with
+    noisy student improves ImageNet classification").
 
     Args:
-        recipe: the student's, with its `teaching`. Students with the same augmentation and teaching can share a folder.
+        recipe: the student's, with its `teaching`. Students of one teaching can share a folder, where their
+            augmentation is the same too, but for its spoiling.
         dataset: labelled images.
         rows: the indices of the images that are learnt.
         folder: gets the teachers' run folders, 784 bytes and two for each class for every image and view, and after
@@ -90,7 +93,8 @@ def lesson(
         with _alone(folder):
             images, answers = _made(recipe, dataset, rows, folder, train_teacher, on_part)
     on_part("the student", recipe.epochs)
-    return Lesson(images, answers, np.arange(len(images)), NO_AUGMENTATION)
+    spoiling = Augmentation(spoiling=recipe.augmentation.spoiling)
+    return Lesson(images, answers, np.arange(len(images)), spoiling)
 
 
 def _kinds(teaching: Teaching, rows: int, classes: int) -> dict[str, tuple[type, tuple[int, ...]]]:
@@ -129,14 +133,14 @@ def _made(
             first = view * per_view
             for start in range(0, len(rows), _AT_ONCE):
                 chosen = rows[start : start + _AT_ONCE]
-                shown = _view(dataset.images[chosen], recipe.augmentation, (teaching.seed, view, start))
+                shown = _view(dataset.images[chosen], recipe.augmentation.unspoiled, (teaching.seed, view, start))
                 here = slice(first + start, first + start + len(chosen))
                 images[here] = shown
                 said = teaching.share * _mean_answer(teachers, scaled(shown))
                 answers[here] = said + (1 - teaching.share) * labels[dataset.labels[chosen]]
             if len(non_digits):
                 here = slice(first + len(rows), first + per_view)
-                images[here] = _view(non_digits, recipe.augmentation, (teaching.seed, view, len(rows)))
+                images[here] = _view(non_digits, recipe.augmentation.unspoiled, (teaching.seed, view, len(rows)))
                 answers[here] = 1 / classes
             images.flush()
             answers.flush()
@@ -146,7 +150,7 @@ def _made(
 
 def _made_of(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
     """All that decides a lesson, as JSON values."""
-    settings = recipe_to_json(recipe)
+    settings = recipe_to_json(replace(recipe, augmentation=recipe.augmentation.unspoiled))
     decisive = {name: settings[name] for name in ("teaching", "augmentation", "validation")}
     return dict(json.loads(json.dumps({"data": dataset.sha256, **decisive})))
 

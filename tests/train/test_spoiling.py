@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from digits_edge.runtime.strokes import draw_image
-from digits_edge.train.augmentation import Augmentation
+from digits_edge.train.augmentation import Augmentation, Spoiling
 from digits_edge.train.augmenting import augment
 from digits_edge.train.spoiling import blurred, cut_out, lit, noisy, ruled, specked, with_other_strokes
 
@@ -68,15 +68,17 @@ def test_a_cut_out_is_one_rectangle_of_one_grey() -> None:
 
 def test_only_the_share_asked_for_is_spoiled() -> None:
     black = np.zeros((1000, 28, 28, 1), np.float32)
-    changed = augment(black, Augmentation(spoiled=0.4, light=0.5), np.random.default_rng(4))
+    changed = augment(black, Augmentation(spoiling=Spoiling(share=0.4, light=0.5)), np.random.default_rng(4))
     assert changed.any((1, 2, 3)).mean() == pytest.approx(0.2, abs=0.04)
 
 
 def test_only_the_share_asked_for_is_negative() -> None:
-    changed = augment(IMAGES[..., np.newaxis], Augmentation(spoiled=1, negative=1), np.random.default_rng(5))
+    changed = augment(
+        IMAGES[..., np.newaxis], Augmentation(spoiling=Spoiling(share=1, negative=1)), np.random.default_rng(5)
+    )
     np.testing.assert_allclose(changed[..., 0], 1 - IMAGES, atol=1e-6)
     black = np.zeros((1000, 28, 28, 1), np.float32)
-    changed = augment(black, Augmentation(spoiled=0.5, negative=0.4), np.random.default_rng(6))
+    changed = augment(black, Augmentation(spoiling=Spoiling(share=0.5, negative=0.4)), np.random.default_rng(6))
     assert changed.any((1, 2, 3)).mean() == pytest.approx(0.2, abs=0.04)
 
 

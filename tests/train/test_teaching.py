@@ -14,7 +14,7 @@ from filelock import FileLock
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.train import named_recipe, read_recipe, train
-from digits_edge.train.augmentation import Augmentation
+from digits_edge.train.augmentation import Augmentation, Spoiling
 from digits_edge.train.non_digits import draw_non_digits
 from digits_edge.train.recipe import Teaching
 from digits_edge.train.run_folder import read_history
@@ -27,7 +27,7 @@ STUDENT = named_recipe(
     batch_size=10,
     learning_rate=0.01,
     average_decay=None,
-    augmentation=Augmentation(translation_px=1.0, spoiled=0.5, noise=0.2),
+    augmentation=Augmentation(translation_px=1.0, spoiling=Spoiling(share=0.5, noise=0.2)),
     teaching=Teaching(teachers=(TEACHER, replace(TEACHER, seed=1)), views=2),
 )
 
