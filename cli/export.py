@@ -2,9 +2,10 @@
 
 import shlex
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -19,16 +20,28 @@ from digits_edge.cli.options import (
 )
 from digits_edge.cli.output import percent, print_json, progress, say, show
 from digits_edge.runtime.accuracy import Accuracy
+from digits_edge.runtime.bundled import find_model, is_model_name
 from digits_edge.runtime.datasets import Dataset, load
 from digits_edge.runtime.errors import DataError, ModelError, UsageError
 from digits_edge.runtime.files import refuse_existing
 from digits_edge.runtime.model_file import PRECISIONS, Precision
+
+if TYPE_CHECKING:
+    from digits_edge.export import Exported
 
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @output_option("The model file to write.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="int8", show_default=True)
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["onnx", "ort"]),
+    default="onnx",
+    show_default=True,
+    help="ort is for builds of onnxruntime with a model's operators alone; a list of them is written beside it.",
+)
 @click.option("--ensemble", is_flag=True, help="Make one model of several: the mean of their calibrated probabilities.")
 @data_option
 @click.option(
@@ -42,6 +55,7 @@ def command(
     sources: tuple[str, ...],
     output: str,
     precision: Precision,
+    file_format: Literal["onnx", "ort"],
     ensemble: bool,
     data: str | None,
     labels: str | None,
@@ -58,31 +72,57 @@ def command(
     digits only and stay uncalibrated.
 
     With --ensemble several SOURCEs trained on the same data become one model; they may be the folds of a
-    cross-validation.
+    cross-validation. With --format ort SOURCE may be a model file, or a bundled model's name, too.
     """
     _check_number(sources, ensemble=ensemble)
-    for source in sources:
-        _check_kind(file_path(source), source)
     target = file_path(output)
     refuse_existing(target, overwrite=overwrite)
-    with needs_extra("export"):
-        from digits_edge.export import Ensemble, export, read_source
 
-        named = labels.split(",") if labels else None
-        read = tuple(read_source(file_path(source), input_scale=input_scale, labels=named) for source in sources)
-        keras_source = Ensemble(read) if ensemble else read[0]
-    training, test = _data(data, keras_source.data.get("name"), required=precision == "int8")
-    exported = export(
-        keras_source,
-        target,
-        precision=precision,
-        training=training,
-        test=test,
-        name=name,
-        command=shlex.join(["digits-edge", *sys.argv[1:]]),
-        overwrite=overwrite,
-        listener=show,
-    )
+    def from_keras(model_file: Path) -> "Exported":
+        for source in sources:
+            _check_kind(file_path(source), source)
+        with needs_extra("export"):
+            from digits_edge.export import Ensemble, export, read_source
+
+            named = labels.split(",") if labels else None
+            read = tuple(read_source(file_path(source), input_scale=input_scale, labels=named) for source in sources)
+            keras_source = Ensemble(read) if ensemble else read[0]
+        training, test = _data(data, keras_source.data.get("name"), required=precision == "int8")
+        return export(
+            keras_source,
+            model_file,
+            precision=precision,
+            training=training,
+            test=test,
+            name=name,
+            command=shlex.join(["digits-edge", *sys.argv[1:]]),
+            overwrite=overwrite,
+            listener=show,
+        )
+
+    if file_format == "onnx":
+        _report(from_keras(target), as_json=as_json)
+    elif is_model_name(sources[0]):
+        _write_ort(find_model(sources[0], "cpu"), target, overwrite=overwrite, as_json=as_json)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            model_file = from_keras(Path(folder) / "model.onnx").path
+            _write_ort(model_file, target, overwrite=overwrite, as_json=as_json)
+
+
+def _write_ort(model_file: Path, target: Path, *, overwrite: bool, as_json: bool) -> None:
+    with needs_extra("export"):
+        from digits_edge.export.targets.ort import export_ort
+    exported = export_ort(model_file, target, overwrite=overwrite)
+    if as_json:
+        paths = {"path": str(exported.path), "operators": str(exported.operators_path)}
+        print_json(paths | {"bytes": exported.size_bytes, "name": exported.metadata.name})
+        return
+    say(f"{exported.path}: {exported.metadata.name}, {exported.size_bytes / 1000:,.0f} kB; golden answers hold")
+    say(f"{exported.operators_path}: the operators and types that a build of onnxruntime needs")
+
+
+def _report(exported: "Exported", *, as_json: bool) -> None:
     metadata, parity = exported.metadata, exported.parity
     if as_json:
         print_json(

@@ -19,6 +19,7 @@ from digits_edge.runtime.model_file import Metadata, Precision, read_model_file
 
 MODELS = Path(__file__).with_name("models")
 _INDEX = "index.json"
+_SUFFIXES = (".onnx", ".ort")
 _SCHEMA_VERSION = 1
 #: int8 pays where the processor has instructions for it; elsewhere it is computed in float, with more steps.
 _PREFERRED_ON_CPU: tuple[Precision, ...] = ("int8", "fp32", "fp16")
@@ -69,8 +70,8 @@ def find_model(model: str | os.PathLike[str] | None, provider: str, *, folder: P
 
     Args:
         model: a bundled name, with its precision (`cnn-int8`) or without (`cnn`: int8 on CPUs, fp32 elsewhere, among
-            those bundled); a path: whatever is a `PathLike`, has a separator, ends in `.onnx` or is a file here;
-            None for the default.
+            those bundled); a path: whatever is a `PathLike`, has a separator, ends in `.onnx` or `.ort` or
+            is a file here; None for the default.
         provider: short name of the provider that is to run it.
         folder: of the bundled models.
 
@@ -140,6 +141,14 @@ def write_index(models: list[BundledModel], folder: Path = MODELS) -> None:
         stream.write(f"{text}\n".encode())
 
 
+def is_model_name(name: str, folder: Path = MODELS) -> bool:
+    """Whether `find_model` would take it for a model: a file that ends like one, or a bundled name."""
+    if name.endswith(_SUFFIXES):
+        return True
+    names = {entry.name for entry in bundled_models(folder)}
+    return not Path(name).exists() and any(name in (whole, whole.rpartition("-")[0]) for whole in names)
+
+
 def is_whole(model: BundledModel, folder: Path = MODELS) -> bool:
     """Whether a bundled file is the one the index was written for."""
     try:
@@ -150,7 +159,7 @@ def is_whole(model: BundledModel, folder: Path = MODELS) -> bool:
 
 
 def _is_path(model: str) -> bool:
-    return os.sep in model or "/" in model or model.endswith(".onnx") or Path(model).is_file()
+    return os.sep in model or "/" in model or model.endswith(_SUFFIXES) or Path(model).is_file()
 
 
 def _unknown(model: str | None, names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The model file: one `.onnx` that describes itself and knows whether it is whole.
+"""The model file: one `.onnx` (or `.ort`) that describes itself and knows whether it is whole.
 
 The contract, which `digits_edge.export` writes and everything here relies on:
 
@@ -6,8 +6,8 @@ The contract, which `digits_edge.export` writes and everything here relies on:
 - metadata entry `digits_edge`: what the model is, as JSON (`Metadata`);
 - metadata entry `digits_edge.golden`: reference images and what Keras answered for them (`golden.py`);
 - the file's last bytes are the metadata entry `digits_edge.sha256`, the sum of all bytes before it. Protobuf lets
-  entries be appended, so the file stays an ordinary ONNX model. The sum is checked before onnxruntime sees the file:
-  of damaged files it loads four in ten.
+  entries be appended, so the file stays an ordinary ONNX model; what follows the end of a `.ort` nobody reads. The sum
+  is checked before onnxruntime sees the file: of damaged files it loads four in ten.
 """
 
 import hashlib
@@ -139,6 +139,11 @@ def _known(kind: type[Member | Metadata], values: dict[str, Any]) -> dict[str, A
 def seal(model: bytes) -> bytes:
     """Append the sum of a serialized model to it."""
     return model + _DIGEST_PREFIX + hashlib.sha256(model).hexdigest().encode()
+
+
+def unsealed(model_file: bytes) -> bytes:
+    """The bytes of a whole model file without the sum at their end."""
+    return model_file[: -len(_DIGEST_PREFIX) - _HEX_DIGITS]
 
 
 def read_model_file(path: Path) -> bytes:

@@ -1,0 +1,1 @@
+"""What a model file can be made into besides ONNX."""
