@@ -1,4 +1,7 @@
-"""`digits-edge batch-predict`: a Kaggle CSV in, a submission CSV out."""
+"""`digits-edge batch-predict`: a table or a folder of pictures in, a CSV out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,10 +16,14 @@ from digits_edge.cli.options import (
 from digits_edge.cli.output import note, percent, print_json, progress
 from digits_edge.runtime.errors import UsageError
 
+if TYPE_CHECKING:
+    from digits_edge.runtime.batch import BatchReport
+    from digits_edge.runtime.picture_batch import PictureReport
+
 
 @click.command()
-@click.argument("source", metavar="CSV")
-@output_option("The submission CSV; - is standard output.")
+@click.argument("source")
+@output_option("The CSV to write; - is standard output.")
 @model_option
 @session_options
 @batch_size_option(128)
@@ -32,10 +39,13 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Answer every row of CSV (pixel0…pixel783, with or without label; plain or .gz; - is standard input).
+    """Answer every row of a table, or every picture of a folder.
 
-    The rows are streamed, so memory does not grow with them; the output appears whole or not at all. As many batches
-    are answered at once as there are --threads.
+    SOURCE is a CSV (pixel0…pixel783, with or without label; plain or .gz; - is standard input) or a .parquet of the
+    same columns, and becomes ImageId,Label; or a folder of pictures, which becomes File,Label,Confidence,Status.
+
+    Rows and pictures are streamed, so memory does not grow with them; the output appears whole or not at all. As many
+    batches are answered, or pictures opened, at once as there are --threads.
     """
     from digits_edge.runtime.batch import STANDARD_STREAM, batch_predict
     from digits_edge.runtime.classifier import Classifier
@@ -43,29 +53,36 @@ def command(
 
     if as_json and output == STANDARD_STREAM:
         raise UsageError("--json and --output - would mix on standard output; name a file")
+    workers = threads or available_threads()
+    how: dict[str, Any] = {"workers": workers, "overwrite": overwrite, "progress": progress("predicting")}
+    report: BatchReport | PictureReport
     # batches side by side on a thread each: quicker than one batch on all of them
     with Classifier(model, provider=provider, threads=1) as classifier:
-        report = batch_predict(
-            classifier.predict_batch,
-            source,
-            output,
-            rows_per_block=batch_size,
-            workers=threads or available_threads(),
-            overwrite=overwrite,
-            progress=progress("predicting"),
-        )
+        if source != STANDARD_STREAM and Path(source).is_dir():
+            from digits_edge.runtime.picture_batch import batch_predict_pictures
+
+            report = batch_predict_pictures(classifier, source, output, pictures_per_block=batch_size, **how)
+            said = f"{report.pictures:,} pictures", f", {report.blank:,} blank, {report.uncertain:,} uncertain"
+            counts: dict[str, int | None] = {
+                "pictures": report.pictures,
+                "blank": report.blank,
+                "uncertain": report.uncertain,
+            }
+        else:
+            report = batch_predict(classifier.predict_batch, source, output, rows_per_block=batch_size, **how)
+            said = f"{report.rows:,} rows", _right(report)
+            counts = {"rows": report.rows, "errors": report.errors}
         name, bound = classifier.metadata.name, classifier.provider
     if as_json:
-        print_json(
-            {
-                "output": output,
-                "rows": report.rows,
-                "errors": report.errors,
-                "seconds": round(report.elapsed_s, 3),
-                "model": name,
-                "provider": bound,
-            }
-        )
+        seconds = round(report.elapsed_s, 3)
+        print_json({"output": output, **counts, "seconds": seconds, "model": name, "provider": bound})
         return
-    counted = "" if report.errors is None or not report.rows else f", {percent(1 - report.errors / report.rows)} right"
-    note(f"{report.rows:,} rows in {report.elapsed_s:.2f} s by {name} on {bound}{counted} → {output}")
+    what, found = said
+    note(f"{what} in {report.elapsed_s:.2f} s by {name} on {bound}{found} → {output}")
+
+
+def _right(report: "BatchReport") -> str:
+    """The share of right answers, where that can be told."""
+    if report.errors is None or not report.rows:
+        return ""
+    return f", {percent(1 - report.errors / report.rows)} right"

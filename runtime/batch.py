@@ -1,4 +1,4 @@
-"""`batch_predict()`: the CSV of Kaggle's Digit Recognizer in, its submission CSV out, streamed."""
+"""`batch_predict()`: a table of images in, the submission CSV of Kaggle's Digit Recognizer out, streamed."""
 
 import sys
 import time
@@ -8,12 +8,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.runtime.datasets.kaggle_csv import Block, read_blocks
+from digits_edge.runtime.datasets.block import Block
+from digits_edge.runtime.datasets.kaggle_csv import read_blocks
 from digits_edge.runtime.datasets.progress import Progress
 from digits_edge.runtime.errors import DataError, UsageError
 from digits_edge.runtime.files import refuse_existing, written_whole
@@ -25,11 +26,11 @@ _READ_AHEAD = 16
 
 @dataclass(frozen=True)
 class BatchReport:
-    """What a run over a CSV came to.
+    """What a run over a table came to.
 
     Attributes:
         rows: answered, that is all.
-        errors: answers that differ from the file's label column; None where it has none.
+        errors: answers that differ from the table's label column; None where it has none.
         elapsed_s: reading, predicting and writing, in seconds.
     """
 
@@ -48,11 +49,12 @@ def batch_predict(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> BatchReport:
-    """Answer every row of a CSV, in memory that does not grow with it.
+    """Answer every row of a table, in memory that does not grow with it.
 
     Args:
         predict: uint8 (n, 28, 28) to float32 (n, 10), such as `Classifier.predict_batch`.
-        source: a CSV, plain or gzip, with or without the column `label`; "-" is standard input.
+        source: a CSV, plain or gzip, or a `.parquet`, with or without the column `label`; "-" is a CSV on standard
+            input.
         target: the file to write `ImageId,Label` to, ImageId from 1; it appears complete or not at all. "-" is standard
             output, which gets the rows block by block.
         rows_per_block: n. The activations of a block are in memory at once, for every worker: `resnet-int8` takes 155
@@ -60,7 +62,7 @@ def batch_predict(
         workers: blocks that are answered at once, each in a thread of its own, while the next are read. On two cores
             that takes 0.6 s for 28,000 rows where one session of two threads takes 0.95 s.
         overwrite: replace `target` if it exists.
-        progress: called as (bytes read so far, bytes of the file or None where it is none).
+        progress: called as (bytes or rows read so far, those of the file or None where it is none).
 
     Returns:
         How many rows, how many errors where that can be told, and the time.
@@ -73,10 +75,9 @@ def batch_predict(
     start_s = time.perf_counter()
     rows = 0
     errors: int | None = None
-    incoming: Path | BinaryIO = sys.stdin.buffer if source == STANDARD_STREAM else Path(source)
-    with _submission(source, target, overwrite=overwrite) as stream:
+    with written_to(target, source, overwrite=overwrite) as stream:
         stream.write(b"ImageId,Label\n")
-        blocks = read_blocks(incoming, rows_per_block=rows_per_block, progress=progress)
+        blocks = _read(source, rows_per_block, progress)
         for block, probabilities in _answered(predict, blocks, workers):
             digits = probabilities.argmax(axis=1)
             lines = (f"{row},{digit}\n" for row, digit in enumerate(digits.tolist(), start=block.first_row))
@@ -85,6 +86,16 @@ def batch_predict(
             if block.labels is not None:
                 errors = (errors or 0) + int(np.count_nonzero(digits != block.labels))
     return BatchReport(rows, errors, time.perf_counter() - start_s)
+
+
+def _read(source: str | Path, rows_per_block: int, progress: Progress | None) -> Iterator[Block]:
+    if source == STANDARD_STREAM:
+        return read_blocks(sys.stdin.buffer, rows_per_block=rows_per_block, progress=progress)
+    if Path(source).suffix.lower() == ".parquet":
+        from digits_edge.runtime.datasets.parquet import read_parquet_blocks
+
+        return read_parquet_blocks(Path(source), rows_per_block=rows_per_block, progress=progress)
+    return read_blocks(Path(source), rows_per_block=rows_per_block, progress=progress)
 
 
 def _answered(
@@ -103,7 +114,14 @@ def _answered(
 
 
 @contextmanager
-def _submission(source: str | Path, target: str | Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
+def written_to(target: str | Path, source: str | Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
+    """Open what a batch is written to: a file that appears whole or not at all, or standard output.
+
+    Raises:
+        DataError: `source` is missing.
+        InputError: `target` cannot be written.
+        UsageError: `target` exists already, or is `source`.
+    """
     if source != STANDARD_STREAM:
         try:
             Path(source).stat()  # what is missing is said before what is in the way

@@ -132,10 +132,18 @@ class Classifier:
             ImageError: the picture cannot be read.
         """
         image = source if _is_image(source) else self.prepare(source).image
+        return self.prediction(image, self.predict_batch(image[np.newaxis])[0])
+
+    def prediction(self, image: NDArray[np.uint8], probabilities: FloatArray) -> Prediction:
+        """What `predict` says of an image whose probabilities are known.
+
+        Args:
+            image: uint8 (28, 28), white ink on black; a blank one has no digit, whatever the probabilities are.
+            probabilities: float32 (C,), what `predict_batch` answered for it.
+        """
         if not image.any():
             nothing = (0.0,) * len(self.labels)
             return Prediction(None, None, 0.0, nothing, "blank", self.labels, self.provider)
-        probabilities = self.predict_batch(image[np.newaxis])[0]
         digit = int(probabilities.argmax())
         confidence = float(probabilities[digit])
         status: Status = "uncertain" if confidence < self.metadata.uncertain_below else "ok"

@@ -1,8 +1,9 @@
 """Data sets of 28x28 images: `load()` by name or path, `read_blocks()` for long CSV files, the pinned splits."""
 
+from digits_edge.runtime.datasets.block import Block
 from digits_edge.runtime.datasets.catalogue import CATALOGUE
 from digits_edge.runtime.datasets.dataset import Dataset
-from digits_edge.runtime.datasets.kaggle_csv import Block, read_blocks
+from digits_edge.runtime.datasets.kaggle_csv import read_blocks
 from digits_edge.runtime.datasets.loading import load
 from digits_edge.runtime.datasets.split import RULES, Parts, common_parts, parts, stratified
 

@@ -9,13 +9,13 @@ line without its newline and blank lines at the end are accepted.
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from digits_edge.runtime.datasets.block import Block
 from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE
 from digits_edge.runtime.datasets.opening import display_name, opened
 from digits_edge.runtime.datasets.progress import Progress
@@ -29,21 +29,6 @@ PIXELS = tuple(f"pixel{index}" for index in range(784))
 _CHUNK_BYTES = 64 * 1024
 _HEADER_BYTES = 64 * 1024
 _COMMA, _NEWLINE = b",\n"
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """Consecutive rows of a CSV.
-
-    Attributes:
-        images: uint8, (n, 28, 28).
-        labels: uint8, (n,), 0 to 9; None where the file has no label column.
-        first_row: number of the first one, counted from 1 for the row after the header.
-    """
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.uint8] | None
-    first_row: int
 
 
 def read_blocks(

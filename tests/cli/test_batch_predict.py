@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 PIXELS = [f"pixel{index}" for index in range(784)]
 SUBMISSION = ["ImageId,Label", *(f"{row},{digit}" for row, digit in enumerate(range(10), start=1))]
@@ -152,3 +153,16 @@ def test_row_that_is_malformed_on_standard_input_is_named(run, write_csv, monkey
     answer = run("batch-predict", "-", "-o", "out.csv")
     assert answer.code == 4
     assert answer.complaint.startswith("standard input: row 1 (line 2), column pixel5")
+
+
+def test_a_folder_of_pictures_is_answered_by_name(run, images, tmp_path):
+    (tmp_path / "scans").mkdir()
+    for digit, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"scans/{digit}.png")
+    answer = run("batch-predict", "scans", "-o", "out.csv", "--json")
+    [report] = answer.objects
+    assert (answer.code, report["pictures"], report["blank"]) == (0, 10, 0)
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert lines[0] == "File,Label,Confidence,Status"
+    assert [line.split(",")[:2] for line in lines[1:]] == [[f"{digit}.png", str(digit)] for digit in range(10)]
+    assert run("batch-predict", "scans", "-o", "again.csv").stderr.startswith("10 pictures in ")

@@ -1,0 +1,125 @@
+"""Reading images from Parquet in blocks, by pyarrow (the extra `parquet`), in constant memory.
+
+Two layouts are read: a column of whole numbers for each pixel, as Kaggle's CSV has them (`pixel0` … `pixel783`, in any
+order), or one column `image` whose values are lists of 784 whole numbers or 784 bytes. A column `label` is optional;
+other columns are passed over.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits_edge.runtime.datasets.block import Block
+from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE
+from digits_edge.runtime.datasets.kaggle_csv import LABEL, PIXELS
+from digits_edge.runtime.datasets.progress import Progress
+from digits_edge.runtime.errors import DataError
+
+IMAGE = "image"
+
+
+def read_parquet_blocks(path: Path, *, rows_per_block: int = 1024, progress: Progress | None = None) -> Iterator[Block]:
+    """Yield a Parquet file in blocks, one after the other; what has been yielded is not kept.
+
+    Args:
+        path: the file.
+        rows_per_block: rows of a block at most; where a row group ends, fewer.
+        progress: called as (rows read so far, rows of the file).
+
+    Raises:
+        DataError: pyarrow is missing, the file is unreadable or has neither layout, or a value is none of 0…255 (a
+            label of 0…9); names column and row.
+    """
+    try:
+        import pyarrow as arrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise DataError(f"{path} needs pyarrow; `pip install 'digits-edge[parquet]'` adds it") from error
+    first_row = 1
+    try:
+        with arrow.parquet.ParquetFile(path) as file:
+            columns = _columns(file.schema_arrow.names, path)
+            for batch in file.iter_batches(rows_per_block, columns=list(columns)):
+                block = _block(batch, columns, first_row, path)
+                first_row += len(block.images)
+                yield block
+                if progress is not None:
+                    progress(first_row - 1, file.metadata.num_rows)
+    except arrow.ArrowException as error:
+        raise DataError(f"{path} is no whole Parquet file ({str(error).splitlines()[0]}); fetch it again") from error
+    except OSError as error:
+        raise DataError(f"{path} could not be read: {error.strerror or error}") from error
+
+
+def _columns(names: list[str], path: Path) -> tuple[str, ...]:
+    """The columns that are read: the label, where there is one, then the pixels or the image."""
+    label = (LABEL,) if LABEL in names else ()
+    if IMAGE in names:
+        return (*label, IMAGE)
+    missing = [pixel for pixel in PIXELS if pixel not in names]
+    if missing:
+        raise DataError(
+            f"{path} lacks the column {missing[0]}; it must have pixel0 to pixel783, or image with 784 values a row"
+        )
+    return (*label, *PIXELS)
+
+
+def _block(batch: Any, columns: tuple[str, ...], first_row: int, path: Path) -> Block:
+    labels = _whole_numbers(batch.column(LABEL), CLASSES - 1, LABEL, first_row, path) if LABEL in columns else None
+    if IMAGE in columns:
+        images = _images(batch.column(IMAGE), first_row, path)
+    else:
+        images = np.empty((len(batch), len(PIXELS)), np.uint8)
+        for place, pixel in enumerate(PIXELS):
+            images[:, place] = _whole_numbers(batch.column(pixel), 255, pixel, first_row, path)
+    return Block(images.reshape(-1, *IMAGE_SHAPE), labels, first_row)
+
+
+def _images(column: Any, first_row: int, path: Path) -> NDArray[np.uint8]:
+    """A column of lists or bytes as uint8 (n, 784)."""
+    import pyarrow as arrow
+    import pyarrow.compute
+
+    kind = column.type
+    if arrow.types.is_binary(kind) or arrow.types.is_large_binary(kind) or arrow.types.is_fixed_size_binary(kind):
+        lengths = arrow.compute.binary_length(column)
+    elif arrow.types.is_list(kind) or arrow.types.is_large_list(kind) or arrow.types.is_fixed_size_list(kind):
+        lengths = arrow.compute.list_value_length(column)
+    else:
+        raise DataError(f"{path}: column {IMAGE} is {kind}; it must be lists of 784 whole numbers, or 784 bytes")
+    counts = lengths.fill_null(0).to_numpy(zero_copy_only=False)
+    if (counts != len(PIXELS)).any():
+        row = int(np.argmax(counts != len(PIXELS)))
+        raise DataError(
+            f"{path}: row {first_row + row}, column {IMAGE}: {counts[row]} values, not 784; mend or remove the row"
+        )
+    if arrow.types.is_nested(kind):
+        values = _whole_numbers(column.flatten(), 255, IMAGE, first_row, path, of_each_row=len(PIXELS))
+    else:
+        values = np.frombuffer(b"".join(column.to_pylist()), np.uint8)
+    return values.reshape(-1, len(PIXELS))
+
+
+def _whole_numbers(
+    column: Any, most: int, name: str, first_row: int, path: Path, *, of_each_row: int = 1
+) -> NDArray[np.uint8]:
+    """A column as uint8, every value from 0 to `most`."""
+    import pyarrow as arrow
+
+    if not arrow.types.is_integer(column.type):
+        raise DataError(f"{path}: column {name} is {column.type}; it must be whole numbers from 0 to {most}")
+    if column.null_count:
+        row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False))) // of_each_row
+        raise DataError(f"{path}: row {first_row + row}, column {name}: missing; add it or remove the row")
+    values = column.to_numpy(zero_copy_only=False)
+    outside = (values < 0) | (values > most)
+    if outside.any():
+        place = int(np.argmax(outside))
+        raise DataError(
+            f"{path}: row {first_row + place // of_each_row}, column {name}: {values[place]} is not a whole number "
+            f"from 0 to {most}; mend it"
+        )
+    return np.asarray(values, np.uint8)

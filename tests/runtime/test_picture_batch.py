@@ -1,0 +1,72 @@
+"""A folder of pictures in, a CSV out."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from digits_edge.runtime.classifier import Classifier
+from digits_edge.runtime.errors import ImageError, InputError, UsageError
+from digits_edge.runtime.picture_batch import batch_predict_pictures
+from digits_edge.runtime.strokes import draw_digit
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    with Classifier("cnn-small", provider="cpu", threads=1) as classifier:
+        yield classifier
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(25):
+        draw_digit(number % 10, rng, size=60 + number).save(folder / f"{number:02}, of {number % 10}.png")
+    Image.new("L", (40, 40), 255).save(folder / "blank.png")
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_every_picture_is_answered_as_predict_does(classifier, folder, tmp_path, workers):
+    told = []
+    report = batch_predict_pictures(
+        classifier,
+        folder,
+        tmp_path / "out.csv",
+        pictures_per_block=4,
+        workers=workers,
+        progress=lambda *now: told.append(now),
+    )
+    with (tmp_path / "out.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["File"] for row in rows] == sorted(path.name for path in folder.glob("*.png"))
+    for row in rows:
+        alone = classifier.predict(folder / row["File"])
+        assert (row["Label"], row["Status"]) == (alone.label or "", alone.status)
+        assert float(row["Confidence"]) == pytest.approx(alone.confidence, abs=1e-4)
+    assert rows[-1] == {"File": "blank.png", "Label": "", "Confidence": "0.000000", "Status": "blank"}
+    uncertain = sum(row["Status"] == "uncertain" for row in rows)
+    assert (report.pictures, report.blank, report.uncertain) == (26, 1, uncertain)
+    assert told[-1] == (26, 26)
+
+
+def test_a_picture_that_cannot_be_read_leaves_no_output(classifier, folder, tmp_path):
+    (folder / "13b.png").write_bytes(b"\x89PNG and no more")
+    with pytest.raises(ImageError, match=r"13b\.png"):
+        batch_predict_pictures(classifier, folder, tmp_path / "out.csv", workers=2)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_what_stands_there_is_kept_and_an_empty_folder_is_named(classifier, folder, tmp_path):
+    (tmp_path / "out.csv").write_text("before")
+    with pytest.raises(UsageError, match="--overwrite"):
+        batch_predict_pictures(classifier, folder, tmp_path / "out.csv")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no pictures"):
+        batch_predict_pictures(classifier, tmp_path / "empty", tmp_path / "new.csv")
+    assert (tmp_path / "out.csv").read_text() == "before"
+    assert not (tmp_path / "new.csv").exists()
