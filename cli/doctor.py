@@ -1,10 +1,15 @@
 """`digits-edge doctor`: what this machine has, and what is missing."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from digits_edge.cli.options import json_option
 from digits_edge.cli.output import print_json, say
 from digits_edge.runtime.errors import ModelError
+
+if TYPE_CHECKING:
+    from digits_edge.runtime.trial import Trial
 
 
 @click.command()
@@ -25,6 +30,9 @@ def command(as_json: bool) -> None:
         say(f"packages   {', '.join(installed)}")
         for provider, state in found.providers.items():
             say(f"provider   {provider}: {state}")
+        if found.trial is not None:
+            for line in _explained(found.trial):
+                say(f"auto       {line}")
         if found.threads is not None:
             limits = [f"{found.threads.affinity} by affinity"]
             limits += [f"{found.threads.cgroup_quota:g} by cgroup"] if found.threads.cgroup_quota is not None else []
@@ -40,3 +48,16 @@ def command(as_json: bool) -> None:
             say(f"problem    {line}")
     if found.problems:
         raise ModelError(f"{len(found.problems)} problem(s) keep this machine from reading digits; see above")
+
+
+def _explained(trial: "Trial") -> list[str]:
+    """How quick each provider was with the default model, and which is taken for how many pictures."""
+    from digits_edge.runtime.trial import BATCH
+
+    lines = [
+        f"{timing.provider}: opens in {1e3 * timing.open_s:.0f} ms, one image {1e6 * timing.one_s:.0f} µs, "
+        f"of {BATCH} each {1e6 * timing.each_s:.1f} µs"
+        for timing in trial.timings
+    ]
+    few, many = trial.quickest(1), trial.quickest(None)
+    return [*lines, f"so for few pictures {few}, else {many}" if few != many else f"so always {few}"]

@@ -68,7 +68,7 @@ def command(
     width = max(len(printable(name)) for name, _ in sources)
     bar = progress("reading")
     failures = 0
-    with Classifier(model, provider=provider, threads=threads) as classifier:
+    with Classifier(model, provider=provider, threads=threads, images=len(sources)) as classifier:
         for done, (name, source) in enumerate(sources):
             if not sys.stdout.isatty():  # there, the answers themselves show how far it is
                 bar(done, len(sources))

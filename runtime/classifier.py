@@ -22,7 +22,9 @@ from digits_edge.runtime.model_file import (
     Metadata,
     read_model_file,
 )
-from digits_edge.runtime.providers import AUTO, BoundSession, first_bound, one_line, open_session
+from digits_edge.runtime.providers import AUTO, BoundSession, full_name, one_line, open_session, short_name
+from digits_edge.runtime.threads import thread_count
+from digits_edge.runtime.trial import choose
 
 if TYPE_CHECKING:
     from digits_edge.runtime.canonical import Canonical
@@ -94,14 +96,22 @@ class Classifier:
     threads: int
 
     def __init__(
-        self, model: str | os.PathLike[str] | None = None, *, provider: str = AUTO, threads: int | None = None
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        provider: str = AUTO,
+        threads: int | None = None,
+        images: int | None = None,
     ) -> None:
         """Open a model.
 
         Args:
             model: a bundled name, with or without its precision; a path; None for the bundled default.
-            provider: "auto", "cpu", "openvino", "cuda" or another that onnxruntime knows.
+            provider: "cpu", "openvino", "cuda" or another that onnxruntime knows; "auto" for the one that a short
+                trial found quickest here (`digits_edge.runtime.trial`), the CPU's where no other is installed.
             threads: how many compute one operator together; None for as many as this process may use.
+            images: how many will be answered, one by one, if that is known: "auto" gives few to the provider that
+                opens quickest.
 
         Raises:
             ModelError: no such model, not a whole model file, or the provider cannot be bound.
@@ -112,13 +122,16 @@ class Classifier:
             path = find_model(model, name)
             return path, open_session(read_model_file(path), name, threads, origin=str(path))
 
-        self.path, bound = first_bound(provider, bind)
+        if provider.lower() == AUTO:
+            self.path, bound = choose(bind, lambda: find_model(model, "cpu"), thread_count(threads), images)
+        else:
+            self.path, bound = bind(short_name(full_name(provider)))
         self.provider, self.threads = bound.provider, bound.threads
         self.metadata, self._packed_golden = _contents(bound.session, self.path)
         self.labels = self.metadata.labels
         self._run: Callable[..., Any] = bound.session.run
         # a bundled model is found again by its name, in whatever place another process has it
-        self._asked = (model if self.path.parent == MODELS else self.path.absolute(), provider, threads)
+        self._asked = (model if self.path.parent == MODELS else self.path.absolute(), provider, threads, images)
 
     def predict(self, source: "PictureSource") -> Prediction:
         """Read the digit in one picture.
@@ -237,8 +250,10 @@ class Classifier:
         return f"<Classifier {self.metadata.name} provider={self.provider} threads={self.threads}>"
 
 
-def _reopened(model: str | os.PathLike[str] | None, provider: str, threads: int | None) -> Classifier:
-    return Classifier(model, provider=provider, threads=threads)
+def _reopened(
+    model: str | os.PathLike[str] | None, provider: str, threads: int | None, images: int | None
+) -> Classifier:
+    return Classifier(model, provider=provider, threads=threads, images=images)
 
 
 def _closed(*_: object) -> NoReturn:

@@ -1,19 +1,22 @@
 """What this machine has, and what is missing: `examine`."""
 
+import contextlib
 import os
 import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from digits_edge.runtime.bundled import MODELS, bundled_models, is_whole
+from digits_edge.runtime.bundled import MODELS, bundled_models, find_model, is_whole
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets.catalogue import CATALOGUE
 from digits_edge.runtime.datasets.loading import ENVIRONMENT as DATA_ENVIRONMENT
 from digits_edge.runtime.datasets.loading import data_folders
-from digits_edge.runtime.errors import DigitsEdgeError, ModelError
-from digits_edge.runtime.providers import available_providers, installed_wheels, load_onnxruntime
+from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError
+from digits_edge.runtime.model_file import read_model_file, recorded_digest
+from digits_edge.runtime.providers import available_providers, installed_wheels, load_onnxruntime, open_session
 from digits_edge.runtime.threads import ENVIRONMENT, affinity, available_threads, cgroup_quota
+from digits_edge.runtime.trial import Trial, keep_trial, make_trial, trial_key, trials_folder
 
 #: By extra, what it brings.
 _EXTRAS = {
@@ -51,6 +54,7 @@ class Examination:
         packages: name → version; None if it is not installed.
         wheels: those that bring onnxruntime → version; they clash if there are two.
         providers: short name → "ok", or why it does not read digits here.
+        trial: how quick each of them is with the default model, measured now; None where no model can be opened.
         threads: how many are allowed; None where the environment asks for nonsense.
         models: bundled name → whether its file is whole.
         data: data set's name → the folder it was found in.
@@ -63,6 +67,7 @@ class Examination:
     packages: dict[str, str | None]
     wheels: dict[str, str]
     providers: dict[str, str]
+    trial: Trial | None
     threads: Threads | None
     models: dict[str, bool]
     data: dict[str, str]
@@ -81,6 +86,7 @@ def examine() -> Examination:
     threads = _threads(problems)
     models = _models(problems)
     providers = _providers(problems, can_open=any(models.values()) and threads is not None)
+    trial = _trial(threads.allowed) if threads is not None and "ok" in providers.values() else None
     data = _data()
     return Examination(
         python=platform.python_version(),
@@ -88,6 +94,7 @@ def examine() -> Examination:
         packages=packages,
         wheels=installed_wheels(),
         providers=providers,
+        trial=trial,
         threads=threads,
         models=models,
         data=data,
@@ -138,6 +145,21 @@ def _tried(provider: str) -> str:
     except DigitsEdgeError as error:
         return str(error)
     return "ok"
+
+
+def _trial(threads: int) -> Trial | None:
+    """The providers timed anew, and kept for "auto"."""
+    path = find_model(None, "cpu")
+    content = read_model_file(path)
+    names = available_providers()
+    try:
+        trial = make_trial(lambda name: open_session(content, name, threads, origin=str(path)), names)
+    except ModelError:
+        return None
+    if names != ["cpu"]:
+        with contextlib.suppress(InputError):
+            keep_trial(trial, trials_folder(), trial_key(recorded_digest(path), threads))
+    return trial
 
 
 def _data() -> dict[str, str]:

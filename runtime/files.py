@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,16 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{path} exists already; --overwrite replaces it")
     if not path.parent.is_dir():
         raise InputError(f"{path} could not be written: there is no folder {path.parent}")
+
+
+def user_cache() -> Path:
+    """The user's folder for what can be had again; of a user without a home, one in the folder for temporary files."""
+    import platformdirs  # most commands need no cache
+
+    try:
+        return platformdirs.user_cache_path("digits-edge", appauthor=False)
+    except RuntimeError:
+        return Path(tempfile.gettempdir(), "digits-edge")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ The contract, which `digits_edge.export` writes and everything here relies on:
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -141,6 +142,21 @@ def seal(model: bytes) -> bytes:
     return model + _DIGEST_PREFIX + hashlib.sha256(model).hexdigest().encode()
 
 
+def recorded_digest(path: Path) -> str:
+    """The sum that a model file carries, unchecked: enough to tell files apart.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, stream.tell() - _HEX_DIGITS))
+            return stream.read().decode("ascii", "replace")
+    except OSError as error:
+        raise ModelError(_unread(path, error)) from error
+
+
 def unsealed(model_file: bytes) -> bytes:
     """The bytes of a whole model file without the sum at their end."""
     return model_file[: -len(_DIGEST_PREFIX) - _HEX_DIGITS]
@@ -155,9 +171,7 @@ def read_model_file(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ModelError(
-            f"{path} could not be read: {error.strerror}; `digits-edge models` lists the bundled ones"
-        ) from error
+        raise ModelError(_unread(path, error)) from error
     model, prefix, digest = _split_seal(content)
     if prefix != _DIGEST_PREFIX:
         raise ModelError(
@@ -167,6 +181,10 @@ def read_model_file(path: Path) -> bytes:
     if digest != hashlib.sha256(model).hexdigest().encode():
         raise ModelError(f"{path} is damaged: its bytes do not match the sha256 it carries; copy or export it again")
     return content
+
+
+def _unread(path: Path, error: OSError) -> str:
+    return f"{path} could not be read: {error.strerror}; `digits-edge models` lists the bundled ones"
 
 
 def _split_seal(content: bytes) -> tuple[bytes, bytes, bytes]:

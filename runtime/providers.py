@@ -8,24 +8,21 @@ import io
 import json
 import os
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from digits_edge.runtime.errors import ModelError, UsageError
-from digits_edge.runtime.threads import MOST_THREADS, available_threads
+from digits_edge.runtime.threads import thread_count
 
 AUTO = "auto"
 _SUFFIX = "ExecutionProvider"
 _OPENVINO = "OpenVINOExecutionProvider"
 #: The names that are not onnxruntime's own in lower case and without the suffix.
 _RENAMED = {"directml": "DmlExecutionProvider"}
-#: What "auto" tries before the CPU. OpenVINO has to be asked for.
-_PREFERRED = ("cuda", "coreml", "directml")
 _NVIDIA = ("cuda", "tensorrt")
 
 _GPU = "`pip uninstall -y onnxruntime && pip install 'digits-edge[gpu]'`"
@@ -43,7 +40,6 @@ _OPTIONS: dict[str, dict[str, str]] = {
     "CUDAExecutionProvider": {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"},
 }
 
-_Bound = TypeVar("_Bound")
 _plugin_lock = threading.Lock()
 _openvino_is_registered = False
 
@@ -137,31 +133,19 @@ def available_providers() -> list[str]:
     return [short_name(name) for name in dict.fromkeys(names)]
 
 
-def first_bound(provider: str, bind: Callable[[str], _Bound]) -> _Bound:
-    """What `bind` makes of the provider asked for; of the first that can be bound, where "auto" is asked for.
-
-    Args:
-        provider: a name, or "auto".
-        bind: takes a short name; raises ModelError where it cannot be bound.
-    """
-    if provider.lower() != AUTO:
-        return bind(short_name(full_name(provider)))
-    here = available_providers()
-    for name in _PREFERRED:
-        if name in here:
-            with contextlib.suppress(ModelError):
-                return bind(name)
-    return bind("cpu")
+def plugin_versions() -> dict[str, str]:
+    """The installed plug-ins that this module registers by itself, and their versions."""
+    with contextlib.suppress(PackageNotFoundError):
+        return {"onnxruntime-ep-openvino": version("onnxruntime-ep-openvino")}
+    return {}
 
 
-def open_session(
-    model: bytes, provider: str = AUTO, threads: int | None = None, *, origin: str = "the model"
-) -> BoundSession:
+def open_session(model: bytes, provider: str, threads: int | None = None, *, origin: str = "the model") -> BoundSession:
     """Open a model with the provider asked for, and no other.
 
     Args:
         model: a serialized ONNX model.
-        provider: short or whole name, or "auto": CUDA, CoreML or DirectML where one can be bound, else the CPU.
+        provider: short or whole name.
         threads: how many compute one operator together; None for `available_threads()`.
         origin: what to call the model in an error, such as its path.
 
@@ -169,10 +153,8 @@ def open_session(
         ModelError: the provider cannot be bound, or onnxruntime cannot load the model.
         UsageError: no such provider, or fewer than one thread.
     """
-    if threads is not None and not 1 <= threads <= MOST_THREADS:
-        raise UsageError(f"{threads} threads cannot compute; name 1 to {MOST_THREADS}")
-    count = available_threads() if threads is None else threads
-    return first_bound(provider, lambda name: BoundSession(_bind(model, name, count, origin), name, count))
+    name, count = short_name(full_name(provider)), thread_count(threads)
+    return BoundSession(_bind(model, name, count, origin), name, count)
 
 
 def _bind(model: bytes, name: str, threads: int, origin: str) -> Any:

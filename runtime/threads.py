@@ -29,6 +29,17 @@ def available_threads() -> int:
     return max(1, affinity() if quota is None else min(affinity(), math.ceil(quota)))
 
 
+def thread_count(asked: int | None) -> int:
+    """So many threads as are asked for; without a number, all that are available.
+
+    Raises:
+        UsageError: fewer than one, or more than `MOST_THREADS`.
+    """
+    if asked is not None and not 1 <= asked <= MOST_THREADS:
+        raise UsageError(f"{asked} threads cannot compute; name 1 to {MOST_THREADS}")
+    return available_threads() if asked is None else asked
+
+
 def affinity() -> int:
     """Processors this process may run on."""
     if hasattr(os, "sched_getaffinity"):  # Linux

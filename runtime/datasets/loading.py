@@ -1,11 +1,9 @@
 """`load()`: one split of a data set, by name or by path, in whichever of the known formats it lies there."""
 
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets.catalogue import CATALOGUE, SPLITS, identified
@@ -15,6 +13,7 @@ from digits_edge.runtime.datasets.kaggle_csv import read_csv, read_csv_on_disk
 from digits_edge.runtime.datasets.npz import read_npz
 from digits_edge.runtime.datasets.progress import Progress
 from digits_edge.runtime.errors import DataError, UsageError
+from digits_edge.runtime.files import user_cache
 
 ENVIRONMENT = "DIGITS_EDGE_DATA"
 _PREFIX = {"train": "train", "test": "t10k"}
@@ -104,12 +103,8 @@ def locate(
 
 def data_folders() -> list[Path]:
     """Where sets are looked for by their names: the folder that DIGITS_EDGE_DATA names, then the user's cache."""
-    try:
-        cache = platformdirs.user_cache_path("digits-edge", appauthor=False)
-    except RuntimeError:  # a user without a home
-        cache = Path(tempfile.gettempdir(), "digits-edge")
     named = os.environ.get(ENVIRONMENT)
-    return [*([Path(named).expanduser()] if named else []), cache / "datasets"]
+    return [*([Path(named).expanduser()] if named else []), user_cache() / "datasets"]
 
 
 def _find_known(name: str, split: str, progress: Progress | None) -> Path:

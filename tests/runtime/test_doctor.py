@@ -14,6 +14,14 @@ def test_examination_is_plain_values_and_finds_this_python():
     assert "cpu" in found.providers
 
 
+def test_providers_that_work_are_timed():
+    found = examine()
+    assert found.trial is not None
+    assert {timing.provider for timing in found.trial.timings} == {
+        name for name, state in found.providers.items() if state == "ok"
+    }
+
+
 def test_nonsense_in_the_environment_is_a_problem_not_an_error(monkeypatch):
     monkeypatch.setenv("DIGITS_EDGE_THREADS", "many")
     found = examine()

@@ -11,7 +11,7 @@ import pytest
 from digits_edge.runtime import providers
 from digits_edge.runtime.errors import ModelError, UsageError
 from digits_edge.runtime.model_file import read_model_file
-from digits_edge.runtime.providers import available_providers, first_bound, full_name, open_session, short_name
+from digits_edge.runtime.providers import available_providers, full_name, open_session, short_name
 
 NO_CUDA = "CUDAExecutionProvider" not in onnxruntime.get_available_providers()
 
@@ -69,11 +69,6 @@ def test_no_thread_is_wrong_usage(model):
         open_session(model, "cpu", threads=0)
 
 
-def test_auto_binds_something_and_says_what(model):
-    bound = open_session(model)
-    assert full_name(bound.provider) == bound.session.get_providers()[0]
-
-
 @pytest.mark.skipif(not NO_CUDA, reason="this machine has CUDA")
 def test_asked_for_cuda_is_an_error_with_the_mend_never_the_cpu(model, capfd):
     with pytest.raises(ModelError, match=r"digits-edge\[gpu\]") as caught:
@@ -106,20 +101,6 @@ def test_openvino_may_be_asked_for_again_and_again(model):
     assert first == second
     assert second is None or "was not bound" not in second
     assert all("." not in name for name in available_providers())
-
-
-def test_auto_goes_on_to_the_next_where_one_cannot_be_bound(monkeypatch):
-    monkeypatch.setattr(providers, "available_providers", lambda: ["cuda", "coreml", "cpu"])
-    tried = []
-
-    def bind(name):
-        tried.append(name)
-        if name != "cpu":
-            raise ModelError(name)
-        return name
-
-    assert first_bound("auto", bind) == "cpu"
-    assert tried == ["cuda", "coreml", "cpu"]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x08"])

@@ -1,0 +1,162 @@
+"""Which provider "auto" is."""
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digits_edge.runtime import trial as trials
+from digits_edge.runtime.classifier import Classifier
+from digits_edge.runtime.errors import ModelError
+from digits_edge.runtime.providers import BoundSession, available_providers
+from digits_edge.runtime.trial import MARGIN, Timing, Trial, choose, keep_trial, kept_trial, make_trial
+
+CPU = Timing("cpu", open_s=0.01, one_s=40e-6, each_s=20e-6)
+OPENVINO = Timing("openvino", open_s=0.2, one_s=50e-6, each_s=8e-6)
+CUDA = Timing("cuda", open_s=2.0, one_s=10e-6, each_s=0.1e-6)
+NAMES = ["cpu", "openvino"]
+positive = st.floats(1e-9, 10)
+timings = st.builds(Timing, st.just("other"), positive, positive, positive)
+
+
+class Session:
+    """A model that takes its time."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.calls = seconds, 0
+
+    def run(self, outputs: None, inputs: dict) -> list:
+        self.calls += 1
+        time.sleep(self.seconds * len(inputs["image"]))
+        return []
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """Providers cpu and openvino, the second quicker; what is opened is written down."""
+    opened: list[str] = []
+    seconds = {"cpu": 4e-4, "openvino": 1e-4}
+
+    def bind(name: str) -> tuple[Path, BoundSession]:
+        opened.append(name)
+        if seconds[name] is None:
+            raise ModelError(f"{name} is gone")
+        return tmp_path / name, BoundSession(Session(seconds[name]), name, 1)
+
+    (tmp_path / "m.onnx").write_bytes(b"x" * 100)
+    monkeypatch.setattr(trials, "available_providers", lambda: list(seconds))
+    monkeypatch.setattr(trials, "user_cache", lambda: tmp_path / "cache")
+
+    def chosen(images=None, threads=1):
+        opened.clear()
+        return choose(bind, lambda: tmp_path / "m.onnx", threads, images)[1].provider
+
+    return SimpleNamespace(chosen=chosen, opened=opened, seconds=seconds, cache=tmp_path / "cache/trials")
+
+
+@pytest.mark.parametrize(("images", "provider"), [(1, "cpu"), (100, "cpu"), (100_000, "cuda"), (None, "cuda")])
+def test_few_images_go_to_what_opens_quickest(images, provider):
+    assert Trial((CPU, OPENVINO, CUDA), {}, 0).quickest(images) == provider
+
+
+@given(st.lists(timings, max_size=3), st.none() | st.integers(0, 10**9))
+def test_none_is_chosen_that_is_not_clearly_quicker_than_the_cpu(others, images):
+    others = [replace(timing, provider=f"other{number}") for number, timing in enumerate(others)]
+    costs = {timing.provider: timing.cost_s(images) for timing in (CPU, *others)}
+    chosen = Trial((CPU, *others), {}, 0).quickest(images)
+    if chosen == "cpu":
+        assert all(cost >= MARGIN * costs["cpu"] for cost in costs.values())
+    else:
+        assert costs[chosen] == min(costs.values()) and costs[chosen] < MARGIN * costs["cpu"]
+
+
+@given(st.lists(timings, max_size=3), st.dictionaries(st.text(), st.text()))
+def test_a_trial_is_kept_as_it_is(tmp_path_factory, others, failed):
+    cache, trial = tmp_path_factory.mktemp("cache"), Trial((CPU, *others), failed, time.time())
+    keep_trial(trial, cache, "key")
+    assert kept_trial(cache, "key", ["cpu", *(timing.provider for timing in others), *failed]) == trial
+    assert kept_trial(cache, "another key", ["cpu"]) is None
+
+
+@given(st.binary(max_size=60))
+def test_a_damaged_trial_is_none(tmp_path_factory, content):
+    cache = tmp_path_factory.mktemp("cache")
+    keep_trial(Trial((CPU,), {}, time.time()), cache, "key")
+    [path] = cache.iterdir()
+    path.write_bytes(content)
+    assert kept_trial(cache, "key", ["cpu"]) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"made_at": 0}, {"made_at": time.time() + 1e6}, {"timings": []}, {"failed": {"cuda": "gone"}}, {"key": "other"}],
+    ids=["old", "of tomorrow", "empty", "of other providers", "of another key"],
+)
+def test_a_trial_that_does_not_hold_is_none(tmp_path, change):
+    keep_trial(Trial((CPU, OPENVINO), {}, time.time()), tmp_path, "key")
+    assert kept_trial(tmp_path, "key", NAMES) is not None
+    [path] = tmp_path.iterdir()
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert kept_trial(tmp_path, "key", NAMES) is None
+
+
+def test_what_is_quicker_here_is_chosen_and_tried_once(machine):
+    assert machine.chosen() == "openvino"
+    assert set(machine.opened) == {"cpu", "openvino"}
+    assert machine.chosen() == "openvino"
+    assert machine.opened == ["openvino"]
+    machine.chosen(threads=2)
+    assert "cpu" in machine.opened  # other threads, another trial
+
+
+def test_few_images_are_not_worth_a_trial(machine):
+    assert machine.chosen(images=3) == "cpu"
+    assert machine.opened == ["cpu"] and not machine.cache.exists()
+
+
+def test_one_provider_needs_no_trial(machine):
+    del machine.seconds["openvino"]
+    assert machine.chosen() == "cpu"
+    assert machine.opened == ["cpu"] and not machine.cache.exists()
+
+
+def test_what_cannot_be_bound_is_not_chosen_and_remembered(machine):
+    machine.seconds["openvino"] = None
+    assert machine.chosen() == "cpu"
+    assert machine.chosen() == "cpu"
+    assert machine.opened == ["cpu"]
+
+
+def test_a_device_that_was_lost_leaves_the_cpu_and_is_tried_again(machine):
+    machine.chosen()
+    machine.seconds["openvino"] = None
+    assert machine.chosen() == "cpu"
+    machine.seconds["openvino"] = 1e-4
+    assert machine.chosen() == "openvino"
+
+
+def test_without_a_cache_it_is_measured_every_time(machine):
+    machine.cache.parent.write_text("a file where the folder would be")
+    assert machine.chosen() == machine.chosen() == "openvino"
+    assert "cpu" in machine.opened
+
+
+def test_real_providers_are_timed(model_path):
+    def bind(name):
+        classifier = Classifier(model_path, provider=name, threads=1)
+        return BoundSession(SimpleNamespace(run=lambda _, inputs: classifier.predict_batch(inputs["image"])), name, 1)
+
+    trial = make_trial(bind, available_providers())
+    assert trial.timings[0].provider == "cpu"
+    assert {timing.provider for timing in trial.timings} | set(trial.failed) == set(available_providers())
+    assert all(timing.each_s > 0 and timing.one_s > 0 and timing.open_s > 0 for timing in trial.timings)
+
+
+def test_auto_is_one_of_them(model_path):
+    with Classifier(model_path) as classifier:
+        assert classifier.provider in available_providers()
