@@ -12,6 +12,7 @@ from digits_edge.export.convert import convert
 from digits_edge.export.folding import scale_input
 from digits_edge.export.package import package
 from digits_edge.export.quantize import quantize
+from digits_edge.export.striding import blocks_as_channels
 from digits_edge.runtime.golden import GoldenAnswers
 from digits_edge.runtime.model_file import Metadata, Precision
 from digits_edge.train import build
@@ -47,7 +48,7 @@ def write_model_file(model: Any, precision: Precision, path: Path) -> Path:
     graph = convert(model)
     if precision == "int8":
         calibration = images(_CALIBRATION_IMAGES) * np.float32(PIXEL_SCALE)
-        graph = take_quantized_pixels(quantize(graph, calibration), PIXEL_SCALE)
+        graph = take_quantized_pixels(quantize(blocks_as_channels(graph), calibration), PIXEL_SCALE)
     else:
         graph = take_pixels(scale_input(graph, PIXEL_SCALE))
     graph = answer_probabilities(graph)

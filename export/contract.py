@@ -54,15 +54,15 @@ def take_quantized_pixels(model: ir.Model, scale: float) -> ir.Model:
     def dequantizes_pixels(node: ir.Node | None) -> bool:
         return node is not None and node.inputs[1] is scale_value
 
-    def reshape_pixels(node: ir.Node) -> bool:
-        """DequantizeLinear, Reshape → Reshape, DequantizeLinear."""
-        dequantizing = before(node, "DequantizeLinear") if node.op_type == "Reshape" else None
+    def move_pixels(node: ir.Node) -> bool:
+        """DequantizeLinear, Reshape → Reshape, DequantizeLinear; likewise SpaceToDepth."""
+        dequantizing = before(node, "DequantizeLinear") if node.op_type in ("Reshape", "SpaceToDepth") else None
         if dequantizing is None or not dequantizes_pixels(dequantizing):
             return False
-        reshaped = node.outputs[0]
+        moved = node.outputs[0]
         node.replace_input_with(0, first_input(dequantizing))
-        insert_after(reshaped, graph, "DequantizeLinear", [reshaped, scale_value, zero_point])
-        reshaped.dtype = ir.DataType.UINT8
+        insert_after(moved, graph, "DequantizeLinear", [moved, scale_value, zero_point])
+        moved.dtype = ir.DataType.UINT8
         return True
 
     def dequantize_once(node: ir.Node) -> bool:
@@ -74,7 +74,7 @@ def take_quantized_pixels(model: ir.Model, scale: float) -> ir.Model:
         bypass(node, dequantizing.outputs[0])
         return True
 
-    apply_until_still(model, [reshape_pixels, dequantize_once])
+    apply_until_still(model, [move_pixels, dequantize_once])
     _as_pixels(image)
     return model
 

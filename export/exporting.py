@@ -20,6 +20,7 @@ from digits_edge.export.half import to_half
 from digits_edge.export.package import package
 from digits_edge.export.quantize import layer_names, quantize
 from digits_edge.export.source import Source
+from digits_edge.export.striding import blocks_as_channels
 from digits_edge.runtime.datasets import CATALOGUE, Dataset, common_parts, parts, stratified
 from digits_edge.runtime.errors import CheckError, UsageError
 from digits_edge.runtime.files import refuse_existing, written_whole
@@ -178,7 +179,7 @@ def _int8(logits_graph: ir.Model, source: Source, training: Dataset, gate: Gate)
     rows = parts(training.labels, source.validation).train
     images = training.images[rows[stratified(training.labels[rows], CALIBRATION_IMAGES)]]
     calibration = images.astype(np.float32) * np.float32(source.pixel_scale)
-    serialized = ir.to_proto(logits_graph)
+    serialized = ir.to_proto(blocks_as_channels(logits_graph))
 
     def quantized(float_layers: tuple[str, ...]) -> ir.Model:
         graph = quantize(ir.from_proto(serialized), calibration, float_layers=float_layers)

@@ -154,7 +154,8 @@ BEST_RECIPES["edge"] = _best(
     "edge", 100, 0.004, batch_size=256, augmentation=ROUGH, teaching=Teaching(_TEACHERS, views=24, non_digits=6000)
 )
 _GARMENT_INSTEAD = {HAND: GARMENT, ROUGH: ROUGH_GARMENT}
-_GARMENT_TEACHER = replace(BEST_RECIPES["resnet"], epochs=16, augmentation=GARMENT)
+#: Without drawings of what is no digit: to a model of garments a digit is as strange as those.
+_GARMENT_TEACHING = Teaching((replace(BEST_RECIPES["resnet"], epochs=16, augmentation=GARMENT),), share=0.8)
 #: Where garments want more than another augmentation: there is more to learn in them, and their turns are small.
 _FOR_GARMENTS: dict[str, dict[str, Any]] = {
     "cnn-small": {
@@ -162,10 +163,9 @@ _FOR_GARMENTS: dict[str, dict[str, Any]] = {
         "batch_size": 128,
         "optimizer": "adamw",
         "learning_rate": 0.004,
-        "teaching": Teaching((_GARMENT_TEACHER,), share=0.8),
+        "teaching": _GARMENT_TEACHING,
     },
-    # without drawings of what is no digit: to a model of garments a digit is as strange as those
-    "edge": {"teaching": Teaching((_GARMENT_TEACHER,), share=0.8, views=24)},
+    "edge": {"teaching": _GARMENT_TEACHING},
 }
 RECIPES = {"best": BEST_RECIPES, "document": DOCUMENT_RECIPES}
 
