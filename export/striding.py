@@ -63,8 +63,8 @@ def _widen(node: ir.Node) -> None:
     graph = graph_of(node)
     split = ir.node("SpaceToDepth", [source], {"blocksize": _BLOCK})
     graph.insert_before(node, split)
-    split.outputs[0].shape = ir.Shape([source.shape[0], _BLOCK**2, rows // _BLOCK, columns // _BLOCK])
-    split.outputs[0].dtype = source.dtype
+    split.outputs[0].shape = ir.Shape(["N", _BLOCK**2, rows // _BLOCK, columns // _BLOCK])
+    split.outputs[0].dtype = ir.DataType.FLOAT
     node.replace_input_with(0, split.outputs[0])
     set_parameters(node, blocks.reshape(len(weights), _BLOCK**2, *kernel), bias)
     node.attributes["strides"] = ir.AttrInt64s("strides", [1, 1])
