@@ -81,7 +81,7 @@ def test_every_architecture_exports_and_answers_like_keras(
 
 
 def _check_front(path: Path) -> None:
-    """The raw pixel is the quantized input: what stands before the first layer moves bytes; no weights are left float."""
+    """The raw pixel is the quantized input: only bytes are moved before the first layer, and no weights are float."""
     graph = onnx.load_from_string(read_model_file(path)).graph
     assert not {"Cast", "Mul", "Transpose"} & {node.op_type for node in graph.node}
     value, kinds = "image", []
