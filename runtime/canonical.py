@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digits_edge.runtime.ink import Box, Ink, find_ink, without_idle_alpha
-from digits_edge.runtime.morphology import Array, running
+from digits_edge.runtime.morphology import Array, percentile, running
 
 IMAGE_SIDE = 28
 #: The longer side of an MNIST digit in its image.
@@ -83,7 +83,7 @@ def thickened(ink: Array) -> Array:
     Args:
         ink: float32, (H, W), cut to its box, at least one value above 0.
     """
-    ink = np.clip(ink / np.percentile(ink[ink > 0], 75), 0, 1)
+    ink = np.clip(ink / percentile(ink[ink > 0], 75), 0, 1)
     missing = STROKE - _thickness(ink) * INK_SIDE / max(ink.shape)
     fine = 4
     radius = round(missing * fine / 2)
@@ -103,7 +103,7 @@ def framed(ink: Array) -> NDArray[np.uint8]:
         ink: float32, (H, W), cut to its box, at least one value above 0.
     """
     small = _resized(ink, INK_SIDE)
-    full = max(float(np.percentile(small[small > 0], 80)), 0.5 * float(small.max()))
+    full = max(float(percentile(small[small > 0], 80)), 0.5 * float(small.max()))
     small = np.minimum(small / full, 1)
     height, width = small.shape
     # MNIST's centre of mass lies in the pixel right of and below the middle, never before it: hence ceil.

@@ -24,7 +24,6 @@ from digits_edge.runtime.model_file import (
 )
 from digits_edge.runtime.providers import AUTO, BoundSession, full_name, one_line, open_session, short_name
 from digits_edge.runtime.threads import thread_count
-from digits_edge.runtime.trial import choose
 
 if TYPE_CHECKING:
     from digits_edge.runtime.canonical import Canonical
@@ -123,6 +122,8 @@ class Classifier:
             return path, open_session(read_model_file(path), name, threads, origin=str(path))
 
         if provider.lower() == AUTO:
+            from digits_edge.runtime.trial import choose  # who names a provider need not wait for it
+
             self.path, bound = choose(bind, lambda: find_model(model, "cpu"), thread_count(threads), images)
         else:
             self.path, bound = bind(short_name(full_name(provider)))

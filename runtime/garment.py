@@ -10,7 +10,7 @@ from PIL import Image
 
 from digits_edge.runtime.canonical import IMAGE_SIDE, Canonical, Step
 from digits_edge.runtime.ink import flattened, reduced, resized, without_idle_alpha
-from digits_edge.runtime.morphology import Array, Mask, pieces
+from digits_edge.runtime.morphology import Array, Mask, percentile, pieces
 
 #: What differs less from the ground, of 255 in any channel, is ground: the publication's 5 %.
 GROUND_TOLERANCE = 0.05 * 255
@@ -30,7 +30,7 @@ def garment(picture: Image.Image) -> Canonical:
     """
     picture = without_idle_alpha(picture)
     colours = flattened(reduced(picture, (0, 0, *picture.size)))
-    ground = np.median(np.concatenate([colours[0], colours[-1], colours[:, 0], colours[:, -1]]), axis=0)
+    ground = percentile(np.concatenate([colours[0], colours[-1], colours[:, 0], colours[:, -1]]), 50)
     mask = _solid(np.abs(colours - ground).max(axis=2) > GROUND_TOLERANCE)
     if not mask.any():
         return Canonical(np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8), blank=True, box=None)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digits_edge.runtime.morphology import Array, Mask, T, blurred, boxes, opened, otsu, pieces, running
+from digits_edge.runtime.morphology import Array, Mask, T, blurred, boxes, opened, otsu, percentile, pieces, running
 
 Box = tuple[int, int, int, int]
 
@@ -103,7 +103,7 @@ def flattened(pixels: NDArray[np.uint8]) -> Array:
     alpha = pixels[:, :, 3:].astype(np.float32) / 255
     opaque = colours[alpha[:, :, 0] > 0.5]
     if 2 * len(opaque) > alpha.size:
-        ground = np.median(opaque, axis=0)
+        ground = percentile(opaque, 50)
     else:
         brightness = float((colours * alpha).sum()) / max(3 * float(alpha.sum()), 1e-6)
         ground = np.full(3, 0.0 if brightness > 127 else 255.0)
@@ -199,13 +199,13 @@ def _border_is_even(levels: Array) -> bool:
     if not light.any() or light.all():
         return True
     contrast = float(levels[light].mean() - levels[~light].mean())
-    lower, upper = np.percentile(_border(levels), [25, 75])
+    lower, upper = (percentile(_border(levels), percent) for percent in (25, 75))
     return bool(upper - lower < 0.25 * contrast)
 
 
 def _grain(levels: Array) -> float:
     """The standard deviation of the paper's noise, from the median difference of neighbours: strokes do not count."""
-    return 1.05 * float(np.median(np.abs(np.diff(levels, axis=1)))) if levels.shape[1] > 1 else 0.0
+    return 1.05 * float(percentile(np.abs(np.diff(levels, axis=1)).ravel(), 50)) if levels.shape[1] > 1 else 0.0
 
 
 def _rules(mask: Mask) -> Mask:

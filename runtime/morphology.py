@@ -1,9 +1,10 @@
-"""Image operations in numpy, as `canonical` needs them: `blurred`, `running`, `opened`, `otsu`, `pieces`, `boxes`.
+"""Image operations in numpy, as `canonical` needs them: `blurred`, `running`, `opened`, `otsu`, `pieces`, `boxes`,
+`percentile`.
 
 The runtime does without scipy and OpenCV: they are ten times the size of everything else it installs.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,20 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 T = TypeVar("T", bound=np.generic)
+
+
+def percentile(values: NDArray[Any], percent: float) -> Any:
+    """As `np.percentile(values, percent, axis=0)`, which imports numpy.ma: twenty milliseconds of every start.
+
+    Args:
+        values: (N,) or (N, …), N at least 1.
+        percent: 0 to 100; between two values the result lies linearly.
+    """
+    place = (len(values) - 1) * percent / 100
+    low = int(place)
+    high = min(low + 1, len(values) - 1)
+    parted = np.partition(values, (low, high), axis=0)
+    return parted[low] + (place - low) * (parted[high].astype(np.float64) - parted[low])
 
 
 def blurred(array: Array, radius: int) -> Array:

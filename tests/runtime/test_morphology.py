@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from digits_edge.runtime.morphology import blurred, boxes, opened, otsu, pieces, running
+from digits_edge.runtime.morphology import blurred, boxes, opened, otsu, percentile, pieces, running
 
 MASKS = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
 LEVELS = hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 255))
@@ -74,3 +74,13 @@ def test_otsu_parts_ink_from_paper(share: float):
 
 def test_otsu_of_one_level_is_that_level():
     assert otsu(np.full((3, 3), 7, np.float32)) == 7
+
+
+@given(
+    values=hnp.arrays(
+        np.float32, hnp.array_shapes(min_dims=1, max_dims=2, max_side=9), elements=st.floats(-1e3, 1e3, width=32)
+    ),
+    percent=st.floats(0, 100),
+)
+def test_a_percentile_is_numpys(values, percent):
+    np.testing.assert_allclose(percentile(values, percent), np.percentile(values, percent, axis=0), atol=1e-3)
