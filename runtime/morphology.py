@@ -1,5 +1,6 @@
-"""Image operations in numpy, as `canonical` needs them: `blurred`, `running`, `opened`, `otsu`, `pieces`, `boxes`,
-`percentile`.
+"""Image operations in numpy, as `canonical` needs them.
+
+`blurred`, `running`, `opened`, `otsu`, `pieces`, `boxes`, and `percentile`.
 
 The runtime does without scipy and OpenCV: they are ten times the size of everything else it installs.
 """
