@@ -8,7 +8,6 @@ import io
 import os
 import signal
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
@@ -132,6 +131,8 @@ def run(arguments: Sequence[str]) -> int:
         raise
     except Exception as error:
         if _DEBUG in arguments:
+            import traceback
+
             traceback.print_exc()
         ours = _as_ours(error)
         complain(ours)

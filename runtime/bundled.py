@@ -3,7 +3,6 @@
 `python -m digits_edge.runtime.bundled FILE.onnx` adds one; CONTRIBUTING.md says when.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -173,6 +172,8 @@ def _unknown(model: str | None, names: list[str]) -> str:
 
 def _add_command(arguments: Sequence[str] | None = None) -> int:
     """Verify model files and put them into the wheel's folder; for maintainers, hence no command of `digits-edge`."""
+    import argparse
+
     from digits_edge.runtime.classifier import Classifier
     from digits_edge.runtime.verify import verify
 

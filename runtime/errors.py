@@ -1,7 +1,6 @@
 """The errors of digits-edge; each knows the exit code the command line answers with."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 class DigitsEdgeError(Exception):
@@ -53,5 +52,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A question that begins with a space and names the nearest known name; empty where none is near."""
+    from difflib import get_close_matches  # who makes no mistake need not wait for it
+
     near = get_close_matches(name, tuple(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""

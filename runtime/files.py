@@ -1,8 +1,6 @@
 """Writing files whole or not at all."""
 
 import os
-import secrets
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +30,9 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
 
 def user_cache() -> Path:
     """The user's folder for what can be had again; of a user without a home, one in the folder for temporary files."""
-    import platformdirs  # most commands need no cache
+    import tempfile  # most commands need no cache
+
+    import platformdirs
 
     try:
         return platformdirs.user_cache_path("digits-edge", appauthor=False)
@@ -50,7 +50,7 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         InputError: the folder is missing or read-only, or the disk is full.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
         with part.open("xb") as stream:
             yield stream

@@ -8,10 +8,11 @@ import io
 import json
 import os
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
@@ -61,11 +62,7 @@ class BoundSession:
 
 def installed_wheels() -> dict[str, str]:
     """The installed wheels that bring `import onnxruntime`, and their versions; more than one is a clash."""
-    found = {}
-    for wheel in _WHEELS:
-        with contextlib.suppress(PackageNotFoundError):
-            found[wheel] = version(wheel)
-    return found
+    return _versions(_WHEELS)
 
 
 @cache
@@ -75,8 +72,7 @@ def load_onnxruntime() -> ModuleType:
     Raises:
         ModelError: it is not installed, does not start, or two of its wheels have overwritten each other.
     """
-    wheels = sorted(installed_wheels(), reverse=True)
-    if len(wheels) > 1:
+    if _may_clash() and len(wheels := sorted(installed_wheels(), reverse=True)) > 1:
         mend = f"`pip uninstall -y {' '.join(wheels)} && pip install {wheels[0]}`"
         raise ModelError(f"{' and '.join(wheels)} are both installed and overwrite each other; {mend}")
     # since 1.31 it keeps an identifier in the home folder and reports to its maker; who wants that sets 0
@@ -92,6 +88,20 @@ def load_onnxruntime() -> ModuleType:
         mend = "`pip install --force-reinstall onnxruntime`"
         raise ModelError(f"onnxruntime is broken ({one_line(error)}); {mend}") from error
     return cast(ModuleType, onnxruntime)
+
+
+def _may_clash() -> bool:
+    """Whether onnxruntime's folder may hold the files of two wheels, by the names of what lies beside it.
+
+    Cheaper at every start than importlib.metadata, which answers exactly.
+    """
+    spec = find_spec("onnxruntime")
+    if spec is None or not spec.submodule_search_locations:
+        return True
+    beside = {
+        path.name.partition("-")[0] for path in Path(spec.submodule_search_locations[0]).parent.glob("*.dist-info")
+    }
+    return len(beside & {wheel.replace("-", "_") for wheel in _WHEELS}) != 1
 
 
 def full_name(name: str) -> str:
@@ -135,9 +145,17 @@ def available_providers() -> list[str]:
 
 def plugin_versions() -> dict[str, str]:
     """The installed plug-ins that this module registers by itself, and their versions."""
-    with contextlib.suppress(PackageNotFoundError):
-        return {"onnxruntime-ep-openvino": version("onnxruntime-ep-openvino")}
-    return {}
+    return _versions(["onnxruntime-ep-openvino"])
+
+
+def _versions(packages: Iterable[str]) -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version  # takes ten milliseconds; see `_may_clash`
+
+    found = {}
+    for package in packages:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def open_session(model: bytes, provider: str, threads: int | None = None, *, origin: str = "the model") -> BoundSession:

@@ -117,6 +117,13 @@ def test_two_wheels_clash_in_one_line_with_the_command_that_mends_it(tmp_path):
     assert found["exit_code"] == 3
 
 
+def test_wheels_that_share_onnxruntimes_folder_clash(tmp_path):
+    (tmp_path / "onnxruntime").mkdir()
+    (tmp_path / "onnxruntime/__init__.py").write_text("InferenceSession = None")
+    found = _import_error_with(tmp_path, {"onnxruntime": "1.24", "onnxruntime-gpu": "1.24"})
+    assert "overwrite each other" in found["error"]
+
+
 def test_missing_onnxruntime_is_one_line_with_the_command_that_adds_it(tmp_path):
     found = _import_error_with(tmp_path, {})
     assert "digits-edge[cpu]" in found["error"]
