@@ -13,6 +13,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from digits_edge.cli.main import cli
+from digits_edge.export.peers.results import SUFFIX
 from digits_edge.runtime.accuracy import Accuracy
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +49,8 @@ def with_table(readme: str) -> str:
 
 def _table() -> str:
     answer = CliRunner().invoke(cli, ["models", "--json"], catch_exceptions=False).stdout
-    results = max(RESULTS.glob("*.csv"), default=None)  # a name begins with its date
+    files = (path for path in RESULTS.glob("*.csv") if not path.name.endswith(SUFFIX))
+    results = max(files, default=None)  # a name begins with its date
     latencies = _latencies(results) if results else {}
     rows = [HEAD, ("---", "---", *["---:"] * (len(HEAD) - 2))]
     rows += [_row(json.loads(line), latencies) for line in answer.splitlines()]

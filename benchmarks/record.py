@@ -6,14 +6,12 @@ and environment; both are in the name. `.ci/readme_table.py` takes the latest.
 
 import argparse
 import csv
-import datetime
 import json
-import platform
-import re
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
+
+from digits_edge.export.peers.results import results_name
 
 RESULTS = Path(__file__).with_name("results")
 COLUMNS = ("model", "provider", "threads", "batch_size", "p50_us", "p90_us", "p99_us", "mean_us", "images_per_second")
@@ -29,7 +27,7 @@ def main() -> None:
     command += ["--provider", options.provider, "--seconds", options.seconds]
     lines = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{datetime.date.today()}-{environment(options.provider)}.csv"
+    path = RESULTS / results_name(".csv", options.provider, "1thread")
     with path.open("w", newline="", encoding="utf-8") as stream:
         table = csv.DictWriter(stream, COLUMNS, extrasaction="ignore", lineterminator="\n")
         table.writeheader()
@@ -37,21 +35,6 @@ def main() -> None:
             for row in result["rows"]:
                 table.writerow({key: rounded(value) for key, value in (result | row).items()})
     print(path)
-
-
-def environment(provider: str) -> str:
-    """What the figures depend on: system, processor, provider, threads, onnxruntime; as a part of a file's name."""
-    parts = (platform.system(), platform.machine(), processor(), provider, "1thread", f"ort{version('onnxruntime')}")
-    return "-".join(re.sub(r"[^a-z0-9.]+", "_", part.lower()).strip("_") for part in parts)
-
-
-def processor() -> str:
-    """The processor's name as the system gives it."""
-    try:
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:  # not Linux
-        found = None
-    return found[1] if found else platform.processor() or "unknown"
 
 
 def rounded(value: object) -> object:
