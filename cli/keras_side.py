@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from digits_edge.cli.output import show
+from digits_edge.export.quiet import silent_stderr
 from digits_edge.runtime.errors import UsageError
 
 
@@ -21,7 +22,7 @@ def needs_extra(extra: str) -> Iterator[None]:
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
-        with _silent_stderr():
+        with silent_stderr():
             yield
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("digits_edge"):
@@ -29,16 +30,3 @@ def needs_extra(extra: str) -> Iterator[None]:
         raise UsageError(
             f"this command needs {error.name}, which is not installed: pip install 'digits-edge[{extra}]'"
         ) from error
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    saved = os.dup(2)
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from digits_edge.export.calibration import Answered, KerasAnswers, ask, together
 from digits_edge.export.contract import answer_probabilities, take_pixels, take_quantized_pixels
@@ -141,6 +142,18 @@ def export(
     return Exported(target, len(content), metadata, parity, float_layers)
 
 
+def calibration_images(source: Source, training: Dataset) -> NDArray[np.uint8]:
+    """The images from which int8 takes its ranges, uint8 (500, 28, 28): of those that trained, each class its share.
+
+    Args:
+        source: the model.
+        training: its training data, with labels.
+    """
+    assert training.labels is not None
+    rows = parts(training.labels, source.validation).train
+    return training.images[rows[stratified(training.labels[rows], CALIBRATION_IMAGES)]]
+
+
 def _check_data(source: Source, training: Dataset | None, precision: Precision) -> None:
     if training is None or training.labels is None:
         if precision == "int8":
@@ -175,10 +188,7 @@ def _make(source: Source, training: Dataset | None, precision: Precision, listen
 
 def _int8(logits_graph: ir.Model, source: Source, training: Dataset, gate: Gate) -> tuple[ir.Model, tuple[str, ...]]:
     """Quantize all layers; while the gate fails, leave that layer float which brings the answers nearest to Keras."""
-    assert training.labels is not None
-    rows = parts(training.labels, source.validation).train
-    images = training.images[rows[stratified(training.labels[rows], CALIBRATION_IMAGES)]]
-    calibration = images.astype(np.float32) * np.float32(source.pixel_scale)
+    calibration = calibration_images(source, training).astype(np.float32) * np.float32(source.pixel_scale)
     serialized = ir.to_proto(blocks_as_channels(logits_graph))
 
     def quantized(float_layers: tuple[str, ...]) -> ir.Model:
