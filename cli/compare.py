@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
-from click.core import ParameterSource
 
 from digits_edge.cli.either_model import EitherModel, open_either
 from digits_edge.cli.keras_side import needs_extra
@@ -21,6 +20,7 @@ from digits_edge.cli.options import (
     json_option,
     output_option,
     overwrite_option,
+    refuse_options,
     session_options,
     split_option,
 )
@@ -85,7 +85,10 @@ def command(
     """
     if bool(models) == (study is not None):
         raise click.UsageError("Name either the models to compare, or a study with --study.")
-    _refuse(context, _OF_MODELS if study is not None else _OF_STUDIES, study)
+    if study is None:
+        refuse_options(context, _OF_STUDIES, "with --study")
+    else:
+        refuse_options(context, _OF_MODELS, "without --study")
     page = None if output is None else file_path(output)
     if page is not None:
         refuse_existing(page, overwrite=overwrite)
@@ -94,14 +97,6 @@ def command(
     else:
         folder = Path("runs", "studies", study) if runs is None else file_path(runs)
         run_study(study, data, epochs, range(seed, seed + seeds), folder, page, as_json)
-
-
-def _refuse(context: click.Context, options: tuple[str, ...], study: str | None) -> None:
-    """Refuse an option that would change nothing."""
-    for option in options:
-        if context.get_parameter_source(option) is ParameterSource.COMMANDLINE:
-            where = "without --study" if study is not None else "with --study"
-            raise click.UsageError(f"--{option.replace('_', '-')} holds only {where}.")
 
 
 def _compare(

@@ -1,11 +1,12 @@
 """The options that are the same in every command."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from digits_edge.runtime.threads import MOST_THREADS
 
@@ -75,6 +76,20 @@ def overwrite_option(function: _Command) -> _Command:
 def json_option(function: _Command) -> _Command:
     """Give a command `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object per line.")(function)
+
+
+def refuse_options(context: click.Context, options: Iterable[str], where: str) -> None:
+    """Refuse options that would change nothing.
+
+    Args:
+        context: of the command.
+        options: parameters by name.
+        where: they hold, such as "with --study".
+    """
+    flags = {parameter.name: max(parameter.opts, key=len) for parameter in context.command.params}
+    for option in options:
+        if context.get_parameter_source(option) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{flags[option]} holds only {where}.")
 
 
 def file_path(value: str) -> Path:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import ModelError, UsageError
 
-BATCH_SIZES = (1, 32, 256, 1024)
+BATCH_SIZES = (1, 8, 32, 256, 1024)
 #: Under this many samples the 99th percentile is but the largest of them.
 _FEWEST_FOR_P99 = 100
 
