@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from digits_edge.cli.main import complain
 from digits_edge.cli.options import (
     batch_size_option,
     json_option,
@@ -14,7 +15,7 @@ from digits_edge.cli.options import (
     session_options,
 )
 from digits_edge.cli.output import note, percent, print_json, progress
-from digits_edge.runtime.errors import UsageError
+from digits_edge.runtime.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from digits_edge.runtime.batch import BatchReport
@@ -45,7 +46,8 @@ def command(
     same columns, and becomes ImageId,Label; or a folder of pictures, which becomes File,Label,Confidence,Status.
 
     Rows and pictures are streamed, so memory does not grow with them; the output appears whole or not at all. As many
-    batches are answered, or pictures opened, at once as there are --threads.
+    batches are answered, or pictures opened, at once as there are --threads. A picture that cannot be read has the
+    status error, and the exit code is 4.
     """
     from digits_edge.runtime.batch import STANDARD_STREAM, batch_predict
     from digits_edge.runtime.classifier import Classifier
@@ -56,18 +58,18 @@ def command(
     workers = threads or available_threads()
     how: dict[str, Any] = {"workers": workers, "overwrite": overwrite, "progress": progress("predicting")}
     report: BatchReport | PictureReport
+    is_folder = source != STANDARD_STREAM and Path(source).is_dir()
+    failed: dict[str, str] = {}
     # batches side by side on a thread each: quicker than one batch on all of them
-    with Classifier(model, provider=provider, threads=1) as classifier:
-        if source != STANDARD_STREAM and Path(source).is_dir():
+    with Classifier(model, provider=provider, threads=1, images=_most_images(source)) as classifier:
+        if is_folder:
             from digits_edge.runtime.picture_batch import batch_predict_pictures
 
             report = batch_predict_pictures(classifier, source, output, pictures_per_block=batch_size, **how)
             said = f"{report.pictures:,} pictures", f", {report.blank:,} blank, {report.uncertain:,} uncertain"
-            counts: dict[str, int | None] = {
-                "pictures": report.pictures,
-                "blank": report.blank,
-                "uncertain": report.uncertain,
-            }
+            counts: dict[str, Any] = {"pictures": report.pictures, "blank": report.blank}
+            counts |= {"uncertain": report.uncertain, "failed": report.failed}
+            failed = report.failed
         else:
             report = batch_predict(classifier.predict_batch, source, output, rows_per_block=batch_size, **how)
             said = f"{report.rows:,} rows", _right(report)
@@ -76,9 +78,24 @@ def command(
     if as_json:
         seconds = round(report.elapsed_s, 3)
         print_json({"output": output, **counts, "seconds": seconds, "model": name, "provider": bound})
-        return
-    what, found = said
-    note(f"{what} in {report.elapsed_s:.2f} s by {name} on {bound}{found} → {output}")
+    else:
+        what, found = said
+        note(f"{what} in {report.elapsed_s:.2f} s by {name} on {bound}{found} → {output}")
+    for reason in failed.values():
+        complain(InputError(reason))
+    if failed:
+        raise InputError(f"{len(failed)} pictures could not be read; the others are answered")
+
+
+def _most_images(source: str) -> int | None:
+    """How many there are at most; None if that cannot be told, or is not worth being told."""
+    from digits_edge.runtime.datasets.kaggle_csv import LEAST_ROW_BYTES
+    from digits_edge.runtime.pictures import find_pictures
+
+    path = Path(source)
+    if path.is_dir():
+        return len(find_pictures([path]))
+    return path.stat().st_size // LEAST_ROW_BYTES if path.is_file() and path.suffix.lower() == ".csv" else None
 
 
 def _right(report: "BatchReport") -> str:

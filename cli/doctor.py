@@ -52,6 +52,7 @@ def command(as_json: bool) -> None:
 
 def _explained(trial: "Trial") -> list[str]:
     """How quick each provider was with the default model, and which is taken for how many pictures."""
+    from digits_edge.runtime.classifier import FEW_IMAGES
     from digits_edge.runtime.trial import BATCH
 
     lines = [
@@ -59,5 +60,4 @@ def _explained(trial: "Trial") -> list[str]:
         f"of {BATCH} each {1e6 * timing.each_s:.1f} µs"
         for timing in trial.timings
     ]
-    few, many = trial.quickest(1), trial.quickest(None)
-    return [*lines, f"so for few pictures {few}, else {many}" if few != many else f"so always {few}"]
+    return [*lines, f"so {trial.quickest()} for many pictures, cpu for fewer than {FEW_IMAGES:,}"]

@@ -17,6 +17,7 @@ from digits_edge.cli.options import (
     json_option,
     output_option,
     overwrite_option,
+    refuse_options,
 )
 from digits_edge.cli.output import percent, print_json, progress, say, show
 from digits_edge.runtime.accuracy import Accuracy
@@ -24,10 +25,14 @@ from digits_edge.runtime.bundled import find_model, is_model_name
 from digits_edge.runtime.datasets import Dataset, load
 from digits_edge.runtime.errors import DataError, ModelError, UsageError
 from digits_edge.runtime.files import refuse_existing
-from digits_edge.runtime.model_file import PRECISIONS, Precision
+from digits_edge.runtime.model_file import PRECISIONS, Precision, operators_path
 
 if TYPE_CHECKING:
     from digits_edge.export import Exported
+
+_SUFFIXES = {".onnx", ".ort"}
+#: Options that say how a Keras model becomes a model file.
+_OF_KERAS = ("precision", "ensemble", "data", "labels", "input_scale", "name")
 
 
 @click.command()
@@ -51,7 +56,9 @@ if TYPE_CHECKING:
 @click.option("--name", help="The model's name.  [default: the source's, with the precision]")
 @overwrite_option
 @json_option
+@click.pass_context
 def command(
+    context: click.Context,
     sources: tuple[str, ...],
     output: str,
     precision: Precision,
@@ -76,7 +83,11 @@ def command(
     """
     _check_number(sources, ensemble=ensemble)
     target = file_path(output)
+    if target.suffix.lower() in _SUFFIXES - {f".{file_format}"}:
+        raise UsageError(f"{output} would hold a model in the format {file_format}; name it .{file_format}")
     refuse_existing(target, overwrite=overwrite)
+    if file_format == "ort":
+        refuse_existing(operators_path(target), overwrite=overwrite)
 
     def from_keras(model_file: Path) -> "Exported":
         for source in sources:
@@ -103,6 +114,7 @@ def command(
     if file_format == "onnx":
         _report(from_keras(target), as_json=as_json)
     elif is_model_name(sources[0]):
+        refuse_options(context, _OF_KERAS, "where SOURCE is a Keras model")
         _write_ort(find_model(sources[0], "cpu"), target, overwrite=overwrite, as_json=as_json)
     else:
         with tempfile.TemporaryDirectory() as folder:

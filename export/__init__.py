@@ -6,6 +6,8 @@ Keras is imported when a name that needs it is first used, so that the nodes of 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import digits_edge.runtime  # noqa: F401 - before anything here imports onnxruntime: it says how that is to behave
+
 if TYPE_CHECKING:
     from digits_edge.export.ensemble import Ensemble, mean_answers
     from digits_edge.export.exporting import Exported, export

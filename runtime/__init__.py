@@ -4,6 +4,7 @@ What most programs need stands here; it is imported when first used, so that imp
 `digits-edge --help` is instant. Everything else is imported from the module that has it.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from digits_edge.runtime.bundled import BundledModel, bundled_models
     from digits_edge.runtime.classifier import Classifier, Prediction
     from digits_edge.runtime.model_file import Metadata
+
+# since 1.31 onnxruntime keeps an identifier in the home folder and reports to its maker; who wants that sets 0
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
     "BundledModel",

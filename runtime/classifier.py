@@ -22,7 +22,15 @@ from digits_edge.runtime.model_file import (
     Metadata,
     read_model_file,
 )
-from digits_edge.runtime.providers import AUTO, BoundSession, full_name, one_line, open_session, short_name
+from digits_edge.runtime.providers import (
+    AUTO,
+    BoundSession,
+    available_providers,
+    full_name,
+    one_line,
+    open_session,
+    short_name,
+)
 from digits_edge.runtime.threads import thread_count
 
 if TYPE_CHECKING:
@@ -31,6 +39,8 @@ if TYPE_CHECKING:
 
 #: Images that go to onnxruntime at once; its memory grows with them, its speed no longer does.
 LARGEST_BATCH = 1024
+#: Fewer are answered by the CPU provider before another has been imported, opened and warmed up.
+FEW_IMAGES = 5000
 _IMAGE_SHAPE = (28, 28)
 _PIXELS = 784
 _OUTPUTS = [OUTPUT_NAME]
@@ -76,9 +86,9 @@ def probability_text(probability: float) -> str:
 class Classifier:
     """A model file, opened and ready.
 
-    Threads may share one. It can be pickled: what is pickled is the model's name or path, and it is opened anew, also
-    by a process that was forked (onnxruntime's threads do not survive a fork). It is a context manager; `close` frees
-    the model's memory.
+    Threads may share one. It can be pickled: what is pickled is the model's name or path and the provider that was
+    bound, and it is opened anew, also by a process that was forked (onnxruntime's threads do not survive a fork). It is
+    a context manager; `close` frees the model's memory.
 
     Attributes:
         path: the model file.
@@ -107,10 +117,9 @@ class Classifier:
         Args:
             model: a bundled name, with or without its precision; a path; None for the bundled default.
             provider: "cpu", "openvino", "cuda" or another that onnxruntime knows; "auto" for the one that a short
-                trial found quickest here (`digits_edge.runtime.trial`), the CPU's where no other is installed.
+                trial found quickest here (`digits_edge.runtime.trial`), the CPU's for fewer than `FEW_IMAGES`.
             threads: how many compute one operator together; None for as many as this process may use.
-            images: how many will be answered, one by one, if that is known: "auto" gives few to the provider that
-                opens quickest.
+            images: how many will be answered at most, if that is known.
 
         Raises:
             ModelError: no such model, not a whole model file, or the provider cannot be bound.
@@ -122,9 +131,7 @@ class Classifier:
             return path, open_session(read_model_file(path), name, threads, origin=str(path))
 
         if provider.lower() == AUTO:
-            from digits_edge.runtime.trial import choose  # who names a provider need not wait for it
-
-            self.path, bound = choose(bind, lambda: find_model(model, "cpu"), thread_count(threads), images)
+            self.path, bound = _bound_by_trial(bind, model, threads, images)
         else:
             self.path, bound = bind(short_name(full_name(provider)))
         self.provider, self.threads = bound.provider, bound.threads
@@ -132,7 +139,7 @@ class Classifier:
         self.labels = self.metadata.labels
         self._run: Callable[..., Any] = bound.session.run
         # a bundled model is found again by its name, in whatever place another process has it
-        self._asked = (model if self.path.parent == MODELS else self.path.absolute(), provider, threads, images)
+        self._asked = (model if self.path.parent == MODELS else self.path.absolute(), self.provider, threads)
 
     def predict(self, source: "PictureSource") -> Prediction:
         """Read the digit in one picture.
@@ -251,10 +258,21 @@ class Classifier:
         return f"<Classifier {self.metadata.name} provider={self.provider} threads={self.threads}>"
 
 
-def _reopened(
-    model: str | os.PathLike[str] | None, provider: str, threads: int | None, images: int | None
-) -> Classifier:
-    return Classifier(model, provider=provider, threads=threads, images=images)
+def _reopened(model: str | os.PathLike[str] | None, provider: str, threads: int | None) -> Classifier:
+    return Classifier(model, provider=provider, threads=threads)
+
+
+def _bound_by_trial(
+    bind: Callable[[str], tuple[Path, BoundSession]],
+    model: str | os.PathLike[str] | None,
+    threads: int | None,
+    images: int | None,
+) -> tuple[Path, BoundSession]:
+    if (images is not None and images < FEW_IMAGES) or (names := available_providers()) == ["cpu"]:
+        return bind("cpu")
+    from digits_edge.runtime.trial import choose  # who reads one picture need not wait for what it imports
+
+    return choose(bind, names, find_model(model, "cpu"), thread_count(threads))
 
 
 def _closed(*_: object) -> NoReturn:

@@ -1,6 +1,5 @@
 """What this machine has, and what is missing: `examine`."""
 
-import contextlib
 import os
 import platform
 from dataclasses import asdict, dataclass
@@ -8,20 +7,20 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from digits_edge.runtime.bundled import MODELS, bundled_models, find_model, is_whole
-from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets.catalogue import CATALOGUE
 from digits_edge.runtime.datasets.loading import ENVIRONMENT as DATA_ENVIRONMENT
 from digits_edge.runtime.datasets.loading import data_folders
-from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError
-from digits_edge.runtime.model_file import read_model_file, recorded_digest
-from digits_edge.runtime.providers import available_providers, installed_wheels, load_onnxruntime, open_session
+from digits_edge.runtime.errors import DigitsEdgeError, ModelError
+from digits_edge.runtime.model_file import read_model_file
+from digits_edge.runtime.providers import available_providers, installed_wheels, open_session
 from digits_edge.runtime.threads import ENVIRONMENT, affinity, available_threads, cgroup_quota
-from digits_edge.runtime.trial import Trial, keep_trial, make_trial, trial_key, trials_folder
+from digits_edge.runtime.trial import Trial, forget_trials, make_trial
 
 #: By extra, what it brings.
 _EXTRAS = {
     "": ("digits-edge", "numpy", "pillow", "click", "platformdirs"),
     "openvino": ("onnxruntime-ep-openvino",),
+    "parquet": ("pyarrow",),
     "train": ("tensorflow", "keras", "matplotlib"),
     "export": ("tf2onnx", "onnx", "onnx-ir"),
 }
@@ -54,7 +53,7 @@ class Examination:
         packages: name → version; None if it is not installed.
         wheels: those that bring onnxruntime → version; they clash if there are two.
         providers: short name → "ok", or why it does not read digits here.
-        trial: how quick each of them is with the default model, measured now; None where no model can be opened.
+        trial: how quick each of them is with the default model and all threads; None where no model can be opened.
         threads: how many are allowed; None where the environment asks for nonsense.
         models: bundled name → whether its file is whole.
         data: data set's name → the folder it was found in.
@@ -85,8 +84,9 @@ def examine() -> Examination:
     packages = {name: _version(name) for names in _EXTRAS.values() for name in names}
     threads = _threads(problems)
     models = _models(problems)
-    providers = _providers(problems, can_open=any(models.values()) and threads is not None)
-    trial = _trial(threads.allowed) if threads is not None and "ok" in providers.values() else None
+    trial, providers = _tried(
+        problems, can_open=any(models.values()), threads=None if threads is None else threads.allowed
+    )
     data = _data()
     return Examination(
         python=platform.python_version(),
@@ -128,38 +128,23 @@ def _models(problems: list[str]) -> dict[str, bool]:
     return models
 
 
-def _providers(problems: list[str], *, can_open: bool) -> dict[str, str]:
-    """Each provider of this installation, tried on the default model where there is one."""
+def _tried(problems: list[str], *, can_open: bool, threads: int | None) -> tuple[Trial | None, dict[str, str]]:
+    """The providers timed with the default model, and which of them read digits.
+
+    What "auto" has kept is forgotten: who has mended something asks the doctor.
+    """
+    forget_trials()
     try:
-        load_onnxruntime()
+        names = available_providers()
+        if threads is None or not can_open:
+            return None, dict.fromkeys(names, "not tried: no model can be opened")
+        path = find_model(None, "cpu")
+        content = read_model_file(path)
+        trial = make_trial(lambda name: open_session(content, name, threads, origin=str(path)), names)
     except ModelError as error:
         problems.append(str(error))
-        return {}
-    return {name: _tried(name) if can_open else "not tried: no model is bundled" for name in available_providers()}
-
-
-def _tried(provider: str) -> str:
-    try:
-        with Classifier(provider=provider) as classifier:
-            classifier.predict_batch(classifier.golden.images)
-    except DigitsEdgeError as error:
-        return str(error)
-    return "ok"
-
-
-def _trial(threads: int) -> Trial | None:
-    """The providers timed anew, and kept for "auto"."""
-    path = find_model(None, "cpu")
-    content = read_model_file(path)
-    names = available_providers()
-    try:
-        trial = make_trial(lambda name: open_session(content, name, threads, origin=str(path)), names)
-    except ModelError:
-        return None
-    if names != ["cpu"]:
-        with contextlib.suppress(InputError):
-            keep_trial(trial, trials_folder(), trial_key(recorded_digest(path), threads))
-    return trial
+        return None, {}
+    return trial, {timing.provider: "ok" for timing in trial.timings} | trial.failed
 
 
 def _data() -> dict[str, str]:

@@ -137,6 +137,11 @@ def _known(kind: type[Member | Metadata], values: dict[str, Any]) -> dict[str, A
     return {f.name: values[f.name] for f in fields(kind) if f.name in values}
 
 
+def operators_path(model_file: Path) -> Path:
+    """Where the list of a `.ort` file's operators stands: beside it."""
+    return model_file.with_name(f"{model_file.stem}.required_operators.config")
+
+
 def seal(model: bytes) -> bytes:
     """Append the sum of a serialized model to it."""
     return model + _DIGEST_PREFIX + hashlib.sha256(model).hexdigest().encode()

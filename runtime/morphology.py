@@ -26,7 +26,8 @@ def percentile(values: NDArray[Any], percent: float) -> Any:
     low = int(place)
     high = min(low + 1, len(values) - 1)
     parted = np.partition(values, (low, high), axis=0)
-    return parted[low] + (place - low) * (parted[high].astype(np.float64) - parted[low])
+    between: NDArray[Any] = parted[low] + (place - low) * (parted[high].astype(np.float64) - parted[low])
+    return between.astype(values.dtype) if np.issubdtype(values.dtype, np.floating) else between
 
 
 def blurred(array: Array, radius: int) -> Array:

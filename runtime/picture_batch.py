@@ -7,19 +7,23 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.runtime.batch import written_to
+from digits_edge.runtime.batch import STANDARD_STREAM, written_to
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets.progress import Progress
+from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.pictures import find_pictures
 
 COLUMNS = ("File", "Label", "Confidence", "Status")
 #: Pictures per worker that are opened before they are asked for.
 _READ_AHEAD = 8
+#: A picture, and its image or why it has none.
+_Prepared = tuple[Path, NDArray[np.uint8] | InputError]
 
 
 @dataclass(frozen=True)
@@ -27,15 +31,17 @@ class PictureReport:
     """What a run over pictures came to.
 
     Attributes:
-        pictures: answered, that is all.
+        pictures: answered.
         blank: of those, without ink.
         uncertain: of those, below the model's threshold.
+        failed: the pictures that could not be read, with the reason; by name.
         elapsed_s: opening, predicting and writing, in seconds.
     """
 
     pictures: int
     blank: int
     uncertain: int
+    failed: dict[str, str]
     elapsed_s: float
 
 
@@ -55,42 +61,57 @@ def batch_predict_pictures(
         classifier: the model, open.
         source: a folder, whose pictures (not those of folders in it) are read by name.
         target: the file to write `File,Label,Confidence,Status` to; it appears complete or not at all. "-" is standard
-            output. A blank picture has no label.
+            output. A blank picture has no label, one that cannot be read no confidence either, and the status `error`.
         pictures_per_block: answered at once.
         workers: pictures that are opened at once, each in a thread of its own.
         overwrite: replace `target` if it exists.
-        progress: called as (pictures answered so far, pictures in all).
+        progress: called as (pictures done so far, pictures in all).
 
     Raises:
-        ImageError: a picture cannot be read; nothing is written.
         InputError: the folder cannot be read or holds no pictures, or `target` cannot be written.
-        UsageError: `target` exists already.
+        UsageError: `target` exists already, or is one of the pictures.
     """
     start_s = time.perf_counter()
     paths = find_pictures([source])
+    if str(target) != STANDARD_STREAM and any(path.samefile(target) for path in paths if Path(target).exists()):
+        raise UsageError(f"{target} is one of the pictures; name another output")
     counts = dict.fromkeys(("ok", "blank", "uncertain"), 0)
+    failed: dict[str, str] = {}
     done = 0
     with written_to(target, source, overwrite=overwrite) as stream:
         stream.write(_line(COLUMNS))
         for block in _blocks(_prepared(classifier, paths, workers), pictures_per_block):
-            probabilities = classifier.predict_batch(np.stack([image for _, image in block]))
-            for (path, image), answer in zip(block, probabilities, strict=True):
-                prediction = classifier.prediction(image, answer)
+            images = [image for _, image in block if not isinstance(image, InputError)]
+            answers = iter(classifier.predict_batch(np.stack(images)) if images else ())
+            for path, image in block:
+                if isinstance(image, InputError):
+                    failed[path.name] = str(image)
+                    stream.write(_line((path.name, "", "", "error")))
+                    continue
+                prediction = classifier.prediction(image, next(answers))
                 counts[prediction.status] += 1
                 confidence = f"{prediction.confidence:.6f}"
                 stream.write(_line((path.name, prediction.label or "", confidence, prediction.status)))
             done += len(block)
             if progress is not None:
                 progress(done, len(paths))
-    return PictureReport(done, counts["blank"], counts["uncertain"], time.perf_counter() - start_s)
+    elapsed_s = time.perf_counter() - start_s
+    return PictureReport(sum(counts.values()), counts["blank"], counts["uncertain"], failed, elapsed_s)
 
 
-def _prepared(classifier: Classifier, paths: list[Path], workers: int) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
-    """The pictures in their order, in the form the model takes; some are opened ahead."""
+def _prepared(classifier: Classifier, paths: list[Path], workers: int) -> Iterator[_Prepared]:
+    """The pictures in their order, in the form the model takes, or why not; some are opened ahead."""
+
+    def prepare(path: Path) -> NDArray[np.uint8] | InputError:
+        try:
+            return classifier.prepare(path).image
+        except InputError as error:
+            return error
+
     with ThreadPoolExecutor(workers) as pool:
-        under_way: deque[tuple[Path, Future[NDArray[np.uint8]]]] = deque()
+        under_way: deque[tuple[Path, Future[NDArray[np.uint8] | InputError]]] = deque()
         for path in paths:
-            under_way.append((path, pool.submit(lambda path: classifier.prepare(path).image, path)))
+            under_way.append((path, pool.submit(prepare, path)))
             if len(under_way) > _READ_AHEAD * workers:
                 opened, image = under_way.popleft()
                 yield opened, image.result()
@@ -98,16 +119,8 @@ def _prepared(classifier: Classifier, paths: list[Path], workers: int) -> Iterat
             yield opened, image.result()
 
 
-def _blocks(
-    images: Iterator[tuple[Path, NDArray[np.uint8]]], size: int
-) -> Iterator[list[tuple[Path, NDArray[np.uint8]]]]:
-    block = []
-    for image in images:
-        block.append(image)
-        if len(block) == size:
-            yield block
-            block = []
-    if block:
+def _blocks(pictures: Iterator[_Prepared], size: int) -> Iterator[list[_Prepared]]:
+    while block := list(islice(pictures, size)):
         yield block
 
 

@@ -6,7 +6,6 @@
 import contextlib
 import io
 import json
-import os
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -75,8 +74,6 @@ def load_onnxruntime() -> ModuleType:
     if _may_clash() and len(wheels := sorted(installed_wheels(), reverse=True)) > 1:
         mend = f"`pip uninstall -y {' '.join(wheels)} && pip install {wheels[0]}`"
         raise ModelError(f"{' and '.join(wheels)} are both installed and overwrite each other; {mend}")
-    # since 1.31 it keeps an identifier in the home folder and reports to its maker; who wants that sets 0
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
 
@@ -143,9 +140,9 @@ def available_providers() -> list[str]:
     return [short_name(name) for name in dict.fromkeys(names)]
 
 
-def plugin_versions() -> dict[str, str]:
-    """The installed plug-ins that this module registers by itself, and their versions."""
-    return _versions(["onnxruntime-ep-openvino"])
+def installed_versions() -> dict[str, str]:
+    """The installed packages that decide how a model is computed, and their versions: wheels, plug-ins and this one."""
+    return _versions([*_WHEELS, "onnxruntime-ep-openvino", "digits-edge"])
 
 
 def _versions(packages: Iterable[str]) -> dict[str, str]:

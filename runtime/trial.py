@@ -1,20 +1,20 @@
-"""Which provider "auto" is: the one that a short trial here found quickest, kept in the user's cache.
+"""Which provider "auto" is for many images: the one that a short trial here found quickest, kept in the user's cache.
 
 A provider's name tells nothing of its speed: OpenVINO may be twice as quick as the CPU provider for batches and slower
 for one image, and a GPU takes seconds to start. So each that is installed is timed once for a model, a number of
-threads, a machine and its versions; a week later again.
+threads, a machine and its versions; a week later again. The trial is made in this process, which keeps the libraries
+of those that were not chosen until it ends: some 65 MB for OpenVINO.
 """
 
 import contextlib
 import hashlib
 import json
+import math
 import os
 import platform
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,17 @@ import numpy as np
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError
 from digits_edge.runtime.files import user_cache, written_whole
 from digits_edge.runtime.model_file import INPUT_NAME, recorded_digest
-from digits_edge.runtime.providers import BoundSession, available_providers, installed_wheels, plugin_versions
+from digits_edge.runtime.providers import BoundSession, installed_versions
 
 BATCH = 128
 #: Others must be so much quicker: a choice between equals would differ from day to day, and answers in the last digit.
 MARGIN = 0.9
-#: Fewer images than these are answered before a trial is over.
-FEW_IMAGES = 5000
 _GOOD_FOR_S = 7 * 86400.0
-_LONGEST_S, _MOST_CALLS, _WARM_UP = 0.05, 30, 3
+#: What could not be bound may be mended by what no version tells: a driver, a path.
+_GOOD_FOR_S_WITH_FAILURES = 3600.0
+_LONGEST_S, _FEWEST_CALLS, _MOST_CALLS, _WARM_UP = 0.05, 3, 30, 2
+#: By key, for a machine whose cache cannot be written.
+_made: dict[str, "Trial"] = {}
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,10 @@ class Timing:
     one_s: float
     each_s: float
 
-    def cost_s(self, images: int | None) -> float:
-        """What so many images cost one by one, opening included; without a number, an image of either kind."""
-        return (self.one_s * self.each_s) ** 0.5 if images is None else self.open_s + images * self.one_s
+    @property
+    def cost_s(self) -> float:
+        """Of an image, be it alone or one of many: the geometric mean."""
+        return math.sqrt(self.one_s * self.each_s)
 
 
 @dataclass(frozen=True)
@@ -69,61 +72,59 @@ class Trial:
     failed: dict[str, str]
     made_at: float
 
-    def quickest(self, images: int | None) -> str:
-        """The provider that costs least; the CPU's where no other is clearly cheaper.
-
-        Args:
-            images: how many will be answered, one by one; None if that is not known.
-        """
+    def quickest(self) -> str:
+        """The provider that costs least; the CPU's where no other is clearly cheaper."""
         cpu, *others = self.timings
-        best = min(others, key=lambda timing: timing.cost_s(images), default=cpu)
-        return best.provider if best.cost_s(images) < MARGIN * cpu.cost_s(images) else cpu.provider
+        best = min(others, key=lambda timing: timing.cost_s, default=cpu)
+        return best.provider if best.cost_s < MARGIN * cpu.cost_s else cpu.provider
 
 
 def choose(
-    bind: Callable[[str], tuple[Path, BoundSession]], model: Callable[[], Path], threads: int, images: int | None
+    bind: Callable[[str], tuple[Path, BoundSession]], names: list[str], model: Path, threads: int
 ) -> tuple[Path, BoundSession]:
-    """Open a model by the provider that suits it.
+    """Open a model by the provider that is quickest for many images.
 
     Args:
         bind: opens it by a provider's short name; raises ModelError where that cannot be bound.
-        model: says which file the CPU provider would open.
+        names: the providers of this installation.
+        model: the file that the CPU provider would open.
         threads: how many compute one operator together.
-        images: how many will be answered, one by one; None if that is not known. Few are not worth a trial.
 
     Raises:
         ModelError: not even the CPU provider can open it.
     """
-    names = available_providers()
-    if names == ["cpu"]:
-        return bind("cpu")
-    cache, key = trials_folder(), trial_key(recorded_digest(model()), threads)
-    trial = kept_trial(cache, key, names)
+    folder, key = trials_folder(), trial_key(recorded_digest(model), threads)
+    trial = _made.get(key) or kept_trial(folder, key, names)
     if trial is None:
-        if images is not None and images < FEW_IMAGES:
-            return bind("cpu")
-        trial = make_trial(lambda name: bind(name)[1], names)
-        with contextlib.suppress(InputError):  # a machine without a writable home measures at every start
-            keep_trial(trial, cache, key)
-    quickest = trial.quickest(images)
+        trial = _made[key] = make_trial(lambda name: bind(name)[1], names)
+        with contextlib.suppress(InputError):
+            keep_trial(trial, folder, key)
     try:
-        return bind(quickest)
+        return bind(trial.quickest())
     except ModelError:
-        if quickest == "cpu":
-            raise
-        _path(cache, key).unlink(missing_ok=True)  # a device that was lost: it is tried again when it is back
+        # a device that was lost: it is tried again when it is back
+        _made.pop(key, None)
+        with contextlib.suppress(OSError):
+            _path(folder, key).unlink(missing_ok=True)
         return bind("cpu")
 
 
 def trial_key(digest: str, threads: int) -> str:
     """What a trial holds for: a model by its digest, so many threads, this machine and its versions."""
-    wheels = installed_wheels() | plugin_versions() | {"digits-edge": version("digits-edge")}
-    return json.dumps([digest, threads, platform.node(), _processor(), sorted(wheels.items())])
+    return json.dumps([digest, threads, platform.node(), _processor(), sorted(installed_versions().items())])
 
 
 def trials_folder() -> Path:
     """Where trials are kept."""
     return user_cache() / "trials"
+
+
+def forget_trials() -> None:
+    """Remove all that are kept, so that each is made again when it is needed."""
+    _made.clear()
+    with contextlib.suppress(OSError):
+        for path in trials_folder().glob("*.json"):
+            path.unlink(missing_ok=True)
 
 
 def make_trial(bind: Callable[[str], BoundSession], names: list[str]) -> Trial:
@@ -142,27 +143,34 @@ def make_trial(bind: Callable[[str], BoundSession], names: list[str]) -> Trial:
     return Trial(tuple(timings), failed, time.time())
 
 
-def kept_trial(cache: Path, key: str, names: list[str]) -> Trial | None:
+def kept_trial(folder: Path, key: str, names: list[str]) -> Trial | None:
     """The trial that was kept; None if there is none, an old one, or one of other providers."""
     try:
-        kept: dict[str, Any] = json.loads(_path(cache, key).read_text("utf-8"))
-        timings = tuple(Timing(**timing) for timing in kept["timings"])
+        kept: dict[str, Any] = json.loads(_path(folder, key).read_text("utf-8"))
+        timings = tuple(_timing(timing) for timing in kept["timings"])
         trial = Trial(timings, dict(kept["failed"]), float(kept["made_at"]))
         tried = {timing.provider for timing in timings} | set(trial.failed)
-        is_whole = kept["key"] == key and timings[0].provider == "cpu" and all(t.cost_s(None) > 0 for t in timings)
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        holds = kept["key"] == key and timings[0].provider == "cpu" and tried == set(names)
+    except (OSError, ValueError, KeyError, TypeError, IndexError, ArithmeticError, RecursionError):
         return None
-    is_new = 0 <= time.time() - trial.made_at < _GOOD_FOR_S
-    return trial if is_whole and is_new and tried == set(names) else None
+    good_for_s = _GOOD_FOR_S_WITH_FAILURES if trial.failed else _GOOD_FOR_S
+    return trial if holds and 0 <= time.time() - trial.made_at < good_for_s else None
 
 
-def keep_trial(trial: Trial, cache: Path, key: str) -> None:
+def _timing(kept: dict[str, Any]) -> Timing:
+    timing = Timing(**kept)
+    if not all(math.isfinite(figure) and figure > 0 for figure in (timing.open_s, timing.one_s, timing.each_s)):
+        raise ValueError(f"{timing} is no time")
+    return timing
+
+
+def keep_trial(trial: Trial, folder: Path, key: str) -> None:
     """Keep a trial for the next start.
 
     Raises:
         InputError: it could not be written.
     """
-    path = _path(cache, key)
+    path = _path(folder, key)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -171,8 +179,8 @@ def keep_trial(trial: Trial, cache: Path, key: str) -> None:
         stream.write(json.dumps({"key": key, **asdict(trial)}).encode())
 
 
-def _path(cache: Path, key: str) -> Path:
-    return cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+def _path(folder: Path, key: str) -> Path:
+    return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
 
 
 def _timed(name: str, bind: Callable[[str], BoundSession]) -> Timing:
@@ -184,23 +192,25 @@ def _timed(name: str, bind: Callable[[str], BoundSession]) -> Timing:
 
 
 def _call_s(session: Any, size: int) -> float:
-    """The median time of a call with so many images."""
+    """The median time of a call with so many images, once it is warm: the first may take a second on a GPU."""
     images = np.random.default_rng(0).integers(0, 256, (size, 28, 28), np.uint8)
     samples: list[float] = []
     try:
-        while len(samples) < _WARM_UP + _MOST_CALLS and sum(samples) < _LONGEST_S:
+        for _ in range(_WARM_UP):
+            session.run(None, {INPUT_NAME: images})
+        while len(samples) < _FEWEST_CALLS or (len(samples) < _MOST_CALLS and sum(samples) < _LONGEST_S):
             started = time.perf_counter()
             session.run(None, {INPUT_NAME: images})
             samples.append(time.perf_counter() - started)
     except Exception as error:
         raise ModelError(f"it does not run the model: {error}") from error
-    return statistics.median(samples[_WARM_UP:] or samples)
+    return sorted(samples)[len(samples) // 2]
 
 
 def _processor() -> str:
     """The processor's name; on Linux `platform` knows none."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 - pathlib would read a page for each core
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
             return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), os.name)
     except OSError:
         return platform.processor()

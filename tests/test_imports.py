@@ -1,6 +1,7 @@
 """What is promised to be light is light, and imports go one way."""
 
 import json
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -68,3 +69,13 @@ def test_public_names_are_all_there():
 def test_imports_go_one_way():
     importlinter = pytest.importorskip("importlinter.cli")
     assert importlinter.lint_imports(config_filename=str(ROOT / "pyproject.toml"), cache_dir=None) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a home is elsewhere there")
+@pytest.mark.parametrize("module", ["digits_edge.export.quantize", "digits_edge.export.targets.ort"])
+def test_onnxruntime_keeps_nothing_in_the_home_folder(module, tmp_path):
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": ""}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    program = f"import {module}, onnxruntime; onnxruntime.InferenceSession"
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name.lower()]

@@ -16,7 +16,7 @@ from onnxruntime.tools.ort_format_model import create_config_from_models
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import CheckError, UsageError
 from digits_edge.runtime.files import refuse_existing, written_whole
-from digits_edge.runtime.model_file import Metadata, read_model_file, seal, unsealed
+from digits_edge.runtime.model_file import Metadata, operators_path, read_model_file, seal, unsealed
 from digits_edge.runtime.providers import load_onnxruntime
 from digits_edge.runtime.verify import verify
 
@@ -56,8 +56,8 @@ def export_ort(model_file: Path, target: Path, *, overwrite: bool = False) -> Or
         ModelError: the model file is damaged, or none of digits-edge.
         UsageError: a target that exists, or a file that is in this format already.
     """
-    operators_path = target.with_name(f"{target.stem}.required_operators.config")
-    for path in (target, operators_path):
+    listed = operators_path(target)
+    for path in (target, listed):
         refuse_existing(path, overwrite=overwrite)
     model = unsealed(read_model_file(model_file))
     if model[4:8] == _IDENTIFIER:
@@ -70,13 +70,14 @@ def export_ort(model_file: Path, target: Path, *, overwrite: bool = False) -> Or
         with Classifier(made, provider="cpu") as classifier:
             checked = verify(classifier)
         if not checked.holds:
-            raise CheckError(f"{target.name} does not answer like Keras, nothing is written")
+            problems = "; ".join(checked.problems)
+            raise CheckError(f"{target.name} does not answer like Keras, nothing is written: {problems}")
         content = made.read_bytes()
-    with written_whole(operators_path) as stream:
-        stream.write(operators.encode())
     with written_whole(target) as stream:
         stream.write(content)
-    return OrtExported(target, len(content), classifier.metadata, operators_path)
+    with written_whole(listed) as stream:
+        stream.write(operators.encode())
+    return OrtExported(target, len(content), classifier.metadata, listed)
 
 
 def _optimize(model: bytes, target: Path) -> None:
@@ -100,8 +101,9 @@ def _required_operators(model: Path, name: str) -> str:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without what the tools log, by a handler of the root logger that importing them sets up."""
-    logging.disable(logging.INFO)
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.INFO))
     try:
         yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)

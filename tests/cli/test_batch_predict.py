@@ -166,3 +166,13 @@ def test_a_folder_of_pictures_is_answered_by_name(run, images, tmp_path):
     assert lines[0] == "File,Label,Confidence,Status"
     assert [line.split(",")[:2] for line in lines[1:]] == [[f"{digit}.png", str(digit)] for digit in range(10)]
     assert run("batch-predict", "scans", "-o", "again.csv").stderr.startswith("10 pictures in ")
+
+
+def test_a_picture_that_cannot_be_read_is_said_and_the_exit_code_is_4(run, images, tmp_path):
+    (tmp_path / "scans").mkdir()
+    Image.fromarray(images[3]).save(tmp_path / "scans/3.png")
+    (tmp_path / "scans/broken.png").write_bytes(b"no picture")
+    answer = run("batch-predict", "scans", "-o", "out.csv")
+    assert answer.code == 4
+    assert "broken.png" in answer.stderr
+    assert (tmp_path / "out.csv").read_text().splitlines()[2] == "broken.png,,,error"

@@ -37,7 +37,8 @@ def blobs(images=IMAGES):
 
 
 def write(path, columns, **options):
-    parquet.write_table(arrow.table(columns), path, **options)
+    table = columns if isinstance(columns, arrow.Table) else arrow.table(columns)
+    parquet.write_table(table, path, **options)
     return path
 
 
@@ -85,8 +86,9 @@ def changed(place, value, kind=np.int64):
         ({"image": arrow.array([[1, 2]])}, "row 1, column image: 2 values, not 784"),
         ({"image": arrow.array([b"x" * 784, None])}, "row 2, column image: 0 values, not 784"),
         ({"image": arrow.array(["x"])}, "column image is string; it must be lists"),
+        (arrow.Table.from_arrays([blobs(), blobs()], names=["image", "image"]), "has the column image twice"),
     ],
-    ids=["others", "256", "minus one", "floats", "label 10", "no label", "300", "short", "null", "text"],
+    ids=["others", "256", "minus one", "floats", "label 10", "no label", "300", "short", "null", "text", "twice"],
 )
 def test_what_is_wrong_is_named_with_its_row(tmp_path, columns, message):
     path = write(tmp_path / "t.parquet", columns)
@@ -112,7 +114,11 @@ def test_damaged_files_are_refused_or_read_whole(tmp_path_factory, place, put):
     path.write_bytes(WHOLE[:place] + put + WHOLE[place + len(put) + 1 :])
     rows = 0
     with contextlib.suppress(DataError):
-        rows = sum(len(block.images) for block in read_parquet_blocks(path))
+        try:
+            rows = sum(len(block.images) for block in read_parquet_blocks(path))
+        except DataError as error:
+            assert "\n" not in str(error)  # noqa: PT017 - most damage is refused, not all
+            raise
     assert rows in (0, 7)
 
 

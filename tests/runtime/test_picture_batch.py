@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from digits_edge.runtime.classifier import Classifier
-from digits_edge.runtime.errors import ImageError, InputError, UsageError
+from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.picture_batch import batch_predict_pictures
 from digits_edge.runtime.strokes import draw_digit
 
@@ -54,11 +54,20 @@ def test_every_picture_is_answered_as_predict_does(classifier, folder, tmp_path,
     assert told[-1] == (26, 26)
 
 
-def test_a_picture_that_cannot_be_read_leaves_no_output(classifier, folder, tmp_path):
+def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_answered(classifier, folder, tmp_path):
     (folder / "13b.png").write_bytes(b"\x89PNG and no more")
-    with pytest.raises(ImageError, match=r"13b\.png"):
-        batch_predict_pictures(classifier, folder, tmp_path / "out.csv", workers=2)
-    assert not (tmp_path / "out.csv").exists()
+    report = batch_predict_pictures(classifier, folder, tmp_path / "out.csv", workers=2, pictures_per_block=1)
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert len(lines) == 28 and "13b.png,,,error" in lines
+    assert (report.pictures, list(report.failed)) == (26, ["13b.png"])
+    assert "13b.png" in report.failed["13b.png"]
+
+
+def test_a_picture_is_never_the_output(classifier, folder):
+    before = (folder / "blank.png").read_bytes()
+    with pytest.raises(UsageError, match="one of the pictures"):
+        batch_predict_pictures(classifier, folder, folder / "blank.png", overwrite=True)
+    assert (folder / "blank.png").read_bytes() == before
 
 
 def test_what_stands_there_is_kept_and_an_empty_folder_is_named(classifier, folder, tmp_path):

@@ -15,6 +15,7 @@ from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.train import named_recipe, read_recipe, train
 from digits_edge.train.augmentation import Augmentation, Spoiling
+from digits_edge.train.batches import Batches
 from digits_edge.train.non_digits import draw_non_digits
 from digits_edge.train.recipe import Teaching
 from digits_edge.train.run_folder import read_history
@@ -53,6 +54,34 @@ def test_a_lesson_is_the_mean_answer_to_augmented_images(taught: Path, squares: 
     mean = np.mean([keras.ops.softmax(teacher(pixels)) for teacher in teachers], axis=0)
     np.testing.assert_allclose(answers, mean, atol=2e-3)
     assert (answers.argmax(axis=1) == np.tile(squares.labels[learnt], 2)).mean() > 0.8
+
+
+def test_spoiling_is_the_students_alone(squares: Dataset, tmp_path: Path, taught: Path) -> None:
+    shutil.copytree(taught / "lesson", tmp_path / "lesson")
+    spoiled = replace(STUDENT.augmentation, spoiling=Spoiling(share=1.0, negative=1.0))
+    rows = parts(squares.labels).train
+    learnt = lesson(
+        replace(STUDENT, augmentation=spoiled),
+        squares,
+        rows,
+        tmp_path / "lesson",
+        pytest.fail,
+        lambda part, epochs: None,
+    )
+    np.testing.assert_array_equal(learnt.images, np.load(taught / "lesson/views.npy"))  # the lesson holds for both
+    assert learnt.augmentation == Augmentation(spoiling=Spoiling(share=1.0, negative=1.0))
+    batches = Batches(
+        learnt.images, learnt.targets, learnt.rows[:10], batch_size=10, augmentation=learnt.augmentation, seed=0
+    )
+    assert sorted(batches[0][0].mean((1, 2, 3))) == pytest.approx(sorted(1 - learnt.images[:10].mean((1, 2)) / 255))
+
+
+def test_the_lesson_is_not_spoiled(squares: Dataset, tmp_path: Path) -> None:
+    still = Augmentation(spoiling=Spoiling(share=1.0, negative=1.0))
+    train(replace(STUDENT, epochs=1, augmentation=still), squares, tmp_path / "run")
+    views = np.load(tmp_path / "run/lesson/views.npy")
+    rows = parts(squares.labels).train
+    np.testing.assert_array_equal(views, np.tile(squares.images[rows], (2, 1, 1)))
 
 
 def test_a_student_learns_from_its_lesson(taught: Path) -> None:
@@ -114,8 +143,8 @@ def test_students_of_one_teaching_share_a_lesson(squares: Dataset, tmp_path: Pat
     shutil.copytree(taught / "lesson", tmp_path / "lesson")
     told: list[str] = []
     other = replace(STUDENT, epochs=1, seed=5)
-    lesson = {"lesson_folder": tmp_path / "lesson"}
-    train(other, squares, tmp_path / "run", **lesson, on_part=lambda part, epochs: told.append(part))
+    shared = {"lesson_folder": tmp_path / "lesson"}
+    train(other, squares, tmp_path / "run", **shared, on_part=lambda part, epochs: told.append(part))
     assert told == ["the student"]
     assert not (tmp_path / "run/lesson").exists()
     train(other, squares, tmp_path / "again")  # with a lesson of its own, which is the same
