@@ -60,14 +60,8 @@ def test_spoiling_is_the_students_alone(squares: Dataset, tmp_path: Path, taught
     shutil.copytree(taught / "lesson", tmp_path / "lesson")
     spoiled = replace(STUDENT.augmentation, spoiling=Spoiling(share=1.0, negative=1.0))
     rows = parts(squares.labels).train
-    learnt = lesson(
-        replace(STUDENT, augmentation=spoiled),
-        squares,
-        rows,
-        tmp_path / "lesson",
-        pytest.fail,
-        lambda part, epochs: None,
-    )
+    student = replace(STUDENT, augmentation=spoiled)
+    learnt = lesson_of(student, squares, rows, tmp_path / "lesson", pytest.fail, lambda part, epochs: None)
     np.testing.assert_array_equal(learnt.images, np.load(taught / "lesson/views.npy"))  # the lesson holds for both
     assert learnt.augmentation == Augmentation(spoiling=Spoiling(share=1.0, negative=1.0))
     batches = Batches(
