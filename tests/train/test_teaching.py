@@ -19,6 +19,7 @@ from digits_edge.train.batches import Batches
 from digits_edge.train.non_digits import draw_non_digits
 from digits_edge.train.recipe import Teaching
 from digits_edge.train.run_folder import read_history
+from digits_edge.train.teaching import lesson as lesson_of
 
 TEACHER = named_recipe("best", "mlp", epochs=2, batch_size=10, learning_rate=0.005, average_decay=None)
 STUDENT = named_recipe(
