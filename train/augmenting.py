@@ -1,13 +1,24 @@
 """Random turns, shifts, zooms, shears, bends, contrast and spoiling for a batch of images."""
 
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.train.augmentation import NO_AUGMENTATION, NO_SPOILING, Augmentation, Spoiling
-from digits_edge.train.spoiling import Images, blurred, cut_out, lit, noisy, ruled, specked, with_other_strokes
+from digits_edge.train.spoiling import (
+    Images,
+    blurred,
+    cut_out,
+    lit,
+    noisy,
+    ruled,
+    specked,
+    with_other_strokes,
+)
 
 #: Closer, and strokes break up; wider, and a bend is a turn. A digit is 20 pixels long.
 _KNOT_SPACING_PX = 7
@@ -41,24 +52,25 @@ def _moved(images: Images, augmentation: Augmentation, rng: np.random.Generator)
 
 def _spoiled(images: Images, spoiling: Spoiling, rng: np.random.Generator) -> Images:
     """A copy of images (N, 28, 28) with a share of them spoiled."""
-    chosen = rng.random(len(images)) < spoiling.share
-    count, spoiled = int(chosen.sum()), images.copy()
+    images = images.copy()
+    chosen = np.flatnonzero(rng.random(len(images)) < spoiling.share)
 
-    def draw(least: float, largest: float) -> NDArray[np.float64]:
-        """Nothing for every second image."""
-        return rng.uniform(least, largest, count) * (rng.random(count) < 0.5)
+    def to_every_second(spoil: Callable[..., Images], least: float, largest: float, **draws: Any) -> None:
+        hit = chosen[rng.random(len(chosen)) < 0.5]
+        if largest:
+            images[hit] = spoil(images[hit], rng.uniform(least, largest, len(hit)), **draws)
 
-    images = _bent(images[chosen], draw(0, spoiling.elastic_px), rng)
-    images = with_other_strokes(images, draw(-spoiling.stroke, spoiling.stroke))
-    images = blurred(images, draw(0, spoiling.blur_px))
-    images = lit(images, draw(0, spoiling.light), rng)
-    images = ruled(images, draw(0, spoiling.ruled), rng)
-    images = cut_out(images, draw(0, spoiling.cut_out_px), rng)
-    negative = rng.random(count) < spoiling.negative
-    images = np.where(negative[:, np.newaxis, np.newaxis], 1 - images, images)
-    images = noisy(images, draw(0, spoiling.noise), rng)
-    spoiled[chosen] = specked(images, draw(0, spoiling.specks), rng)
-    return spoiled
+    to_every_second(_bent, 0, spoiling.elastic_px, rng=rng)
+    to_every_second(with_other_strokes, -spoiling.stroke, spoiling.stroke)
+    to_every_second(blurred, 0, spoiling.blur_px)
+    to_every_second(lit, 0, spoiling.light, rng=rng)
+    to_every_second(ruled, 0, spoiling.ruled, rng=rng)
+    to_every_second(cut_out, 0, spoiling.cut_out_px, rng=rng)
+    negative = chosen[rng.random(len(chosen)) < spoiling.negative]
+    images[negative] = 1 - images[negative]
+    to_every_second(noisy, 0, spoiling.noise, rng=rng)
+    to_every_second(specked, 0, spoiling.specks, rng=rng)
+    return images
 
 
 def _bent(images: Images, largest_px: NDArray[np.float64], rng: np.random.Generator) -> Images:

@@ -161,7 +161,13 @@ _TEACHERS = (
     ),
 )
 BEST_RECIPES["edge"] = _best(
-    "edge", 80, 0.004, batch_size=256, augmentation=ROUGH, teaching=Teaching(_TEACHERS, non_digits=6000)
+    "edge",
+    50,
+    0.004,
+    batch_size=256,
+    augmentation=ROUGH,
+    dtype_policy="mixed_bfloat16",
+    teaching=Teaching(_TEACHERS, non_digits=6000),
 )
 _GARMENT_INSTEAD = {HAND: GARMENT, ROUGH: ROUGH_GARMENT}
 #: Without drawings of what is no digit: to a model of garments a digit is as strange as those.
