@@ -127,7 +127,11 @@ def test_a_server_that_always_cuts_is_given_up_and_the_part_kept(tmp_path, mirro
     assert {path.name for path in tmp_path.iterdir()} == {LABELS, f".{IMAGES}.part"}
 
 
-@pytest.mark.parametrize("content", [gzip.compress(b"something else"), b"<html>log in first</html>", b""])
+@pytest.mark.parametrize(
+    "content",
+    [gzip.compress(b"something else", mtime=0), b"<html>log in first</html>", b""],
+    ids=["gzip", "page", "nothing"],
+)
 def test_wrong_content_is_never_put_in_place(tmp_path, mirror, content):
     mirror.files[IMAGES] = content
     with pytest.raises(DataError, match="wrong checksum"):
