@@ -78,7 +78,8 @@ def sections(page):
 
 
 def test_model_file_is_measured_and_the_text_says_what_json_says(run, data):
-    answer = run("evaluate", "cnn-small-int8", "--data", data, "--json")
+    asked = ["evaluate", "cnn-small-int8", "--data", data, "--provider", "cpu"]
+    answer = run(*asked, "--json")
     [found] = answer.objects
     assert (answer.code, answer.stderr) == (0, "")
     assert (found["model"], found["provider"], found["split"]) == ("cnn-small-int8", "cpu", "test")
@@ -87,7 +88,7 @@ def test_model_file_is_measured_and_the_text_says_what_json_says(run, data):
     assert found["images"] == confusion.sum() == 100
     assert found["errors"] == 100 - confusion.trace()
     assert [one["support"] for one in found["classes"]] == [10] * 10
-    text = run("evaluate", "cnn-small-int8", "--data", data).stdout
+    text = run(*asked).stdout
     assert f"drawn test: {found['errors']} errors of 100" in text
     assert f"log loss {found['log_loss']:.4f}" in text
     assert "15 bins of equal width" in text

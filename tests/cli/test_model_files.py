@@ -85,7 +85,7 @@ def test_models_are_listed_as_the_index_has_them(run):
 
 
 def test_default_model_holds_here(run, model):
-    answer = run("verify", model, "--json")
+    answer = run("verify", model, "--provider", "cpu", "--json")
     [found] = answer.objects
     assert (answer.code, found["holds"], found["problems"], found["provider"]) == (0, True, [], "cpu")
     assert found["schema_version"] == 1
@@ -134,6 +134,7 @@ def test_doctor_finds_the_default_model_whole_and_the_cpu_ready(run):
 
 def test_benchmark_answers_with_raw_samples(run, model):
     options = ["--seconds", "0", "--repeats", "3", "--cold-starts", "0", "--batch-size", "1", "--threads", "1"]
+    options += ["--provider", "cpu"]
     answer = run("benchmark", "--model", model, *options, "--json")
     [measured] = answer.objects
     assert (answer.code, answer.stderr) == (0, "")
