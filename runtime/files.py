@@ -8,6 +8,8 @@ from typing import IO
 
 from digits_edge.runtime.errors import InputError, UsageError
 
+CACHE_ENVIRONMENT = "DIGITS_EDGE_CACHE"
+
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """Refuse to replace a file that exists, unless asked to, and one whose folder is missing.
@@ -29,7 +31,12 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
 
 
 def user_cache() -> Path:
-    """The user's folder for what can be had again; of a user without a home, one in the folder for temporary files."""
+    """The folder for what can be had again: what DIGITS_EDGE_CACHE names, else the user's own.
+
+    Of a user without a home it is one in the folder for temporary files.
+    """
+    if named := os.environ.get(CACHE_ENVIRONMENT):
+        return Path(named).expanduser()
     import tempfile  # most commands need no cache
 
     import platformdirs

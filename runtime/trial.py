@@ -165,7 +165,7 @@ def _timing(kept: dict[str, Any]) -> Timing:
 
 
 def keep_trial(trial: Trial, folder: Path, key: str) -> None:
-    """Keep a trial for the next start.
+    """Keep a trial for the next start, and remove those that are too old to hold.
 
     Raises:
         InputError: it could not be written.
@@ -177,6 +177,10 @@ def keep_trial(trial: Trial, folder: Path, key: str) -> None:
         raise InputError(f"{path.parent} could not be made: {error.strerror or error}") from error
     with written_whole(path) as stream:
         stream.write(json.dumps({"key": key, **asdict(trial)}).encode())
+    for kept in folder.glob("*.json"):
+        with contextlib.suppress(OSError):  # another process may have removed it
+            if kept.stat().st_mtime < time.time() - _GOOD_FOR_S:
+                kept.unlink()
 
 
 def _path(folder: Path, key: str) -> Path:

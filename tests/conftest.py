@@ -32,5 +32,5 @@ def data_folder() -> Path:
 def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What tests find out about this machine stays out of the home of whoever runs them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("DIGITS_EDGE_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield

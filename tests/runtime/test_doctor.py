@@ -48,5 +48,5 @@ def test_data_is_found_where_the_environment_says(monkeypatch, tmp_path, form):
 
 def test_what_is_missing_comes_with_the_command_that_adds_it(monkeypatch, tmp_path):
     monkeypatch.setenv("DIGITS_EDGE_DATA", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("DIGITS_EDGE_CACHE", str(tmp_path))
     assert [line for line in examine().missing if line.startswith("mnist: `digits-edge")]

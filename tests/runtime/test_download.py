@@ -155,7 +155,7 @@ def test_without_a_mirror_one_line_says_what_to_put_where(tmp_path, mirror):
 
 def test_load_downloads_a_name_that_is_nowhere_into_the_cache(tmp_path, mirror, monkeypatch):
     monkeypatch.setitem(catalogue.CATALOGUE, "mnist", known(mirror.url))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("DIGITS_EDGE_CACHE", str(tmp_path))
     monkeypatch.delenv("DIGITS_EDGE_DATA", raising=False)
     assert len(load("mnist")) == 40
     asked = len(mirror.asked)
@@ -165,7 +165,7 @@ def test_load_downloads_a_name_that_is_nowhere_into_the_cache(tmp_path, mirror, 
 
 def test_load_goes_on_after_a_download_that_got_only_one_of_the_files(tmp_path, mirror, monkeypatch):
     monkeypatch.setitem(catalogue.CATALOGUE, "mnist", known(mirror.url))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("DIGITS_EDGE_CACHE", str(tmp_path))
     monkeypatch.delenv("DIGITS_EDGE_DATA", raising=False)
     images = mirror.files.pop(IMAGES)
     with pytest.raises(DataError, match="could not be downloaded"):
@@ -175,7 +175,7 @@ def test_load_goes_on_after_a_download_that_got_only_one_of_the_files(tmp_path, 
 
 
 def test_kaggle_says_that_it_has_to_be_fetched_by_hand(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("DIGITS_EDGE_CACHE", str(tmp_path))
     monkeypatch.delenv("DIGITS_EDGE_DATA", raising=False)
     with pytest.raises(DataError, match=r"fetched by hand: put train\.csv into .*kaggle"):
         load("kaggle")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from digits_edge.runtime.errors import InputError, UsageError
-from digits_edge.runtime.files import refuse_existing, written_whole
+from digits_edge.runtime.files import refuse_existing, user_cache, written_whole
 
 
 def test_file_appears_whole_when_the_block_ends(tmp_path):
@@ -71,3 +71,10 @@ def test_device_is_never_replaced():
 def test_a_missing_folder_is_told_before_the_work(tmp_path):
     with pytest.raises(InputError, match="there is no folder"):
         refuse_existing(tmp_path / "nowhere" / "page.html", overwrite=False)
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("DIGITS_EDGE_CACHE", str(tmp_path / "cache"))
+    assert user_cache() == tmp_path / "cache"
+    monkeypatch.delenv("DIGITS_EDGE_CACHE")
+    assert user_cache() != tmp_path / "cache"

@@ -29,7 +29,7 @@ def write_set(folder, prefixes=("train", "t10k"), *, pattern="{}-{}-idx{}-ubyte"
 
 @pytest.fixture(autouse=True)
 def no_cache_and_no_folder_of_sets(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty-cache"))
+    monkeypatch.setenv("DIGITS_EDGE_CACHE", str(tmp_path / "empty-cache"))
     monkeypatch.delenv("DIGITS_EDGE_DATA", raising=False)
 
 

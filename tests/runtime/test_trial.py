@@ -1,6 +1,7 @@
 """Which provider "auto" is."""
 
 import json
+import os
 import pickle
 import time
 from dataclasses import replace
@@ -205,3 +206,14 @@ def test_few_images_are_answered_by_the_cpu_without_a_trial(model_path, monkeypa
 def test_a_copy_has_the_provider_of_the_original(model_path):
     with Classifier(model_path) as classifier, pickle.loads(pickle.dumps(classifier)) as copy:
         assert copy.provider == classifier.provider
+
+
+def test_what_is_too_old_is_removed(tmp_path):
+    for key in ("old", "new"):
+        keep_trial(Trial((CPU,), {}, time.time()), tmp_path, key)
+    assert len(list(tmp_path.iterdir())) == 2
+    for path in tmp_path.iterdir():
+        os.utime(path, (0, 0))
+    keep_trial(Trial((CPU,), {}, time.time()), tmp_path, "new")
+    assert len(list(tmp_path.iterdir())) == 1
+    assert kept_trial(tmp_path, "new", ["cpu"]) is not None
