@@ -3,7 +3,6 @@
 import os
 import platform
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from digits_edge.runtime.bundled import MODELS, bundled_models, find_model, is_whole
@@ -12,7 +11,7 @@ from digits_edge.runtime.datasets.loading import ENVIRONMENT as DATA_ENVIRONMENT
 from digits_edge.runtime.datasets.loading import data_folders
 from digits_edge.runtime.errors import DigitsEdgeError, ModelError
 from digits_edge.runtime.model_file import read_model_file
-from digits_edge.runtime.providers import available_providers, installed_wheels, open_session
+from digits_edge.runtime.providers import available_providers, installed_wheels, open_session, versions_of
 from digits_edge.runtime.threads import ENVIRONMENT, affinity, available_threads, cgroup_quota
 from digits_edge.runtime.trial import Trial, forget_trials, make_trial
 
@@ -81,7 +80,8 @@ class Examination:
 def examine() -> Examination:
     """Look at this machine and installation; whatever is wrong is part of the answer, never an error."""
     problems: list[str] = []
-    packages = {name: _version(name) for names in _EXTRAS.values() for name in names}
+    asked = [name for names in _EXTRAS.values() for name in names]
+    packages = dict.fromkeys(asked) | versions_of(asked)
     threads = _threads(problems)
     models = _models(problems)
     trial, providers = _tried(
@@ -101,13 +101,6 @@ def examine() -> Examination:
         missing=tuple(_missing(packages, data)),
         problems=tuple(problems),
     )
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _threads(problems: list[str]) -> Threads | None:

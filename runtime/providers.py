@@ -61,7 +61,7 @@ class BoundSession:
 
 def installed_wheels() -> dict[str, str]:
     """The installed wheels that bring `import onnxruntime`, and their versions; more than one is a clash."""
-    return _versions(_WHEELS)
+    return versions_of(_WHEELS)
 
 
 @cache
@@ -142,10 +142,11 @@ def available_providers() -> list[str]:
 
 def installed_versions() -> dict[str, str]:
     """The installed packages that decide how a model is computed, and their versions: wheels, plug-ins and this one."""
-    return _versions([*_WHEELS, "onnxruntime-ep-openvino", "digits-edge"])
+    return versions_of([*_WHEELS, "onnxruntime-ep-openvino", "digits-edge"])
 
 
-def _versions(packages: Iterable[str]) -> dict[str, str]:
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of those packages that are installed, by name."""
     from importlib.metadata import PackageNotFoundError, version  # takes ten milliseconds; see `_may_clash`
 
     found = {}

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import math
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ import numpy as np
 
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError
 from digits_edge.runtime.files import user_cache, written_whole
+from digits_edge.runtime.machine import processor
 from digits_edge.runtime.model_file import INPUT_NAME, recorded_digest
 from digits_edge.runtime.providers import BoundSession, installed_versions
 
@@ -111,7 +111,7 @@ def choose(
 
 def trial_key(digest: str, threads: int) -> str:
     """What a trial holds for: a model by its digest, so many threads, this machine and its versions."""
-    return json.dumps([digest, threads, platform.node(), _processor(), sorted(installed_versions().items())])
+    return json.dumps([digest, threads, platform.node(), processor(), sorted(installed_versions().items())])
 
 
 def trials_folder() -> Path:
@@ -209,12 +209,3 @@ def _call_s(session: Any, size: int) -> float:
     except Exception as error:
         raise ModelError(f"it does not run the model: {error}") from error
     return sorted(samples)[len(samples) // 2]
-
-
-def _processor() -> str:
-    """The processor's name; on Linux `platform` knows none."""
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
-            return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), os.name)
-    except OSError:
-        return platform.processor()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from digits_edge.runtime.errors import DataError
 from digits_edge.runtime.files import written_whole
+from digits_edge.runtime.machine import processor
 
 #: How the file of `digits-edge benchmark --peers` ends; other results have other columns.
 SUFFIX = "-peers.csv"
@@ -105,12 +106,3 @@ def results_name(suffix: str, *settings: str) -> str:
     parts = (platform.system(), platform.machine(), processor(), *settings, f"ort{version('onnxruntime')}")
     environment = "-".join(re.sub(r"[^a-z0-9.]+", "_", part.lower()).strip("_") for part in parts)
     return f"{datetime.date.today()}-{environment}{suffix}"
-
-
-def processor() -> str:
-    """The processor's name as the system gives it."""
-    try:
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:  # not Linux
-        found = None
-    return found[1] if found else platform.processor() or "unknown"
