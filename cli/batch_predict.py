@@ -58,14 +58,14 @@ def command(
     workers = threads or available_threads()
     how: dict[str, Any] = {"workers": workers, "overwrite": overwrite, "progress": progress("predicting")}
     report: BatchReport | PictureReport
-    is_folder = source != STANDARD_STREAM and Path(source).is_dir()
+    pictures = _pictures(source)
     failed: dict[str, str] = {}
     # batches side by side on a thread each: quicker than one batch on all of them
-    with Classifier(model, provider=provider, threads=1, images=_most_images(source)) as classifier:
-        if is_folder:
+    with Classifier(model, provider=provider, threads=1, images=len(pictures) or _most_rows(source)) as classifier:
+        if pictures:
             from digits_edge.runtime.picture_batch import batch_predict_pictures
 
-            report = batch_predict_pictures(classifier, source, output, pictures_per_block=batch_size, **how)
+            report = batch_predict_pictures(classifier, pictures, output, pictures_per_block=batch_size, **how)
             said = f"{report.pictures:,} pictures", f", {report.blank:,} blank, {report.uncertain:,} uncertain"
             counts: dict[str, Any] = {"pictures": report.pictures, "blank": report.blank}
             counts |= {"uncertain": report.uncertain, "failed": report.failed}
@@ -87,14 +87,19 @@ def command(
         raise InputError(f"{len(failed)} pictures could not be read; the others are answered")
 
 
-def _most_images(source: str) -> int | None:
-    """How many there are at most; None if that cannot be told, or is not worth being told."""
-    from digits_edge.runtime.datasets.kaggle_csv import LEAST_ROW_BYTES
+def _pictures(source: str) -> list[Path]:
+    """The pictures of a folder; none where the source is a table."""
+    from digits_edge.runtime.batch import STANDARD_STREAM
     from digits_edge.runtime.pictures import find_pictures
 
+    return find_pictures([source]) if source != STANDARD_STREAM and Path(source).is_dir() else []
+
+
+def _most_rows(source: str) -> int | None:
+    """How many a CSV has at most; None if its size does not tell."""
+    from digits_edge.runtime.datasets.kaggle_csv import LEAST_ROW_BYTES
+
     path = Path(source)
-    if path.is_dir():
-        return len(find_pictures([path]))
     return path.stat().st_size // LEAST_ROW_BYTES if path.is_file() and path.suffix.lower() == ".csv" else None
 
 

@@ -3,12 +3,12 @@
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from digits_edge.runtime.files import refuse_existing, written_whole
 STANDARD_STREAM = "-"
 #: Blocks per worker; one of 128 rows takes 0.1 MB.
 _READ_AHEAD = 16
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,12 @@ def batch_predict(
     start_s = time.perf_counter()
     rows = 0
     errors: int | None = None
-    with written_to(target, source, overwrite=overwrite) as stream:
+    _refuse_source(source, target)
+    with written_to(target, overwrite=overwrite) as stream:
         stream.write(b"ImageId,Label\n")
         blocks = _read(source, rows_per_block, progress)
-        for block, probabilities in _answered(predict, blocks, workers):
+        answered = in_order(lambda block: predict(block.images), blocks, workers=workers, ahead=_READ_AHEAD)
+        for block, probabilities in answered:
             digits = probabilities.argmax(axis=1)
             lines = (f"{row},{digit}\n" for row, digit in enumerate(digits.tolist(), start=block.first_row))
             stream.write("".join(lines).encode())
@@ -98,42 +103,53 @@ def _read(source: str | Path, rows_per_block: int, progress: Progress | None) ->
     return read_blocks(Path(source), rows_per_block=rows_per_block, progress=progress)
 
 
-def _answered(
-    predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], blocks: Iterator[Block], workers: int
-) -> Iterator[tuple[Block, NDArray[np.float32]]]:
-    """The blocks in their order with what is predicted for them; some are read ahead, so that no worker ever waits."""
+def in_order(
+    compute: Callable[[_Item], _Result], items: Iterable[_Item], *, workers: int, ahead: int
+) -> Iterator[tuple[_Item, _Result]]:
+    """The items in their order, each with what is computed of it by one of several threads.
+
+    Args:
+        compute: called in a thread.
+        items: taken when there is room for them.
+        workers: how many threads.
+        ahead: items for each that are taken before they are asked for, so that none ever waits.
+    """
     with ThreadPoolExecutor(workers) as pool:
-        under_way: deque[tuple[Block, Future[NDArray[np.float32]]]] = deque()
-        for block in blocks:
-            under_way.append((block, pool.submit(predict, block.images)))
-            if len(under_way) > _READ_AHEAD * workers:
-                done, answer = under_way.popleft()
-                yield done, answer.result()
-        for done, answer in under_way:
-            yield done, answer.result()
+        under_way: deque[tuple[_Item, Future[_Result]]] = deque()
+        for item in items:
+            under_way.append((item, pool.submit(compute, item)))
+            if len(under_way) > ahead * workers:
+                done, result = under_way.popleft()
+                yield done, result.result()
+        for done, result in under_way:
+            yield done, result.result()
+
+
+def _refuse_source(source: str | Path, target: str | Path) -> None:
+    """Refuse a source that is missing, which is said before what is in the way, or that is the target."""
+    if source == STANDARD_STREAM:
+        return
+    try:
+        Path(source).stat()
+    except OSError as error:
+        raise DataError(f"{source} could not be read: {error.strerror}") from error
+    if target != STANDARD_STREAM and Path(target).exists() and Path(target).samefile(source):
+        raise UsageError(f"{target} is the input itself; name another output")
 
 
 @contextmanager
-def written_to(target: str | Path, source: str | Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
+def written_to(target: str | Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
     """Open what a batch is written to: a file that appears whole or not at all, or standard output.
 
     Raises:
-        DataError: `source` is missing.
         InputError: `target` cannot be written.
-        UsageError: `target` exists already, or is `source`.
+        UsageError: `target` exists already.
     """
-    if source != STANDARD_STREAM:
-        try:
-            Path(source).stat()  # what is missing is said before what is in the way
-        except OSError as error:
-            raise DataError(f"{source} could not be read: {error.strerror}") from error
     if target == STANDARD_STREAM:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
     path = Path(target)
-    if path.exists() and source != STANDARD_STREAM and Path(source).exists() and path.samefile(source):
-        raise UsageError(f"{path} is the input itself; name another output")
     refuse_existing(path, overwrite=overwrite)
     with written_whole(path) as stream:
         yield stream

@@ -3,9 +3,7 @@
 import csv
 import io
 import time
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,11 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.runtime.batch import STANDARD_STREAM, written_to
+from digits_edge.runtime.batch import STANDARD_STREAM, in_order, written_to
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets.progress import Progress
 from digits_edge.runtime.errors import InputError, UsageError
-from digits_edge.runtime.pictures import find_pictures
 
 COLUMNS = ("File", "Label", "Confidence", "Status")
 #: Pictures per worker that are opened before they are asked for.
@@ -47,7 +44,7 @@ class PictureReport:
 
 def batch_predict_pictures(
     classifier: Classifier,
-    source: str | Path,
+    pictures: Sequence[Path],
     target: str | Path,
     *,
     pictures_per_block: int = 128,
@@ -55,11 +52,11 @@ def batch_predict_pictures(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> PictureReport:
-    """Read every picture of a folder, several at once, in memory that does not grow with them.
+    """Read pictures, several at once, in memory that does not grow with them.
 
     Args:
         classifier: the model, open.
-        source: a folder, whose pictures (not those of folders in it) are read by name.
+        pictures: such as `find_pictures` finds in a folder.
         target: the file to write `File,Label,Confidence,Status` to; it appears complete or not at all. "-" is standard
             output. A blank picture has no label, one that cannot be read no confidence either, and the status `error`.
         pictures_per_block: answered at once.
@@ -68,19 +65,25 @@ def batch_predict_pictures(
         progress: called as (pictures done so far, pictures in all).
 
     Raises:
-        InputError: the folder cannot be read or holds no pictures, or `target` cannot be written.
+        InputError: `target` cannot be written.
         UsageError: `target` exists already, or is one of the pictures.
     """
     start_s = time.perf_counter()
-    paths = find_pictures([source])
-    if str(target) != STANDARD_STREAM and any(path.samefile(target) for path in paths if Path(target).exists()):
+    if target != STANDARD_STREAM and Path(target).exists() and any(path.samefile(target) for path in pictures):
         raise UsageError(f"{target} is one of the pictures; name another output")
+
+    def prepare(path: Path) -> NDArray[np.uint8] | InputError:
+        try:
+            return classifier.prepare(path).image
+        except InputError as error:
+            return error
+
     counts = dict.fromkeys(("ok", "blank", "uncertain"), 0)
     failed: dict[str, str] = {}
     done = 0
-    with written_to(target, source, overwrite=overwrite) as stream:
+    with written_to(target, overwrite=overwrite) as stream:
         stream.write(_line(COLUMNS))
-        for block in _blocks(_prepared(classifier, paths, workers), pictures_per_block):
+        for block in _blocks(in_order(prepare, pictures, workers=workers, ahead=_READ_AHEAD), pictures_per_block):
             images = [image for _, image in block if not isinstance(image, InputError)]
             answers = iter(classifier.predict_batch(np.stack(images)) if images else ())
             for path, image in block:
@@ -94,29 +97,9 @@ def batch_predict_pictures(
                 stream.write(_line((path.name, prediction.label or "", confidence, prediction.status)))
             done += len(block)
             if progress is not None:
-                progress(done, len(paths))
+                progress(done, len(pictures))
     elapsed_s = time.perf_counter() - start_s
     return PictureReport(sum(counts.values()), counts["blank"], counts["uncertain"], failed, elapsed_s)
-
-
-def _prepared(classifier: Classifier, paths: list[Path], workers: int) -> Iterator[_Prepared]:
-    """The pictures in their order, in the form the model takes, or why not; some are opened ahead."""
-
-    def prepare(path: Path) -> NDArray[np.uint8] | InputError:
-        try:
-            return classifier.prepare(path).image
-        except InputError as error:
-            return error
-
-    with ThreadPoolExecutor(workers) as pool:
-        under_way: deque[tuple[Path, Future[NDArray[np.uint8] | InputError]]] = deque()
-        for path in paths:
-            under_way.append((path, pool.submit(prepare, path)))
-            if len(under_way) > _READ_AHEAD * workers:
-                opened, image = under_way.popleft()
-                yield opened, image.result()
-        for opened, image in under_way:
-            yield opened, image.result()
 
 
 def _blocks(pictures: Iterator[_Prepared], size: int) -> Iterator[list[_Prepared]]:

@@ -9,6 +9,7 @@ from PIL import Image
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.picture_batch import batch_predict_pictures
+from digits_edge.runtime.pictures import find_pictures
 from digits_edge.runtime.strokes import draw_digit
 
 
@@ -35,7 +36,7 @@ def test_every_picture_is_answered_as_predict_does(classifier, folder, tmp_path,
     told = []
     report = batch_predict_pictures(
         classifier,
-        folder,
+        find_pictures([folder]),
         tmp_path / "out.csv",
         pictures_per_block=4,
         workers=workers,
@@ -56,7 +57,9 @@ def test_every_picture_is_answered_as_predict_does(classifier, folder, tmp_path,
 
 def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_answered(classifier, folder, tmp_path):
     (folder / "13b.png").write_bytes(b"\x89PNG and no more")
-    report = batch_predict_pictures(classifier, folder, tmp_path / "out.csv", workers=2, pictures_per_block=1)
+    report = batch_predict_pictures(
+        classifier, find_pictures([folder]), tmp_path / "out.csv", workers=2, pictures_per_block=1
+    )
     lines = (tmp_path / "out.csv").read_text().splitlines()
     assert len(lines) == 28 and "13b.png,,,error" in lines
     assert (report.pictures, list(report.failed)) == (26, ["13b.png"])
@@ -66,16 +69,16 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_answered(clas
 def test_a_picture_is_never_the_output(classifier, folder):
     before = (folder / "blank.png").read_bytes()
     with pytest.raises(UsageError, match="one of the pictures"):
-        batch_predict_pictures(classifier, folder, folder / "blank.png", overwrite=True)
+        batch_predict_pictures(classifier, find_pictures([folder]), folder / "blank.png", overwrite=True)
     assert (folder / "blank.png").read_bytes() == before
 
 
 def test_what_stands_there_is_kept_and_an_empty_folder_is_named(classifier, folder, tmp_path):
     (tmp_path / "out.csv").write_text("before")
     with pytest.raises(UsageError, match="--overwrite"):
-        batch_predict_pictures(classifier, folder, tmp_path / "out.csv")
+        batch_predict_pictures(classifier, find_pictures([folder]), tmp_path / "out.csv")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no pictures"):
-        batch_predict_pictures(classifier, tmp_path / "empty", tmp_path / "new.csv")
+        batch_predict_pictures(classifier, find_pictures([tmp_path / "empty"]), tmp_path / "new.csv")
     assert (tmp_path / "out.csv").read_text() == "before"
     assert not (tmp_path / "new.csv").exists()
