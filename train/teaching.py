@@ -133,14 +133,14 @@ def _made(
             first = view * per_view
             for start in range(0, len(rows), _AT_ONCE):
                 chosen = rows[start : start + _AT_ONCE]
-                shown = _view(dataset.images[chosen], recipe.augmentation.unspoiled, (teaching.seed, view, start))
+                shown = _view(dataset.images[chosen], recipe.augmentation, (teaching.seed, view, start))
                 here = slice(first + start, first + start + len(chosen))
                 images[here] = shown
                 said = teaching.share * _mean_answer(teachers, scaled(shown))
                 answers[here] = said + (1 - teaching.share) * labels[dataset.labels[chosen]]
             if len(non_digits):
                 here = slice(first + len(rows), first + per_view)
-                images[here] = _view(non_digits, recipe.augmentation.unspoiled, (teaching.seed, view, len(rows)))
+                images[here] = _view(non_digits, recipe.augmentation, (teaching.seed, view, len(rows)))
                 answers[here] = 1 / classes
             images.flush()
             answers.flush()
@@ -185,9 +185,12 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _view(images: NDArray[np.uint8], augmentation: Augmentation, number: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """One view of some images: uint8, as large as they; the numbers are of the lesson's seed, view and first image."""
+    """One view of some images, not spoiled: uint8, as large as they.
+
+    The numbers are of the lesson's seed, view and first image.
+    """
     rng = np.random.default_rng((*number, _STREAM))
-    return np.rint(augment(scaled(images), augmentation, rng)[..., 0] * 255).astype(np.uint8)
+    return np.rint(augment(scaled(images), augmentation.unspoiled, rng)[..., 0] * 255).astype(np.uint8)
 
 
 def _teachers(
