@@ -59,6 +59,10 @@ class Augmentation:
         """The same without its spoiling."""
         return replace(self, spoiling=NO_SPOILING)
 
+    def spoiled(self, share: float) -> "Augmentation":
+        """The same with another share of spoiled images."""
+        return replace(self, spoiling=replace(self.spoiling, share=share))
+
 
 NO_AUGMENTATION = Augmentation()
 #: The documents' Keras layers: RandomRotation(0.1) is a tenth of a full turn, RandomTranslation(0.2, 0.2) a fifth of

@@ -28,6 +28,8 @@ class Teaching:
         non_digits: how many drawings of what is no digit are shown in every view. They are learnt as equally likely to
             be anything, so that a student doubts what it does not know (Hendrycks, Mazeika and Dietterich 2019,
             "Deep anomaly detection with outlier exposure").
+        cutmix: the share of the images of every view that are cut and continued by another of them, as
+            `digits_edge.train.cutmix.cutmix` does it; of these the answer alone is learnt.
         seed: of the views and drawings; students with other seeds of their own learn from the same.
     """
 
@@ -37,6 +39,7 @@ class Teaching:
     views: _Count = 20
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     non_digits: Annotated[int, Field(ge=0)] = 0
+    cutmix: Annotated[float, Field(ge=0, le=1)] = 0.0
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
 
@@ -160,16 +163,17 @@ _TEACHERS = (
         seed=2,
     ),
 )
+_ROUGH_STUDENT, _ROUGH_GARMENT_STUDENT = ROUGH.spoiled(0.15), ROUGH_GARMENT.spoiled(0.15)
 BEST_RECIPES["edge"] = _best(
     "edge",
-    50,
+    150,
     0.004,
     batch_size=256,
-    augmentation=ROUGH,
+    augmentation=_ROUGH_STUDENT,
     dtype_policy="mixed_bfloat16",
-    teaching=Teaching(_TEACHERS, non_digits=6000),
+    teaching=Teaching(_TEACHERS, non_digits=6000, cutmix=0.4),
 )
-_GARMENT_INSTEAD = {HAND: GARMENT, ROUGH: ROUGH_GARMENT}
+_GARMENT_INSTEAD = {HAND: GARMENT, ROUGH: ROUGH_GARMENT, _ROUGH_STUDENT: _ROUGH_GARMENT_STUDENT}
 #: Without drawings of what is no digit: to a model of garments a digit is as strange as those.
 _GARMENT_TEACHING = Teaching((replace(BEST_RECIPES["resnet"], epochs=16, augmentation=GARMENT),), share=0.8)
 #: Where garments want more than another augmentation: there is more to learn in them, and their turns are small.

@@ -18,6 +18,7 @@ from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.train.augmentation import Augmentation
 from digits_edge.train.augmenting import augment
 from digits_edge.train.batches import scaled
+from digits_edge.train.cutmix import cutmix
 from digits_edge.train.models import build, dtype_policy, input_scale
 from digits_edge.train.non_digits import draw_non_digits
 from digits_edge.train.recipe import Recipe, Teaching, recipe_to_json
@@ -62,7 +63,8 @@ def lesson(
 
     A view is every image once, augmented by the student's recipe but not spoiled. Teachers are asked what they see in
     it, so that a digit that was turned into another is learnt as what it has become (Beyer et al. 2022, "Knowledge
-    distillation: a good teacher is patient and consistent"). Spoiling is left to the student, anew in every epoch: it
+    distillation: a good teacher is patient and consistent"); and a share of it is cut and continued by other images of
+    the view, where labels say nothing and teachers show how they part digits from each other. Spoiling is left to the student, anew in every epoch: it
     learns to see in the spoiled view what its teachers see in the clear one (Xie et al. 2020, "Self-training with
     noisy student improves ImageNet classification").
 
@@ -133,14 +135,16 @@ def _made(
             first = view * per_view
             for start in range(0, len(rows), _AT_ONCE):
                 chosen = rows[start : start + _AT_ONCE]
-                shown = _view(dataset.images[chosen], recipe.augmentation, (teaching.seed, view, start))
+                number = (teaching.seed, view, start)
+                shown, is_cut = _view(dataset.images[chosen], recipe.augmentation, teaching.cutmix, number)
                 here = slice(first + start, first + start + len(chosen))
                 images[here] = shown
-                said = teaching.share * _mean_answer(teachers, scaled(shown))
-                answers[here] = said + (1 - teaching.share) * labels[dataset.labels[chosen]]
+                share = np.where(is_cut, 1, teaching.share)[:, np.newaxis]  # the label is of one half alone
+                said = share * _mean_answer(teachers, scaled(shown))
+                answers[here] = said + (1 - share) * labels[dataset.labels[chosen]]
             if len(non_digits):
                 here = slice(first + len(rows), first + per_view)
-                images[here] = _view(non_digits, recipe.augmentation, (teaching.seed, view, len(rows)))
+                images[here], _ = _view(non_digits, recipe.augmentation, 0, (teaching.seed, view, len(rows)))
                 answers[here] = 1 / classes
             images.flush()
             answers.flush()
@@ -184,13 +188,17 @@ def _alone(folder: Path) -> Iterator[None]:
         raise UsageError(f"another training is making the lesson {folder}; wait until it has begun to learn") from error
 
 
-def _view(images: NDArray[np.uint8], augmentation: Augmentation, number: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """One view of some images, not spoiled: uint8, as large as they.
+def _view(
+    images: NDArray[np.uint8], augmentation: Augmentation, cut: float, number: tuple[int, int, int]
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """One view of some images, not spoiled, a share of them cut: uint8, as large as they; and bool, which are cut.
 
     The numbers are of the lesson's seed, view and first image.
     """
     rng = np.random.default_rng((*number, _STREAM))
-    return np.rint(augment(scaled(images), augmentation.unspoiled, rng)[..., 0] * 255).astype(np.uint8)
+    moved = augment(scaled(images), augmentation.unspoiled, rng)[..., 0]
+    shown, is_cut = cutmix(moved, cut, rng)
+    return np.rint(shown * 255).astype(np.uint8), is_cut
 
 
 def _teachers(
