@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -50,6 +49,8 @@ def show(text: str) -> None:
     """Show what happens now, in the terminal's last line until the next output; nothing where no person watches."""
     global _progress_is_shown
     if _person_watches():
+        import shutil  # with what it imports, 5 ms that whoever gets one answer need not wait for
+
         columns = shutil.get_terminal_size().columns - 1
         click.echo(f"\r{text[:columns]}\033[K", err=True, nl=False)
         _progress_is_shown = True
