@@ -63,10 +63,10 @@ def lesson(
 
     A view is every image once, augmented by the student's recipe but not spoiled. Teachers are asked what they see in
     it, so that a digit that was turned into another is learnt as what it has become (Beyer et al. 2022, "Knowledge
-    distillation: a good teacher is patient and consistent"); and a share of it is cut and continued by other images of
-    the view, where labels say nothing and teachers show how they part digits from each other. Spoiling is left to the student, anew in every epoch: it
-    learns to see in the spoiled view what its teachers see in the clear one (Xie et al. 2020, "Self-training with
-    noisy student improves ImageNet classification").
+    distillation: a good teacher is patient and consistent"). A share of it is cut and continued by other images: labels
+    say nothing of these, and in them teachers show where they part digits from each other. Spoiling is left to the
+    student, anew in every epoch: it learns to see in the spoiled view what its teachers see in the clear one (Xie et
+    al. 2020, "Self-training with noisy student improves ImageNet classification").
 
     Args:
         recipe: the student's, with its `teaching`. Students of one teaching can share a folder, where their

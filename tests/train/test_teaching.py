@@ -99,9 +99,8 @@ def test_cut_images_are_learnt_as_what_teachers_see(squares: Dataset, tmp_path: 
     cut = replace(half, teaching=replace(half.teaching, cutmix=0.5))
     for name, recipe in (("half", half), ("cut", cut)):
         train(recipe, squares, tmp_path / name)
-    (whole, half_answers), (images, answers) = (
-        [np.load(tmp_path / name / "lesson" / file) for file in ("views.npy", "answers.npy")] for name in ("half", "cut")
-    )
+    whole, half_answers = (np.load(tmp_path / "half/lesson" / file) for file in ("views.npy", "answers.npy"))
+    images, answers = (np.load(tmp_path / "cut/lesson" / file) for file in ("views.npy", "answers.npy"))
     differs = (images != whole).any(axis=(1, 2))
     assert 0.3 < differs.mean() < 0.7
     np.testing.assert_allclose(answers[~differs], half_answers[~differs], atol=2e-3)
