@@ -21,7 +21,7 @@ from digits_edge.runtime.classifier import Classifier
 from digits_edge.train import build
 from digits_edge.train.studies import study
 
-from .in_turns import medians_us
+from .in_turns import answering, medians_us
 from .untrained import images, write_model_file
 
 #: Batch size → rounds.
@@ -57,7 +57,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         opened = classifiers(models, Path(folder))
         times_us = {
-            batch_size: medians_us(opened, images(batch_size), rounds=rounds, warm_up=WARM_UP)
+            batch_size: medians_us(answering(opened, images(batch_size)), rounds=rounds, warm_up=WARM_UP)
             for batch_size, rounds in ROUNDS.items()
         }
     for name, classifier in opened.items():

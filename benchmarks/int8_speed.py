@@ -11,7 +11,7 @@ from pathlib import Path
 
 from digits_edge.runtime.classifier import Classifier
 
-from .in_turns import medians_us
+from .in_turns import answering, medians_us
 from .untrained import images, keras_model, write_model_file
 
 BATCH_SIZE = 32
@@ -30,7 +30,7 @@ def compare(architecture: str, rounds: int) -> dict[str, object]:
             )
             for precision in PRECISIONS
         }
-    medians = medians_us(classifiers, pixels, rounds=rounds, warm_up=WARM_UP)
+    medians = medians_us(answering(classifiers, pixels), rounds=rounds, warm_up=WARM_UP)
     return {
         "model": architecture,
         "batch_size": BATCH_SIZE,

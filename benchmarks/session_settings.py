@@ -1,0 +1,144 @@
+"""What each way of opening or calling a session gains: `python -m benchmarks.session_settings [MODEL …]`.
+
+One setting is changed at a time from how `Classifier` opens its session; the calls take turns, so that whatever else
+the machine does slows all alike. Printed is the median time of a call as a multiple of the session's as we open it:
+below 1 a setting would gain. `predict_batch` stands beside them, to show what it adds to the bare call, in microseconds too.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from digits_edge.runtime.bundled import bundled_models, find_model
+from digits_edge.runtime.classifier import Classifier
+from digits_edge.runtime.model_file import INPUT_NAME
+from digits_edge.runtime.threads import available_threads
+
+from .in_turns import medians_us
+
+AS_OPENED = "session.run, as we open it"
+_LEAST_ROUNDS = 20
+_LEVELS = onnxruntime.GraphOptimizationLevel
+
+
+def _options(threads: int, *, spinning: str = "0") -> Any:
+    """As `digits_edge.runtime.providers` opens a session on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", spinning)
+    return options
+
+
+def _changed(options: Any, **attributes: Any) -> Any:
+    for name, value in attributes.items():
+        setattr(options, name, value)
+    return options
+
+
+#: Settings, by what they are called: options with one of them changed, from the number of threads.
+SETTINGS: dict[str, Callable[[int], Any]] = {
+    AS_OPENED: lambda threads: _options(threads),
+    "spinning threads": lambda threads: _options(threads, spinning="1"),
+    "no arena": lambda threads: _changed(_options(threads), enable_cpu_mem_arena=False),
+    "no memory pattern": lambda threads: _changed(_options(threads), enable_mem_pattern=False),
+    "extended optimization": lambda threads: _changed(
+        _options(threads), graph_optimization_level=_LEVELS.ORT_ENABLE_EXTENDED
+    ),
+    "parallel execution": lambda threads: _changed(
+        _options(threads), execution_mode=onnxruntime.ExecutionMode.ORT_PARALLEL
+    ),
+}
+
+
+def _bound(session: Any, pixels: NDArray[np.uint8]) -> Callable[[], object]:
+    """A call with input and output bound before."""
+    binding = session.io_binding()
+    output = session.get_outputs()[0]
+    answers = np.empty((len(pixels), output.shape[1]), np.float32)
+    binding.bind_input(INPUT_NAME, "cpu", 0, np.uint8, pixels.shape, pixels.ctypes.data)
+    binding.bind_output(output.name, "cpu", 0, np.float32, answers.shape, answers.ctypes.data)
+
+    def call() -> object:
+        session.run_with_iobinding(binding)
+        return answers  # which has to live as long as it is bound
+
+    return call
+
+
+def compare(path: Path, threads: int, batch_size: int, rounds: int) -> dict[str, Any]:
+    """Medians of the calls, in microseconds."""
+    pixels = np.random.default_rng(0).integers(0, 256, (batch_size, 28, 28), np.uint8)
+    content = path.read_bytes()
+
+    def opened(options: Any, model: bytes | str = content) -> Any:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    calls: dict[str, Callable[[], object]] = {}
+    with Classifier(path, provider="cpu", threads=threads) as classifier, tempfile.TemporaryDirectory() as folder:
+        for name, options in SETTINGS.items():
+            calls[name] = _run(opened(options(threads)), pixels)
+        fixed = _options(threads)
+        fixed.add_free_dimension_override_by_name("N", batch_size)
+        calls["fixed batch size"] = _run(opened(fixed), pixels)
+        optimized = str(Path(folder, "optimized.onnx"))
+        opened(_changed(_options(threads), optimized_model_filepath=optimized))
+        as_it_is = _changed(_options(threads), graph_optimization_level=_LEVELS.ORT_DISABLE_ALL)
+        calls["optimized graph saved"] = _run(opened(as_it_is, optimized), pixels)
+        calls["IO binding"] = _bound(opened(_options(threads)), pixels)
+        calls["predict_batch"] = lambda: classifier.predict_batch(pixels)
+        microseconds = medians_us(calls, rounds=rounds, warm_up=rounds // 10)
+        opening: dict[str, Callable[[], object]] = {
+            "opened": lambda: opened(_options(threads)),
+            "opened, optimized graph saved": lambda: opened(as_it_is, optimized),
+        }
+        milliseconds = {name: us / 1e3 for name, us in medians_us(opening, rounds=20, warm_up=2).items()}
+    return {
+        "model": path.stem,
+        "threads": threads,
+        "batch_size": batch_size,
+        "rounds": rounds,
+        "call_us": microseconds,
+        "open_ms": milliseconds,
+    }
+
+
+def _run(session: Any, pixels: NDArray[np.uint8]) -> Callable[[], object]:
+    names, feed = [session.get_outputs()[0].name], {INPUT_NAME: pixels}
+    return lambda: session.run(names, feed)
+
+
+def main() -> None:
+    """Compare and print."""
+    parser = argparse.ArgumentParser("python -m benchmarks.session_settings", description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="names or files  [default: all bundled]")
+    parser.add_argument("--batch-size", nargs="+", type=int, default=[1, 256])
+    parser.add_argument("--images", type=int, default=3000, help="answered in all by each call  [default: %(default)s]")
+    options = parser.parse_args()
+    for model in options.models or [each.name for each in bundled_models()]:
+        path = find_model(model, "cpu")
+        for threads in dict.fromkeys((1, available_threads())):
+            for batch_size in options.batch_size:
+                found = compare(path, threads, batch_size, max(_LEAST_ROUNDS, options.images // batch_size))
+                _print(found)
+                print(json.dumps(found))
+
+
+def _print(found: dict[str, Any]) -> None:
+    usual = found["call_us"][AS_OPENED]
+    print("\n{model}, {threads} thread(s), batch {batch_size}, {rounds} rounds".format(**found))
+    for name, us in found["call_us"].items():
+        print(f"  {name:30s} {us:10.1f} µs  {us / usual:5.2f}  {us - usual:+8.1f} µs")
+    for name, ms in found["open_ms"].items():
+        print(f"  {name:30s} {ms:10.2f} ms")
+
+
+if __name__ == "__main__":
+    main()
