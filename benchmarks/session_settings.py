@@ -2,7 +2,7 @@
 
 One setting is changed at a time from how `Classifier` opens its session; the calls take turns, so that whatever else
 the machine does slows all alike. Printed is the median time of a call as a multiple of the session's as we open it:
-below 1 a setting would gain. `predict_batch` stands beside them, to show what it adds to the bare call, in microseconds too.
+below 1 a setting would gain. `predict_batch` stands beside them, to show what it adds to the bare call.
 """
 
 import argparse
