@@ -25,7 +25,7 @@ def model_option(function: _Command) -> _Command:
 
 def session_options(function: _Command) -> _Command:
     """Give a command `--provider` and `--threads`."""
-    function = click.option("--threads", type=THREADS, help="Threads of one answer.  [default: all that are allowed]")(
+    function = click.option("--threads", type=THREADS, help="Threads that share a batch.  [default: all allowed]")(
         function
     )
     return click.option(

@@ -10,7 +10,7 @@ from digits_edge.export.calibration import Answered, KerasAnswers
 from digits_edge.export.reference import steady
 from digits_edge.runtime.errors import CheckError
 from digits_edge.runtime.golden import GoldenAnswers
-from digits_edge.runtime.model_file import INPUT_NAME, Precision
+from digits_edge.runtime.model_file import Precision
 from digits_edge.runtime.parity import GOLDEN_TOLERANCE, Parity, compare, golden_shortfalls, shortfalls
 from digits_edge.runtime.providers import open_session
 
@@ -21,12 +21,12 @@ class GraphAnswers:
     """What a graph answers, on the CPU provider."""
 
     def __init__(self, graph: ir.Model) -> None:
-        self._session = open_session(ir.to_proto(graph).SerializeToString(), "cpu").session
+        self._session = open_session(ir.to_proto(graph).SerializeToString(), "cpu")
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities, float32 (N, C), for uint8 (N, 28, 28)."""
         batches = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
-        return np.concatenate([self._session.run(None, {INPUT_NAME: batch})[0] for batch in batches])
+        return np.concatenate([self._session.run(batch) for batch in batches])
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from digits_edge.runtime.bound_session import BoundSession
 from digits_edge.runtime.bundled import MODELS, find_model
 from digits_edge.runtime.errors import ImageError, ModelError, UsageError
 from digits_edge.runtime.golden import GoldenAnswers
@@ -24,7 +25,6 @@ from digits_edge.runtime.model_file import (
 )
 from digits_edge.runtime.providers import (
     AUTO,
-    BoundSession,
     available_providers,
     full_name,
     one_line,
@@ -43,7 +43,6 @@ LARGEST_BATCH = 1024
 FEW_IMAGES = 5000
 _IMAGE_SHAPE = (28, 28)
 _PIXELS = 784
-_OUTPUTS = [OUTPUT_NAME]
 
 Status = Literal["ok", "blank", "uncertain"]
 FloatArray = NDArray[np.float32]
@@ -95,7 +94,7 @@ class Classifier:
         metadata: what the file says of itself.
         labels: the classes' names, in the order of the columns of `predict_batch`.
         provider: short name of the provider that was bound.
-        threads: how many compute one operator together.
+        threads: how many compute a batch together.
     """
 
     path: Path
@@ -118,7 +117,8 @@ class Classifier:
             model: a bundled name, with or without its precision; a path; None for the bundled default.
             provider: "cpu", "openvino", "cuda" or another that onnxruntime knows; "auto" for the one that a short
                 trial found quickest here (`digits_edge.runtime.trial`), the CPU's for fewer than `FEW_IMAGES`.
-            threads: how many compute one operator together; None for as many as this process may use.
+            threads: how many share the images of a batch, and one image is answered by one; None for as many as this
+                process may use.
             images: how many will be answered at most, if that is known.
 
         Raises:
@@ -137,7 +137,7 @@ class Classifier:
         self.provider, self.threads = bound.provider, bound.threads
         self.metadata, self._packed_golden = _contents(bound.session, self.path)
         self.labels = self.metadata.labels
-        self._run: Callable[..., Any] = bound.session.run
+        self._run: Callable[[NDArray[np.uint8]], FloatArray] = bound.run
         # a bundled model is found again by its name, in whatever place another process has it
         self._asked = (model if self.path.parent == MODELS else self.path.absolute(), self.provider, threads)
 
@@ -218,12 +218,11 @@ class Classifier:
             images = _as_images(images)
         try:
             if 0 < len(images) <= LARGEST_BATCH:
-                answers: FloatArray = self._run(_OUTPUTS, {INPUT_NAME: images})[0]
-                return answers
+                return self._run(images)
             answers = np.empty((len(images), len(self.labels)), np.float32)
             for start in range(0, len(images), LARGEST_BATCH):
                 part = slice(start, start + LARGEST_BATCH)
-                answers[part] = self._run(_OUTPUTS, {INPUT_NAME: images[part]})[0]
+                answers[part] = self._run(images[part])
         except UsageError:
             raise
         except Exception as error:

@@ -112,7 +112,7 @@ class Benchmark:
     Attributes:
         model: the model's name.
         provider: what was bound.
-        threads: how many computed one operator together.
+        threads: how many computed a batch together.
         rows: one for each batch size.
         cold_starts: in the order they were made; empty if not asked for.
     """

@@ -8,15 +8,17 @@ import io
 import json
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from digits_edge.runtime.errors import ModelError, UsageError
 from digits_edge.runtime.threads import thread_count
+
+if TYPE_CHECKING:
+    from digits_edge.runtime.bound_session import BoundSession
 
 AUTO = "auto"
 _SUFFIX = "ExecutionProvider"
@@ -42,21 +44,6 @@ _OPTIONS: dict[str, dict[str, str]] = {
 
 _plugin_lock = threading.Lock()
 _openvino_is_registered = False
-
-
-@dataclass(frozen=True)
-class BoundSession:
-    """A model opened by onnxruntime.
-
-    Attributes:
-        session: `onnxruntime.InferenceSession`.
-        provider: short name of the provider that was bound.
-        threads: how many compute one operator together.
-    """
-
-    session: Any
-    provider: str
-    threads: int
 
 
 def installed_wheels() -> dict[str, str]:
@@ -156,19 +143,23 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def open_session(model: bytes, provider: str, threads: int | None = None, *, origin: str = "the model") -> BoundSession:
+def open_session(
+    model: bytes, provider: str, threads: int | None = None, *, origin: str = "the model"
+) -> "BoundSession":
     """Open a model with the provider asked for, and no other.
 
     Args:
         model: a serialized ONNX model.
         provider: short or whole name.
-        threads: how many compute one operator together; None for `available_threads()`.
+        threads: how many compute a batch together; None for `available_threads()`.
         origin: what to call the model in an error, such as its path.
 
     Raises:
         ModelError: the provider cannot be bound, or onnxruntime cannot load the model.
         UsageError: no such provider, or fewer than one thread.
     """
+    from digits_edge.runtime.bound_session import BoundSession  # and numpy, which names and versions do without
+
     name, count = short_name(full_name(provider)), thread_count(threads)
     return BoundSession(_bind(model, name, count, origin), name, count)
 
@@ -206,8 +197,9 @@ def _is_built_in(ort: ModuleType, provider: str) -> bool:
 
 def _session_options(ort: ModuleType, name: str, threads: int) -> Any:
     options = ort.SessionOptions()
-    # set always: left at 0, onnxruntime pins its threads, which fails under cpusets (onnxruntime#8313)
-    options.intra_op_num_threads = threads
+    # set always: left at 0, onnxruntime pins its threads, which fails under cpusets (onnxruntime#8313); on the CPU
+    # `BoundSession` shares a batch among them
+    options.intra_op_num_threads = 1 if name == "cpu" else threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # waiting threads sleep: spinning would burn the time of a shared machine or of a cgroup

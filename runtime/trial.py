@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from digits_edge.runtime.bound_session import BoundSession
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError
 from digits_edge.runtime.files import user_cache, written_whole
 from digits_edge.runtime.machine import processor
-from digits_edge.runtime.model_file import INPUT_NAME, recorded_digest
-from digits_edge.runtime.providers import BoundSession, installed_versions
+from digits_edge.runtime.model_file import recorded_digest
+from digits_edge.runtime.providers import installed_versions
 
 BATCH = 128
 #: Others must be so much quicker: a choice between equals would differ from day to day, and answers in the last digit.
@@ -88,7 +89,7 @@ def choose(
         bind: opens it by a provider's short name; raises ModelError where that cannot be bound.
         names: the providers of this installation.
         model: the file that the CPU provider would open.
-        threads: how many compute one operator together.
+        threads: how many compute a batch together.
 
     Raises:
         ModelError: not even the CPU provider can open it.
@@ -189,22 +190,22 @@ def _path(folder: Path, key: str) -> Path:
 
 def _timed(name: str, bind: Callable[[str], BoundSession]) -> Timing:
     started = time.perf_counter()
-    session = bind(name).session
+    session = bind(name)
     open_s = time.perf_counter() - started
     one_s, batch_s = (_call_s(session, size) for size in (1, BATCH))
     return Timing(name, open_s, one_s, batch_s / BATCH)
 
 
-def _call_s(session: Any, size: int) -> float:
+def _call_s(session: BoundSession, size: int) -> float:
     """The median time of a call with so many images, once it is warm: the first may take a second on a GPU."""
     images = np.random.default_rng(0).integers(0, 256, (size, 28, 28), np.uint8)
     samples: list[float] = []
     try:
         for _ in range(_WARM_UP):
-            session.run(None, {INPUT_NAME: images})
+            session.run(images)
         while len(samples) < _FEWEST_CALLS or (len(samples) < _MOST_CALLS and sum(samples) < _LONGEST_S):
             started = time.perf_counter()
-            session.run(None, {INPUT_NAME: images})
+            session.run(images)
             samples.append(time.perf_counter() - started)
     except Exception as error:
         raise ModelError(f"it does not run the model: {error}") from error

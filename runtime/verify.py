@@ -44,7 +44,7 @@ class Verification:
     Attributes:
         model: the model's name.
         provider: what was bound.
-        threads: how many computed one operator together.
+        threads: how many computed a batch together.
         golden: the golden answers compared with Keras's.
         golden_tolerance: the largest difference of a probability that the file allows in them.
         batch_sizes: the numbers of images that were tried.

@@ -35,7 +35,7 @@ class Order:
         engine: a key of `engines.ENGINES`.
         model: the model file, as an absolute path.
         images: an `.npy` of the images that are answered, uint8 (K, 28, 28).
-        threads: how many compute one operator together.
+        threads: how many compute a batch together.
         provider: which of ours; None for other engines.
         keras: what the engines of Keras run; None for others.
         litert: batch size → `.tflite` file; empty for other engines.

@@ -22,7 +22,7 @@ class Change:
     Attributes:
         model: the model's name.
         engine: what computed.
-        threads: how many computed one operator together.
+        threads: how many computed a batch together.
         batch_size: images per call.
         before: its time to the floor's, in the old file.
         after: the same, in the new file.

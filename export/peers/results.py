@@ -27,7 +27,7 @@ class PeerRow:
         precision: of the model file; engines of Keras compute in float all the same.
         engine: what computed; ours with its provider.
         engine_version: of its libraries, joined by " + ".
-        threads: how many computed one operator together.
+        threads: how many computed a batch together.
         batch_size: images per call.
         p50_us: the median over rounds of each round's median time of a call.
         lowest_us: the lowest median of a round.

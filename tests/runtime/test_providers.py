@@ -12,6 +12,7 @@ from digits_edge.runtime import providers
 from digits_edge.runtime.errors import ModelError, UsageError
 from digits_edge.runtime.model_file import read_model_file
 from digits_edge.runtime.providers import available_providers, full_name, open_session, short_name
+from digits_edge.runtime.threads import available_threads
 
 NO_CUDA = "CUDAExecutionProvider" not in onnxruntime.get_available_providers()
 
@@ -52,16 +53,12 @@ def test_cpu_is_available_and_the_cloud_is_no_provider():
     assert "azure" not in available_providers()
 
 
-def test_session_has_the_threads_asked_for(model):
+def test_an_operator_has_one_thread_and_a_batch_as_many_as_asked_for(model):
     bound = open_session(model, "cpu", threads=2)
     options = bound.session.get_session_options()
     assert (bound.provider, bound.threads) == ("cpu", 2)
-    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (2, 1)
-
-
-def test_threads_are_set_even_when_nobody_asks(model):
-    bound = open_session(model, "cpu")
-    assert bound.session.get_session_options().intra_op_num_threads == bound.threads >= 1
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
+    assert open_session(model, "cpu").threads == available_threads()
 
 
 def test_no_thread_is_wrong_usage(model):
