@@ -25,7 +25,7 @@ def cutmix(
         Images like those given, and bool (N,), which of them are cut.
     """
     count, size_px = images.shape[:2]
-    is_cut: NDArray[np.bool_] = rng.random(count) < share
+    is_cut = np.less(rng.random(count), share)
     others = images[rng.permutation(count)]
     rows, columns = np.mgrid[:size_px, :size_px] - (size_px - 1) / 2
     angle = rng.uniform(0, 2 * np.pi, (count, 1, 1))
