@@ -21,15 +21,15 @@ from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.model_file import INPUT_NAME
 from digits_edge.runtime.threads import available_threads
 
-from .in_turns import medians_us
+from .in_turns import answering, medians_us
 
 AS_OPENED = "session.run, as we open it"
 _LEAST_ROUNDS = 20
 _LEVELS = onnxruntime.GraphOptimizationLevel
 
 
-def _options(threads: int, *, spinning: str = "0") -> Any:
-    """As `digits_edge.runtime.providers` opens a session on the CPU."""
+def _options(threads: int = 1, *, spinning: str = "0") -> Any:
+    """As `digits_edge.runtime.providers` opens a session on the CPU; with other threads than that if asked for."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
@@ -43,18 +43,15 @@ def _changed(options: Any, **attributes: Any) -> Any:
     return options
 
 
-#: Settings, by what they are called: options with one of them changed, from the number of threads.
-SETTINGS: dict[str, Callable[[int], Any]] = {
-    AS_OPENED: lambda threads: _options(threads),
-    "spinning threads": lambda threads: _options(threads, spinning="1"),
-    "no arena": lambda threads: _changed(_options(threads), enable_cpu_mem_arena=False),
-    "no memory pattern": lambda threads: _changed(_options(threads), enable_mem_pattern=False),
-    "extended optimization": lambda threads: _changed(
-        _options(threads), graph_optimization_level=_LEVELS.ORT_ENABLE_EXTENDED
-    ),
-    "parallel execution": lambda threads: _changed(
-        _options(threads), execution_mode=onnxruntime.ExecutionMode.ORT_PARALLEL
-    ),
+#: Settings, by what they are called: how to make options with one of them changed.
+SETTINGS: dict[str, Callable[[], Any]] = {
+    AS_OPENED: _options,
+    "all threads in each operator": lambda: _options(available_threads()),
+    "the same, spinning": lambda: _options(available_threads(), spinning="1"),
+    "no arena": lambda: _changed(_options(), enable_cpu_mem_arena=False),
+    "no memory pattern": lambda: _changed(_options(), enable_mem_pattern=False),
+    "extended optimization": lambda: _changed(_options(), graph_optimization_level=_LEVELS.ORT_ENABLE_EXTENDED),
+    "parallel execution": lambda: _changed(_options(), execution_mode=onnxruntime.ExecutionMode.ORT_PARALLEL),
 }
 
 
@@ -73,7 +70,7 @@ def _bound(session: Any, pixels: NDArray[np.uint8]) -> Callable[[], object]:
     return call
 
 
-def compare(path: Path, threads: int, batch_size: int, rounds: int) -> dict[str, Any]:
+def compare(path: Path, batch_size: int, rounds: int) -> dict[str, Any]:
     """Medians of the calls, in microseconds."""
     pixels = np.random.default_rng(0).integers(0, 256, (batch_size, 28, 28), np.uint8)
     content = path.read_bytes()
@@ -82,27 +79,28 @@ def compare(path: Path, threads: int, batch_size: int, rounds: int) -> dict[str,
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     calls: dict[str, Callable[[], object]] = {}
-    with Classifier(path, provider="cpu", threads=threads) as classifier, tempfile.TemporaryDirectory() as folder:
+    threads = dict.fromkeys((1, available_threads()))
+    with tempfile.TemporaryDirectory() as folder:
         for name, options in SETTINGS.items():
-            calls[name] = _run(opened(options(threads)), pixels)
-        fixed = _options(threads)
+            calls[name] = _run(opened(options()), pixels)
+        fixed = _options()
         fixed.add_free_dimension_override_by_name("N", batch_size)
         calls["fixed batch size"] = _run(opened(fixed), pixels)
         optimized = str(Path(folder, "optimized.onnx"))
-        opened(_changed(_options(threads), optimized_model_filepath=optimized))
-        as_it_is = _changed(_options(threads), graph_optimization_level=_LEVELS.ORT_DISABLE_ALL)
+        opened(_changed(_options(), optimized_model_filepath=optimized))
+        as_it_is = _changed(_options(), graph_optimization_level=_LEVELS.ORT_DISABLE_ALL)
         calls["optimized graph saved"] = _run(opened(as_it_is, optimized), pixels)
-        calls["IO binding"] = _bound(opened(_options(threads)), pixels)
-        calls["predict_batch"] = lambda: classifier.predict_batch(pixels)
+        calls["IO binding"] = _bound(opened(_options()), pixels)
+        classifiers = {f"predict_batch, {n} thread(s)": Classifier(path, provider="cpu", threads=n) for n in threads}
+        calls |= answering(classifiers, pixels)
         microseconds = medians_us(calls, rounds=rounds, warm_up=rounds // 10)
         opening: dict[str, Callable[[], object]] = {
-            "opened": lambda: opened(_options(threads)),
+            "opened": lambda: opened(_options()),
             "opened, optimized graph saved": lambda: opened(as_it_is, optimized),
         }
         milliseconds = {name: us / 1e3 for name, us in medians_us(opening, rounds=20, warm_up=2).items()}
     return {
         "model": path.stem,
-        "threads": threads,
         "batch_size": batch_size,
         "rounds": rounds,
         "call_us": microseconds,
@@ -124,16 +122,15 @@ def main() -> None:
     options = parser.parse_args()
     for model in options.models or [each.name for each in bundled_models()]:
         path = find_model(model, "cpu")
-        for threads in dict.fromkeys((1, available_threads())):
-            for batch_size in options.batch_size:
-                found = compare(path, threads, batch_size, max(_LEAST_ROUNDS, options.images // batch_size))
-                _print(found)
-                print(json.dumps(found))
+        for batch_size in options.batch_size:
+            found = compare(path, batch_size, max(_LEAST_ROUNDS, options.images // batch_size))
+            _print(found)
+            print(json.dumps(found))
 
 
 def _print(found: dict[str, Any]) -> None:
     usual = found["call_us"][AS_OPENED]
-    print("\n{model}, {threads} thread(s), batch {batch_size}, {rounds} rounds".format(**found))
+    print("\n{model}, batch {batch_size}, {rounds} rounds".format(**found))
     for name, us in found["call_us"].items():
         print(f"  {name:30s} {us:10.1f} µs  {us / usual:5.2f}  {us - usual:+8.1f} µs")
     for name, ms in found["open_ms"].items():
