@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.model_file import INPUT_NAME, OUTPUT_NAME
+from digits_edge.runtime.threads import available_threads
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 #: Images for which it pays to wake a thread; networks for digits answer so many in some 0.1 ms.
 LEAST_PART = 8
 _OUTPUTS = [OUTPUT_NAME]
+_pool: "ThreadPoolExecutor | None" = None
+_pool_process = 0
 
 
 class BoundSession:
@@ -41,7 +44,7 @@ class BoundSession:
         if parts < 2:
             return self._answer(images)
         own, *others = np.array_split(images, parts)
-        helpers = self._helpers()
+        helpers = _helpers()
         under_way = [helpers.submit(self._answer, part) for part in others]
         return np.concatenate([self._answer(own), *(answers.result() for answers in under_way)])
 
@@ -49,15 +52,18 @@ class BoundSession:
         answers: NDArray[np.float32] = self.session.run(_OUTPUTS, {INPUT_NAME: images})[0]
         return answers
 
-    def _helpers(self) -> "ThreadPoolExecutor":
-        """The threads beside the caller's, which a forked process does not inherit.
 
-        Two callers that come first at the same time may start a pool each; that of the slower one stays.
-        """
-        pool = self._pool
-        if pool is None or self._pool_process != os.getpid():
-            from concurrent.futures import ThreadPoolExecutor  # 4 ms that who reads one picture need not wait for
+def _helpers() -> "ThreadPoolExecutor":
+    """The threads beside the callers': of one process, however many models and callers it has, no more than it may use.
 
-            pool = ThreadPoolExecutor(self._most_parts - 1, thread_name_prefix="digits-edge")
-            self._pool, self._pool_process = pool, os.getpid()
-        return pool
+    Two callers that come first at the same time may start a pool each; that of the slower one stays. A forked process
+    inherits the pool without its threads, and starts its own.
+    """
+    global _pool, _pool_process
+    pool = _pool
+    if pool is None or _pool_process != os.getpid():
+        from concurrent.futures import ThreadPoolExecutor  # 4 ms that who reads one picture need not wait for
+
+        pool = ThreadPoolExecutor(available_threads(), thread_name_prefix="digits-edge")
+        _pool, _pool_process = pool, os.getpid()
+    return pool

@@ -12,6 +12,7 @@ from digits_edge.runtime.bound_session import LEAST_PART, BoundSession
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.model_file import INPUT_NAME
+from digits_edge.runtime.threads import available_threads
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (100, 28, 28), np.uint8)
 
@@ -76,6 +77,14 @@ def test_many_callers_may_share_one(model_path):
         with ThreadPoolExecutor(16) as callers:
             for answers in callers.map(lambda _: classifier.predict_batch(IMAGES), range(64)):
                 np.testing.assert_array_equal(answers, expected)
+
+
+def test_many_models_share_the_threads_of_their_process(model_path):
+    classifiers = [Classifier(model_path, provider="cpu", threads=4) for _ in range(6)]
+    with ThreadPoolExecutor(len(classifiers)) as callers:
+        list(callers.map(lambda classifier: classifier.predict_batch(IMAGES), classifiers * 5))
+    helpers = [thread for thread in threading.enumerate() if thread.name.startswith("digits-edge")]
+    assert 1 <= len(helpers) <= available_threads()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="others do not fork safely")
