@@ -35,8 +35,6 @@ class BoundSession:
     def __init__(self, session: Any, provider: str, threads: int) -> None:
         self.session, self.provider, self.threads = session, provider, threads
         self._most_parts = threads if provider == "cpu" else 1  # other providers have threads of their own
-        self._pool: ThreadPoolExecutor | None = None
-        self._pool_process = 0
 
     def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities, float32 (N, C), for uint8 (N, 28, 28), N at least 1; onnxruntime's errors are passed on."""
