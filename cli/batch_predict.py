@@ -90,9 +90,12 @@ def command(
 def _pictures(source: str) -> list[Path]:
     """The pictures of a folder; none where the source is a table."""
     from digits_edge.runtime.batch import STANDARD_STREAM
-    from digits_edge.runtime.pictures import find_pictures
 
-    return find_pictures([source]) if source != STANDARD_STREAM and Path(source).is_dir() else []
+    if source == STANDARD_STREAM or not Path(source).is_dir():
+        return []
+    from digits_edge.runtime.pictures import find_pictures  # and Pillow, which a table does without
+
+    return find_pictures([source])
 
 
 def _most_rows(source: str) -> int | None:

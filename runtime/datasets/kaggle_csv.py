@@ -27,8 +27,8 @@ PIXELS = tuple(f"pixel{index}" for index in range(784))
 #: A digit and a separator for each pixel.
 LEAST_ROW_BYTES = 2 * len(PIXELS)
 
-# What is parsed at once. All of its temporaries are then smaller than what malloc asks the system for anew, 128 KiB, and
-# stay in the cache: 51 MB took 0.17 s so, 0.26 s in pieces of 64 KiB and 0.20 s in pieces of 16 KiB.
+# What is parsed at once. All of its temporaries are then smaller than what malloc asks the system for anew, 128 KiB,
+# and stay in the cache: 51 MB took 0.17 s so, 0.26 s in pieces of 64 KiB and 0.20 s in pieces of 16 KiB.
 _CHUNK_BYTES = 32 * 1024
 _HEADER_BYTES = 64 * 1024
 _COMMA, _NEWLINE = b",\n"
