@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 @model_option
 @session_options
 @batch_size_option(128)
+@click.option(
+    "--on-error",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="Malformed rows: stop at the first, or leave them out and list them in OUTPUT.errors.csv.",
+)
+@click.option("--resume", is_flag=True, help="Go on where a run was cut, and keep what is done where this one is.")
 @overwrite_option
 @json_option
 def command(
@@ -37,6 +45,8 @@ def command(
     provider: str,
     threads: int | None,
     batch_size: int,
+    on_error: str,
+    resume: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -48,9 +58,14 @@ def command(
     Rows and pictures are streamed, so memory does not grow with them; the output appears whole or not at all. As many
     batches are answered, or pictures opened, at once as there are --threads. A picture that cannot be read has the
     status error, and the exit code is 4.
+
+    With --resume answers grow in OUTPUT.partial, synced every second; give it again after a cut, or from the start of
+    what may be cut.
     """
-    from digits_edge.runtime.batch import STANDARD_STREAM, batch_predict
+    from digits_edge.runtime.batch import batch_predict
+    from digits_edge.runtime.batch_output import STANDARD_STREAM
     from digits_edge.runtime.classifier import Classifier
+    from digits_edge.runtime.model_file import recorded_digest
     from digits_edge.runtime.threads import available_threads
 
     if as_json and output == STANDARD_STREAM:
@@ -59,21 +74,31 @@ def command(
     how: dict[str, Any] = {"workers": workers, "overwrite": overwrite, "progress": progress("predicting")}
     report: BatchReport | PictureReport
     pictures = _pictures(source)
-    failed: dict[str, str] = {}
+    failed, unread = dict[str, str](), 0
     # batches side by side on a thread each: quicker than one batch on all of them
     with Classifier(model, provider=provider, threads=1, images=len(pictures) or _most_rows(source)) as classifier:
         if pictures:
             from digits_edge.runtime.picture_batch import batch_predict_pictures
 
-            report = batch_predict_pictures(classifier, pictures, output, pictures_per_block=batch_size, **how)
+            report = batch_predict_pictures(
+                classifier, pictures, output, pictures_per_block=batch_size, resume=resume, **how
+            )
             said = f"{report.pictures:,} pictures", f", {report.blank:,} blank, {report.uncertain:,} uncertain"
             counts: dict[str, Any] = {"pictures": report.pictures, "blank": report.blank}
             counts |= {"uncertain": report.uncertain, "failed": report.failed}
-            failed = report.failed
+            failed, unread = report.failed, report.unread
         else:
-            report = batch_predict(classifier.predict_batch, source, output, rows_per_block=batch_size, **how)
-            said = f"{report.rows:,} rows", _right(report)
-            counts = {"rows": report.rows, "errors": report.errors}
+            report = batch_predict(
+                classifier.predict_batch,
+                source,
+                output,
+                rows_per_block=batch_size,
+                skip_bad_rows=on_error == "skip",
+                resume_as=recorded_digest(classifier.path) if resume else None,
+                **how,
+            )
+            said = f"{report.rows:,} rows", _right(report) + _left_out(report, output)
+            counts = {"rows": report.rows, "errors": report.errors, "bad_rows": report.bad_rows}
         name, bound = classifier.metadata.name, classifier.provider
     if as_json:
         seconds = round(report.elapsed_s, 3)
@@ -83,13 +108,13 @@ def command(
         note(f"{what} in {report.elapsed_s:.2f} s by {name} on {bound}{found} → {output}")
     for reason in failed.values():
         complain(InputError(reason))
-    if failed:
-        raise InputError(f"{len(failed)} pictures could not be read; the others are answered")
+    if unread:
+        raise InputError(f"{unread} pictures could not be read; the others are answered")
 
 
 def _pictures(source: str) -> list[Path]:
     """The pictures of a folder; none where the source is a table."""
-    from digits_edge.runtime.batch import STANDARD_STREAM
+    from digits_edge.runtime.batch_output import STANDARD_STREAM
 
     if source == STANDARD_STREAM or not Path(source).is_dir():
         return []
@@ -104,6 +129,16 @@ def _most_rows(source: str) -> int | None:
 
     path = Path(source)
     return path.stat().st_size // LEAST_ROW_BYTES if path.is_file() and path.suffix.lower() == ".csv" else None
+
+
+def _left_out(report: "BatchReport", output: str) -> str:
+    """How many rows were malformed, and where they are listed."""
+    from digits_edge.runtime.batch_output import STANDARD_STREAM, errors_path
+
+    if not report.bad_rows:
+        return ""
+    listed = "above" if output == STANDARD_STREAM else f"in {errors_path(Path(output))}"
+    return f", {report.bad_rows:,} malformed and left out, listed {listed}"
 
 
 def _right(report: "BatchReport") -> str:

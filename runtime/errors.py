@@ -44,6 +44,23 @@ class DataError(InputError):
     """A data set is missing, incomplete or malformed."""
 
 
+class RowError(DataError):
+    """One row of a table is malformed.
+
+    Attributes:
+        source: the table's name.
+        row: the row's number, counted from 1.
+        reason: what is wrong, with row and column, and what mends it.
+    """
+
+    def __init__(self, source: str, row: int, reason: str) -> None:
+        super().__init__(source, row, reason)
+        self.source, self.row, self.reason = source, row, reason
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.reason}"
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a name that nothing has, with those that there are and the one that was probably meant."""
     known = tuple(known)

@@ -1,20 +1,22 @@
 """`batch_predict_pictures()`: a folder of pictures in, a CSV of what they show out."""
 
-import csv
-import io
+import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.runtime.batch import STANDARD_STREAM, in_order, written_to
+from digits_edge.runtime.batch import in_order
+from digits_edge.runtime.batch_output import STANDARD_STREAM, batch_output, csv_lines
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets.progress import Progress
 from digits_edge.runtime.errors import InputError, UsageError
+from digits_edge.runtime.model_file import recorded_digest
 
 COLUMNS = ("File", "Label", "Confidence", "Status")
 #: Pictures per worker that are opened before they are asked for.
@@ -31,13 +33,15 @@ class PictureReport:
         pictures: answered.
         blank: of those, without ink.
         uncertain: of those, below the model's threshold.
-        failed: the pictures that could not be read, with the reason; by name.
+        unread: pictures that could not be read.
+        failed: those of them that this run came to, with the reason; by name.
         elapsed_s: opening, predicting and writing, in seconds.
     """
 
     pictures: int
     blank: int
     uncertain: int
+    unread: int
     failed: dict[str, str]
     elapsed_s: float
 
@@ -50,6 +54,7 @@ def batch_predict_pictures(
     pictures_per_block: int = 128,
     workers: int = 1,
     overwrite: bool = False,
+    resume: bool = False,
     progress: Progress | None = None,
 ) -> PictureReport:
     """Read pictures, several at once, in memory that does not grow with them.
@@ -62,11 +67,12 @@ def batch_predict_pictures(
         pictures_per_block: answered at once.
         workers: pictures that are opened at once, each in a thread of its own.
         overwrite: replace `target` if it exists.
+        resume: go on where an earlier run over the same pictures was cut, and leave what is done where this one is.
         progress: called as (pictures done so far, pictures in all).
 
     Raises:
         InputError: `target` cannot be written.
-        UsageError: `target` exists already, or is one of the pictures.
+        UsageError: `target` exists already, or is one of the pictures; or what was begun is of others.
     """
     start_s = time.perf_counter()
     if target != STANDARD_STREAM and Path(target).exists() and any(path.samefile(target) for path in pictures):
@@ -78,36 +84,39 @@ def batch_predict_pictures(
         except InputError as error:
             return error
 
-    counts = dict.fromkeys(("ok", "blank", "uncertain"), 0)
     failed: dict[str, str] = {}
-    done = 0
-    with written_to(target, overwrite=overwrite) as stream:
-        stream.write(_line(COLUMNS))
-        for block in _blocks(in_order(prepare, pictures, workers=workers, ahead=_READ_AHEAD), pictures_per_block):
+    made_of = _made_of(classifier, pictures) if resume else None
+    with batch_output(target, csv_lines([COLUMNS]), b"", overwrite=overwrite, resume=made_of) as output:
+        done, counts = output.done, dict.fromkeys(("ok", "blank", "uncertain", "error"), 0) | output.counts
+        prepared = in_order(prepare, pictures[done:], workers=workers, ahead=_READ_AHEAD)
+        for block in _blocks(prepared, pictures_per_block):
             images = [image for _, image in block if not isinstance(image, InputError)]
             answers = iter(classifier.predict_batch(np.stack(images)) if images else ())
+            lines: list[tuple[str, ...]] = []
             for path, image in block:
                 if isinstance(image, InputError):
                     failed[path.name] = str(image)
-                    stream.write(_line((path.name, "", "", "error")))
+                    counts["error"] += 1
+                    lines.append((path.name, "", "", "error"))
                     continue
                 prediction = classifier.prediction(image, next(answers))
                 counts[prediction.status] += 1
-                confidence = f"{prediction.confidence:.6f}"
-                stream.write(_line((path.name, prediction.label or "", confidence, prediction.status)))
+                lines.append((path.name, prediction.label or "", f"{prediction.confidence:.6f}", prediction.status))
             done += len(block)
+            output.write(csv_lines(lines), b"", done, counts)
             if progress is not None:
                 progress(done, len(pictures))
     elapsed_s = time.perf_counter() - start_s
-    return PictureReport(sum(counts.values()), counts["blank"], counts["uncertain"], failed, elapsed_s)
+    answered = sum(counts.values()) - counts["error"]
+    return PictureReport(answered, counts["blank"], counts["uncertain"], counts["error"], failed, elapsed_s)
+
+
+def _made_of(classifier: Classifier, pictures: Sequence[Path]) -> dict[str, Any]:
+    """All that decides the answers; a picture by its name alone."""
+    names = hashlib.sha256("\0".join(path.name for path in pictures).encode("utf-8", "surrogateescape"))
+    return {"folder": names.hexdigest(), "model": recorded_digest(classifier.path)}
 
 
 def _blocks(pictures: Iterator[_Prepared], size: int) -> Iterator[list[_Prepared]]:
     while block := list(islice(pictures, size)):
         yield block
-
-
-def _line(fields: tuple[str, ...]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(fields)
-    return text.getvalue().encode("utf-8", "surrogateescape")

@@ -10,16 +10,16 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.runtime.datasets.block import Block
+from digits_edge.runtime.datasets.block import Block, numbered
 from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE
 from digits_edge.runtime.datasets.opening import display_name, opened
 from digits_edge.runtime.datasets.progress import Progress
-from digits_edge.runtime.errors import DataError
+from digits_edge.runtime.errors import DataError, RowError
 
 LABEL = "label"
 PIXELS = tuple(f"pixel{index}" for index in range(784))
@@ -35,27 +35,34 @@ _COMMA, _NEWLINE = b",\n"
 
 
 def read_blocks(
-    source: Path | BinaryIO, *, rows_per_block: int = 1024, progress: Progress | None = None
+    source: Path | BinaryIO,
+    *,
+    rows_per_block: int = 1024,
+    first_row: int = 1,
+    skip_bad_rows: bool = False,
+    progress: Progress | None = None,
 ) -> Iterator[Block]:
     """Yield a CSV in blocks, one after the other; what has been yielded is not kept.
 
     Args:
         source: a path or binary stream, plain or gzip. A stream is left open.
         rows_per_block: n of every block but the last, which may be smaller. No rows, no block.
+        first_row: the first that is wanted; those before it are not looked at, nor refused.
+        skip_bad_rows: go on at malformed rows, and name them in the block in which they would be.
         progress: called as (bytes read so far, bytes of the file or None where it is none).
 
     Raises:
-        DataError: unreadable, another header, or a malformed row; names row, line and column. Rows before it are
-            not all yielded.
+        RowError: a malformed row; names row, line and column. Rows before it are not all yielded.
+        DataError: unreadable, or another header.
     """
     name = display_name(source)
     with opened(source, progress) as stream:
         columns = read_header(stream, name)
-        first_row = 1
-        for block in _regrouped(_parsed(stream, columns, name), rows_per_block):
-            images = np.ascontiguousarray(block[:, -len(PIXELS) :]).reshape(-1, *IMAGE_SHAPE)
-            yield Block(images, block[:, 0].copy() if columns[0] == LABEL else None, first_row)
-            first_row += len(block)
+        parts = _parsed(stream, columns, name, first_row, skip_bad_rows)
+        for part in _regrouped(parts, rows_per_block):
+            images = np.ascontiguousarray(part.table[:, -len(PIXELS) :]).reshape(-1, *IMAGE_SHAPE)
+            labels = part.table[:, 0].copy() if columns[0] == LABEL else None
+            yield Block(images, labels, part.rows, part.bad)
 
 
 def read_csv(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
@@ -126,7 +133,7 @@ def _chunks(stream: io.BufferedIOBase) -> Iterator[bytes]:
     """Yield whole lines, each ended by LF.
 
     The last line is held back until its successor is seen, so that blank lines at the end of the file go unnoticed
-    while one between rows reaches the parser.
+    while one between rows reaches the parser. Of a line that is longer than any row only the beginning is yielded.
     """
     rest = b""
     while piece := stream.read(_CHUNK_BYTES):
@@ -135,11 +142,21 @@ def _chunks(stream: io.BufferedIOBase) -> Iterator[bytes]:
         rest = text[end:]
         if end:
             yield _with_plain_newlines(text[:end])
-        if len(rest) > _CHUNK_BYTES:  # no line is that long: let the parser refuse it now, not the memory later
-            yield rest + b"\n"
+        if len(rest) > _CHUNK_BYTES:  # let the parser refuse it now, not the memory later
+            yield rest.rstrip(b"\r\n") + b"\n"
+            rest = _after_this_line(stream) if not rest.endswith(b"\n") else b""
     last = rest.rstrip(b"\r\n")
     if last:
         yield _with_plain_newlines(last) + b"\n"
+
+
+def _after_this_line(stream: io.BufferedIOBase) -> bytes:
+    """Read to the end of the line and return what was read beyond it."""
+    while piece := stream.read(_CHUNK_BYTES):
+        _, newline, rest = piece.partition(b"\n")
+        if newline:
+            return rest
+    return b""
 
 
 def _with_plain_newlines(text: bytes) -> bytes:
@@ -147,15 +164,47 @@ def _with_plain_newlines(text: bytes) -> bytes:
     return text.replace(b"\r\n", b"\n") if b"\r" in text else text
 
 
-def _parsed(stream: io.BufferedIOBase, columns: tuple[str, ...], name: str) -> Iterator[NDArray[np.uint8]]:
-    """Yield the rows of each chunk, uint8 (n, columns)."""
+class _Part(NamedTuple):
+    """Rows, uint8 (n, columns), their numbers, int64 (n,), and the malformed ones among them."""
+
+    table: NDArray[np.uint8]
+    rows: NDArray[np.int64]
+    bad: tuple[RowError, ...] = ()
+
+
+def _parsed(
+    stream: io.BufferedIOBase, columns: tuple[str, ...], name: str, first_row: int, skip_bad_rows: bool
+) -> Iterator[_Part]:
+    """Yield the rows of each chunk."""
     row = 1
     for text in _chunks(stream):
-        values = _parse(text, columns)
+        count = text.count(b"\n")
+        row += count
+        if row <= first_row:
+            continue
+        if row - count < first_row:  # the first row stands among these
+            text = text.split(b"\n", first_row - (row - count))[-1]
+            count = row - first_row
+        table = _parse(text, columns)
+        if table is not None:
+            yield _Part(table, numbered(row - count, count))
+        elif skip_bad_rows:
+            yield _good_and_bad(text, columns, row - count, name)
+        else:
+            raise _first_mistake(text, columns, row - count, name)
+
+
+def _good_and_bad(text: bytes, columns: tuple[str, ...], first_row: int, name: str) -> _Part:
+    """Parse line by line what has a mistake somewhere."""
+    good, rows, bad = [np.empty((0, len(columns)), np.uint8)], [], []
+    for row, line in enumerate(text.removesuffix(b"\n").split(b"\n"), start=first_row):
+        values = _parse(line + b"\n", columns)
         if values is None:
-            raise _first_mistake(text, columns, row, name)
-        yield values
-        row += len(values)
+            bad.append(_first_mistake(line, columns, row, name))
+        else:
+            good.append(values)
+            rows.append(row)
+    return _Part(np.concatenate(good), np.array(rows, np.int64), tuple(bad))
 
 
 def _parse(text: bytes, columns: tuple[str, ...]) -> NDArray[np.uint8] | None:
@@ -187,40 +236,60 @@ def _parse(text: bytes, columns: tuple[str, ...]) -> NDArray[np.uint8] | None:
     return None if columns[0] == LABEL and table[:, 0].max() >= CLASSES else table
 
 
-def _first_mistake(text: bytes, columns: tuple[str, ...], first_row: int, name: str) -> DataError:
+def _first_mistake(text: bytes, columns: tuple[str, ...], first_row: int, name: str) -> RowError:
     """Find line by line what `_parse` stumbled over; called only when there is a mistake."""
     for row, line in enumerate(text.removesuffix(b"\n").split(b"\n"), start=first_row):
-        where = f"{name}: row {row} (line {row + 1})"
-        fields = line.split(b",") if line else []
-        for column, field in zip(columns, fields, strict=False):
-            most = CLASSES - 1 if column == LABEL else 255
-            if not re.fullmatch(rb"[0-9]{1,3}", field) or int(field) > most:
-                shown = field[:20].decode(errors="backslashreplace")
-                return DataError(f"{where}, column {column}: {shown!r} is not a whole number from 0 to {most}; mend it")
-        if len(fields) < len(columns):
-            return DataError(
-                f"{where}, column {columns[len(fields)]}: missing, the row has {len(fields)} of {len(columns)} fields; "
-                "add the others or remove the row"
-            )
-        if len(fields) > len(columns):
-            return DataError(
-                f"{where}, after column {columns[-1]}: {len(fields)} fields but {len(columns)} columns; "
-                "remove what is too much"
-            )
+        if reason := _mistake(line, columns):
+            return RowError(name, row, f"row {row} (line {row + 1}), {reason}")
     raise AssertionError("the fast and the exact parser disagree")
 
 
-def _regrouped(parts: Iterator[NDArray[np.uint8]], rows: int) -> Iterator[NDArray[np.uint8]]:
-    """Yield the same rows in arrays of `rows` rows, the last one smaller."""
-    waiting: list[NDArray[np.uint8]] = []
+def _mistake(line: bytes, columns: tuple[str, ...]) -> str | None:
+    """The first column of a line that is amiss, and what mends it."""
+    fields = line.split(b",") if line else []
+    for column, field in zip(columns, fields, strict=False):
+        most = CLASSES - 1 if column == LABEL else 255
+        if not re.fullmatch(rb"[0-9]{1,3}", field) or int(field) > most:
+            shown = field[:20].decode(errors="backslashreplace")
+            return f"column {column}: {shown!r} is not a whole number from 0 to {most}; mend it"
+    if len(fields) < len(columns):
+        return (
+            f"column {columns[len(fields)]}: missing, the row has {len(fields)} of {len(columns)} fields; "
+            "add the others or remove the row"
+        )
+    if len(fields) > len(columns):
+        return f"after column {columns[-1]}: {len(fields)} fields but {len(columns)} columns; remove what is too much"
+    return None
+
+
+def _regrouped(parts: Iterator[_Part], rows: int) -> Iterator[_Part]:
+    """Yield the same rows in parts of `rows` good rows, the last one smaller, each with the bad rows up to its end."""
+    waiting: list[_Part] = []
     count = 0
     for part in parts:
         waiting.append(part)
-        count += len(part)
+        count += len(part.rows)
         if count >= rows:
-            table = np.concatenate(waiting)
-            whole = count - count % rows
-            yield from (table[start : start + rows] for start in range(0, whole, rows))
-            waiting, count = [table[whole:]], count - whole
-    if count:
-        yield np.concatenate(waiting)
+            together = _together(waiting)
+            for _ in range(count // rows):
+                whole, together = _split(together, rows)
+                yield whole
+            waiting, count = [together], len(together.rows)
+    if waiting and (count or any(part.bad for part in waiting)):
+        yield _together(waiting)
+
+
+def _together(parts: list[_Part]) -> _Part:
+    tables, rows, bad = zip(*parts, strict=True)
+    return _Part(np.concatenate(tables), np.concatenate(rows), sum(bad, ()))
+
+
+def _split(part: _Part, count: int) -> tuple[_Part, _Part]:
+    """The first `count` good rows, with the bad ones before the last of them; and the others."""
+    last = int(part.rows[count - 1])
+    before = tuple(bad for bad in part.bad if bad.row < last)
+    after = part.bad[len(before) :]
+    return (
+        _Part(part.table[:count], part.rows[:count], before),
+        _Part(part.table[count:], part.rows[count:], after),
+    )

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.runtime.datasets.block import Block
+from digits_edge.runtime.datasets.block import Block, numbered
 from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE
 from digits_edge.runtime.datasets.kaggle_csv import LABEL, PIXELS
 from digits_edge.runtime.datasets.progress import Progress
-from digits_edge.runtime.errors import DataError
+from digits_edge.runtime.errors import DataError, RowError
 
 IMAGE = "image"
 #: 785 columns cost time for every batch: 10,000 rows took 3.5 s in batches of 128, and 0.3 s in these.
@@ -24,43 +24,74 @@ _ROWS_AT_ONCE = 4096
 _BUFFER_BYTES = 1 << 20
 
 
-def read_parquet_blocks(path: Path, *, rows_per_block: int = 1024, progress: Progress | None = None) -> Iterator[Block]:
+def read_parquet_blocks(
+    path: Path,
+    *,
+    rows_per_block: int = 1024,
+    first_row: int = 1,
+    skip_bad_rows: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[Block]:
     """Yield a Parquet file in blocks, one after the other; what has been yielded is not kept.
 
     Args:
         path: the file.
         rows_per_block: rows of a block at most; where a row group ends, fewer.
+        first_row: the first that is wanted; those before it are read, but neither looked at nor refused.
+        skip_bad_rows: go on at malformed rows; each is a block of its own without images.
         progress: called as (rows read so far, rows of the file).
 
     Raises:
-        DataError: pyarrow is missing, the file is unreadable or has neither layout, or a value is none of 0…255 (a
-            label of 0…9); names column and row.
+        RowError: a value is none of 0…255 (a label of 0…9); names column and row.
+        DataError: pyarrow is missing, or the file is unreadable or has neither layout.
     """
     try:
         import pyarrow as arrow
         import pyarrow.parquet
     except ImportError as error:
         raise DataError(f"{path} needs pyarrow; `pip install 'digits-edge[parquet]'` adds it") from error
-    first_row = 1
+    row = 1
     try:
         # buffered, or every column's part of a row group is read whole
         with arrow.parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
             columns = _columns(file.schema_arrow.names, path)
             rows = max(rows_per_block, _ROWS_AT_ONCE)
             for batch in file.iter_batches(rows, columns=list(columns), use_threads=False):
-                whole = _block(batch, columns, first_row, path)
-                for start in range(0, len(whole.images), rows_per_block):
-                    part = slice(start, start + rows_per_block)
-                    labels = None if whole.labels is None else whole.labels[part]
-                    yield Block(whole.images[part], labels, first_row + start)
-                first_row += len(whole.images)
+                wanted = batch.slice(max(0, first_row - row))
+                row += len(batch)
+                for whole in _blocks(wanted, columns, row - len(wanted), path, skip_bad_rows) if len(wanted) else ():
+                    yield from _parts(whole, rows_per_block)
                 if progress is not None:
-                    progress(first_row - 1, file.metadata.num_rows)
+                    progress(row - 1, file.metadata.num_rows)
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no whole Parquet file (a name in it is no text); fetch it again") from error
     except (arrow.ArrowException, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path} is no whole Parquet file, or cannot be read ({reason}); fetch it again") from error
+
+
+def _blocks(batch: Any, columns: tuple[str, ...], first_row: int, path: Path, skip_bad_rows: bool) -> Iterator[Block]:
+    """A batch as a block; where it has malformed rows and these are skipped, as its good parts, found by halving."""
+    try:
+        yield _block(batch, columns, first_row, path)
+    except RowError as bad:
+        if not skip_bad_rows:
+            raise
+        if len(batch) == 1:
+            none = np.empty((0, *IMAGE_SHAPE), np.uint8)
+            yield Block(none, none[:, 0, 0] if LABEL in columns else None, numbered(1, 0), (bad,))
+            return
+        half = len(batch) // 2
+        for part, row in ((batch.slice(0, half), first_row), (batch.slice(half), first_row + half)):
+            yield from _blocks(part, columns, row, path, skip_bad_rows)
+
+
+def _parts(block: Block, rows: int) -> Iterator[Block]:
+    """A block without bad rows, or one bad row alone, in blocks of so many rows."""
+    for start in range(0, max(1, len(block.rows)), rows):
+        part = slice(start, start + rows)
+        labels = None if block.labels is None else block.labels[part]
+        yield Block(block.images[part], labels, block.rows[part], block.bad)
 
 
 def _columns(names: list[str], path: Path) -> tuple[str, ...]:
@@ -87,7 +118,7 @@ def _block(batch: Any, columns: tuple[str, ...], first_row: int, path: Path) -> 
         images = np.empty((len(batch), len(PIXELS)), np.uint8)
         for place, pixel in enumerate(PIXELS):
             images[:, place] = _whole_numbers(batch.column(pixel), 255, pixel, first_row, path)
-    return Block(images.reshape(-1, *IMAGE_SHAPE), labels, first_row)
+    return Block(images.reshape(-1, *IMAGE_SHAPE), labels, numbered(first_row, len(batch)))
 
 
 def _images(column: Any, first_row: int, path: Path) -> NDArray[np.uint8]:
@@ -104,9 +135,10 @@ def _images(column: Any, first_row: int, path: Path) -> NDArray[np.uint8]:
         raise DataError(f"{path}: column {IMAGE} is {kind}; it must be lists of 784 whole numbers, or 784 bytes")
     counts = lengths.fill_null(0).to_numpy(zero_copy_only=False)
     if (counts != len(PIXELS)).any():
-        row = int(np.argmax(counts != len(PIXELS)))
-        raise DataError(
-            f"{path}: row {first_row + row}, column {IMAGE}: {counts[row]} values, not 784; mend or remove the row"
+        place = int(np.argmax(counts != len(PIXELS)))
+        row = first_row + place
+        raise RowError(
+            str(path), row, f"row {row}, column {IMAGE}: {counts[place]} values, not 784; mend or remove the row"
         )
     if arrow.types.is_nested(kind):
         values = _whole_numbers(column.flatten(), 255, IMAGE, first_row, path, of_each_row=len(PIXELS))
@@ -124,14 +156,13 @@ def _whole_numbers(
     if not arrow.types.is_integer(column.type):
         raise DataError(f"{path}: column {name} is {column.type}; it must be whole numbers from 0 to {most}")
     if column.null_count:
-        row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False))) // of_each_row
-        raise DataError(f"{path}: row {first_row + row}, column {name}: missing; add it or remove the row")
+        row = first_row + int(np.argmax(column.is_null().to_numpy(zero_copy_only=False))) // of_each_row
+        raise RowError(str(path), row, f"row {row}, column {name}: missing; add it or remove the row")
     values = column.to_numpy(zero_copy_only=False)
     outside = (values < 0) | (values > most)
     if outside.any():
         place = int(np.argmax(outside))
-        raise DataError(
-            f"{path}: row {first_row + place // of_each_row}, column {name}: {values[place]} is not a whole number "
-            f"from 0 to {most}; mend it"
-        )
+        row = first_row + place // of_each_row
+        reason = f"{values[place]} is not a whole number from 0 to {most}; mend it"
+        raise RowError(str(path), row, f"row {row}, column {name}: {reason}")
     return np.asarray(values, np.uint8)

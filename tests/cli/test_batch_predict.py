@@ -35,7 +35,7 @@ def test_json_counts_rows_and_errors(run, images, write_csv):
     answer = run("batch-predict", "test.csv", "-o", "out.csv", "--json", "--batch-size", "3")
     [report] = answer.objects
     assert (answer.code, answer.stderr) == (0, "")
-    assert list(report) == ["schema_version", "output", "rows", "errors", "seconds", "model", "provider"]
+    assert list(report) == ["schema_version", "output", "rows", "errors", "bad_rows", "seconds", "model", "provider"]
     assert (report["schema_version"], report["rows"], report["errors"], report["output"]) == (1, 10, 0, "out.csv")
 
 
@@ -176,3 +176,29 @@ def test_a_picture_that_cannot_be_read_is_said_and_the_exit_code_is_4(run, image
     assert answer.code == 4
     assert "broken.png" in answer.stderr
     assert (tmp_path / "out.csv").read_text().splitlines()[2] == "broken.png,,,error"
+
+
+def test_bad_rows_can_be_skipped(run, write_csv, tmp_path):
+    write_csv([[0] * 784, row_with("x"), [0] * 784], columns=PIXELS)
+    answer = run("batch-predict", "test.csv", "-o", "out.csv", "--on-error", "skip")
+    assert answer.code == 0 and "1 malformed and left out, listed in out.csv.errors.csv" in answer.stderr
+    assert [line.split(",")[0] for line in (tmp_path / "out.csv").read_text().splitlines()] == ["ImageId", "1", "3"]
+    assert "row 2 (line 3), column pixel5: 'x'" in (tmp_path / "out.csv.errors.csv").read_text()
+
+
+def test_a_killed_run_is_resumed_row_for_row(run, images, write_csv, tmp_path):
+    rows = [image.ravel() for image in images] * 2000
+    write_csv(rows, columns=PIXELS)
+    command = [sys.executable, "-m", "digits_edge.cli", "batch-predict", "test.csv", "-o", "out.csv", "--resume"]
+    kills = 0
+    while not (tmp_path / "out.csv").exists():
+        process = subprocess.Popen([*command, "--batch-size", "16"], cwd=tmp_path, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=1.5 * 1.3**kills)  # longer each time, for machines that take as long to begin
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+    answered = (tmp_path / "out.csv").read_text().splitlines()
+    assert answered == ["ImageId,Label", *(f"{row},{(row - 1) % 10}" for row in range(1, 20_001))]
+    assert names_in(tmp_path) == ["out.csv", "test.csv"]

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import pickle
 import tracemalloc
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digits_edge.runtime.datasets import load, read_blocks
-from digits_edge.runtime.errors import DataError
+from digits_edge.runtime.errors import DataError, RowError
 
 PIXELS = ",".join(f"pixel{index}" for index in range(784))
 RNG = np.random.default_rng(0)
@@ -49,7 +50,7 @@ def test_what_is_written_is_read_in_blocks_of_the_size_asked(seed, rows, size, n
     images, labels = rng.integers(0, 256, (rows, 28, 28), dtype=np.uint8), rng.integers(0, 10, rows)
     blocks = list(read_blocks(io.BytesIO(csv(images, labels, newline=newline)), rows_per_block=size))
     assert [len(block.images) for block in blocks] == [size] * (rows // size) + [rows % size] * (rows % size > 0)
-    assert [block.first_row for block in blocks] == list(range(1, rows + 1, size))
+    assert [block.rows[0] for block in blocks] == list(range(1, rows + 1, size))
     if blocks:
         np.testing.assert_array_equal(np.concatenate([block.images for block in blocks]), images)
         np.testing.assert_array_equal(np.concatenate([block.labels for block in blocks]), labels)
@@ -239,3 +240,38 @@ def test_kaggle_is_a_name_with_labelled_and_unlabelled_splits(data_folder, monke
     train, test = load("kaggle", "train"), load("kaggle", "test")
     assert (len(train), len(train.labels), len(test), test.labels) == (42_000, 42_000, 28_000, None)
     assert train.name == test.name == "kaggle"
+
+
+@given(
+    digits=st.lists(st.sampled_from(["0", "255", "7", "x", "256", "", "1,2", "1\r2"]), min_size=1, max_size=40),
+    size=st.integers(1, 50),
+    first_row=st.integers(1, 45),
+)
+def test_bad_rows_are_left_out_and_named_and_the_others_keep_their_numbers(digits, size, first_row):
+    rest = ",0" * 783
+    content = "\n".join([PIXELS, *(digit + rest for digit in digits)]).encode()
+    blocks = list(read_blocks(io.BytesIO(content), rows_per_block=size, first_row=first_row, skip_bad_rows=True))
+    good = [row for row, digit in enumerate(digits, start=1) if digit.isdigit() and int(digit) < 256]
+    bad = [row for row in range(1, len(digits) + 1) if row not in good]
+    assert [row for block in blocks for row in block.rows] == [row for row in good if row >= first_row]
+    assert [each.row for block in blocks for each in block.bad] == [row for row in bad if row >= first_row]
+    assert [int(image[0, 0]) for block in blocks for image in block.images] == [
+        int(digits[row - 1]) for row in good if row >= first_row
+    ]
+    assert all(len(block.rows) == size for block in blocks[:-1])
+    ends = [block.last_row for block in blocks]
+    assert ends == sorted(set(ends))
+    for block, end in zip(blocks, ends, strict=True):
+        assert all(row <= end for row in [*block.rows, *(each.row for each in block.bad)])
+
+
+def test_a_line_longer_than_any_row_is_one_bad_row():
+    zeros = ",".join(["0"] * 784)
+    content = "\n".join([PIXELS, zeros, "9" * 200_000, zeros, "1," * 100_000, zeros, ""]).encode()
+    [block] = read_blocks(io.BytesIO(content), skip_bad_rows=True)
+    assert list(block.rows) == [1, 3, 5] and [bad.row for bad in block.bad] == [2, 4]
+
+
+def test_the_error_of_a_row_survives_another_process():
+    error = RowError("test.csv", 3, "row 3 (line 4), column pixel0: missing")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error) == "test.csv: row 3 (line 4), column pixel0: missing"

@@ -59,7 +59,7 @@ def test_every_layout_is_read(tmp_path, columns, labelled):
     path = write(tmp_path / "t.parquet", columns | ({"label": LABELS} if labelled else {}), row_group_size=3)
     blocks = list(read_parquet_blocks(path, rows_per_block=2))
     np.testing.assert_array_equal(np.concatenate([block.images for block in blocks]), IMAGES)
-    rows = [block.first_row for block in blocks]
+    rows = [block.rows[0] for block in blocks]
     assert rows == [1, *(1 + np.cumsum([len(block.images) for block in blocks])[:-1])]
     if labelled:
         np.testing.assert_array_equal(np.concatenate([block.labels for block in blocks]), LABELS)
@@ -136,3 +136,22 @@ def test_batch_predict_takes_it_by_its_name(tmp_path):
     assert (tmp_path / "out.csv").read_text().splitlines() == ["ImageId,Label", *lines]
     assert (report.rows, report.errors) == (7, int((IMAGES[:, 0, 0] % 10 != LABELS).sum()))
     assert told[-1] == (7, 7)
+
+
+@given(bad=st.sets(st.integers(1, 40)), size=st.integers(1, 50), first_row=st.integers(1, 42))
+@settings(max_examples=15, deadline=None)
+def test_bad_rows_are_left_out_and_named(tmp_path_factory, bad, size, first_row):
+    images = np.zeros((40, 28, 28), np.int64)
+    for row in bad:
+        images[row - 1, 5, 5] = 300
+    path = write(tmp_path_factory.mktemp("t") / "t.parquet", by_pixels(images, np.int64), row_group_size=16)
+    blocks = list(read_parquet_blocks(path, rows_per_block=size, first_row=first_row, skip_bad_rows=True))
+    wanted = range(first_row, 41)
+    assert [row for block in blocks for row in block.rows] == [row for row in wanted if row not in bad]
+    assert [each.row for block in blocks for each in block.bad] == [row for row in wanted if row in bad]
+
+
+def test_a_column_that_is_wrong_for_every_row_is_not_skipped(tmp_path):
+    path = write(tmp_path / "t.parquet", by_pixels() | {"pixel3": np.zeros(7)})
+    with pytest.raises(DataError, match="pixel3 is double"):
+        list(read_parquet_blocks(path, skip_bad_rows=True))

@@ -82,3 +82,32 @@ def test_what_stands_there_is_kept_and_an_empty_folder_is_named(classifier, fold
         batch_predict_pictures(classifier, find_pictures([tmp_path / "empty"]), tmp_path / "new.csv")
     assert (tmp_path / "out.csv").read_text() == "before"
     assert not (tmp_path / "new.csv").exists()
+
+
+def test_a_run_that_was_cut_is_gone_on_with(classifier, folder, tmp_path, monkeypatch):
+    (folder / "05b.png").write_bytes(b"\x89PNG and no more")
+    pictures, how = find_pictures([folder]), {"pictures_per_block": 4, "resume": True}
+    expected = batch_predict_pictures(classifier, pictures, tmp_path / "whole.csv", pictures_per_block=4)
+    seen = []
+
+    def cut(done, of):
+        seen.append(done)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        batch_predict_pictures(classifier, pictures, tmp_path / "out.csv", progress=cut, **how)
+    assert not (tmp_path / "out.csv").exists()
+    seen.clear()
+    report = batch_predict_pictures(
+        classifier, pictures, tmp_path / "out.csv", progress=lambda done, of: seen.append(done), **how
+    )
+    assert seen[0] == 16 and report.failed == {} and report.unread == expected.unread == 1
+    assert (report.pictures, report.blank) == (expected.pictures, expected.blank)
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    (folder / "another.png").write_bytes(pictures[0].read_bytes())
+    seen[:] = [0, 0]
+    with pytest.raises(KeyboardInterrupt):
+        batch_predict_pictures(classifier, pictures, tmp_path / "b.csv", progress=cut, **how)
+    with pytest.raises(UsageError, match="another folder"):
+        batch_predict_pictures(classifier, find_pictures([folder]), tmp_path / "b.csv", **how)
