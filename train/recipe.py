@@ -185,7 +185,7 @@ _FOR_GARMENTS: dict[str, dict[str, Any]] = {
         "learning_rate": 0.004,
         "teaching": _GARMENT_TEACHING,
     },
-    "edge": {"epochs": 60, "teaching": replace(_GARMENT_TEACHING, cutmix=0.4)},
+    "edge": {"epochs": 40, "teaching": replace(_GARMENT_TEACHING, cutmix=0.4)},
 }
 RECIPES = {"best": BEST_RECIPES, "document": DOCUMENT_RECIPES}
 

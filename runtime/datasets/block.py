@@ -27,7 +27,7 @@ class Block:
     @property
     def last_row(self) -> int:
         """The number of the last row, be it good or bad."""
-        return max([*self.rows[-1:].tolist(), *(bad.row for bad in self.bad[-1:])])
+        return max([*map(int, self.rows[-1:]), *(bad.row for bad in self.bad[-1:])])
 
 
 def numbered(first_row: int, count: int) -> NDArray[np.int64]:
