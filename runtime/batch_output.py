@@ -165,8 +165,11 @@ def _gone_on_with(path: Path, header: bytes, error_header: bytes, made_of: dict[
     partial = path.with_name(f"{path.name}.partial")
     partial_errors, state_path = (partial.with_name(partial.name + suffix) for suffix in (".errors", ".json"))
     try:
+        if partial.exists() and not partial_errors.exists() and errors_path(path).exists():
+            errors_path(path).replace(partial_errors)  # cut between the two renames
+        state = _state(state_path, made_of) if partial.exists() else _State(made_of)
         with partial.open("ab") as answers, partial_errors.open("ab") as errors:
-            state = _state(state_path, made_of)
+            _lock(answers)
             for stream, size, first in ((answers, state.bytes, header), (errors, state.error_bytes, error_header)):
                 if stream.tell() < size:
                     raise UsageError(f"{stream.name} was cut or replaced; remove it and {state_path}, and begin again")
@@ -189,6 +192,18 @@ def _gone_on_with(path: Path, header: bytes, error_header: bytes, made_of: dict[
         sync_folder(path.parent)
     except OSError as error:
         raise InputError(f"{path} could not be written: {error.strerror or error}") from error
+
+
+def _lock(stream: IO[bytes]) -> None:
+    """Keep another run from writing the same file, until it is closed; Windows lets nobody rename what is open."""
+    if os.name != "posix":
+        return
+    import fcntl
+
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UsageError(f"another run is writing {stream.name}; wait for it, or name another output") from error
 
 
 def _state(path: Path, made_of: dict[str, Any]) -> _State:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -223,3 +224,30 @@ def test_streams_cannot_be_resumed(tmp_path, source, monkeypatch, ends):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="name files"):
         batch_predict(first_pixel, *ends, resume_as="m")
+
+
+def test_a_cut_between_the_two_renames_is_mended(tmp_path, source):
+    source.write_bytes(csv(BAD))
+    target, how = tmp_path / "out.csv", {"skip_bad_rows": True, "resume_as": "m", "rows_per_block": 1}
+    with pytest.raises(CutError):
+        batch_predict(cut_after(4), source, target, **how)
+    (tmp_path / "out.csv.partial.errors").rename(tmp_path / "out.csv.errors.csv")
+    report = batch_predict(first_pixel, source, target, **how)
+    assert (report.rows, report.bad_rows) == (6, 2) and report.resumed_after > 0
+    assert [line.split(",")[0] for line in (tmp_path / "out.csv.errors.csv").read_text().splitlines()[1:]] == ["3", "6"]
+
+
+def test_what_a_finished_run_noted_does_not_stop_the_next(cut_run, source):
+    cut_run.with_name("out.csv.partial").unlink()
+    assert batch_predict(first_pixel, source, cut_run, resume_as="m").resumed_after == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows renames no open file")
+def test_two_runs_do_not_write_one_file(cut_run, source):
+    def meanwhile(images):
+        with pytest.raises(UsageError, match="another run is writing"):
+            batch_predict(first_pixel, source, cut_run, resume_as="m")
+        return first_pixel(images)
+
+    assert batch_predict(meanwhile, source, cut_run, resume_as="m").rows == 5
+    assert cut_run.read_bytes() == b"ImageId,Label\n1,3\n2,1\n3,4\n4,1\n5,5\n"
