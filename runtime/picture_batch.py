@@ -19,6 +19,8 @@ from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.model_file import recorded_digest
 
 COLUMNS = ("File", "Label", "Confidence", "Status")
+#: What a spreadsheet computes begins with one of these (OWASP, "CSV injection").
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 #: Pictures per worker that are opened before they are asked for.
 _READ_AHEAD = 8
 #: A picture, and its image or why it has none.
@@ -97,11 +99,13 @@ def batch_predict_pictures(
                 if isinstance(image, InputError):
                     failed[path.name] = str(image)
                     counts["error"] += 1
-                    lines.append((path.name, "", "", "error"))
+                    lines.append((_cell(path.name), "", "", "error"))
                     continue
                 prediction = classifier.prediction(image, next(answers))
                 counts[prediction.status] += 1
-                lines.append((path.name, prediction.label or "", f"{prediction.confidence:.6f}", prediction.status))
+                lines.append(
+                    (_cell(path.name), prediction.label or "", f"{prediction.confidence:.6f}", prediction.status)
+                )
             done += len(block)
             output.write(csv_lines(lines), b"", done, counts)
             if progress is not None:
@@ -109,6 +113,11 @@ def batch_predict_pictures(
     elapsed_s = time.perf_counter() - start_s
     answered = sum(counts.values()) - counts["error"]
     return PictureReport(answered, counts["blank"], counts["uncertain"], counts["error"], failed, elapsed_s)
+
+
+def _cell(name: str) -> str:
+    """A file's name, so that no spreadsheet takes it for a formula: the path that it has from its folder."""
+    return f"./{name}" if name.startswith(_FORMULA) else name
 
 
 def _made_of(classifier: Classifier, pictures: Sequence[Path]) -> dict[str, Any]:

@@ -111,3 +111,15 @@ def test_a_run_that_was_cut_is_gone_on_with(classifier, folder, tmp_path, monkey
         batch_predict_pictures(classifier, pictures, tmp_path / "b.csv", progress=cut, **how)
     with pytest.raises(UsageError, match="another folder"):
         batch_predict_pictures(classifier, find_pictures([folder]), tmp_path / "b.csv", **how)
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_name_is_a_formula(classifier, tmp_path, first):
+    name = f"{first}HYPERLINK(1).png"
+    draw_digit(3, np.random.default_rng(0), size=60).save(tmp_path / name)
+    (tmp_path / f"{first}bad.png").write_bytes(b"no picture")
+    batch_predict_pictures(classifier, find_pictures([tmp_path]), tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert sorted(row["File"] for row in rows) == sorted([f"./{name}", f"./{first}bad.png"])
+    assert all((tmp_path / row["File"]).is_file() for row in rows)
