@@ -22,9 +22,14 @@ _SYNCED_EVERY_S = 1.0
 
 def csv_lines(rows: Iterable[tuple[object, ...]]) -> bytes:
     """Rows as lines of a CSV."""
+    return b"".join(map(_csv_line, rows))
+
+
+def _csv_line(row: tuple[object, ...]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode("utf-8", "surrogateescape")
+    # a field with a carriage return is quoted only where that is a part of the line's end
+    csv.writer(text, lineterminator="\r\n").writerow(row)
+    return text.getvalue().removesuffix("\r\n").encode("utf-8", "surrogateescape") + b"\n"
 
 
 def errors_path(target: Path) -> Path:
