@@ -174,6 +174,8 @@ def read_model_file(path: Path) -> bytes:
         ModelError: the file is missing, is not a model file of digits-edge, or is damaged.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise ModelError(f"{path} is a device or pipe, which may never end; copy it to a file first")
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(_unread(path, error)) from error

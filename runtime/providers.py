@@ -204,6 +204,8 @@ def _session_options(ort: ModuleType, name: str, threads: int) -> Any:
     options.log_severity_level = 3
     # waiting threads sleep: spinning would burn the time of a shared machine or of a cgroup
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # a model file is whole: weights in other files, which its sum does not cover, are looked for where there are none
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", __file__)
     if name == "directml":  # asks for it
         options.enable_mem_pattern = False
     if name != "cpu":

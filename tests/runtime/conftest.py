@@ -67,10 +67,13 @@ def make_model(tmp_path: Path) -> MakeModel:
         side: int = 28,
         output: str = "probabilities",
         sealed: bool = True,
+        weights_in: str | None = None,
     ) -> Path:
         images = _squares()
         golden = golden or GoldenAnswers(images, _keras_answers(images), 1e-4)
         model = _graph(batch, side, output)
+        if weights_in is not None:
+            _move_weights(model, weights_in)
         properties = {} if metadata is None else {METADATA_KEY: metadata.to_json(), GOLDEN_KEY: golden.pack()}
         helper.set_model_props(model, properties)
         content = model.SerializeToString()
@@ -98,6 +101,17 @@ def models_folder(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "index.json").write_text('{"schema_version": 1, "models": []}')
     return folder
+
+
+def _move_weights(model: onnx.ModelProto, location: str) -> None:
+    """Let a model take its weights from another file."""
+    [weights] = [each for each in model.graph.initializer if each.name == "weights"]
+    places = {"location": location, "offset": "0", "length": str(len(weights.raw_data))}
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    for key, value in places.items():
+        entry = weights.external_data.add()
+        entry.key, entry.value = key, value
 
 
 def _weights() -> np.ndarray:
