@@ -1,7 +1,7 @@
 """How a model bears what is not MNIST: corrupted digits, pictures people took, things that are no digits; and what it
 refuses to answer.
 
-    python -m benchmarks.robustness edge-int8 resnet-int8
+    python -m benchmarks.robustness edge-int8 cnn-small-int8
 
 DIGITS_EDGE_DATA names a folder with `mnist`, `fashion-mnist`, `mnist-c` (an .npz for each corruption, with `images`:
 MNIST's test images in their order; Mu and Gilmer 2019) and `photos` (pictures, and labels.csv with the columns file,

@@ -68,7 +68,7 @@ def find_model(model: str | os.PathLike[str] | None, provider: str, *, folder: P
     """The file of a model.
 
     Args:
-        model: a bundled name, with its precision (`cnn-int8`) or without (`cnn`: int8 on CPUs, fp32 elsewhere, among
+        model: a bundled name, with its precision (`edge-int8`) or without (`edge`: int8 on CPUs, fp32 elsewhere, among
             those bundled); a path: whatever is a `PathLike`, has a separator, ends in `.onnx` or `.ort` or
             is a file here; None for the default.
         provider: short name of the provider that is to run it.
