@@ -4,7 +4,6 @@ A command's module is imported when the command runs; `digits-edge --help` impor
 """
 
 import contextlib
-import gc
 import io
 import os
 import signal
@@ -85,8 +84,6 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line of this process."""
-    # imports make many objects and no garbage: Python's own 700 has it collected every few modules, for 10 ms in all
-    gc.set_threshold(50_000)
     signal.signal(signal.SIGTERM, _terminate)
     _prepare_streams()
     if "_DIGITS_EDGE_COMPLETE" in os.environ:

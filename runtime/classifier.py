@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from digits_edge.runtime.bound_session import BoundSession
 from digits_edge.runtime.bundled import MODELS, find_model
 from digits_edge.runtime.errors import ImageError, ModelError, UsageError
-from digits_edge.runtime.golden import GoldenAnswers
 from digits_edge.runtime.model_file import (
     GOLDEN_KEY,
     INPUT_NAME,
@@ -35,6 +34,7 @@ from digits_edge.runtime.threads import thread_count
 
 if TYPE_CHECKING:
     from digits_edge.runtime.canonical import Canonical
+    from digits_edge.runtime.golden import GoldenAnswers
     from digits_edge.runtime.pictures import PictureSource
 
 #: Images that go to onnxruntime at once; its memory grows with them, its speed no longer does.
@@ -230,12 +230,14 @@ class Classifier:
         return answers
 
     @cached_property
-    def golden(self) -> GoldenAnswers:
+    def golden(self) -> "GoldenAnswers":
         """The reference images in the file, and what Keras answered for them.
 
         Raises:
             ModelError: they cannot be read.
         """
+        from digits_edge.runtime.golden import GoldenAnswers
+
         return GoldenAnswers.unpack(self._packed_golden)
 
     def close(self) -> None:
