@@ -68,8 +68,8 @@ def test_models_of_every_kind_stand_side_by_side(run, drawn, model, a_run, quick
 
 
 def test_errors_are_those_that_evaluate_counts(run, drawn, quick):
-    [compared] = run("compare", "cnn-int8", "--data", drawn, "--json").objects
-    [evaluated] = run("evaluate", "cnn-int8", "--data", drawn, "--json").objects
+    [compared] = run("compare", "cnn-small-int8", "--data", drawn, "--json").objects
+    [evaluated] = run("evaluate", "cnn-small-int8", "--data", drawn, "--json").objects
     assert (compared["errors"], compared["interval"]) == (evaluated["errors"], evaluated["interval"])
 
 
@@ -103,7 +103,7 @@ def test_a_table_and_a_page_are_written_and_the_page_is_not_overwritten_unasked(
 
 
 def test_models_or_a_study_must_be_named_and_not_both(run):
-    for arguments in ((), ("cnn-int8", "--study", "dropout")):
+    for arguments in ((), ("cnn-small-int8", "--study", "dropout")):
         answer = run("compare", *arguments)
         assert answer.code == 2
         assert "either the models to compare, or a study" in answer.complaint
@@ -111,7 +111,7 @@ def test_models_or_a_study_must_be_named_and_not_both(run):
 
 @pytest.mark.parametrize(
     ("arguments", "option"),
-    [(("cnn-int8", "--epochs", "3"), "--epochs"), (("--study", "depth", "--batch-size", "8"), "--batch-size")],
+    [(("cnn-small-int8", "--epochs", "3"), "--epochs"), (("--study", "depth", "--batch-size", "8"), "--batch-size")],
 )
 def test_an_option_that_would_change_nothing_is_refused(run, arguments, option):
     answer = run("compare", *arguments)
