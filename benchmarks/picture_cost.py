@@ -1,0 +1,53 @@
+"""What it costs to bring a decoded picture to the form of MNIST: `python -m benchmarks.picture_cost`.
+
+The least is Pillow's own `convert('L')` and `resize` to 200 pixels of the same picture, one megapixel with a digit of
+several sizes, in several modes. Both take turns; the figure is the ratio of the medians.
+"""
+
+import argparse
+from functools import partial
+
+import numpy as np
+from PIL import Image
+
+from digits_edge.runtime.canonical import canonical
+from digits_edge.runtime.strokes import draw_digit
+
+from .in_turns import medians_us
+
+SIDE_PX = 1000
+DIGITS_PX = (800, 300, 80)
+MODES = ("L", "RGB", "RGBA")
+
+
+def page(digit_px: int, mode: str) -> Image.Image:
+    """Blue ink on paper, off the centre."""
+    paper = Image.new("RGB", (SIDE_PX, SIDE_PX), (245, 243, 238))
+    digit = draw_digit(3, np.random.default_rng(0), size=digit_px)
+    paper.paste((30, 30, 60), ((SIDE_PX - digit_px) // 3, (SIDE_PX - digit_px) // 2), digit)
+    return paper.convert(mode)
+
+
+def by_pillow(picture: Image.Image) -> Image.Image:
+    """The least that there is to do."""
+    return picture.convert("L").resize((200, 200))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser("python -m benchmarks.picture_cost", description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=41)
+    rounds = parser.parse_args().rounds
+    for mode in MODES:
+        for digit_px in DIGITS_PX:
+            picture = page(digit_px, mode)
+            calls = {"pillow": partial(by_pillow, picture), "ours": partial(canonical, picture)}
+            us = medians_us(calls, rounds=rounds, warm_up=3)
+            ratio, ms = us["ours"] / us["pillow"], {name: each / 1e3 for name, each in us.items()}
+            print(
+                f"{mode:4s} {digit_px:4d} px: Pillow {ms['pillow']:5.2f} ms, ours {ms['ours']:5.2f} ms, {ratio:.2f} times"
+            )
+
+
+if __name__ == "__main__":
+    main()
