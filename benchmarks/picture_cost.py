@@ -45,7 +45,7 @@ def main() -> None:
             us = medians_us(calls, rounds=rounds, warm_up=3)
             ratio, ms = us["ours"] / us["pillow"], {name: each / 1e3 for name, each in us.items()}
             print(
-                f"{mode:4s} {digit_px:4d} px: Pillow {ms['pillow']:5.2f} ms, ours {ms['ours']:5.2f} ms, {ratio:.2f} times"
+                f"{mode:4s} {digit_px:3d} px: Pillow {ms['pillow']:5.2f} ms, ours {ms['ours']:5.2f} ms, {ratio:.2f} ×"
             )
 
 
