@@ -84,7 +84,7 @@ def batch_predict(
     """
     start_s = time.perf_counter()
     _refuse_source(source, target)
-    resume = None if resume_as is None else _made_of(source, target, resume_as, skip_bad_rows)
+    resume = None if resume_as is None else _made_of(source, resume_as, skip_bad_rows)
     header, error_header = b"ImageId,Label\n", b"ImageId,Reason\n"
     with batch_output(target, header, error_header, overwrite=overwrite, resume=resume) as output:
         done, counts = output.done, {"rows": 0, "bad_rows": 0, "labelled": 0, "errors": 0} | output.counts
@@ -107,10 +107,10 @@ def _digits(predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], block: 
     return predict(block.images).argmax(axis=1) if len(block.images) else np.empty(0, np.intp)
 
 
-def _made_of(source: str | Path, target: str | Path, predicts: str, skip_bad_rows: bool) -> dict[str, Any]:
+def _made_of(source: str | Path, predicts: str, skip_bad_rows: bool) -> dict[str, Any]:
     """All that decides the answers."""
-    if STANDARD_STREAM in (source, target):
-        raise UsageError("what comes from standard input or goes to standard output cannot be resumed; name files")
+    if source == STANDARD_STREAM:
+        raise UsageError("what comes from standard input cannot be resumed; name a file")
     about = Path(source).stat()
     kind = {"source": [Path(source).name, about.st_size, about.st_mtime_ns], "model": predicts}
     return {**kind, "treatment of bad rows": "skipped" if skip_bad_rows else "refused"}

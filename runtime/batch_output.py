@@ -85,9 +85,11 @@ def batch_output(
 
     Raises:
         InputError: `target` cannot be written.
-        UsageError: `target` exists already; or what was begun there is of something else.
+        UsageError: `target` exists already, or cannot be resumed; or what was begun there is of something else.
     """
     if target == STANDARD_STREAM:
+        if resume is not None:
+            raise UsageError("what goes to standard output cannot be resumed; name a file")
         sys.stdout.buffer.write(header)
         yield BatchOutput(sys.stdout.buffer, lambda: sys.stderr.buffer)
         sys.stdout.buffer.flush()

@@ -143,8 +143,12 @@ def _chunks(stream: io.BufferedIOBase) -> Iterator[bytes]:
         if end:
             yield _with_plain_newlines(text[:end])
         if len(rest) > _CHUNK_BYTES:  # let the parser refuse it now, not the memory later
-            yield rest.rstrip(b"\r\n") + b"\n"
-            rest = _after_this_line(stream) if not rest.endswith(b"\n") else b""
+            if lines := rest.rfind(b"\n") + 1:  # a row and blank lines
+                yield _with_plain_newlines(rest[:lines])
+                rest = rest[lines:]
+            else:
+                yield rest + b"\n"
+                rest = _after_this_line(stream)
     last = rest.rstrip(b"\r\n")
     if last:
         yield _with_plain_newlines(last) + b"\n"
@@ -176,22 +180,20 @@ def _parsed(
     stream: io.BufferedIOBase, columns: tuple[str, ...], name: str, first_row: int, skip_bad_rows: bool
 ) -> Iterator[_Part]:
     """Yield the rows of each chunk."""
-    row = 1
+    following = 1
     for text in _chunks(stream):
-        count = text.count(b"\n")
-        row += count
-        if row <= first_row:
+        row, following = following, following + text.count(b"\n")
+        if following <= first_row:
             continue
-        if row - count < first_row:  # the first row stands among these
-            text = text.split(b"\n", first_row - (row - count))[-1]
-            count = row - first_row
+        if row < first_row:
+            text, row = text.split(b"\n", first_row - row)[-1], first_row
         table = _parse(text, columns)
         if table is not None:
-            yield _Part(table, numbered(row - count, count))
+            yield _Part(table, numbered(row, len(table)))
         elif skip_bad_rows:
-            yield _good_and_bad(text, columns, row - count, name)
+            yield _good_and_bad(text, columns, row, name)
         else:
-            raise _first_mistake(text, columns, row - count, name)
+            raise _first_mistake(text, columns, row, name)
 
 
 def _good_and_bad(text: bytes, columns: tuple[str, ...], first_row: int, name: str) -> _Part:

@@ -59,8 +59,9 @@ def read_parquet_blocks(
             for batch in file.iter_batches(rows, columns=list(columns), use_threads=False):
                 wanted = batch.slice(max(0, first_row - row))
                 row += len(batch)
-                for whole in _blocks(wanted, columns, row - len(wanted), path, skip_bad_rows) if len(wanted) else ():
-                    yield from _parts(whole, rows_per_block)
+                if len(wanted):
+                    for whole in _blocks(wanted, columns, row - len(wanted), path, skip_bad_rows):
+                        yield from _parts(whole, rows_per_block)
                 if progress is not None:
                     progress(row - 1, file.metadata.num_rows)
     except UnicodeDecodeError as error:

@@ -222,7 +222,7 @@ def test_another_model_goes_on_with_nothing(cut_run, source):
 @pytest.mark.parametrize("ends", [("-", "out.csv"), ("test.csv", "-")])
 def test_streams_cannot_be_resumed(tmp_path, source, monkeypatch, ends):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="name files"):
+    with pytest.raises(UsageError, match="cannot be resumed; name a file"):
         batch_predict(first_pixel, *ends, resume_as="m")
 
 

@@ -275,3 +275,14 @@ def test_a_line_longer_than_any_row_is_one_bad_row():
 def test_the_error_of_a_row_survives_another_process():
     error = RowError("test.csv", 3, "row 3 (line 4), column pixel0: missing")
     assert str(pickle.loads(pickle.dumps(error))) == str(error) == "test.csv: row 3 (line 4), column pixel0: missing"
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_many_blank_lines_between_rows_are_as_bad_as_one(newline):
+    zeros, blank = ",".join(["0"] * 784), 100_000
+    content = f"{PIXELS}{newline}{zeros}{newline * blank}{zeros}{newline}".encode()
+    with pytest.raises(RowError, match="row 2 "):
+        list(read_blocks(io.BytesIO(content)))
+    blocks = list(read_blocks(io.BytesIO(content), skip_bad_rows=True))
+    assert [row for block in blocks for row in block.rows] == [1, blank + 1]
+    assert sum(len(block.bad) for block in blocks) == blank - 1

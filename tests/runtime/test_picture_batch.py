@@ -123,3 +123,8 @@ def test_no_name_is_a_formula(classifier, tmp_path, first):
         rows = list(csv.DictReader(stream))
     assert sorted(row["File"] for row in rows) == sorted([f"./{name}", f"./{first}bad.png"])
     assert all((tmp_path / row["File"]).is_file() for row in rows)
+
+
+def test_standard_output_cannot_be_resumed(classifier, folder):
+    with pytest.raises(UsageError, match="cannot be resumed; name a file"):
+        batch_predict_pictures(classifier, find_pictures([folder]), "-", resume=True)
