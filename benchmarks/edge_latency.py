@@ -21,8 +21,8 @@ from digits_edge.runtime.classifier import Classifier
 from digits_edge.train import build
 from digits_edge.train.studies import study
 
-from .in_turns import answering, medians_us
-from .untrained import images, write_model_file
+from .in_turns import answering, images, medians_us
+from .untrained import write_model_file
 
 #: Batch size → rounds.
 ROUNDS = {1: 3000, 256: 40}

@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 from digits_edge.runtime.classifier import Classifier
 
 
+def images(count: int) -> NDArray[np.uint8]:
+    """Noise, uint8 (count, 28, 28), the same at every call."""
+    return np.random.default_rng(0).integers(0, 256, (count, 28, 28), np.uint8)
+
+
 def answering(classifiers: dict[str, Classifier], pixels: NDArray[np.uint8]) -> dict[str, Callable[[], object]]:
     """Calls of `predict_batch` for the same images."""
     return {name: partial(classifier.predict_batch, pixels) for name, classifier in classifiers.items()}

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from digits_edge.runtime.classifier import Classifier
 
-from .in_turns import answering, medians_us
-from .untrained import images, keras_model, write_model_file
+from .in_turns import answering, images, medians_us
+from .untrained import keras_model, write_model_file
 
 BATCH_SIZE = 32
 WARM_UP = 5

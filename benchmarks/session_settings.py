@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from digits_edge.runtime.bundled import bundled_models, find_model
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.model_file import INPUT_NAME
+from digits_edge.runtime.providers import open_session
 from digits_edge.runtime.threads import available_threads
 
-from .in_turns import answering, medians_us
+from .in_turns import answering, images, medians_us
 
 AS_OPENED = "session.run, as we open it"
 _LEAST_ROUNDS = 20
@@ -29,7 +30,7 @@ _LEVELS = onnxruntime.GraphOptimizationLevel
 
 
 def _options(threads: int = 1, *, spinning: str = "0") -> Any:
-    """As `digits_edge.runtime.providers` opens a session on the CPU; with other threads than that if asked for."""
+    """As `open_session` sets them on the CPU; with other threads than that if asked for."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
@@ -45,7 +46,6 @@ def _changed(options: Any, **attributes: Any) -> Any:
 
 #: Settings, by what they are called: how to make options with one of them changed.
 SETTINGS: dict[str, Callable[[], Any]] = {
-    AS_OPENED: _options,
     "all threads in each operator": lambda: _options(available_threads()),
     "the same, spinning": lambda: _options(available_threads(), spinning="1"),
     "no arena": lambda: _changed(_options(), enable_cpu_mem_arena=False),
@@ -72,13 +72,13 @@ def _bound(session: Any, pixels: NDArray[np.uint8]) -> Callable[[], object]:
 
 def compare(path: Path, batch_size: int, rounds: int) -> dict[str, Any]:
     """Medians of the calls, in microseconds."""
-    pixels = np.random.default_rng(0).integers(0, 256, (batch_size, 28, 28), np.uint8)
+    pixels = images(batch_size)
     content = path.read_bytes()
 
     def opened(options: Any, model: bytes | str = content) -> Any:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
-    calls: dict[str, Callable[[], object]] = {}
+    calls = {AS_OPENED: _run(open_session(content, "cpu", 1).session, pixels)}
     threads = dict.fromkeys((1, available_threads()))
     with tempfile.TemporaryDirectory() as folder:
         for name, options in SETTINGS.items():

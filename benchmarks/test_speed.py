@@ -18,7 +18,8 @@ from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.model_file import INPUT_NAME, OUTPUT_NAME, read_model_file
 from digits_edge.runtime.providers import open_session
 
-from .untrained import images, keras_inputs, keras_model, write_model_file
+from .in_turns import images
+from .untrained import keras_inputs, keras_model, write_model_file
 
 #: Batch size → rounds: enough for a steady median, few enough to wait for.
 ROUNDS = {1: 100, 32: 30, 256: 8, 1024: 3}

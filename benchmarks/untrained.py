@@ -17,13 +17,10 @@ from digits_edge.runtime.golden import GoldenAnswers
 from digits_edge.runtime.model_file import Metadata, Precision
 from digits_edge.train import build
 
+from .in_turns import images
+
 PIXEL_SCALE = 1 / 255
 _CALIBRATION_IMAGES = 64
-
-
-def images(count: int) -> NDArray[np.uint8]:
-    """Noise, uint8 (count, 28, 28), the same at every call."""
-    return np.random.default_rng(0).integers(0, 256, (count, 28, 28), np.uint8)
 
 
 def keras_inputs(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
