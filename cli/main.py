@@ -16,7 +16,7 @@ from typing import NoReturn, TextIO
 
 import click
 
-from digits_edge.cli.output import note, wipe
+from digits_edge.cli.output import note, visible, wipe
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, UsageError, did_you_mean
 
 PROGRAM = "digits-edge"
@@ -143,8 +143,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def complain(error: DigitsEdgeError) -> None:
     """One line on stderr; control characters of names and rows are shown, not sent to the terminal."""
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))
-    note(f"error: {line}")
+    note(f"error: {visible(str(error))}")
 
 
 def _as_ours(error: Exception) -> DigitsEdgeError:

@@ -17,17 +17,22 @@ _REDRAWN_AFTER_S = 0.2
 _progress_is_shown = False
 
 
+def visible(text: str) -> str:
+    """The text with its control characters shown, not sent to a terminal: names in it may be anybody's."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def say(text: str) -> None:
-    """Print an answer."""
+    """Print an answer, of one line or more."""
     if sys.stdout.isatty():
         wipe()
-    click.echo(text)
+    click.echo("\n".join(map(visible, text.split("\n"))))
 
 
 def note(text: str) -> None:
     """Tell a person what happens; on stderr, so that pipes stay clean."""
     wipe()
-    click.echo(text, err=True)
+    click.echo("\n".join(map(visible, text.split("\n"))), err=True)
 
 
 def print_json(values: dict[str, Any]) -> None:
@@ -52,7 +57,7 @@ def show(text: str) -> None:
         import shutil  # with what it imports, 5 ms that whoever gets one answer need not wait for
 
         columns = shutil.get_terminal_size().columns - 1
-        click.echo(f"\r{text[:columns]}\033[K", err=True, nl=False)
+        click.echo(f"\r{visible(text)[:columns]}\033[K", err=True, nl=False)
         _progress_is_shown = True
 
 

@@ -1,6 +1,5 @@
 """What is exported: a run folder, or anybody's Keras file."""
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from digits_edge.export.temperature import softmax
 from digits_edge.runtime.datasets.catalogue import DIGITS
 from digits_edge.runtime.errors import ModelError, UsageError
+from digits_edge.runtime.json_record import as_record, parse_json
 
 #: What white is in the images that a model takes: 1 where they were divided by 255, 255 where they are raw pixels.
 InputScale = Literal[1, 255]
@@ -114,46 +114,68 @@ def read_source(path: Path, *, input_scale: InputScale | None = None, labels: Se
         ModelError: it cannot be read, or is no classifier of 28×28 images.
         UsageError: the scale or the labels are not known and not given, or the run was trained with another scale.
     """
-    about: dict[str, Any] = {}
+    run: _Run | None = None
+    data: dict[str, Any] = {}
     file = path
     if path.is_dir():
         file = path / "model.keras"
-        about = _read_about(path / "recipe.json")
+        run, data = _read_run(path / "recipe.json")
     model = _load(file)
     classes = _check_shape(model, file)
-    data = about.get("data", {})
-    known_labels = tuple(labels or data.get("classes", ()) or (DIGITS if classes == len(DIGITS) else ()))
+    known = run.data if run is not None else _DataOfRun("")
+    known_labels = tuple(labels or known.classes or (DIGITS if classes == len(DIGITS) else ()))
     if len(set(known_labels)) != len(known_labels) or not all(label.strip() for label in known_labels):
         raise UsageError(f"labels {','.join(known_labels)!r} are not all different names; name each class once")
     if len(known_labels) != classes:
         raise UsageError(
             f"{file} tells {classes} classes apart and {len(known_labels)} labels are known; name all with --labels"
         )
-    if input_scale and data.get("input_scale", input_scale) != input_scale:
+    if input_scale and (known.input_scale or input_scale) != input_scale:
         raise UsageError(
-            f"{path} was trained with white as {data['input_scale']}, not {input_scale}; leave --input-scale out"
+            f"{path} was trained with white as {known.input_scale}, not {input_scale}; leave --input-scale out"
         )
-    name = about["recipe"]["model"] if about else file.stem
     return Source(
-        name=name,
-        architecture=name if about else model.name,
+        name=run.recipe.model if run is not None else file.stem,
+        architecture=run.recipe.model if run is not None else model.name,
         model=model,
-        input_scale=input_scale or data.get("input_scale") or _scale_of(model, file),
+        input_scale=input_scale or known.input_scale or _scale_of(model, file),
         labels=known_labels,
         data=data,
-        versions=about.get("versions", {}),
+        versions=run.versions if run is not None else {},
     )
 
 
-def _read_about(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _RecipeOfRun:
+    model: str
+
+
+@dataclass(frozen=True)
+class _DataOfRun:
+    name: str
+    input_scale: InputScale | None = None
+    classes: tuple[str, ...] = ()
+    validation: str = "tenth"
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is read of a run folder's recipe.json; its other keys are for those who train."""
+
+    recipe: _RecipeOfRun
+    data: _DataOfRun
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def _read_run(path: Path) -> tuple[_Run, dict[str, Any]]:
+    """What is read of a recipe.json, and all that it says of its data."""
     try:
-        about = json.loads(path.read_text("utf-8"))
-        about["recipe"]["model"], about["data"]["name"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        about = parse_json(path.read_text("utf-8"))
+        return as_record(_Run, about), dict(about["data"])
+    except (OSError, ValueError) as error:
         raise ModelError(
             f"{path.parent} is not a run folder: {path.name} is missing or damaged; name a .keras file"
         ) from error
-    return dict(about)
 
 
 def _load(file: Path) -> keras.Model:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from digits_edge.runtime.errors import InputError, UsageError
-from digits_edge.runtime.files import refuse_existing, sync_folder, written_whole
+from digits_edge.runtime.files import lock, refuse_existing, sync_folder, written_whole
+from digits_edge.runtime.json_record import as_record, parse_json
 
 STANDARD_STREAM = "-"
 #: What is lost at most when the power fails.
@@ -176,7 +177,8 @@ def _gone_on_with(path: Path, header: bytes, error_header: bytes, made_of: dict[
             errors_path(path).replace(partial_errors)  # cut between the two renames
         state = _state(state_path, made_of) if partial.exists() else _State(made_of)
         with partial.open("ab") as answers, partial_errors.open("ab") as errors:
-            _lock(answers)
+            if not lock(answers):
+                raise UsageError(f"another run is writing {partial}; wait for it, or name another output")
             for stream, size, first in ((answers, state.bytes, header), (errors, state.error_bytes, error_header)):
                 if stream.tell() < size:
                     raise UsageError(f"{stream.name} was cut or replaced; remove it and {state_path}, and begin again")
@@ -201,18 +203,6 @@ def _gone_on_with(path: Path, header: bytes, error_header: bytes, made_of: dict[
         raise InputError(f"{path} could not be written: {error.strerror or error}") from error
 
 
-def _lock(stream: IO[bytes]) -> None:
-    """Keep another run from writing the same file, until it is closed; Windows lets nobody rename what is open."""
-    if os.name != "posix":
-        return
-    import fcntl
-
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UsageError(f"another run is writing {stream.name}; wait for it, or name another output") from error
-
-
 def _state(path: Path, made_of: dict[str, Any]) -> _State:
     """What an earlier run has noted; a beginning where there was none.
 
@@ -220,11 +210,11 @@ def _state(path: Path, made_of: dict[str, Any]) -> _State:
         UsageError: it is of other things, or damaged.
     """
     try:
-        kept = _State(**json.loads(path.read_text("utf-8")))
+        kept = as_record(_State, parse_json(path.read_text("utf-8")))
         differing = [name for name, value in made_of.items() if kept.made_of.get(name) != value]
     except FileNotFoundError:
         return _State(made_of)
-    except (ValueError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise UsageError(f"{path} is damaged; remove it and begin again") from error
     if differing:
         raise UsageError(f"{path} is of another {' and '.join(differing)}; remove it, or name another output")

@@ -304,11 +304,13 @@ def _as_images(images: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _contents(session: Any, path: Path) -> tuple[Metadata, str]:
     """What the file says of itself, and its packed golden answers, once its graph keeps the contract."""
-    properties: dict[str, str] = session.get_modelmeta().custom_metadata_map
     try:
+        properties: dict[str, str] = session.get_modelmeta().custom_metadata_map
         metadata, golden = Metadata.from_json(properties[METADATA_KEY]), properties[GOLDEN_KEY]
     except KeyError as error:
         raise ModelError(f"{path} has no metadata {error}; `digits-edge export` makes files that have it") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path} has metadata that are no text; export it again") from error
     except ModelError as error:
         raise ModelError(f"{path} has {error}") from error
     found = [(node.name, node.type, node.shape[1:]) for node in (*session.get_inputs(), *session.get_outputs())]

@@ -52,25 +52,71 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that appears under `path` complete, or not at all.
 
     The bytes go to a hidden file beside the target, are synced to the disk and renamed when the block ends; an
-    error or an interrupt in the block removes them and leaves whatever stood at `path`.
+    error or an interrupt in the block removes them and leaves whatever stood at `path`. What a power cut left there
+    is written over: its name is always the same.
 
     Raises:
-        InputError: the folder is missing or read-only, or the disk is full.
+        InputError: the folder is missing or read-only, the disk is full, or somebody else is writing the same file.
     """
-    part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
+    part = path.with_name(f".{path.name}.unfinished")
     try:
-        with part.open("xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
+        with _locked(part, path) as stream:
+            try:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+                if os.name != "posix":
+                    stream.close()  # Windows renames nothing that is open
+                part.replace(path)  # while it is locked: what it is afterwards nobody may write over
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
         sync_folder(path.parent)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise InputError(f"{path} could not be written: {error.strerror or error}") from error
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+
+
+@contextmanager
+def _locked(part: Path, path: Path) -> Iterator[IO[bytes]]:
+    """Open a file to be written by this block alone, empty."""
+    while True:
+        with open(part, "wb", opener=_without_emptying) as stream:  # noqa: PTH123 - Path.open takes no opener
+            if not lock(stream):
+                raise InputError(f"{path} is being written by another run; wait for it, or name another file")
+            if _is_still(part, stream):
+                stream.truncate(0)
+                yield stream
+                return
+
+
+def _without_emptying(path: str, flags: int) -> int:
+    return os.open(path, flags & ~os.O_TRUNC, 0o666)
+
+
+def _is_still(path: Path, stream: IO[bytes]) -> bool:
+    """Whether the open file has its name yet: it may have been renamed by who had it locked."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def lock(stream: IO[bytes]) -> bool:
+    """Whether nobody else has this file open and locked; it is ours until it is closed.
+
+    True always on Windows, which lets nobody rename what is open, and on file systems without locks.
+    """
+    if os.name != "posix":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def sync_folder(folder: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.errors import ModelError
+from digits_edge.runtime.json_record import parse_json
 
 #: Metadata is read into memory at every start, so the golden answers stay small.
 LARGEST_PACKED_BYTES = 16 * 1024
@@ -51,7 +52,7 @@ class GoldenAnswers:
             ModelError: the text is not packed golden answers.
         """
         try:
-            packed = json.loads(text)
+            packed = parse_json(text)
             count, classes, tolerance = int(packed["count"]), int(packed["classes"]), float(packed["tolerance"])
             if not 0 < count <= _MOST_IMAGES:
                 raise ValueError(f"{count} images")
@@ -60,7 +61,7 @@ class GoldenAnswers:
             pixels = zlib.decompressobj().decompress(base64.b64decode(packed["images"]), size + 1)
             images = np.frombuffer(pixels, np.uint8).reshape(count, *_IMAGE_SHAPE)
             answers = np.frombuffer(base64.b64decode(packed["probabilities"]), "<f4").reshape(count, classes)
-        except (ValueError, KeyError, TypeError, zlib.error) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, zlib.error) as error:
             raise ModelError(f"golden answers that cannot be read ({error}); export the model again") from error
         return cls(images, answers.astype(np.float32), tolerance)
 

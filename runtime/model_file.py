@@ -13,11 +13,12 @@ The contract, which `digits_edge.export` writes and everything here relies on:
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from digits_edge.runtime.errors import ModelError
+from digits_edge.runtime.json_record import as_record, parse_json
 
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
@@ -117,24 +118,15 @@ class Metadata:
             ModelError: it is not the metadata of a model file, or of a later version of this package.
         """
         try:
-            values = json.loads(text)
+            values = parse_json(text)
             if values["schema_version"] != _SCHEMA_VERSION:
                 raise ModelError(f"metadata of schema {values['schema_version']!r}: a newer digits-edge made this file")
-            labels = values["labels"]
-            if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-                raise ValueError(f"labels {labels!r}")
-            if values["precision"] not in PRECISIONS:
-                raise ValueError(f"precision {values['precision']!r}")
-            if values["preprocessing"] not in PREPROCESSINGS:
-                raise ValueError(f"preprocessing {values['preprocessing']!r}")
-            members = tuple(Member(**_known(Member, member)) for member in values.get("members", ()))
-            return cls(**_known(cls, values) | {"labels": tuple(labels), "members": members})
+            metadata = as_record(cls, values)
+            if not all(name.isprintable() for name in (metadata.name, *metadata.labels)):
+                raise ValueError(f"name {metadata.name!r} or labels {metadata.labels!r} with control characters")
+            return metadata
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"metadata that is none of digits-edge ({error!r})") from error
-
-
-def _known(kind: type[Member | Metadata], values: dict[str, Any]) -> dict[str, Any]:
-    return {f.name: values[f.name] for f in fields(kind) if f.name in values}
 
 
 def operators_path(model_file: Path) -> Path:

@@ -41,6 +41,7 @@ MAX_BYTES = 4 * MAX_PIXELS
 #: opens in a quarter of the time, and a digit that fills a twentieth of it still has its 20 pixels.
 JPEG_SIDE = 640
 
+_BAND_PIXELS = 1_000_000
 _warnings_lock = threading.Lock()
 
 
@@ -235,13 +236,31 @@ def _normalized(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Sixteen-bit and float greys as mode L, their own range stretched to 0…255: scanners leave the top bits empty."""
-    pixels = np.asarray(image, dtype=np.float64)
-    finite = pixels[np.isfinite(pixels)]
-    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    """Sixteen-bit and float greys as mode L, their own range stretched to 0…255: scanners leave the top bits empty.
+
+    Band by band, for in float64 a picture of `MAX_PIXELS` would take half a gigabyte.
+    """
+    low, high = np.inf, -np.inf
+    for _, band in _bands(image):
+        finite = band[np.isfinite(band)]
+        if finite.size:
+            low, high = min(low, finite.min()), max(high, finite.max())
     scale = 255 / (high - low) if high > low else 0.0
-    grey = np.nan_to_num((pixels - low) * scale, nan=0.0, posinf=255.0, neginf=0.0)
-    return Image.fromarray(np.rint(grey).astype(np.uint8))
+    low = low if np.isfinite(low) else 0.0
+    grey = np.empty((image.height, image.width), np.uint8)
+    for rows, band in _bands(image):
+        with np.errstate(invalid="ignore"):  # of an infinity in a picture that has one value else
+            grey[rows] = np.rint(np.nan_to_num((band - low) * scale, nan=0.0, posinf=255.0, neginf=0.0))
+    return Image.fromarray(grey)
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Some rows of a grey picture after the other: which, and what they are, float64 (n, W)."""
+    height = max(1, _BAND_PIXELS // image.width)
+    for top in range(0, image.height, height):
+        bottom = min(top + height, image.height)
+        with np.errstate(invalid="ignore"):  # of a signalling NaN
+            yield slice(top, bottom), np.asarray(image.crop((0, top, image.width, bottom)), np.float64)
 
 
 def _upright(image: Image.Image) -> Image.Image:

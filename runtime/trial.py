@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from digits_edge.runtime.bound_session import BoundSession
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError
 from digits_edge.runtime.files import user_cache, written_whole
+from digits_edge.runtime.json_record import as_record, parse_json
 from digits_edge.runtime.machine import processor
 from digits_edge.runtime.model_file import recorded_digest
 from digits_edge.runtime.providers import installed_versions
@@ -147,22 +147,15 @@ def make_trial(bind: Callable[[str], BoundSession], names: list[str]) -> Trial:
 def kept_trial(folder: Path, key: str, names: list[str]) -> Trial | None:
     """The trial that was kept; None if there is none, an old one, or one of other providers."""
     try:
-        kept: dict[str, Any] = json.loads(_path(folder, key).read_text("utf-8"))
-        timings = tuple(_timing(timing) for timing in kept["timings"])
-        trial = Trial(timings, dict(kept["failed"]), float(kept["made_at"]))
-        tried = {timing.provider for timing in timings} | set(trial.failed)
-        holds = kept["key"] == key and timings[0].provider == "cpu" and tried == set(names)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, ArithmeticError, RecursionError):
+        kept = parse_json(_path(folder, key).read_text("utf-8"))
+        trial = as_record(Trial, kept)
+        providers = [timing.provider for timing in trial.timings]
+        holds = kept["key"] == key and providers[:1] == ["cpu"] and {*providers, *trial.failed} == set(names)
+        holds = holds and all(min(one.open_s, one.one_s, one.each_s) > 0 for one in trial.timings)
+    except (OSError, ValueError, KeyError):
         return None
     good_for_s = _GOOD_FOR_S_WITH_FAILURES if trial.failed else _GOOD_FOR_S
     return trial if holds and 0 <= time.time() - trial.made_at < good_for_s else None
-
-
-def _timing(kept: dict[str, Any]) -> Timing:
-    timing = Timing(**kept)
-    if not all(math.isfinite(figure) and figure > 0 for figure in (timing.open_s, timing.one_s, timing.each_s)):
-        raise ValueError(f"{timing} is no time")
-    return timing
 
 
 def keep_trial(trial: Trial, folder: Path, key: str) -> None:

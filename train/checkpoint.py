@@ -6,7 +6,6 @@ and callbacks together, and everything random is drawn anew from (seed, epoch).
 
 import io
 import json
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.errors import InputError
 from digits_edge.runtime.files import written_whole
+from digits_edge.runtime.json_record import as_record, parse_json
 from digits_edge.train.averaging import WeightAverage
 
 #: What the callbacks of Keras remember from one epoch to the next.
@@ -68,7 +68,7 @@ def read_progress(path: Path) -> Progress:
         InputError: the file is not a checkpoint.
     """
     with _opened(path) as (state, _):
-        return Progress(**state["progress"])
+        return as_record(Progress, state["progress"])
 
 
 def restore_checkpoint(path: Path, model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> None:
@@ -87,16 +87,16 @@ def restore_checkpoint(path: Path, model: keras.Model, callbacks: list[keras.cal
             if isinstance(callback, WeightAverage):
                 callback.restore(_in_order(arrays, "average"), remembered["updates"])
             else:
-                vars(callback).update(remembered)
+                vars(callback).update({name: remembered[name] for name in _CALLBACK_STATE[type(callback)]})
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            yield json.loads(str(arrays["state"])), arrays
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not a checkpoint of this training ({error}); train without --resume") from error
+            yield parse_json(str(arrays["state"])), arrays
+    except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds for damaged archives
+        raise InputError(f"{path} is not a checkpoint of this training ({error!r}); train without --resume") from error
 
 
 def _remembered(callback: keras.callbacks.Callback) -> dict[str, Any]:

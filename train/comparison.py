@@ -4,7 +4,6 @@
 asked, so that ONNX files and Keras models are compared alike.
 """
 
-import json
 import re
 import statistics
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.accuracy import Accuracy
 from digits_edge.runtime.datasets import Dataset
+from digits_edge.runtime.json_record import parse_json
 from digits_edge.runtime.latency import measure
 from digits_edge.train.recipe import BEST_RECIPES
 from digits_edge.train.significance import Difference, differences_to_best
@@ -199,7 +199,7 @@ def compare(
 def training_cost(run_folder: Path) -> TrainingCost | None:
     """What a run's `recipe.json` says of its cost; None where there is none, or the run is not finished."""
     try:
-        result = json.loads((run_folder / "recipe.json").read_text("utf-8"))["result"]
+        result = parse_json((run_folder / "recipe.json").read_text("utf-8"))["result"]
         return TrainingCost(int(result["epochs"]), float(result["seconds"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -112,7 +112,7 @@ def _write_model(path: Path, model: keras.Model) -> None:
     """Write a model as `.keras`, whole."""
     with written_whole(path) as stream:
         # Keras wants a name that ends in .keras, so the archive is made beside the target and copied into its place
-        part = path.with_name(f".{path.stem}.{os.getpid()}.part.keras")
+        part = path.with_name(f".{path.stem}.unfinished.keras")
         try:
             model.save(part)
             stream.write(part.read_bytes())

@@ -1,11 +1,13 @@
 """Reading .npz archives: Keras's `x_train, y_train, x_test, y_test`, or a single part `images, labels`."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets.dataset import IMAGE_SHAPE, check_labels
+from digits_edge.runtime.datasets.opening import is_bomb
 from digits_edge.runtime.errors import DataError
 
 
@@ -27,6 +29,7 @@ def read_npz(path: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.uint
         with np.load(path, allow_pickle=False) as archive:
             names = set(archive.files)
             images_name, labels_name = ("images", "labels") if "images" in names else (f"x_{split}", f"y_{split}")
+            _refuse_bomb(archive.zip.infolist())
             images = np.asarray(archive[images_name]) if images_name in names else None
             labels = np.asarray(archive[labels_name]) if labels_name in names else None
     except (
@@ -42,6 +45,12 @@ def read_npz(path: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.uint
     if not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"{path}: {labels_name} is {labels.dtype}; save the labels as integers from 0 to 9")
     return images, check_labels(images, labels, path)
+
+
+def _refuse_bomb(members: list[zipfile.ZipInfo]) -> None:
+    for member in members:
+        if is_bomb(member.file_size, member.compress_size):
+            raise ValueError(f"{member.filename} unpacks to {member.file_size} bytes from {member.compress_size}")
 
 
 def _as_images(array: NDArray[np.generic], where: str) -> NDArray[np.uint8]:

@@ -16,6 +16,10 @@ from digits_edge.runtime.errors import DataError
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
+#: Images of handwriting pack to a fifth; even a set of blank ones is rarely larger than this.
+_MOST_UNPACKED_BYTES, _MOST_RATIO = 64_000_000, 100
+
+
 def display_name(source: Path | BinaryIO) -> str:
     """Say what messages call the source: its path, or "standard input" for any stream."""
     return str(source) if isinstance(source, Path) else "standard input"
@@ -48,6 +52,11 @@ def opened(source: Path | BinaryIO, progress: Progress | None = None) -> Iterato
         raise DataError(f"{display_name(source)} is a damaged gzip file ({error}); fetch it again") from error
     except OSError as error:
         raise DataError(f"{display_name(source)} could not be read: {error.strerror or error}") from error
+
+
+def is_bomb(unpacked: int, packed: int) -> bool:
+    """Whether so few bytes would fill the memory with so many more that no images can be meant."""
+    return unpacked > _MOST_UNPACKED_BYTES and unpacked > _MOST_RATIO * packed
 
 
 class _Counted(io.RawIOBase):

@@ -168,7 +168,7 @@ def test_interrupted_command_leaves_one_line_and_no_file(tmp_path, digits_csv, n
         with contextlib.suppress(BrokenPipeError):
             rows.write(digits_csv.read_bytes())
             rows.flush()
-        while not list(tmp_path.glob(".out.csv.*.part")):
+        while not list(tmp_path.glob(".out.csv.unfinished")):
             time.sleep(0.01)
         predicting.send_signal(number)
         assert predicting.stderr.read() == "interrupted\n"

@@ -1,5 +1,6 @@
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,48 @@ def test_file_appears_whole_when_the_block_ends(tmp_path):
         stream.write(b"whole")
         assert not path.exists()
     assert path.read_bytes() == b"whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_power_cut_left_is_written_over(tmp_path):
+    path = tmp_path / "out.csv"
+    (tmp_path / ".out.csv.unfinished").write_bytes(b"a longer half of what was there")
+    with written_whole(path) as stream:
+        stream.write(b"whole")
+    assert path.read_bytes() == b"whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_of_two_writers_of_a_file_the_second_is_refused(tmp_path):
+    path = tmp_path / "out.csv"
+    with written_whole(path) as stream:
+        stream.write(b"the first")
+        with pytest.raises(InputError, match=r"out\.csv is being written by another run"), written_whole(path):
+            pass
+    assert path.read_bytes() == b"the first"
+
+
+def test_many_writers_leave_one_whole_file(tmp_path):
+    """Each opens what another may be renaming; none may write into what has its name already."""
+    path = tmp_path / "out.csv"
+    torn = []
+
+    def write(letter):
+        for _ in range(100):
+            try:
+                with written_whole(path) as stream:
+                    for _ in range(3):
+                        stream.write(letter * 1000)
+                        stream.flush()
+            except InputError:
+                continue
+            content = path.read_bytes()
+            if content != content[:1] * 3000:
+                torn.append(content)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, (b"a", b"b", b"c", b"d")))
+    assert not torn
     assert list(tmp_path.iterdir()) == [path]
 
 

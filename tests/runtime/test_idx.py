@@ -94,8 +94,8 @@ def test_another_split_is_wrong_usage(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (idx(IMAGES)[:-1], r"train-images-idx3-ubyte has 1 bytes missing"),
-        (idx(IMAGES) + b"\0", r"train-images-idx3-ubyte has 1 bytes left over"),
+        (idx(IMAGES)[:-1], r"train-images-idx3-ubyte has 1 bytes too few"),
+        (idx(IMAGES) + b"\0", r"train-images-idx3-ubyte has too many bytes"),
         (idx(LABELS), "not an idx3 file of bytes"),
         (b"", "not an idx3 file of bytes"),
         (idx(IMAGES[:, :20]), "images of 20x28; only 28x28"),
@@ -142,3 +142,16 @@ def test_a_mutated_file_is_a_dataset_or_a_data_error(tmp_path_factory, data):
 def test_the_real_sets_are_known_by_their_content(data_folder, name, licence, split, count):
     found = load(data_folder / name, split)
     assert (found.name, found.licence, len(found), len(found.labels)) == (name, licence, count, count)
+
+
+def test_what_would_fill_the_memory_is_not_unpacked(tmp_path):
+    """A quarter of a megabyte that unpacks to 200 of blank images; the header alone is read."""
+    write_set(tmp_path)
+    bomb = struct.pack(">BBBB3I", 0, 0, 8, 3, 256_000, 28, 28) + bytes(256_000 * 784)
+    (tmp_path / "train-images-idx3-ubyte").unlink()
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(bomb))
+    with pytest.raises(DataError, match=r"states 256000 items, for which its \d+ bytes are too few"):
+        load(tmp_path)
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(bomb[:1000])
+    with pytest.raises(DataError, match="states 256000 items, for which its 1000 bytes are too few"):
+        load(tmp_path)

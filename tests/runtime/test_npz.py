@@ -81,3 +81,11 @@ def test_the_same_content_has_one_hash_in_every_format(tmp_path, data_folder):
     path = saved(tmp_path / "renamed.npz", x_test=from_idx.images, y_test=from_idx.labels.astype(np.int64))
     from_npz = load(path, "test")
     assert (from_npz.sha256, from_npz.name, from_npz.licence) == (from_idx.sha256, "mnist", "CC-BY-SA-3.0")
+
+
+def test_what_would_fill_the_memory_is_not_unpacked(tmp_path):
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(path, images=np.zeros((256_000, 28, 28), np.uint8))
+    assert path.stat().st_size < 1_000_000
+    with pytest.raises(DataError, match=r"bomb.npz could not be read as .npz \(images.npy unpacks to 200704128 bytes"):
+        load(path)

@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -277,3 +278,23 @@ def test_mutated_files_open_or_say_why(image_format: str, changes: list[tuple[fl
 )
 def test_any_array_opens_or_says_why(array: np.ndarray):
     opens_or_says_why(array)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_greys_of_more_than_eight_bits_take_little_more_than_their_own_memory(dtype):
+    pixels = np.full((2500, 2000), 300, dtype)
+    pixels[900:1000] = 100
+    picture = Image.fromarray(pixels)
+    tracemalloc.start()
+    opened = open_picture(picture)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 * pixels.size  # bytes; in float64 at once it were 24
+    assert opened.getextrema() == (0, 255)
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_are_none_are_black_without_a_warning():
+    pixels = np.array([[np.nan, np.inf, -np.inf, 3.0]], np.float32)
+    pixels.view(np.uint32)[0, 0] = 0x7F800001  # a signalling NaN
+    assert np.asarray(open_picture(Image.fromarray(pixels))).tolist() == [[0, 0, 0, 0]]

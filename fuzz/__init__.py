@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing of every way into digits-edge; docs/robustness.md has its figures."""

@@ -1,0 +1,319 @@
+"""The ways in, each as a function of some bytes: whatever they are, only documented errors may come of it.
+
+A target returns nothing. It raises where something undocumented happened, and then the input is kept. What a target
+imports is instrumented, so that the fuzzer sees which of our branches an input reaches.
+"""
+
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+#: One folder for each process: what is fuzzed are files, and these stay in memory.
+_FOLDER = Path(tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+
+_LIGHT_COMMANDS = {"predict", "batch-predict", "models"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A way in.
+
+    Attributes:
+        run: takes the bytes.
+        largest: the longest input, in bytes.
+        inputs: how many a full run gives to it.
+    """
+
+    run: Callable[[bytes], None]
+    largest: int
+    inputs: int
+
+
+def _file(name: str, content: bytes) -> Path:
+    path = _FOLDER / name
+    path.write_bytes(content)
+    return path
+
+
+def picture(content: bytes) -> None:
+    """A picture file's bytes, to the image that a model takes."""
+    from digits_edge.runtime.canonical import canonical
+    from digits_edge.runtime.errors import ImageError
+    from digits_edge.runtime.pictures import open_picture
+
+    try:
+        opened = open_picture(content)
+    except ImageError:
+        return
+    if opened.width * opened.height <= 512 * 512:  # more takes time and no other branch
+        _check_image(canonical(opened).image)
+
+
+def pixels(content: bytes) -> None:
+    """A Pillow image of any mode and size, or an array of any kind, made of the bytes."""
+    from PIL import Image
+
+    from digits_edge.runtime.canonical import canonical
+    from digits_edge.runtime.errors import ImageError
+    from digits_edge.runtime.garment import garment
+    from digits_edge.runtime.pictures import open_picture
+
+    if len(content) < 8:
+        return
+    modes = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "I", "F")
+    types = ("u1", "?", "f2", "f4", "f8", "i4", "u2", "i1")
+    kind, chosen, height, width, channels, *_ = content
+    height, width = height % 80, width % 80
+    data = content[5:]
+    try:
+        if kind % 2:
+            mode = modes[chosen % len(modes)]
+            size = len(Image.new(mode, (width, height)).tobytes())
+            picture = open_picture(Image.frombytes(mode, (width, height), (data * (size // len(data) + 1))[:size]))
+        else:
+            dtype = np.dtype(types[chosen % len(types)])
+            shape = (height, width, channels % 6)[: 2 + channels % 2]
+            size = int(np.prod(shape)) * dtype.itemsize
+            array = np.frombuffer((data * (size // len(data) + 1))[:size], dtype)
+            picture = open_picture(array.reshape(shape))
+    except ImageError:
+        return
+    _check_image(canonical(picture).image)
+    _check_image(garment(picture).image)
+
+
+def _check_image(image: np.ndarray) -> None:
+    assert image.dtype == np.uint8, image.dtype
+    assert image.shape == (28, 28), image.shape
+
+
+def table(content: bytes) -> None:
+    """A Kaggle CSV, plain or gzip, read strictly, with its bad rows listed, and from a later row on."""
+    from digits_edge.runtime.datasets import read_blocks
+    from digits_edge.runtime.errors import DataError
+
+    path = _file("table.csv", content)
+    try:
+        strict = sum(len(block.rows) for block in read_blocks(path, rows_per_block=3))
+    except DataError:
+        strict = -1
+    try:
+        blocks = list(read_blocks(path, rows_per_block=3, skip_bad_rows=True))
+    except DataError:
+        return
+    good, bad = sum(len(block.rows) for block in blocks), sum(len(block.bad) for block in blocks)
+    assert strict in (-1, good), (strict, good)
+    assert (strict == -1) == (bad > 0), (strict, bad)
+    rest = read_blocks(path, first_row=2, skip_bad_rows=True)
+    numbers = [row for block in blocks for row in block.rows if row >= 2]
+    assert [row for block in rest for row in block.rows] == numbers
+
+
+def parquet(content: bytes) -> None:
+    """A Parquet table."""
+    from digits_edge.runtime.datasets.parquet import read_parquet_blocks
+    from digits_edge.runtime.errors import DataError
+
+    with suppress(DataError):
+        for _ in read_parquet_blocks(_file("table.parquet", content)):
+            pass
+
+
+def idx(content: bytes) -> None:
+    """An idx file of images or labels, plain or gzip."""
+    from digits_edge.runtime.datasets.idx import read_images, read_labels
+    from digits_edge.runtime.errors import DataError
+
+    path = _file("idx", content)
+    for read in (read_images, read_labels):
+        try:
+            read(path)
+        except DataError:
+            continue
+
+
+def npz(content: bytes) -> None:
+    """An npz archive as it is, and one whose arrays have the bytes behind their magic number."""
+    from digits_edge.runtime.datasets.npz import read_npz
+    from digits_edge.runtime.errors import DataError
+
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        images, _, labels = content.partition(b"\x93NUMPY")
+        archive.writestr("images.npy", b"\x93NUMPY" + images)
+        archive.writestr("labels.npy", b"\x93NUMPY" + labels)
+    for archived in (content, packed.getvalue()):
+        try:
+            read_npz(_file("set.npz", archived), "train")
+        except DataError:
+            continue
+
+
+def model_text(content: bytes) -> None:
+    """What a model file says of itself: its metadata and its golden answers."""
+    from digits_edge.runtime.errors import ModelError
+    from digits_edge.runtime.golden import GoldenAnswers
+    from digits_edge.runtime.model_file import Metadata
+
+    text = content.decode(errors="replace")
+    with suppress(ModelError):
+        assert Metadata.from_json(Metadata.from_json(text).to_json()) == Metadata.from_json(text)
+    with suppress(ModelError):
+        GoldenAnswers.unpack(text)
+
+
+def model(content: bytes) -> None:
+    """A model file as it is, and one whose sum was made right: onnxruntime parses it."""
+    from digits_edge.runtime.classifier import Classifier
+    from digits_edge.runtime.errors import DigitsEdgeError
+    from digits_edge.runtime.model_file import seal
+
+    for file in (content, seal(content)):
+        try:
+            with Classifier(_file("model.onnx", file), provider="cpu", threads=1) as classifier:
+                assert classifier.golden is not None
+                classifier.predict_batch(np.zeros((2, 28, 28), np.uint8))
+        except DigitsEdgeError:
+            continue
+
+
+def keras_file(content: bytes) -> None:
+    """A `.keras` file as it is, and one with this configuration in an archive that is whole."""
+    from digits_edge.export.source import read_source
+    from digits_edge.runtime.errors import ModelError, UsageError
+
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("config.json", content)
+        archive.writestr("metadata.json", '{"keras_version": "3.15.0"}')
+        archive.writestr("model.weights.h5", _small_weights())
+    for file in (content, packed.getvalue()):
+        try:
+            read_source(_file("model.keras", file))
+        except (ModelError, UsageError):
+            continue
+
+
+@cache
+def _small_weights() -> bytes:
+    """Of the model that `seeds.py` begins with."""
+    from fuzz.seeds import small_keras_file
+
+    with zipfile.ZipFile(io.BytesIO(small_keras_file())) as archive:
+        return archive.read("model.weights.h5")
+
+
+def recipe(content: bytes) -> None:
+    """The JSON files of a run folder."""
+    from digits_edge.export.source import _read_run
+    from digits_edge.runtime.errors import InputError, ModelError
+    from digits_edge.train.recipe import read_recipe, recipe_data, recipe_to_json
+
+    path = _file("recipe.json", content)
+    with suppress(InputError):
+        json.dumps(recipe_to_json(read_recipe(path)))
+        recipe_data(path)
+    with suppress(ModelError):
+        _read_run(path)
+
+
+def index(content: bytes) -> None:
+    """The index of the bundled models."""
+    from digits_edge.runtime.bundled import bundled_models, find_model, is_model_name, is_whole
+    from digits_edge.runtime.errors import ModelError
+
+    _file("index.json", content)
+    with suppress(ModelError):
+        for entry in bundled_models(_FOLDER):
+            is_whole(entry, _FOLDER)
+        is_model_name("edge", _FOLDER)
+        find_model(None, "cpu", folder=_FOLDER)
+
+
+def trial(content: bytes) -> None:
+    """What `--provider auto` has kept of a trial."""
+    from digits_edge.runtime.trial import _path, kept_trial
+
+    folder = _FOLDER / "trials"
+    folder.mkdir(exist_ok=True)
+    _path(folder, "key").write_bytes(content)
+    kept = kept_trial(folder, "key", ["cpu", "openvino"])
+    assert kept is None or kept.quickest() in ("cpu", "openvino")
+
+
+def cut_run(content: bytes) -> None:
+    """What a cut `batch-predict --resume` has left beside its output."""
+    from digits_edge.runtime.batch_output import batch_output
+    from digits_edge.runtime.errors import DigitsEdgeError
+
+    target = _file("out.csv", b"")
+    target.unlink()
+    (_FOLDER / "out.csv.partial").write_bytes(b"header\n1\n2\n")
+    _file("out.csv.partial.json", content)
+    try:
+        with batch_output(target, b"header\n", b"errors\n", overwrite=False, resume={"model": "m"}) as output:
+            output.write(b"3\n", b"", output.done + 1, {"ok": output.counts.get("ok", 0) + 1})
+    except DigitsEdgeError:
+        return
+    assert target.read_bytes().startswith(b"header\n")
+
+
+def checkpoint(content: bytes) -> None:
+    """The state of a training that was cut."""
+    from digits_edge.runtime.errors import InputError
+    from digits_edge.train.checkpoint import read_progress
+
+    packed = io.BytesIO()
+    np.savez(packed, allow_pickle=False, state=np.array(content.decode(errors="replace")))
+    for file in (content, packed.getvalue()):
+        try:
+            read_progress(_file("checkpoint.npz", file))
+        except InputError:
+            continue
+
+
+def command_line(content: bytes) -> None:
+    """Words after `digits-edge`, NUL between them, of the light commands; every second input has a picture to read."""
+    from digits_edge.cli.main import COMMANDS, run
+
+    words = [word.decode(errors="surrogateescape") for word in content.split(b"\0")]
+    if any("/" in word or word in COMMANDS.keys() - _LIGHT_COMMANDS for word in words):
+        return  # nothing outside of the folder is read or written, and nothing trained for hours
+    os.chdir(_FOLDER)
+    stdout, stderr = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors="backslashreplace") for _ in range(2))
+    with redirect_stdout(stdout), redirect_stderr(stderr):
+        code = run(words)
+    stderr.flush()
+    said = stderr.buffer.getvalue()  # type: ignore[attr-defined]
+    assert code in range(5), code
+    assert b"Traceback" not in said and b"this is a bug" not in said, said
+    assert b"\x1b" not in said, said
+
+
+#: A million in all; the slower ways in have fewer.
+TARGETS = {
+    "picture": Target(picture, 8192, 250_000),
+    "pixels": Target(pixels, 2048, 60_000),
+    "table": Target(table, 16384, 40_000),
+    "parquet": Target(parquet, 8192, 40_000),
+    "idx": Target(idx, 4096, 150_000),
+    "npz": Target(npz, 4096, 100_000),
+    "model-text": Target(model_text, 4096, 150_000),
+    "model": Target(model, 8192, 50_000),
+    "keras-file": Target(keras_file, 8192, 5_000),
+    "recipe": Target(recipe, 4096, 60_000),
+    "index": Target(index, 4096, 80_000),
+    "trial": Target(trial, 2048, 80_000),
+    "cut-run": Target(cut_run, 1024, 40_000),
+    "checkpoint": Target(checkpoint, 4096, 20_000),
+    "command-line": Target(command_line, 512, 20_000),
+}
