@@ -80,7 +80,7 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
 def _locked(part: Path, path: Path) -> Iterator[IO[bytes]]:
     """Open a file to be written by this block alone, empty."""
     while True:
-        with open(part, "wb", opener=_without_emptying) as stream:  # noqa: PTH123 - Path.open takes no opener
+        with open(part, "wb", opener=_without_emptying) as stream:
             if not lock(stream):
                 raise InputError(f"{path} is being written by another run; wait for it, or name another file")
             if _is_still(part, stream):

@@ -1,7 +1,6 @@
 """Keeping a training in its run folder while it goes on: `RunRecord`, and `describe` what decided it."""
 
 import math
-import os
 import platform
 import time
 from importlib.metadata import version

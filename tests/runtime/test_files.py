@@ -1,10 +1,10 @@
 import os
 import stat
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from digits_edge.runtime import files
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.files import refuse_existing, user_cache, written_whole
 
@@ -36,28 +36,22 @@ def test_of_two_writers_of_a_file_the_second_is_refused(tmp_path):
     assert path.read_bytes() == b"the first"
 
 
-def test_many_writers_leave_one_whole_file(tmp_path):
-    """Each opens what another may be renaming; none may write into what has its name already."""
+def test_what_another_writer_has_just_renamed_is_not_written_over(tmp_path, monkeypatch):
+    """Opened while it was unfinished, and the target by the time it is locked."""
     path = tmp_path / "out.csv"
-    torn = []
 
-    def write(letter):
-        for _ in range(100):
-            try:
-                with written_whole(path) as stream:
-                    for _ in range(3):
-                        stream.write(letter * 1000)
-                        stream.flush()
-            except InputError:
-                continue
-            content = path.read_bytes()
-            if content != content[:1] * 3000:
-                torn.append(content)
+    def lock_late(stream):
+        if not path.exists():
+            stream.write(b"of another")
+            stream.flush()
+            (tmp_path / ".out.csv.unfinished").replace(path)
+        return True
 
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(write, (b"a", b"b", b"c", b"d")))
-    assert not torn
-    assert list(tmp_path.iterdir()) == [path]
+    monkeypatch.setattr(files, "lock", lock_late)
+    with written_whole(path) as stream:
+        assert path.read_bytes() == b"of another"
+        stream.write(b"ours")
+    assert path.read_bytes() == b"ours"
 
 
 @pytest.mark.parametrize("interruption", [ValueError, KeyboardInterrupt])
