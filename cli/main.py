@@ -60,10 +60,11 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Name the command that was probably meant; click itself knows only those that are imported."""
+        name = args[0]  # click empties the list on its way to some errors
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            raise click.UsageError(f"{error.message}{did_you_mean(args[0], COMMANDS)}", ctx) from error
+            raise click.UsageError(f"{error.message}{did_you_mean(name, COMMANDS)}", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""

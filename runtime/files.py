@@ -90,7 +90,8 @@ def _locked(part: Path, path: Path) -> Iterator[IO[bytes]]:
 
 
 def _without_emptying(path: str, flags: int) -> int:
-    return os.open(path, flags & ~os.O_TRUNC, 0o666)
+    # in a folder that others can write to the name may be a link of theirs
+    return os.open(path, flags & ~os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _is_still(path: Path, stream: IO[bytes]) -> bool:

@@ -91,6 +91,7 @@ def test_predict_imports_nothing_of_the_training_side(seven):
     ("arguments", "message"),
     [
         (["predct"], "No such command 'predct'. Did you mean 'predict'? See `digits-edge --help`."),
+        (["--", "-help"], "No such option '-e'. See `digits-edge --help`."),
         (["xyzzy"], "No such command 'xyzzy'. See `digits-edge --help`."),
         (["--jsn"], "No such option"),
         (["predict"], "Missing argument 'IMAGE...'. See `digits-edge predict --help`."),

@@ -36,6 +36,21 @@ def test_of_two_writers_of_a_file_the_second_is_refused(tmp_path):
     assert path.read_bytes() == b"the first"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links need rights on Windows")
+def test_links_lead_nowhere_else(tmp_path):
+    """One that stands at the target is replaced; one that waits where the unfinished file will be is refused."""
+    victim, path = tmp_path / "victim", tmp_path / "out.csv"
+    victim.write_bytes(b"precious")
+    path.symlink_to(victim)
+    with written_whole(path) as stream:
+        stream.write(b"whole")
+    assert (path.is_symlink(), path.read_bytes(), victim.read_bytes()) == (False, b"whole", b"precious")
+    (tmp_path / ".out.csv.unfinished").symlink_to(victim)
+    with pytest.raises(InputError, match="symbolic links"), written_whole(path):
+        pass
+    assert victim.read_bytes() == b"precious"
+
+
 def test_what_another_writer_has_just_renamed_is_not_written_over(tmp_path, monkeypatch):
     """Opened while it was unfinished, and the target by the time it is locked."""
     path = tmp_path / "out.csv"

@@ -68,6 +68,18 @@ def test_metadata_that_are_no_text_are_refused(make_model):
         Classifier(_sealed(make_model(), content), provider="cpu")
 
 
+@pytest.mark.parametrize("shape", [[], None])
+def test_a_model_that_answers_with_one_number_is_refused(make_model, shape):
+    """The fuzzer found it: such an output has no first axis."""
+    path = make_model()
+    model = onnx.load_from_string(unsealed(path.read_bytes()))
+    model.graph.node.append(helper.make_node("ReduceSum", ["probabilities"], ["sum"], keepdims=0))
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("sum", TensorProto.FLOAT, shape))
+    with pytest.raises(ModelError, match="takes and gives"):
+        Classifier(_sealed(path, model.SerializeToString()), provider="cpu")
+
+
 @pytest.mark.parametrize("graph", ["cycle", "custom operator", "deep", "nested"])
 def test_a_strange_graph_opens_or_is_refused(make_model, graph):
     """Neither the parser's stack nor the process ends."""

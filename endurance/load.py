@@ -1,0 +1,108 @@
+"""One `Classifier` under load: shared by threads for minutes, in forked and spawned pools, opened thousands of times.
+
+Every answer is compared bit for bit with that of one quiet thread, and the memory is looked at all the time.
+"""
+
+import multiprocessing
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import click
+import numpy as np
+from digits_edge.runtime import Classifier
+from digits_edge.runtime.strokes import draw_image
+
+_SIZES = (1, 3, 8, 32, 100)
+
+
+@click.command(help=__doc__)
+@click.option("--model", default="edge", show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=32, show_default=True, help="That share a classifier.")
+@click.option("--minutes", type=float, default=10.0, show_default=True, help="For which they do.")
+@click.option("--sessions", type=click.IntRange(1), default=10_000, show_default=True, help="Opened and closed.")
+def main(model: str, threads: int, minutes: float, sessions: int) -> None:
+    """Load."""
+    images = _images(400)
+    with Classifier(model, provider="cpu", threads=1) as quiet:
+        expected = quiet.predict_batch(images)
+    _shared(model, images, expected, threads, minutes)
+    for method in ("fork", "spawn", "forkserver"):
+        _in_pool(method, model, images, expected)
+    _opened_and_closed(model, images, expected, sessions)
+
+
+def _images(count: int) -> np.ndarray:
+    """Drawings and noise: uint8 (N, 28, 28)."""
+    rng = np.random.default_rng(0)
+    drawn = np.stack([draw_image(digit % 10, rng) for digit in range(count)])
+    noise = rng.integers(0, 256, drawn.shape, np.uint8)
+    return np.where(rng.random(drawn.shape) < 0.1, noise, drawn)
+
+
+def _shared(model: str, images: np.ndarray, expected: np.ndarray, threads: int, minutes: float) -> None:
+    ends = time.monotonic() + 60 * minutes
+    calls = wrong = 0
+    counting = threading.Lock()
+    with Classifier(model, provider="cpu") as classifier, ThreadPoolExecutor(threads) as pool:
+
+        def ask(seed: int) -> None:
+            nonlocal calls, wrong
+            rng = np.random.default_rng(seed)
+            while time.monotonic() < ends:
+                start, size = int(rng.integers(0, len(images) - 100)), int(rng.choice(_SIZES))
+                part = slice(start, start + size)
+                same = np.array_equal(classifier.predict_batch(images[part]), expected[part])
+                with counting:
+                    calls, wrong = calls + 1, wrong + (not same)
+
+        asked = [pool.submit(ask, seed) for seed in range(threads)]
+        seen = []
+        while time.monotonic() < ends:
+            time.sleep(min(5.0, 6 * minutes))
+            seen.append(_memory_mb())
+        for each in asked:
+            each.result()
+    _report(f"{threads} threads, {minutes:g} min", calls, wrong, seen)
+
+
+def _in_pool(method: str, model: str, images: np.ndarray, expected: np.ndarray) -> None:
+    """Four processes that get an open classifier, by pickle or with the parent's memory."""
+    with Classifier(model, provider="cpu") as classifier:
+        classifier.predict_batch(images)  # its threads run, which do not survive a fork
+        context = multiprocessing.get_context(method)
+        with ProcessPoolExecutor(4, mp_context=context) as pool:
+            asked = [pool.submit(_answers, classifier, images) for _ in range(40)]
+            wrong = sum(not np.array_equal(each.result(), expected) for each in asked)
+    _report(f"pool of 4, {method}", len(asked), wrong, [_memory_mb()])
+
+
+def _answers(classifier: Classifier, images: np.ndarray) -> np.ndarray:
+    return classifier.predict_batch(images)
+
+
+def _opened_and_closed(model: str, images: np.ndarray, expected: np.ndarray, sessions: int) -> None:
+    wrong, seen = 0, []
+    for number in range(sessions):
+        with Classifier(model, provider="cpu") as classifier:
+            wrong += not np.array_equal(classifier.predict_batch(images[:32]), expected[:32])
+        if number % max(1, sessions // 50) == 0:
+            seen.append(_memory_mb())
+    _report(f"{sessions:,} sessions", sessions, wrong, seen)
+
+
+def _memory_mb() -> float:
+    """The resident memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+
+def _report(what: str, calls: int, wrong: int, memory: list[float]) -> None:
+    first, middle, last = memory[0], memory[len(memory) // 2], memory[-1]
+    click.echo(f"{what:24} {calls:>10,} calls  {wrong} wrong  {first:.0f} → {middle:.0f} → {last:.0f} MB", nl=True)
+    if wrong:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
