@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+
 from digits_edge.runtime import Classifier
 from digits_edge.runtime.strokes import draw_image
 

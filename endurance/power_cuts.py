@@ -1,7 +1,7 @@
 """Kill commands at random moments, start them again, and look at what they left.
 
-Of every command first one run is left alone: how long it takes, and what it makes. Then it is killed by SIGKILL, again and
-again, somewhere in that time, and after every kill it is asked whether a file under its real name is whole, and
+Of every command first one run is left alone: how long it takes, and what it makes. Then it is killed by SIGKILL, again
+and again, somewhere in that time, and after every kill it is asked whether a file under its real name is whole, and
 whether anything is lost that was safe before. At the end it is left to finish, and must have made the same.
 """
 
@@ -130,7 +130,7 @@ def _run(case: Case, place: Path, kill_after_s: float | None) -> bool:
 
 def _cases(folder: Path) -> list[Case]:
     table, run = folder / "test.csv", folder / "run"
-    _write_table(table, rows=6_000)
+    write_table(table, rows=6_000)
     subprocess.run((*PROGRAM, "train", "cnn-small", "--epochs", "1", "-o", str(run)), check=True)
     answers = ("batch-predict", str(table), "-o", "out.csv", "--model", "edge-ensemble", "--provider", "cpu")
     training = ("train", "mlp", "--epochs", "5", "-o", "run")
@@ -144,7 +144,7 @@ def _cases(folder: Path) -> list[Case]:
     ]
 
 
-def _write_table(path: Path, rows: int) -> None:
+def write_table(path: Path, rows: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (rows, 784), np.uint8)
     with path.open("w") as stream:
         stream.write(",".join(f"pixel{index}" for index in range(784)) + "\n")
@@ -184,6 +184,7 @@ def _model_is_whole(place: Path) -> str | None:
 def _weights_of_run(place: Path) -> str | None:
     """Of a finished training: the sum of its weights, since a .keras file carries the time."""
     import keras
+
     from digits_edge.runtime.json_record import parse_json
 
     path = place / "run" / "model.keras"

@@ -11,11 +11,11 @@ from digits_edge.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
-    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")]
 )
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 ROOMS = ("runtime", "train", "export", "cli")
-FOLDERS = (*ROOMS, "tests", "benchmarks", "docs", "samples", ".ci", ".github")
+FOLDERS = (*ROOMS, "tests", "benchmarks", "fuzz", "endurance", "docs", "samples", ".ci", ".github")
 README_TABLE = ROOT / ".ci" / "readme_table.py"
 
 
