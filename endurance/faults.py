@@ -77,7 +77,7 @@ def _commands(folder: Path) -> list[Command]:
     return [
         Command("batch-predict", answers, 36),
         Command("batch-predict --resume", (*answers, "--resume"), 36, keeps=("out.csv.partial",)),
-        Command("export", ("export", str(run), "-o", "out.onnx"), 44, slow_s=4),
+        Command("export", ("export", str(run), "-o", "out.onnx"), 32, slow_s=4),
         Command("train", ("train", "mlp", "--epochs", "2", "-o", "run"), 900, keeps=("run",), slow_s=8),
         Command("evaluate", ("evaluate", "edge", "--data", "mnist", "-o", "page.html"), 300, slow_s=4),
         Command("report", ("report", "mnist", "-o", "page.html"), 300, slow_s=4),
@@ -113,7 +113,7 @@ def _faults(commands: list[Command], folder: Path, sizes: int) -> Iterator[tuple
                     yield f"{command.name}: {number.name}", _judged(command, ended, expected)
     with _disk("size=50m") as place:
         many = Command(
-            "predict", ("predict", *(str(path) for path in sorted(Path("samples").resolve().glob("*.png"))) * 50), 0
+            "predict", ("predict", *[str(path) for path in sorted(Path("samples").resolve().glob("*.png"))] * 50), 0
         )
         yield "predict: a pipe that nobody reads", _judged(many, _run(many, place, pipe=True), 0)
 
