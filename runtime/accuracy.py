@@ -1,10 +1,7 @@
-"""Errors of N, the interval that goes with them, and what was taken for what."""
+"""Errors of N, and the interval that goes with them."""
 
 import math
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -25,18 +22,3 @@ class Accuracy:
         centre = (p + z * z / (2 * n)) / (1 + z * z / n)
         half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
         return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def confusion_matrix(labels: NDArray[np.uint8], said: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
-    """How often each class was taken for each.
-
-    Args:
-        labels: the truth, (N,).
-        said: the answers, (N,).
-        classes: C.
-
-    Returns:
-        (C, C); row: the truth, column: the answer.
-    """
-    pairs = labels.astype(np.int64) * classes + said
-    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import log_loss, precision_recall_fscore_support, roc_auc_score
+from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support, roc_auc_score
 
-from digits_edge.runtime.accuracy import Accuracy, confusion_matrix
+from digits_edge.runtime.accuracy import Accuracy
 from digits_edge.runtime.errors import DataError
 
 #: Equal widths of confidence for reliability and calibration error, as Guo et al. 2017 have them.
@@ -117,7 +117,7 @@ def evaluate(probabilities: NDArray[np.floating], labels: NDArray[np.uint8], nam
     exact = probabilities.astype(np.float64)
     exact /= exact.sum(axis=1, keepdims=True)
     said = exact.argmax(axis=1)
-    matrix = confusion_matrix(labels, said, len(names))
+    matrix = confusion_matrix(labels, said, labels=np.arange(len(names)))
     classes = _classes(exact, labels, matrix, names)
     areas = [found.roc_auc for found in classes if found.roc_auc is not None]
     bins = _bins(exact.max(axis=1), said == labels)
