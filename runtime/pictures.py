@@ -246,7 +246,6 @@ def _eight_bit(image: Image.Image) -> Image.Image:
         if finite.size:
             low, high = min(low, finite.min()), max(high, finite.max())
     scale = 255 / (high - low) if high > low else 0.0
-    low = low if np.isfinite(low) else 0.0
     grey = np.empty((image.height, image.width), np.uint8)
     for rows, band in _bands(image):
         with np.errstate(invalid="ignore"):  # of an infinity in a picture that has one value else

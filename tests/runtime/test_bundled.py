@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from digits_edge.runtime.bundled import MODELS, add_model, bundled_models, find_model, is_whole
+from digits_edge.runtime.bundled import MODELS, _add_command, add_model, bundled_models, find_model, is_whole
 from digits_edge.runtime.errors import ModelError, UsageError
+from digits_edge.runtime.golden import GoldenAnswers
 
 
 @pytest.fixture
@@ -115,3 +116,28 @@ def test_index_of_this_installation_fits_its_files():
     assert all(is_whole(model) for model in models)
     assert {model.file for model in models} == {path.name for path in MODELS.glob("*.onnx")}
     assert sum(model.default for model in models) == (1 if models else 0)
+
+
+def test_the_maintainers_command_bundles_what_verifies(make_model, models_folder, tmp_path, capsys):
+    path = make_model()
+    assert _add_command([str(path), "--folder", str(models_folder)]) == 0
+    [added] = bundled_models(models_folder)
+    written = models_folder / "squares-fp32.onnx"
+    assert capsys.readouterr().out == f"{written}: {path.stat().st_size:,} bytes, the default\n"
+    assert (added.name, added.default, written.read_bytes()) == ("squares-fp32", True, path.read_bytes())
+
+
+def test_the_maintainers_command_takes_another_default(make_model, models_folder, metadata, tmp_path, capsys):
+    for name in ("first-fp32", "second-fp32"):
+        path = make_model(tmp_path / f"{name}.onnx", metadata=replace(metadata, name=name))
+        assert _add_command([str(path), "--folder", str(models_folder), "--default"]) == 0
+    assert [model.name for model in bundled_models(models_folder) if model.default] == ["second-fp32"]
+
+
+def test_the_maintainers_command_refuses_what_does_not_hold(make_model, models_folder, squares, keras_answers, capsys):
+    others = GoldenAnswers(squares, keras_answers(squares[::-1]), 1e-4)
+    assert _add_command([str(make_model(golden=others)), "--folder", str(models_folder)]) == 1
+    assert "squares.onnx does not hold: " in capsys.readouterr().err
+    assert _add_command([str(models_folder / "index.json"), "--folder", str(models_folder)]) == 3
+    assert capsys.readouterr().err.startswith("error: ")
+    assert bundled_models(models_folder) == []

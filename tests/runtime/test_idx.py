@@ -1,6 +1,7 @@
 """Reading idx files and finding sets of them."""
 
 import gzip
+import hashlib
 import struct
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits_edge.runtime.datasets import Dataset, load
+from digits_edge.runtime.datasets import CATALOGUE, Dataset, load
 from digits_edge.runtime.errors import DataError, UsageError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)
@@ -155,3 +156,21 @@ def test_what_would_fill_the_memory_is_not_unpacked(tmp_path):
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(bomb[:1000])
     with pytest.raises(DataError, match="states 256000 items, for which its 1000 bytes are too few"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+def test_a_known_set_has_the_four_files_of_its_publisher(name):
+    files = {split: [file.name for file in known] for split, known in CATALOGUE[name].files.items()}
+    assert files == {
+        "train": ["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"],
+        "test": ["t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"],
+    }
+    assert len({file.sha256 for known in CATALOGUE[name].files.values() for file in known}) == 4
+
+
+def test_a_part_of_a_set_has_a_name_and_sum_of_its_own():
+    whole = Dataset("squares", IMAGES, LABELS, tuple("0123456789"), "MIT", "0")
+    part = whole.taken(np.array([3, 1]), "validation")
+    np.testing.assert_array_equal(part.images, IMAGES[[3, 1]])
+    assert (part.name, part.labels.tolist(), part.licence) == ("squares validation", [3, 1], "MIT")
+    assert part.sha256 == hashlib.sha256(IMAGES[[3, 1]].tobytes() + bytes([3, 1])).hexdigest()

@@ -47,8 +47,24 @@ def test_benchmark_says_what_was_timed_and_how_long_it_took(classifier):
         assert 0 < row.latency.p50_us <= row.latency.p90_us <= row.latency.p99_us
         assert row.images_per_second == pytest.approx(row.batch_size * 100 / row.latency.us.sum() * 1e6)
     values = json.loads(json.dumps(found.to_json()))
-    assert len(values["rows"][0]["samples_us"]) == 100
-    assert values["cold_starts"] == []
+    row, said = found.rows[0], values["rows"][0]
+    assert (len(said.pop("samples_us")), len(said.pop("warm_up_samples_us"))) == (100, 3)
+    assert said == {
+        "batch_size": 1,
+        "p50_us": row.latency.p50_us,
+        "p90_us": row.latency.p90_us,
+        "p99_us": row.latency.p99_us,
+        "mean_us": row.latency.mean_us,
+        "images_per_second": row.images_per_second,
+        "first_us": row.warm_up.us[0],
+    }
+    assert [*values] == ["model", "provider", "threads", "rows", "cold_starts"]
+    assert (values["model"], values["provider"], values["threads"], values["cold_starts"]) == (
+        "squares-fp32",
+        "cpu",
+        1,
+        [],
+    )
 
 
 @pytest.mark.parametrize("sizes", [(), (0,), (1, -1)])

@@ -27,6 +27,19 @@ def test_changed_clear_answer_fails_fp16_and_int8():
         assert any("clear" in line for line in shortfalls(parity, precision))
 
 
+@pytest.mark.parametrize(
+    ("precision", "said"),
+    [
+        ("fp32", ["largest difference of a probability 0.8 > 1e-05", "changed answers 3 > 0"]),
+        ("fp16", ["largest difference of a probability 0.8 > 0.01", "changed clear answers 2 > 0"]),
+        ("int8", ["changed clear answers 2 > 0.0004", "errors 3 > 0.0015"]),
+    ],
+)
+def test_what_falls_short_is_named_with_its_limit(precision, said):
+    parity = compare(REFERENCE, REFERENCE[:, ::-1], np.array([0, 0, 1]))
+    assert shortfalls(parity, precision) == said
+
+
 def test_not_a_number_is_as_far_away_as_can_be():
     answers = REFERENCE.copy()
     answers[0, 1] = np.nan
