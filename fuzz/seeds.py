@@ -1,5 +1,6 @@
 """Whole inputs for each target, from which the fuzzer goes on."""
 
+import gzip
 import io
 import json
 import time
@@ -50,6 +51,7 @@ def _table() -> Iterator[bytes]:
     yield f"label,{header}\n1,{row}\n7,{row}\n".encode()
     yield f"{header}\r\n{row}\r\n\r\n".encode()
     yield f"{header}\n{row},1\n{row}\nx{row[1:]}\n".encode()
+    yield gzip.compress(f"{header}\n{row}\n".encode())
 
 
 def _parquet() -> Iterator[bytes]:
@@ -65,6 +67,7 @@ def _parquet() -> Iterator[bytes]:
 def _idx() -> Iterator[bytes]:
     yield bytes((0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28)) + _digit(28).tobytes()
     yield bytes((0, 0, 8, 1, 0, 0, 0, 3, 7, 1, 4))
+    yield gzip.compress(bytes((0, 0, 8, 1, 0, 0, 0, 3, 7, 1, 4)))
 
 
 def _npz() -> Iterator[bytes]:

@@ -155,3 +155,14 @@ def test_a_column_that_is_wrong_for_every_row_is_not_skipped(tmp_path):
     path = write(tmp_path / "t.parquet", by_pixels() | {"pixel3": np.zeros(7)})
     with pytest.raises(DataError, match="pixel3 is double"):
         list(read_parquet_blocks(path, skip_bad_rows=True))
+
+
+def test_images_of_another_size_are_left_out_by_the_number_of_their_row(tmp_path):
+    rows = [[1] * 784, [2] * 783, [3] * 784, []]
+    path = write(tmp_path / "a.parquet", {"image": arrow.array(rows, arrow.list_(arrow.uint8()))})
+    [*blocks] = read_parquet_blocks(path, rows_per_block=4, skip_bad_rows=True)
+    assert [int(row) for block in blocks for row in block.rows] == [1, 3]
+    assert [(bad.row, bad.reason.split(";")[0]) for block in blocks for bad in block.bad] == [
+        (2, "row 2, column image: 783 values, not 784"),
+        (4, "row 4, column image: 0 values, not 784"),
+    ]
