@@ -74,6 +74,7 @@ def test_imports_go_one_way():
 @pytest.mark.skipif(sys.platform == "win32", reason="a home is elsewhere there")
 @pytest.mark.parametrize("module", ["digits_edge.export.quantize", "digits_edge.export.targets.ort"])
 def test_onnxruntime_keeps_nothing_in_the_home_folder(module, tmp_path):
+    pytest.importorskip("onnx_ir", reason="needs the extra [export]")
     environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": ""}
     environment.pop("ORT_DISABLE_TELEMETRY", None)
     program = f"import {module}, onnxruntime; onnxruntime.InferenceSession"

@@ -175,3 +175,20 @@ def test_missing_model_is_refused_by_its_path(tmp_path):
 def test_provider_is_what_was_bound_not_what_was_asked(model_path):
     assert Classifier(model_path, provider="auto").provider != "auto"
     assert Classifier(model_path, provider="CPUExecutionProvider").provider == "cpu"
+
+
+def test_a_provider_lost_in_mid_run_is_an_error_never_half_an_answer(classifier, squares, monkeypatch):
+    images = np.repeat(squares, 300, axis=0)  # three calls of onnxruntime
+    answered, run = [], classifier._run
+
+    def lost_after_one(part):
+        if answered:
+            raise RuntimeError("[ONNXRuntimeError] : 11 : EP_FAIL : the device is gone\nand more")
+        answered.append(len(part))
+        return run(part)
+
+    monkeypatch.setattr(classifier, "_run", lost_after_one)
+    with pytest.raises(ModelError, match=r"squares\.onnx could not be run by cpu: .*the device is gone") as caught:
+        classifier.predict_batch(images)
+    assert answered == [LARGEST_BATCH]
+    assert "\n" not in str(caught.value)
