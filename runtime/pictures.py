@@ -35,7 +35,9 @@ FORMATS = {
 }
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
-MAX_PIXELS = 64_000_000
+#: A page of A4 at 600 dots per inch has 35 million, a telephone's picture 50. Decoded and brought to the form of MNIST
+#: so many take up to half a gigabyte; WebP's decoder alone keeps sixteen bytes for each.
+MAX_PIXELS, MAX_WEBP_PIXELS = 60_000_000, 25_000_000
 MAX_BYTES = 4 * MAX_PIXELS
 #: Large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size as long as no side falls below this: a 12-megapixel photo
 #: opens in a quarter of the time, and a digit that fills a twentieth of it still has its 20 pixels.
@@ -58,7 +60,8 @@ def open_picture(source: PictureSource) -> Image.Image:
         `JPEG_SIDE`.
 
     Raises:
-        ImageError: not one of `FORMATS`, damaged, larger than `MAX_PIXELS`, or an array of another kind.
+        ImageError: not one of `FORMATS`, damaged, larger than `MAX_PIXELS` (a WebP than `MAX_WEBP_PIXELS`), or an array
+            of another kind.
         InputError: the file is missing, a folder, or may not be read.
     """
     if isinstance(source, Image.Image):
@@ -171,7 +174,7 @@ def _decoded(content: bytes, name: str) -> Image.Image:
     with _as_image_errors(name):
         with _no_warnings():
             image = Image.open(io.BytesIO(content), formats=tuple(FORMATS))
-        _check_size(image.size, name)
+        _check_size(image.size, name, MAX_WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS)
         image.draft(None, (JPEG_SIDE, JPEG_SIDE))  # only a JPEG does anything here; None keeps its mode
         image.load()
         return _normalized(image)
@@ -213,12 +216,12 @@ def _as_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
     return np.asarray(np.rint(array * array.dtype.type(255)), np.uint8)
 
 
-def _check_size(size: tuple[int, int], name: str) -> None:
+def _check_size(size: tuple[int, int], name: str, most: int = MAX_PIXELS) -> None:
     width, height = size
     if width * height == 0:
         raise ImageError(f"{name} has no pixels ({width}×{height})")
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"{name} has {width}×{height} pixels, more than {MAX_PIXELS:,}; reduce it first")
+    if width * height > most:
+        raise ImageError(f"{name} has {width}×{height} pixels, more than {most:,}; reduce it first")
 
 
 def _normalized(image: Image.Image) -> Image.Image:

@@ -280,6 +280,13 @@ def test_any_array_opens_or_says_why(array: np.ndarray):
     opens_or_says_why(array)
 
 
+def test_a_webp_may_have_fewer_pixels_for_its_decoder_takes_more_memory():
+    grey = Image.new("L", (6000, 5000), 255)
+    assert open_picture(encoded(grey, "PNG")).size == (6000, 5000)
+    with pytest.raises(ImageError, match="has 6000×5000 pixels, more than 25,000,000"):
+        open_picture(encoded(grey, "WEBP", quality=1, method=0))
+
+
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
 def test_greys_of_more_than_eight_bits_take_little_more_than_their_own_memory(dtype):
     pixels = np.full((2500, 2000), 300, dtype)
