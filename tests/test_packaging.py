@@ -42,7 +42,12 @@ def changelog_version():
 def test_wheel_holds_the_four_packages_and_nothing_else(wheel):
     files = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
     files += [ROOT / room / "py.typed" for room in ROOMS]
-    files += [*MODELS.glob("*.onnx"), MODELS / "index.json", *(ROOT / "train/report/templates").iterdir()]
+    files += [
+        *MODELS.glob("*.onnx"),
+        MODELS / "index.json",
+        MODELS / "NOTICE.txt",
+        *(ROOT / "train/report/templates").iterdir(),
+    ]
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert packed == {f"digits_edge/{path.relative_to(ROOT).as_posix()}" for path in files}
 
@@ -51,6 +56,15 @@ def test_wheel_holds_the_licence_and_the_command(wheel):
     about = f"digits_edge-{version('digits-edge')}.dist-info"
     assert wheel.read(f"{about}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
     assert "digits-edge = digits_edge.cli.main:main" in wheel.read(f"{about}/entry_points.txt").decode()
+
+
+def test_models_in_the_wheel_have_the_sums_of_its_index(wheel):
+    folder = "digits_edge/runtime/models"
+    entries = json.loads(wheel.read(f"{folder}/index.json"))["models"]
+    assert entries
+    for entry in entries:
+        content = wheel.read(f"{folder}/{entry['file']}")
+        assert (hashlib.sha256(content).hexdigest(), len(content)) == (entry["sha256"], entry["bytes"])
 
 
 def test_index_has_the_sums_of_the_files_beside_it():

@@ -57,8 +57,7 @@ class RunRecord(keras.callbacks.Callback):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self._recipe, self._folder, self._progress, self._remembering = recipe, folder, progress, remembering
-        self._began = time.monotonic()
-        self._drawn_s = -math.inf
+        self._began = self._drawn_s = time.monotonic()
 
     @property
     def is_finished(self) -> bool:
