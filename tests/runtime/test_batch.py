@@ -214,6 +214,11 @@ def test_what_was_begun_of_something_else_is_refused_and_kept(cut_run, source, t
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_what_refused_bad_rows_does_not_go_on_skipping_them(cut_run, source):
+    with pytest.raises(UsageError, match="another treatment of bad rows"):
+        batch_predict(first_pixel, source, cut_run, resume_as="m", skip_bad_rows=True)
+
+
 def test_another_model_goes_on_with_nothing(cut_run, source):
     with pytest.raises(UsageError, match="another model"):
         batch_predict(first_pixel, source, cut_run, resume_as="n")

@@ -55,10 +55,11 @@ def test_every_picture_is_answered_as_predict_does(classifier, folder, tmp_path,
     assert told[-1] == (26, 26)
 
 
-def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_answered(classifier, folder, tmp_path):
+@pytest.mark.parametrize("at_once", [1, 5])
+def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_answered(classifier, folder, tmp_path, at_once):
     (folder / "13b.png").write_bytes(b"\x89PNG and no more")
     report = batch_predict_pictures(
-        classifier, find_pictures([folder]), tmp_path / "out.csv", workers=2, pictures_per_block=1
+        classifier, find_pictures([folder]), tmp_path / "out.csv", workers=2, pictures_per_block=at_once
     )
     lines = (tmp_path / "out.csv").read_text().splitlines()
     assert len(lines) == 28 and "13b.png,,,error" in lines
