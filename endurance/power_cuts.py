@@ -186,13 +186,13 @@ def _weights_of_run(place: Path) -> str | None:
     """Of a finished training: the sum of its weights, since a .keras file carries the time."""
     import keras
 
-    from digits_edge.runtime.json_record import parse_json
+    from digits_edge.runtime.json_record import read_json
 
     path = place / "run" / "model.keras"
     if not path.exists():
         return None
     weights = keras.saving.load_model(path, compile=False).get_weights()
-    finished = "result" in parse_json((place / "run" / "recipe.json").read_text())
+    finished = "result" in read_json(place / "run" / "recipe.json")
     return hashlib.sha256(b"".join(array.tobytes() for array in weights)).hexdigest() if finished else None
 
 
@@ -204,12 +204,12 @@ def _epochs(place: Path) -> int:
 
 
 def _trial_is_whole(place: Path) -> str | None:
-    from digits_edge.runtime.json_record import as_record, parse_json
+    from digits_edge.runtime.json_record import as_record, read_json
     from digits_edge.runtime.trial import Trial
 
     paths = [*(place / "cache" / "trials").glob("*.json")]
     for path in paths:
-        as_record(Trial, parse_json(path.read_text()))
+        as_record(Trial, read_json(path))
     return "a whole trial" if paths else None
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from digits_edge.export.temperature import softmax
 from digits_edge.runtime.datasets.catalogue import DIGITS
 from digits_edge.runtime.errors import ModelError, UsageError
-from digits_edge.runtime.json_record import as_record, parse_json
+from digits_edge.runtime.json_record import as_record, read_json
 
 #: What white is in the images that a model takes: 1 where they were divided by 255, 255 where they are raw pixels.
 InputScale = Literal[1, 255]
@@ -170,7 +170,7 @@ class _Run:
 def _read_run(path: Path) -> tuple[_Run, dict[str, Any]]:
     """What is read of a recipe.json, and all that it says of its data."""
     try:
-        about = parse_json(path.read_text("utf-8"))
+        about = read_json(path)
         return as_record(_Run, about), dict(about["data"])
     except (OSError, ValueError) as error:
         raise ModelError(

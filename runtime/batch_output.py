@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.files import lock, refuse_existing, sync_folder, written_whole
-from digits_edge.runtime.json_record import as_record, parse_json
+from digits_edge.runtime.json_record import as_record, read_json
 
 STANDARD_STREAM = "-"
 #: What is lost at most when the power fails.
@@ -210,7 +210,7 @@ def _state(path: Path, made_of: dict[str, Any]) -> _State:
         UsageError: it is of other things, or damaged.
     """
     try:
-        kept = as_record(_State, parse_json(path.read_text("utf-8")))
+        kept = as_record(_State, read_json(path))
         differing = [name for name, value in made_of.items() if kept.made_of.get(name) != value]
     except FileNotFoundError:
         return _State(made_of)

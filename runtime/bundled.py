@@ -14,7 +14,7 @@ from typing import Any
 
 from digits_edge.runtime.errors import CheckError, DigitsEdgeError, ModelError, UsageError, did_you_mean
 from digits_edge.runtime.files import written_whole
-from digits_edge.runtime.json_record import as_record, parse_json
+from digits_edge.runtime.json_record import as_record, read_json
 from digits_edge.runtime.model_file import Metadata, Precision, read_model_file
 
 MODELS = Path(__file__).with_name("models")
@@ -60,7 +60,7 @@ def bundled_models(folder: Path = MODELS) -> list[BundledModel]:
     """
     path = folder / _INDEX
     try:
-        entries = parse_json(path.read_text(encoding="utf-8"))["models"]
+        entries = read_json(path)["models"]
         return [as_record(BundledModel, entry) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} cannot be read ({error}); install digits-edge again") from error

@@ -7,10 +7,13 @@ import json
 import math
 import typing
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 _Record = TypeVar("_Record")
+#: The longest that we write ourselves, the recipe of a student with its teachers, has some ten thousand.
+_MOST_BYTES = 10_000_000
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -23,6 +26,20 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file.
+
+    Raises:
+        ValueError: it holds none, or is longer than `_MOST_BYTES`, as a device is.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as stream:
+        content = stream.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"it is longer than {_MOST_BYTES:,} bytes")
+    return parse_json(content)
 
 
 def as_record(kind: type[_Record], values: object) -> _Record:

@@ -149,7 +149,7 @@ def recorded_digest(path: Path) -> str:
         with path.open("rb") as stream:
             stream.seek(0, os.SEEK_END)
             stream.seek(max(0, stream.tell() - _HEX_DIGITS))
-            return stream.read().decode("ascii", "replace")
+            return stream.read(_HEX_DIGITS).decode("ascii", "replace")  # of a device there is no end
     except OSError as error:
         raise ModelError(_unread(path, error)) from error
 

@@ -21,7 +21,7 @@ import numpy as np
 from digits_edge.runtime.bound_session import BoundSession
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError
 from digits_edge.runtime.files import user_cache, written_whole
-from digits_edge.runtime.json_record import as_record, parse_json
+from digits_edge.runtime.json_record import as_record, read_json
 from digits_edge.runtime.machine import processor
 from digits_edge.runtime.model_file import recorded_digest
 from digits_edge.runtime.providers import installed_versions
@@ -147,7 +147,7 @@ def make_trial(bind: Callable[[str], BoundSession], names: list[str]) -> Trial:
 def kept_trial(folder: Path, key: str, names: list[str]) -> Trial | None:
     """The trial that was kept; None if there is none, an old one, or one of other providers."""
     try:
-        kept = parse_json(_path(folder, key).read_text("utf-8"))
+        kept = read_json(_path(folder, key))
         trial = as_record(Trial, kept)
         providers = [timing.provider for timing in trial.timings]
         holds = kept["key"] == key and providers[:1] == ["cpu"] and {*providers, *trial.failed} == set(names)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.accuracy import Accuracy
 from digits_edge.runtime.datasets import Dataset
-from digits_edge.runtime.json_record import parse_json
+from digits_edge.runtime.json_record import read_json
 from digits_edge.runtime.latency import measure
 from digits_edge.train.recipe import BEST_RECIPES
 from digits_edge.train.significance import Difference, differences_to_best
@@ -199,7 +199,7 @@ def compare(
 def training_cost(run_folder: Path) -> TrainingCost | None:
     """What a run's `recipe.json` says of its cost; None where there is none, or the run is not finished."""
     try:
-        result = parse_json((run_folder / "recipe.json").read_text("utf-8"))["result"]
+        result = read_json(run_folder / "recipe.json")["result"]
         return TrainingCost(int(result["epochs"]), float(result["seconds"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

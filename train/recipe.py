@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from digits_edge.runtime.errors import InputError, UsageError, unknown_name
-from digits_edge.runtime.json_record import parse_json
+from digits_edge.runtime.json_record import read_json
 from digits_edge.train.augmentation import GARMENT, HAND, NO_AUGMENTATION, ROUGH, ROUGH_GARMENT, Augmentation
 
 Schedule = Literal["constant", "cosine", "exponential", "plateau"]
@@ -228,7 +228,7 @@ def _for_garments(recipe: Recipe) -> Recipe:
 def recipe_data(path: Path) -> tuple[str, str | None]:
     """Name and sha256 of the data that the run of a `recipe.json` was trained on; "mnist" where the file names none."""
     read_recipe(path)
-    data = parse_json(path.read_text("utf-8")).get("data")
+    data = read_json(path).get("data")
     data = data if isinstance(data, dict) else {}
     return str(data.get("name", "mnist")), data.get("sha256")
 
@@ -245,7 +245,7 @@ def read_recipe(path: Path) -> Recipe:
         InputError: the file is missing, holds no recipe, or one with a setting that is unknown or out of range.
     """
     try:
-        return TypeAdapter(Recipe).validate_json(json.dumps(parse_json(path.read_text("utf-8"))["recipe"]))
+        return TypeAdapter(Recipe).validate_json(json.dumps(read_json(path)["recipe"]))
     except ValidationError as error:
         first = error.errors()[0]
         setting = ".".join(map(str, first["loc"])) or "recipe"

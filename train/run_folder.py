@@ -13,7 +13,7 @@ from typing import Any
 
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.files import written_whole
-from digits_edge.runtime.json_record import parse_json
+from digits_edge.runtime.json_record import read_json
 from digits_edge.train.recipe import Keep, Recipe, read_recipe, recipe_data, recipe_to_json
 
 MODEL, RECIPE, HISTORY, CURVES, CHECKPOINT = "model.keras", "recipe.json", "history.csv", "curves.png", "checkpoint.npz"
@@ -128,7 +128,7 @@ def prepare_run_folder(
 def recorded_lesson(folder: Path) -> Path | None:
     """Where a run has its lesson when that is not in its own folder; None else, or where there is no run."""
     try:
-        recorded = parse_json((folder / RECIPE).read_text("utf-8")).get("lesson")
+        recorded = read_json(folder / RECIPE).get("lesson")
     except (OSError, ValueError, AttributeError):
         return None
     return Path(recorded) if isinstance(recorded, str) else None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from digits_edge.runtime.errors import InputError, UsageError
-from digits_edge.runtime.json_record import parse_json
+from digits_edge.runtime.json_record import read_json
 from digits_edge.train.run_folder import write_csv, write_json
 
 SEARCH, TABLE, BEST, PAGE = "search.json", "trials.csv", "best.json", "tuning.html"
@@ -121,7 +121,7 @@ def write_trials(folder: Path, trials: Sequence[Trial]) -> None:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        return dict(parse_json(path.read_text("utf-8")))
+        return dict(read_json(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError) as error:

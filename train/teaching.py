@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.errors import InputError, UsageError
-from digits_edge.runtime.json_record import parse_json
+from digits_edge.runtime.json_record import read_json
 from digits_edge.train.augmentation import Augmentation
 from digits_edge.train.augmenting import augment
 from digits_edge.train.batches import scaled
@@ -163,7 +163,7 @@ def _made_of(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
 def _about(folder: Path) -> dict[str, Any]:
     """What the lesson in a folder says of itself; empty where there is none, or a damaged one."""
     try:
-        about = parse_json((folder / LESSON_ABOUT).read_text("utf-8"))
+        about = read_json(folder / LESSON_ABOUT)
         return {"views": int(about["views"]), "made_of": dict(about["made_of"])}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

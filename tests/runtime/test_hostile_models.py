@@ -42,6 +42,8 @@ def test_what_never_ends_is_no_model(tmp_path):
     for path in (Path("/dev/zero"), tmp_path / "pipe.onnx"):
         with pytest.raises(ModelError, match="device or pipe"):
             Classifier(path, provider="cpu")
+    with pytest.raises(ModelError, match="device or pipe"):
+        Classifier("/dev/zero", provider="auto")
 
 
 @pytest.mark.parametrize("text", ["\x1b]0;owned\x07", "two\nlines", "\u202eback to front"])

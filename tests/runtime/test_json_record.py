@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits_edge.runtime.json_record import as_record, parse_json
+from digits_edge.runtime.json_record import as_record, parse_json, read_json
 
 
 @dataclass(frozen=True)
@@ -84,3 +85,16 @@ def test_any_value_is_a_record_or_a_value_error(values):
 def test_text_that_is_no_json_is_a_value_error(text):
     with pytest.raises(ValueError, match=r"\w"):
         parse_json(text)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").is_char_device(), reason="there is no such device")
+def test_a_device_is_no_json():
+    with pytest.raises(ValueError, match="longer than"):
+        read_json(Path("/dev/zero"))
+
+
+def test_a_file_is_read_as_its_text(tmp_path):
+    (tmp_path / "a.json").write_text('{"digit": "é"}', encoding="utf-8")
+    assert read_json(tmp_path / "a.json") == {"digit": "é"}
+    with pytest.raises(FileNotFoundError):
+        read_json(tmp_path / "none.json")
