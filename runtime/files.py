@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -65,15 +65,22 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
-                if os.name != "posix":
-                    stream.close()  # Windows renames nothing that is open
+                _let_go(stream)
                 part.replace(path)  # while it is locked: what it is afterwards nobody may write over
             except BaseException:
+                with suppress(OSError):  # of what is not written yet; the disk may be full
+                    _let_go(stream)
                 part.unlink(missing_ok=True)
                 raise
         sync_folder(path.parent)
     except OSError as error:
         raise InputError(f"{path} could not be written: {error.strerror or error}") from error
+
+
+def _let_go(stream: IO[bytes]) -> None:
+    """Close a file where the system renames and removes nothing that is open, as Windows."""
+    if os.name != "posix":
+        stream.close()
 
 
 @contextmanager

@@ -82,7 +82,7 @@ def _fitting(hint: Any, value: Any) -> Any:
             except ValueError:
                 continue
     elif origin is Literal:
-        if value in inner:
+        if any(value == one and type(value) is type(one) for one in inner):  # True is no 1
             return value
     elif origin in (tuple, list):
         if isinstance(value, list):

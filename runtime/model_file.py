@@ -122,6 +122,8 @@ class Metadata:
             if values["schema_version"] != _SCHEMA_VERSION:
                 raise ModelError(f"metadata of schema {values['schema_version']!r}: a newer digits-edge made this file")
             metadata = as_record(cls, values)
+            if "preprocessing" not in values:  # its default is for what is made here; a file has to say it
+                raise ValueError("it names no preprocessing")
             if not all(name.isprintable() for name in (metadata.name, *metadata.labels)):
                 raise ValueError(f"name {metadata.name!r} or labels {metadata.labels!r} with control characters")
             return metadata

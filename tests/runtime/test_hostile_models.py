@@ -1,5 +1,6 @@
 """Model files that somebody made to do harm: refused with one line, before anything of them runs."""
 
+import json
 import os
 from contextlib import suppress
 from dataclasses import replace
@@ -61,6 +62,14 @@ def test_metadata_of_any_text_is_refused(make_model, monkeypatch, text):
     monkeypatch.setattr(Metadata, "to_json", lambda self: text)
     with pytest.raises(ModelError, match="metadata"):
         Classifier(make_model(), provider="cpu")
+
+
+@pytest.mark.parametrize("name", ["labels", "precision", "preprocessing", "parameters"])
+def test_metadata_that_leave_out_what_decides_an_answer_are_refused(metadata, name):
+    values = json.loads(metadata.to_json())
+    del values[name]
+    with pytest.raises(ModelError, match=name):
+        Metadata.from_json(json.dumps(values))
 
 
 def test_metadata_that_are_no_text_are_refused(make_model):

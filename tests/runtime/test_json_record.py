@@ -23,6 +23,7 @@ class Outer:
     name: str
     share: float
     kind: Literal["a", "b"] = "a"
+    white: Literal[1, 255] = 1
     inner: tuple[Inner, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
     anything: Any = None
@@ -54,6 +55,8 @@ def test_what_fits_is_read_as_its_type():
         ({"share": 10**400}, "share: 1000"),
         ({"kind": "c"}, "kind: 'c'"),
         ({"kind": []}, "kind: "),
+        ({"white": True}, "white: True"),
+        ({"white": 1.0}, "white: 1.0"),
         ({"inner": {}}, "inner: "),
         ({"inner": [{"number": True}]}, "inner: number: True is not of int"),
         ({"inner": [{}]}, "inner: missing 1 required positional argument: 'number'"),
