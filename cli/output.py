@@ -22,17 +22,21 @@ def visible(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def _visible_lines(text: str) -> str:
+    return "\n".join(map(visible, text.split("\n")))
+
+
 def say(text: str) -> None:
     """Print an answer, of one line or more."""
     if sys.stdout.isatty():
         wipe()
-    click.echo("\n".join(map(visible, text.split("\n"))))
+    click.echo(_visible_lines(text))
 
 
 def note(text: str) -> None:
     """Tell a person what happens; on stderr, so that pipes stay clean."""
     wipe()
-    click.echo("\n".join(map(visible, text.split("\n"))), err=True)
+    click.echo(_visible_lines(text), err=True)
 
 
 def print_json(values: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ Every answer is compared bit for bit with that of one quiet thread, and the memo
 """
 
 import multiprocessing
+import resource
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -95,12 +96,12 @@ def _opened_and_closed(model: str, images: np.ndarray, expected: np.ndarray, ses
 
 def _memory_mb() -> float:
     """The resident memory of this process."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
 
 
 def _report(what: str, calls: int, wrong: int, memory: list[float]) -> None:
     first, middle, last = memory[0], memory[len(memory) // 2], memory[-1]
-    click.echo(f"{what:24} {calls:>10,} calls  {wrong} wrong  {first:.0f} → {middle:.0f} → {last:.0f} MB", nl=True)
+    click.echo(f"{what:24} {calls:>10,} calls  {wrong} wrong  {first:.0f} → {middle:.0f} → {last:.0f} MB")
     if wrong:
         raise SystemExit(1)
 

@@ -21,15 +21,14 @@ def inputs(target: str) -> Iterator[bytes]:
                 yield archive.read(name)
 
 
-def keep(target: str, found: Iterable[bytes]) -> int:
-    """Keep these inputs instead of those before; their number."""
+def keep(target: str, found: Iterable[bytes]) -> None:
+    """Keep these inputs instead of those before."""
     by_name = {hashlib.sha256(content).hexdigest()[:16]: content for content in found}
     path = _archive(target)
     path.parent.mkdir(exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name in sorted(by_name):
             archive.writestr(zipfile.ZipInfo(name, _DATE), by_name[name], zipfile.ZIP_DEFLATED)
-    return len(by_name)
 
 
 def _archive(target: str) -> Path:

@@ -1,7 +1,7 @@
 """Give kept inputs, or those in folders, to their targets, without atheris: `python -m fuzz.replay [FOLDER]`.
 
 In a folder the inputs of a target lie in one of its name, as `python -m fuzz --into FOLDER` leaves them. With
-`coverage run --branch` in front it tells what they reach.
+`coverage run` in front it tells what they reach.
 """
 
 import sys

@@ -93,7 +93,7 @@ def _model_text() -> Iterator[bytes]:
 
 
 def _model() -> Iterator[bytes]:
-    """A model of three nodes, small enough to be changed everywhere."""
+    """A model of five nodes, small enough to be changed everywhere."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 

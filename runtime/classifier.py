@@ -313,10 +313,9 @@ def _contents(session: Any, path: Path) -> tuple[Metadata, str]:
         raise ModelError(f"{path} has metadata that are no text; export it again") from error
     except ModelError as error:
         raise ModelError(f"{path} has {error}") from error
-    found = [(node.name, node.type, node.shape[1:]) for node in (*session.get_inputs(), *session.get_outputs())]
-    free = not any(
-        isinstance(size, int) for node in (*session.get_inputs(), *session.get_outputs()) for size in node.shape[:1]
-    )
+    ends = (*session.get_inputs(), *session.get_outputs())
+    found = [(node.name, node.type, node.shape[1:]) for node in ends]
+    free = not any(isinstance(size, int) for node in ends for size in node.shape[:1])
     expected = [
         (INPUT_NAME, "tensor(uint8)", list(_IMAGE_SHAPE)),
         (OUTPUT_NAME, "tensor(float)", [len(metadata.labels)]),

@@ -88,12 +88,20 @@ def _locked(part: Path, path: Path) -> Iterator[IO[bytes]]:
     """Open a file to be written by this block alone, empty."""
     while True:
         with open(part, "wb", opener=_without_emptying) as stream:
-            if not lock(stream):
+            if _is_taken(stream):
                 raise InputError(f"{path} is being written by another run; wait for it, or name another file")
             if _is_still(part, stream):
                 stream.truncate(0)
                 yield stream
                 return
+
+
+def _is_taken(stream: IO[bytes]) -> bool:
+    """Whether somebody else is writing it; nobody can tell where there are no locks."""
+    try:
+        return not lock(stream)
+    except OSError:
+        return False
 
 
 def _without_emptying(path: str, flags: int) -> int:
@@ -112,7 +120,10 @@ def _is_still(path: Path, stream: IO[bytes]) -> bool:
 def lock(stream: IO[bytes]) -> bool:
     """Whether nobody else has this file open and locked; it is ours until it is closed.
 
-    True always on Windows, which lets nobody rename what is open, and on file systems without locks.
+    True always on Windows, which lets nobody rename what is open.
+
+    Raises:
+        OSError: the file system has no locks.
     """
     if os.name != "posix":
         return True
@@ -122,8 +133,6 @@ def lock(stream: IO[bytes]) -> bool:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:
-        return True
     return True
 
 

@@ -1,6 +1,6 @@
 """Reading JSON that anyone may have written into dataclasses: what does not fit a field's type is a ValueError.
 
-pydantic and msgspec do this and more, but the runtime would carry and import them for four small records.
+pydantic and msgspec do this and more, but the runtime would carry and import them for a few small records.
 """
 
 import json

@@ -87,7 +87,7 @@ def restore_checkpoint(path: Path, model: keras.Model, callbacks: list[keras.cal
             if isinstance(callback, WeightAverage):
                 callback.restore(_in_order(arrays, "average"), remembered["updates"])
             else:
-                vars(callback).update({name: remembered[name] for name in _CALLBACK_STATE[type(callback)]})
+                vars(callback).update({name: remembered[name] for name in _CALLBACK_STATE.get(type(callback), ())})
 
 
 @contextmanager

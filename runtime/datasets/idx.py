@@ -46,6 +46,6 @@ def _read(path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
             raise DataError(f"{path} states {count} items, for which its {packed} bytes are too few; fetch it again")
         content = stream.read(stated + 1)
     if len(content) != stated:
-        kind = "too many bytes" if len(content) > stated else f"{stated - len(content)} bytes too few"
-        raise DataError(f"{path} has {kind} for the {count} items that it states; fetch it again")
+        kind = "bytes left over" if len(content) > stated else f"{stated - len(content)} bytes missing"
+        raise DataError(f"{path} has {kind} for the shape {(count, *item_shape)} it states; fetch it again")
     return np.frombuffer(content, np.uint8).reshape(count, *item_shape)

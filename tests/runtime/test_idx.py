@@ -95,8 +95,8 @@ def test_another_split_is_wrong_usage(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (idx(IMAGES)[:-1], r"train-images-idx3-ubyte has 1 bytes too few"),
-        (idx(IMAGES) + b"\0", r"train-images-idx3-ubyte has too many bytes"),
+        (idx(IMAGES)[:-1], r"train-images-idx3-ubyte has 1 bytes missing"),
+        (idx(IMAGES) + b"\0", r"train-images-idx3-ubyte has bytes left over"),
         (idx(LABELS), "not an idx3 file of bytes"),
         (b"", "not an idx3 file of bytes"),
         (idx(IMAGES[:, :20]), "images of 20x28; only 28x28"),
