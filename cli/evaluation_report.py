@@ -106,7 +106,7 @@ def _grad_cams(source: "Source") -> "Explain":
 
 
 def _occlusions(model: EitherModel) -> "Explain":
-    from digits_edge.train.occlusion import occlusion_maps
+    from digits_edge.runtime.occlusion import occlusion_maps
 
     def explain(images: NDArray[np.uint8], classes: NDArray[np.intp]) -> NDArray[np.float32]:
         show("hiding parts of images")

@@ -29,6 +29,7 @@ COMMANDS = {
     "export": "Turn a Keras model into one self-checking ONNX model file.",
     "verify": "Check model files on this machine and provider.",
     "benchmark": "Measure latency and throughput.",
+    "serve": "Serve a page to draw digits on, and an API.",
     "report": "Describe a data set on one page.",
     "train": "Train a model by name.",
     "tune": "Search a model's best settings within a budget.",

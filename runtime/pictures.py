@@ -47,35 +47,36 @@ _BAND_PIXELS = 1_000_000
 _warnings_lock = threading.Lock()
 
 
-def open_picture(source: PictureSource) -> Image.Image:
+def open_picture(source: PictureSource, *, most_pixels: int = MAX_PIXELS) -> Image.Image:
     """Open a picture, decoded and turned the way its EXIF says.
 
     Args:
         source: a path; the bytes of a file; a binary file object, read from where it stands to its end (its position
             is put back if the picture cannot be opened); a Pillow image; or an array, (H, W) or (H, W, C) with
             C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA, either uint8, bool (true is white) or float in 0…1.
+        most_pixels: that a picture may have, `MAX_PIXELS` or fewer; its memory grows with them.
 
     Returns:
         A new image of mode L, LA, RGB or RGBA. Of an animation the first frame; of a large JPEG a reduction, see
         `JPEG_SIDE`.
 
     Raises:
-        ImageError: not one of `FORMATS`, damaged, larger than `MAX_PIXELS` (a WebP than `MAX_WEBP_PIXELS`), or an array
-            of another kind.
+        ImageError: not one of `FORMATS`, damaged, larger than `most_pixels` (a WebP than `MAX_WEBP_PIXELS`), or an
+            array of another kind.
         InputError: the file is missing, a folder, or may not be read.
     """
     if isinstance(source, Image.Image):
-        _check_size(source.size, "the Pillow image")
+        _check_size(source.size, "the Pillow image", most_pixels)
         with _as_image_errors("the Pillow image"):
             return _normalized(source.copy())
     if isinstance(source, np.ndarray):
-        return _from_array(source)
+        return _from_array(source, most_pixels)
     if isinstance(source, bytes | bytearray | memoryview):
-        return _decoded(bytes(source), "the picture")
+        return _decoded(bytes(source), "the picture", most_pixels)
     if isinstance(source, str | os.PathLike):
-        return _decoded(_file_bytes(Path(source)), printable(source))
+        return _decoded(_file_bytes(Path(source)), printable(source), most_pixels)
     if hasattr(source, "read"):
-        return _from_stream(source)
+        return _from_stream(source, most_pixels)
     raise ImageError(
         f"a {type(source).__name__} is no picture; give a path, bytes, a file object, an image or an array"
     )
@@ -144,7 +145,7 @@ def _file_bytes(path: Path) -> bytes:
         raise InputError(f"{name} could not be read: {reason}") from error
 
 
-def _from_stream(stream: IO[bytes]) -> Image.Image:
+def _from_stream(stream: IO[bytes], most_pixels: int) -> Image.Image:
     name = printable(str(getattr(stream, "name", "the stream")))
     try:
         start = stream.tell() if stream.seekable() else None
@@ -152,7 +153,7 @@ def _from_stream(stream: IO[bytes]) -> Image.Image:
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"{name} could not be read: {error}; it must be a binary file open for reading") from error
     try:
-        return _decoded(content, name)
+        return _decoded(content, name, most_pixels)
     except ImageError:
         if start is not None:
             stream.seek(start)
@@ -168,13 +169,13 @@ def _limited_read(stream: IO[bytes], name: str) -> bytes:
     return content
 
 
-def _decoded(content: bytes, name: str) -> Image.Image:
+def _decoded(content: bytes, name: str, most_pixels: int) -> Image.Image:
     if not content:
         raise ImageError(f"{name} is empty; save the picture again")
     with _as_image_errors(name):
         with _no_warnings():
             image = Image.open(io.BytesIO(content), formats=tuple(FORMATS))
-        _check_size(image.size, name, MAX_WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS)
+        _check_size(image.size, name, min(MAX_WEBP_PIXELS, most_pixels) if image.format == "WEBP" else most_pixels)
         image.draft(None, (JPEG_SIDE, JPEG_SIDE))  # only a JPEG does anything here; None keeps its mode
         image.load()
         return _normalized(image)
@@ -195,11 +196,11 @@ def _as_image_errors(name: str) -> Iterator[None]:
         raise ImageError(f"{name} is damaged or incomplete ({_one_line(error)}); save the picture again") from error
 
 
-def _from_array(array: NDArray[Any]) -> Image.Image:
+def _from_array(array: NDArray[Any], most_pixels: int) -> Image.Image:
     shape = "×".join(map(str, array.shape))
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
         raise ImageError(f"an array of shape ({shape}) is no picture; wanted is (H, W) or (H, W, C), C from 1 to 4")
-    _check_size((array.shape[1], array.shape[0]), f"the array of shape ({shape})")
+    _check_size((array.shape[1], array.shape[0]), f"the array of shape ({shape})", most_pixels)
     pixels = _as_uint8(array)
     return Image.fromarray(pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
 
@@ -216,7 +217,7 @@ def _as_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
     return np.asarray(np.rint(array * array.dtype.type(255)), np.uint8)
 
 
-def _check_size(size: tuple[int, int], name: str, most: int = MAX_PIXELS) -> None:
+def _check_size(size: tuple[int, int], name: str, most: int) -> None:
     width, height = size
     if width * height == 0:
         raise ImageError(f"{name} has no pixels ({width}×{height})")

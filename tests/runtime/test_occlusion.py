@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from digits_edge.train.occlusion import occlusion_maps
+from digits_edge.runtime.occlusion import occlusion_maps
 
 
 def corner_model(images):
