@@ -78,7 +78,8 @@ def otsu(levels: Array) -> float:
         return high
     bins = 64
     step = (high - low) / bins
-    counts = np.bincount(np.minimum((levels.ravel() - low) / step, bins - 1).astype(np.intp), minlength=bins)
+    places = np.minimum((levels.ravel() - low) / step, bins - 1).astype(np.intp)
+    counts = np.bincount(places, minlength=bins).astype(np.float64)  # of integers the square below passes 2^63
     below = np.cumsum(counts)
     above = below[-1] - below
     sums = np.cumsum(counts * np.arange(bins))

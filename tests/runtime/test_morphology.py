@@ -72,6 +72,13 @@ def test_otsu_parts_ink_from_paper(share: float):
     assert np.array_equal(levels > otsu(levels), ink)
 
 
+def test_otsu_parts_a_large_picture_as_its_small_copy():
+    levels = np.random.default_rng(0).normal([[60.0], [190.0]], 25, (2, 50)).astype(np.float32)
+    levels[0, 0], levels[1, 0] = 0, 255
+    large = np.tile(levels, (160, 4))
+    assert otsu(large) == otsu(levels)
+
+
 def test_otsu_of_one_level_is_that_level():
     assert otsu(np.full((3, 3), 7, np.float32)) == 7
 
