@@ -36,8 +36,16 @@ _OF_KERAS = ("precision", "ensemble", "data", "labels", "input_scale", "name")
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@output_option("The model file to write.")
+@click.argument("sources", nargs=-1, metavar="SOURCE...")
+@output_option("The model file to write; of --target web the folder.")
+@click.option(
+    "--target",
+    "kind",
+    type=click.Choice(["file", "web"]),
+    default="file",
+    show_default=True,
+    help="web is a static site that reads digits in the browser.",
+)
 @click.option("--precision", type=click.Choice(PRECISIONS), default="int8", show_default=True)
 @click.option(
     "--format",
@@ -46,6 +54,9 @@ _OF_KERAS = ("precision", "ensemble", "data", "labels", "input_scale", "name")
     default="onnx",
     show_default=True,
     help="ort is for builds of onnxruntime with a model's operators alone; a list of them is written beside it.",
+)
+@click.option(
+    "--onnxruntime-web", metavar="FILE.tgz", help="Of --target web: the npm package.  [default: npm fetches it once]"
 )
 @click.option("--ensemble", is_flag=True, help="Make one model of several: the mean of their calibrated probabilities.")
 @data_option
@@ -61,8 +72,10 @@ def command(
     context: click.Context,
     sources: tuple[str, ...],
     output: str,
+    kind: Literal["file", "web"],
     precision: Precision,
     file_format: Literal["onnx", "ort"],
+    onnxruntime_web: str | None,
     ensemble: bool,
     data: str | None,
     labels: str | None,
@@ -79,15 +92,16 @@ def command(
     digits only and stay uncalibrated.
 
     With --ensemble several SOURCEs trained on the same data become one model; they may be the folds of a
-    cross-validation. With --format ort SOURCE may be a model file, or a bundled model's name, too.
+    cross-validation. With --format ort SOURCE may be a model file, or a bundled model's name, too; so it may with
+    --target web, where several are a choice and none is the bundled default.
     """
-    _check_number(sources, ensemble=ensemble)
     target = file_path(output)
-    if target.suffix.lower() in _SUFFIXES - {f".{file_format}"}:
-        raise UsageError(f"{output} would hold a model in the format {file_format}; name it .{file_format}")
-    refuse_existing(target, overwrite=overwrite)
-    if file_format == "ort":
-        refuse_existing(operators_path(target), overwrite=overwrite)
+    if kind == "web":
+        refuse_options(context, ["file_format", "ensemble"], "with --target file")
+    else:
+        refuse_options(context, ["onnxruntime_web"], "with --target web")
+        _check_number(sources, ensemble=ensemble)
+        _check_file(target, output, file_format, overwrite=overwrite)
 
     def from_keras(model_file: Path) -> "Exported":
         for source in sources:
@@ -111,7 +125,20 @@ def command(
             listener=show,
         )
 
-    if file_format == "onnx":
+    if kind == "web":
+        from digits_edge.export.targets.web import refuse_folder
+
+        refuse_folder(target, overwrite=overwrite)
+        archive = None if onnxruntime_web is None else file_path(onnxruntime_web)
+        with tempfile.TemporaryDirectory() as folder:
+            if all(is_model_name(source) for source in sources):
+                refuse_options(context, _OF_KERAS, "where SOURCE is a Keras model")
+                model_files = [find_model(source, "cpu") for source in sources or (None,)]
+            else:
+                _check_number(sources, ensemble=False)
+                model_files = [from_keras(Path(folder) / "model.onnx").path]
+            _write_site(model_files, target, archive, overwrite=overwrite, as_json=as_json)
+    elif file_format == "onnx":
         _report(from_keras(target), as_json=as_json)
     elif is_model_name(sources[0]):
         refuse_options(context, _OF_KERAS, "where SOURCE is a Keras model")
@@ -120,6 +147,29 @@ def command(
         with tempfile.TemporaryDirectory() as folder:
             model_file = from_keras(Path(folder) / "model.onnx").path
             _write_ort(model_file, target, overwrite=overwrite, as_json=as_json)
+
+
+def _check_file(target: Path, output: str, file_format: Literal["onnx", "ort"], *, overwrite: bool) -> None:
+    if target.suffix.lower() in _SUFFIXES - {f".{file_format}"}:
+        raise UsageError(f"{output} would hold a model in the format {file_format}; name it .{file_format}")
+    refuse_existing(target, overwrite=overwrite)
+    if file_format == "ort":
+        refuse_existing(operators_path(target), overwrite=overwrite)
+
+
+def _write_site(model_files: list[Path], target: Path, archive: Path | None, *, overwrite: bool, as_json: bool) -> None:
+    from digits_edge.export.targets.web import export_web
+
+    show("making the site")
+    exported = export_web(model_files, target, archive=archive, overwrite=overwrite)
+    if as_json:
+        print_json({"path": str(exported.folder), "models": exported.models, "bytes": exported.size_bytes})
+        return
+    names = ", ".join(exported.models)
+    say(f"{exported.folder}: {names}; {exported.files} files, {exported.size_bytes / 1e6:.1f} MB")
+    say(
+        f"to see it: python -m http.server --directory {shlex.quote(str(exported.folder))}; any server of files will do"
+    )
 
 
 def _write_ort(model_file: Path, target: Path, *, overwrite: bool, as_json: bool) -> None:
@@ -175,6 +225,8 @@ def _report(exported: "Exported", *, as_json: bool) -> None:
 
 
 def _check_number(sources: tuple[str, ...], *, ensemble: bool) -> None:
+    if not sources:
+        raise click.UsageError("Missing argument 'SOURCE...'.")
     if len(sources) > 1 and not ensemble:
         raise UsageError(f"{len(sources)} sources: name one, or make one model of them all with --ensemble")
     if len(sources) == 1 and ensemble:

@@ -47,7 +47,8 @@ def test_wheel_holds_the_four_packages_and_nothing_else(wheel):
         MODELS / "index.json",
         MODELS / "NOTICE.txt",
         *(ROOT / "train/report/templates").iterdir(),
-        *(ROOT / "runtime/service/page").iterdir(),
+        *(path for path in (ROOT / "runtime/service/page").iterdir() if path.suffix not in (".py", "")),
+        *(ROOT / "export/targets/browser").glob("*.js"),
     ]
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert packed == {f"digits_edge/{path.relative_to(ROOT).as_posix()}" for path in files}

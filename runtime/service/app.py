@@ -12,8 +12,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digits_edge.runtime.errors import DigitsEdgeError
@@ -23,11 +22,11 @@ from digits_edge.runtime.service.inference_protocol import InferenceProtocol
 from digits_edge.runtime.service.limits import Limits
 from digits_edge.runtime.service.metrics import Measured, Metrics
 from digits_edge.runtime.service.openapi import openapi
+from digits_edge.runtime.service.page import PAGE, PAGE_FILES
 from digits_edge.runtime.service.picture_endpoint import PictureEndpoint
 from digits_edge.runtime.service.served_models import ServedModels
 from digits_edge.runtime.threads import available_threads
 
-PAGE = Path(__file__).with_name("page")
 #: Swagger UI, as its package has it, for the page that shows the API.
 _SWAGGER = {name: Path(offapi_file).with_name(name) for name in ("swagger_bundle.js", "swagger_style.css")}
 _SECURITY_HEADERS = {
@@ -81,7 +80,7 @@ def create_app(
         Route("/", _file(PAGE / "index.html")),
         Route("/docs", _file(PAGE / "docs.html")),
         *(Route(f"/docs/{name}", _file(path)) for name, path in _SWAGGER.items()),
-        Mount("/page", StaticFiles(directory=PAGE)),
+        *(Route(f"/page/{path.name}", _file(path)) for path in PAGE_FILES),
         Route("/openapi.json", described),
         Route("/models", pictures.models),
         Route("/predict", pictures.predict, methods=["POST"]),

@@ -61,13 +61,17 @@ def test_tritons_client_hears_what_is_wrong(running: RunningService) -> None:
             client.get_model_metadata("nothing")
 
 
-def test_every_answer_is_one_that_the_specification_describes(running: RunningService) -> None:
+def test_every_answer_is_one_that_the_specification_describes(running: RunningService, tmp_path: Path) -> None:
     pytest.importorskip("schemathesis", reason="needs schemathesis")
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "run"]
     options = ["--max-examples", "20", "--no-color", "--seed", "1"]
     environment = os.environ | {"SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": _with(HERE)}
     found = subprocess.run(
-        [*command, f"{running.url}openapi.json", *options], env=environment, capture_output=True, text=True
+        [*command, f"{running.url}openapi.json", *options],
+        env=environment,
+        cwd=tmp_path,  # it leaves what it found there
+        capture_output=True,
+        text=True,
     )
     assert found.returncode == 0, found.stdout + found.stderr
     assert "12 selected" in found.stdout

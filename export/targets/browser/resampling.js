@@ -1,0 +1,241 @@
+/**
+ * Pictures brought to other sizes, bit for bit as Pillow does: `resizedByBox` for 8-bit RGBA, `resizedByTriangle` for
+ * a plane of float32, and `premultiplied`.
+ *
+ * Both weigh the pixels under a window around each new pixel's centre, along the rows and along the columns one after
+ * the other; what comes first is rounded in between.
+ */
+
+import { transposed } from "./morphology.js";
+
+const PRECISION_BITS = 22;
+const HALF = 1 << (PRECISION_BITS - 1);
+/** Larger pictures are first reduced by whole numbers, to this many times the size wanted or more. */
+const REDUCING_GAP = 3;
+
+const BOX = { support: 0.5, weigh: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) };
+const TRIANGLE = { support: 1, weigh: (x) => Math.max(0, 1 - Math.abs(x)) };
+
+/**
+ * A region of a picture at another size, each new pixel the mean of those that it covers.
+ *
+ * @param {{width: number, height: number, data: Uint8Array | Uint8ClampedArray}} picture (H, W, 4), colours opaque or
+ *   multiplied by alpha
+ * @param {number[]} region left, upper, right, lower in pixels, the last two exclusive
+ * @param {number[]} size width, height
+ * @returns {{width: number, height: number, data: Uint8Array}} of that size
+ */
+export function resizedByBox(picture, region, size) {
+  const factors = [0, 1].map((axis) => Math.floor((region[axis + 2] - region[axis]) / size[axis] / REDUCING_GAP) || 1);
+  if (Math.max(...factors) > 1) {
+    picture = reducedByFactors(picture, region, factors);
+    region = [0, 0, (region[2] - region[0]) / factors[0], (region[3] - region[1]) / factors[1]];
+  }
+  const across = fixedPoint(windows(region[0], region[2], picture.width, size[0], BOX));
+  const down = fixedPoint(windows(region[1], region[3], picture.height, size[1], BOX));
+  if (isDownFirst(picture, size)) {
+    const [left, right] = span(across);
+    return weighedAcross(weighedDown(picture, down, left, right), movedBack(across, left), 0, size[1]);
+  }
+  const [top, bottom] = span(down);
+  return weighedDown(weighedAcross(picture, across, top, bottom), movedBack(down, top), 0, size[0]);
+}
+
+/**
+ * A plane at another size, antialiased: the weight falls linearly from each new pixel's centre.
+ *
+ * @param {import("./morphology.js").Plane} plane float32, (H, W)
+ * @param {number} width
+ * @param {number} height
+ * @returns {import("./morphology.js").Plane} of that size
+ */
+export function resizedByTriangle(plane, width, height) {
+  if (isDownFirst(plane, [width, height])) return planeAcross(planeDown(plane, height), width);
+  return planeDown(planeAcross(plane, width), height);
+}
+
+/**
+ * Colours multiplied by alpha, so that what is transparent has no weight.
+ *
+ * @param {Uint8Array | Uint8ClampedArray} data (…, 4), straight alpha
+ * @returns {Uint8Array} (…, 4)
+ */
+export function premultiplied(data) {
+  const product = new Uint8Array(data);
+  for (let i = 0; i < data.length; i += 4) {
+    const alpha = data[i + 3];
+    if (alpha === 255) continue;
+    for (let c = i; c < i + 3; c += 1) {
+      const scaled = data[c] * alpha + 128;
+      product[c] = ((scaled >> 8) + scaled) >> 8;
+    }
+  }
+  return product;
+}
+
+/**
+ * Colours divided by alpha.
+ *
+ * @param {Uint8Array} data (…, 4), as `premultiplied` returns it
+ * @returns {Uint8Array} (…, 4), straight alpha
+ */
+export function straight(data) {
+  return data.map((value, i) => {
+    const alpha = data[i | 3];
+    if ((i & 3) === 3 || alpha === 0) return value;
+    return Math.min(Math.floor((255 * value) / alpha), 255);
+  });
+}
+
+/** The means of blocks of whole pixels; those at the right and lower edges may be smaller. */
+function reducedByFactors(picture, [left, upper, right, lower], [xFactor, yFactor]) {
+  const width = Math.ceil((right - left) / xFactor);
+  const height = Math.ceil((lower - upper) / yFactor);
+  const data = new Uint8Array(4 * width * height);
+  const sums = new Uint32Array(4 * width);
+  for (let row = 0; row < height; row += 1) {
+    const top = upper + row * yFactor;
+    const bottom = Math.min(top + yFactor, lower);
+    sums.fill(0);
+    for (let y = top; y < bottom; y += 1) addBlocks(sums, picture, y, left, right, xFactor);
+    divide(sums, data, 4 * row * width, right - left, xFactor, bottom - top);
+  }
+  return { width, height, data };
+}
+
+function addBlocks(sums, picture, y, left, right, factor) {
+  const { data } = picture;
+  const end = 4 * (y * picture.width + right);
+  let i = 4 * (y * picture.width + left);
+  for (let to = 0; i < end; to += 4) {
+    const blockEnd = Math.min(i + 4 * factor, end);
+    let [red, green, blue, alpha] = [0, 0, 0, 0];
+    for (; i < blockEnd; i += 4) {
+      red += data[i];
+      green += data[i + 1];
+      blue += data[i + 2];
+      alpha += data[i + 3];
+    }
+    sums[to] += red;
+    sums[to + 1] += green;
+    sums[to + 2] += blue;
+    sums[to + 3] += alpha;
+  }
+}
+
+function divide(sums, data, offset, width, factor, rows) {
+  for (let i = 0, x = 0; i < sums.length; x += factor) {
+    const area = Math.min(factor, width - x) * rows;
+    const multiplier = Math.floor(Math.fround(2 ** 32 / Math.fround(256 * area)));
+    for (const end = i + 4; i < end; i += 1) data[offset + i] = Math.imul(sums[i] + (area >> 1), multiplier) >>> 24;
+  }
+}
+
+/**
+ * Which pixels a new pixel is made of, and their weights: for each, `counts` weights from `starts` on, `most` apart.
+ * The edges of the region are float32 in Pillow, everything else is float64.
+ */
+function windows(from, to, length, newLength, filter) {
+  const first = Math.fround(from);
+  const scale = Math.fround(Math.fround(to) - first) / newLength;
+  const stretch = Math.max(scale, 1);
+  const support = filter.support * stretch;
+  const most = Math.ceil(support) * 2 + 1;
+  const starts = new Int32Array(newLength);
+  const counts = new Int32Array(newLength);
+  const weights = new Float64Array(newLength * most);
+  for (let i = 0; i < newLength; i += 1) {
+    const centre = first + (i + 0.5) * scale;
+    starts[i] = Math.max(Math.trunc(centre - support + 0.5), 0);
+    counts[i] = Math.min(Math.trunc(centre + support + 0.5), length) - starts[i];
+    for (let j = 0; j < counts[i]; j += 1) {
+      weights[i * most + j] = filter.weigh((j + starts[i] - centre + 0.5) * (1 / stretch));
+    }
+    normalize(weights.subarray(i * most, i * most + counts[i]));
+  }
+  return { starts, counts, weights, most };
+}
+
+function normalize(weights) {
+  let total = 0;
+  for (const weight of weights) total += weight;
+  if (total === 0) return;
+  for (let i = 0; i < weights.length; i += 1) weights[i] /= total;
+}
+
+function fixedPoint(window) {
+  return { ...window, weights: Int32Array.from(window.weights, (weight) => 0.5 + weight * 2 ** PRECISION_BITS) };
+}
+
+/** Pillow goes down the columns first, from its version 13 on, where many more rows than columns are lost. */
+function isDownFirst(picture, [width, height]) {
+  return picture.height - height > 2 * Math.max(picture.width - width, 0);
+}
+
+/** The first pixel under any of the windows, and the one behind the last. */
+function span({ starts, counts }) {
+  const last = starts.length - 1;
+  return [starts[0], starts[last] + counts[last]];
+}
+
+function movedBack(window, by) {
+  return { ...window, starts: window.starts.map((start) => start - by) };
+}
+
+/** The rows from `top` to `bottom`, weighed along themselves. */
+function weighedAcross(picture, { starts, counts, weights, most }, top, bottom) {
+  const [width, height] = [starts.length, bottom - top];
+  const data = new Uint8Array(4 * width * height);
+  for (let y = top, to = 0; y < bottom; y += 1) {
+    for (let x = 0; x < width; x += 1, to += 4) {
+      weigh(picture.data, 4 * (y * picture.width + starts[x]), 4, weights, x * most, counts[x], data, to);
+    }
+  }
+  return { width, height, data };
+}
+
+/** The columns from `left` to `right`, weighed along themselves. */
+function weighedDown(picture, { starts, counts, weights, most }, left, right) {
+  const [width, height] = [right - left, starts.length];
+  const line = 4 * picture.width;
+  const data = new Uint8Array(4 * width * height);
+  for (let y = 0, to = 0; y < height; y += 1) {
+    for (let x = left; x < right; x += 1, to += 4) {
+      weigh(picture.data, starts[y] * line + 4 * x, line, weights, y * most, counts[y], data, to);
+    }
+  }
+  return { width, height, data };
+}
+
+/** One new pixel of four channels. A box has no negative weights, so that nothing passes 255 and is to be clipped. */
+function weigh(data, from, apart, weights, firstWeight, count, result, to) {
+  let [red, green, blue, alpha] = [HALF, HALF, HALF, HALF];
+  for (let j = 0, i = from; j < count; j += 1, i += apart) {
+    const weight = weights[firstWeight + j];
+    red += data[i] * weight;
+    green += data[i + 1] * weight;
+    blue += data[i + 2] * weight;
+    alpha += data[i + 3] * weight;
+  }
+  result[to] = red >> PRECISION_BITS;
+  result[to + 1] = green >> PRECISION_BITS;
+  result[to + 2] = blue >> PRECISION_BITS;
+  result[to + 3] = alpha >> PRECISION_BITS;
+}
+
+function planeDown(plane, height) {
+  return transposed(planeAcross(transposed(plane), height));
+}
+
+function planeAcross(plane, width) {
+  const { starts, counts, weights, most } = windows(0, plane.width, plane.width, width, TRIANGLE);
+  const values = new Float32Array(width * plane.height);
+  for (let i = 0; i < values.length; i += 1) {
+    const x = i % width;
+    const from = ((i - x) / width) * plane.width + starts[x];
+    let total = 0;
+    for (let j = 0; j < counts[x]; j += 1) total += plane.values[from + j] * weights[x * most + j];
+    values[i] = total;
+  }
+  return { values, height: plane.height, width };
+}
