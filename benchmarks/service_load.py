@@ -2,8 +2,8 @@
 
     python -m benchmarks.service_load [--model edge-int8]
 
-Needs `wrk` (Debian: apt-get install wrk) and the extra serve. Two services, one that batches and one that does not, take
-turns at 1, 8 and 64 connections; each request is one image as a binary tensor. Then a service with few requests in
+Needs `wrk` (Debian: apt-get install wrk) and the extra serve. Two services, one that batches and one that does not,
+take turns at 1, 8 and 64 connections; each request is one image as a binary tensor. Then a service with few requests in
 flight is asked for four times what it can answer, 64 images a request, by a clock that does not wait for answers.
 """
 

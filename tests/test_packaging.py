@@ -49,6 +49,7 @@ def test_wheel_holds_the_four_packages_and_nothing_else(wheel):
         *(ROOT / "train/report/templates").iterdir(),
         *(path for path in (ROOT / "runtime/service/page").iterdir() if path.suffix not in (".py", "")),
         *(ROOT / "export/targets/browser").glob("*.js"),
+        ROOT / "export/targets/onnxruntime_web_licence.txt",
     ]
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert packed == {f"digits_edge/{path.relative_to(ROOT).as_posix()}" for path in files}

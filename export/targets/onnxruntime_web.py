@@ -17,10 +17,8 @@ _ARCHIVE = f"onnxruntime-web-{VERSION}.tgz"
 _INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
 #: What a page needs of it to run models on the CPU, by WebAssembly with SIMD.
 _MEMBERS = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
-_LICENCE = (
-    "ONNX Runtime Web " + VERSION + ", Copyright (c) Microsoft Corporation, MIT License: "
-    "https://github.com/microsoft/onnxruntime/blob/main/LICENSE\n"
-)
+#: The package itself names its licence and leaves its text out.
+_LICENCE = Path(__file__).with_name("onnxruntime_web_licence.txt")
 
 
 def onnxruntime_web(archive: Path | None = None) -> dict[str, bytes]:
@@ -65,7 +63,7 @@ def _fetch(path: Path) -> None:
 
 
 def _unpacked(path: Path) -> dict[str, bytes]:
-    files = {"LICENSE.txt": _LICENCE.encode()}
+    files = {"LICENSE.txt": _LICENCE.read_bytes()}
     with tarfile.open(path) as package:
         for name in _MEMBERS:
             member = package.extractfile(f"package/dist/{name}")

@@ -3,6 +3,8 @@
 const SIDE = 28;
 const FOR = [255, 140, 60];
 const AGAINST = [70, 150, 235];
+/** What changes the answer by less than this is shown fainter, not as strong as what decides it. */
+const LEAST_WEIGHT = 0.01;
 
 /** @param {number} share @returns {string} never 100 %, which no model can know */
 export function percentText(share) {
@@ -42,6 +44,7 @@ export class AnswerView {
     this.digit.textContent = " ";
     this.digit.className = "";
     this.status.textContent = sentence;
+    this.spoken.textContent = "";
     this.#showBars(null, null);
     for (const canvas of [this.seen, this.map]) canvas.getContext("2d").clearRect(0, 0, SIDE, SIDE);
   }
@@ -78,7 +81,7 @@ export class AnswerView {
   }
 
   #showMap({ map, image }) {
-    const most = Math.max(1e-6, ...map.map(Math.abs));
+    const most = Math.max(LEAST_WEIGHT, ...map.map(Math.abs));
     this.#paint(this.map, (pixel) => {
       const weight = Math.abs(map[pixel]) / most;
       const colour = map[pixel] >= 0 ? FOR : AGAINST;
