@@ -1,10 +1,14 @@
 import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from digits_edge.runtime.errors import UsageError
-from digits_edge.runtime.threads import affinity, available_threads, cgroup_quota
+from digits_edge.runtime.threads import ENVIRONMENT, affinity, available_threads, cgroup_quota
 
 
 def make(root: Path, files: dict[str, str]) -> Path:
@@ -93,3 +97,25 @@ def test_nonsense_in_the_environment_is_refused(monkeypatch, nonsense):
     monkeypatch.setenv("DIGITS_EDGE_THREADS", nonsense)
     with pytest.raises(UsageError, match="DIGITS_EDGE_THREADS"):
         available_threads()
+
+
+@pytest.fixture
+def own_cgroup() -> Iterator[Path]:
+    """A cgroup of this machine's own CPU controller, version 1, for one test."""
+    group = Path(f"/sys/fs/cgroup/cpu/digits-edge-test-{os.getpid()}")
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no cgroup can be made here: {error.strerror}")
+    yield group
+    group.rmdir()
+
+
+@pytest.mark.parametrize(("quota_us", "threads"), [(50_000, 1), (100_000, 1), (1_000_000, None)])
+def test_a_real_limit_of_the_system_is_kept(own_cgroup: Path, quota_us: int, threads: int | None) -> None:
+    (own_cgroup / "cpu.cfs_quota_us").write_text(str(quota_us))
+    program = "from digits_edge.runtime import Classifier; print(Classifier(provider='cpu').threads)"
+    inside = f"echo $$ > {own_cgroup}/tasks && exec {sys.executable} -c {shlex.quote(program)}"
+    environment = {key: value for key, value in os.environ.items() if key != ENVIRONMENT}
+    found = subprocess.run(["sh", "-c", inside], env=environment, capture_output=True, text=True, check=True)
+    assert int(found.stdout) == (affinity() if threads is None else threads)
