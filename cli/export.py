@@ -135,7 +135,8 @@ def command(
                 refuse_options(context, _OF_KERAS, "where SOURCE is a Keras model")
                 model_files = [find_model(source, "cpu") for source in sources or (None,)]
             else:
-                _check_number(sources, ensemble=False)
+                if len(sources) > 1:
+                    raise UsageError("a site takes model files and bundled names, or one Keras model")
                 model_files = [from_keras(Path(folder) / "model.onnx").path]
             _write_site(model_files, target, archive, overwrite=overwrite, as_json=as_json)
     elif file_format == "onnx":

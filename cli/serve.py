@@ -1,8 +1,8 @@
 """`digits-edge serve`: the page and the service."""
 
 import contextlib
+import ipaddress
 import os
-from pathlib import Path
 
 import click
 
@@ -68,7 +68,7 @@ def command(
         from digits_edge.runtime.service.limits import Limits
         from digits_edge.runtime.service.metrics import Metrics
         from digits_edge.runtime.service.served_models import Batching, ServedModels
-        from digits_edge.runtime.service.server import listen, run
+        from digits_edge.runtime.service.server import listen, server
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("digits_edge"):
             raise
@@ -88,22 +88,31 @@ def command(
     shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     note(f"http://{shown}:{listening.getsockname()[1]}/ is the page, /docs the API; Ctrl-C ends the service")
     with contextlib.suppress(KeyboardInterrupt):  # that is how it ends
-        run(app, listening, limits)
+        server(app, limits).run(sockets=[listening])
 
 
 def _key(key_file: str | None) -> str | None:
     if key_file is None:
-        return os.environ.get(KEY_VARIABLE) or None
-    path: Path = file_path(key_file)
+        key = os.environ.get(KEY_VARIABLE)
+        return None if key is None else _checked(key, KEY_VARIABLE)
+    path = file_path(key_file)
     try:
-        key = path.read_text().strip()
+        return _checked(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from error
-    if not key or not key.isascii():
-        raise InputError(f"{path} holds no key; write one line of ASCII into it")
+
+
+def _checked(text: str, place: str) -> str:
+    """A key that a header can carry."""
+    key = text.strip()
+    if not key.isascii() or not key.isprintable() or len(key.split()) != 1:
+        raise InputError(f"{place} holds no key; it must be one word of ASCII")
     return key
 
 
 def _names(host: str) -> list[str]:
     """By which names the service may be called: where only this machine reaches it, by this machine's alone."""
-    return ["127.0.0.1", "localhost", "[::1]"] if host in ("127.0.0.1", "localhost", "::1") else ["*"]
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host).is_loopback:
+            return ["localhost", "127.0.0.1", "[::1]", host]
+    return ["localhost", "127.0.0.1", "[::1]"] if host == "localhost" else ["*"]

@@ -33,6 +33,8 @@ from digits_edge.runtime.providers import (
 from digits_edge.runtime.threads import thread_count
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from digits_edge.runtime.canonical import Canonical
     from digits_edge.runtime.golden import GoldenAnswers
     from digits_edge.runtime.pictures import PictureSource
@@ -187,13 +189,17 @@ class Classifier:
         Raises:
             ImageError: the picture cannot be read.
         """
-        # who has only images need not wait for Pillow
+        from digits_edge.runtime.pictures import open_picture  # who has only images need not wait for Pillow
+
+        return self.form(open_picture(source))
+
+    @property
+    def form(self) -> "Callable[[Image], Canonical]":
+        """What brings a picture, as `open_picture` returns it, to the form of this model's images."""
         from digits_edge.runtime.canonical import canonical
         from digits_edge.runtime.garment import garment
-        from digits_edge.runtime.pictures import open_picture
 
-        form = garment if self.metadata.preprocessing == "fashion-mnist" else canonical
-        return form(open_picture(source))
+        return garment if self.metadata.preprocessing == "fashion-mnist" else canonical
 
     def predict_batch(self, images: NDArray[np.uint8]) -> FloatArray:
         """Probabilities of the classes for a batch of images.

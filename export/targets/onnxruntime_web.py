@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import io
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -31,40 +33,45 @@ def onnxruntime_web(archive: Path | None = None) -> dict[str, bytes]:
         InputError: the archive cannot be read, or is of another version.
         UsageError: npm is not installed, or could not fetch it.
     """
-    path = archive or user_cache() / _ARCHIVE
-    if archive is None and not path.exists():
+    if archive is not None:
+        return _unpacked(_checked(archive, "make it by: npm pack " + _PACKAGE))
+    path = user_cache() / _ARCHIVE
+    if not path.exists():
         _fetch(path)
+    return _unpacked(_checked(path, "remove it"))
+
+
+def _checked(path: Path, mend: str) -> bytes:
+    """The archive's bytes, if they are those that npm lists."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     if base64.b64encode(hashlib.sha512(content).digest()).decode() != _INTEGRITY:
-        raise InputError(f"{path} is not {_PACKAGE} as npm has it; remove it, and name none or make it by npm pack")
-    return _unpacked(path)
+        raise InputError(f"{path} is not {_PACKAGE} as npm lists it; {mend}")
+    return content
 
 
 def _fetch(path: Path) -> None:
+    """Have npm fetch the archive into the cache."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise UsageError(f"npm is not installed; install it, or name the package by --onnxruntime-web {_ARCHIVE}")
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            done = subprocess.run(
-                ["npm", "pack", _PACKAGE, "--pack-destination", folder], capture_output=True, text=True, check=False
-            )
-        except FileNotFoundError as error:
-            raise UsageError(
-                f"npm is not installed; install it, or name the package by --onnxruntime-web {_ARCHIVE}"
-            ) from error
+        command = [npm, "pack", _PACKAGE, "--pack-destination", folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise UsageError(f"npm could not fetch {_PACKAGE} ({reason}); name it by --onnxruntime-web {_ARCHIVE}")
-        content = (Path(folder) / _ARCHIVE).read_bytes()
+        content = _checked(Path(folder) / _ARCHIVE, "npm fetched another; name it by --onnxruntime-web")
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as stream:
         stream.write(content)
 
 
-def _unpacked(path: Path) -> dict[str, bytes]:
+def _unpacked(archive: bytes) -> dict[str, bytes]:
     files = {"LICENSE.txt": _LICENCE.read_bytes()}
-    with tarfile.open(path) as package:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as package:
         for name in _MEMBERS:
             member = package.extractfile(f"package/dist/{name}")
             assert member is not None  # the archive is the one whose sum is known

@@ -3,8 +3,9 @@
 import base64
 import hashlib
 import json
+import os
 import re
-import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,14 @@ from digits_edge.export.targets.onnxruntime_web import onnxruntime_web
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import CheckError, InputError, UsageError
 from digits_edge.runtime.files import sync_folder
+from digits_edge.runtime.json_record import read_json
 from digits_edge.runtime.service.page import PAGE_FILES
 from digits_edge.runtime.verify import verify
 
 _BROWSER = Path(__file__).with_name("browser")
-#: Says that a folder is such a site, and what there is to choose.
-_LISTING = "models.json"
+#: Says that a folder is such a site, of which files, and what there is to choose.
+_LISTING, _WORKER = "models.json", "service-worker.js"
+_MADE_BY = "digits-edge export --target web"
 #: Pages of the service alone.
 _OF_THE_SERVICE = ("docs.html", "docs.js")
 _POLICY = (
@@ -72,8 +75,9 @@ def export_web(
             raise UsageError(f"{model_file} is a second model called {listing['name']!r}; name each once")
         files[f"models/{listing['file']}"] = content
         listings.append(listing | {"default": not listings})
-    files[_LISTING] = json.dumps({"models": listings}).encode()
-    files["service-worker.js"] = _service_worker(files)
+    listing = {"made_by": _MADE_BY, "models": listings, "files": sorted([*files, _LISTING, _WORKER])}
+    files[_LISTING] = json.dumps(listing).encode()
+    files[_WORKER] = _service_worker(files)
     _write(files, folder)
     return WebExported(
         folder, tuple(listing["name"] for listing in listings), sum(map(len, files.values())), len(files)
@@ -88,12 +92,24 @@ def refuse_folder(folder: Path, *, overwrite: bool) -> None:
         InputError: there is no folder in which it could be.
     """
     if folder.exists() or folder.is_symlink():
-        if not (folder / _LISTING).is_file() or folder.is_symlink():
+        if not _is_site(folder):
             raise UsageError(f"{folder} exists and is no such site; name a folder that does not exist")
         if not overwrite:
             raise UsageError(f"{folder} exists already; --overwrite replaces it")
     if not folder.absolute().parent.is_dir():
         raise InputError(f"{folder} could not be written: there is no folder {folder.parent}")
+
+
+def _is_site(folder: Path) -> bool:
+    """Whether a folder is one of ours, and nothing else lies in it."""
+    if folder.is_symlink():
+        return False
+    try:
+        listing = read_json(folder / _LISTING)
+        files = {folder / name for name in listing["files"]} if listing["made_by"] == _MADE_BY else set()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return all(path in files for path in folder.rglob("*") if not path.is_dir())
 
 
 def _page_files() -> Iterator[tuple[str, bytes]]:
@@ -135,11 +151,11 @@ def _model(path: Path) -> tuple[dict[str, Any], bytes]:
 
 
 def _service_worker(files: dict[str, bytes]) -> bytes:
-    """What keeps the site for use without a network; its name for the store changes with any file."""
+    """What keeps the site for use without a network; where it keeps it changes with any file."""
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(hashlib.sha256(name.encode()).digest() + hashlib.sha256(files[name]).digest())
-    constants = {"STORE": f"digits-edge-{digest.hexdigest()[:16]}", "FILES": ["./", *sorted(files)]}
+    constants = {"DIGEST": digest.hexdigest()[:16], "FILES": ["./", *sorted(files)]}
     lines = [f"const {name} = {json.dumps(value)};" for name, value in constants.items()]
     worker = (_BROWSER / "service-worker.js").read_text(encoding="utf-8")
     return "\n".join([*lines, "", worker]).encode()
@@ -148,22 +164,24 @@ def _service_worker(files: dict[str, bytes]) -> bytes:
 def _write(files: dict[str, bytes], folder: Path) -> None:
     """Make the folder beside its place, and rename it whole."""
     folder = folder.absolute()
-    part, old = (folder.with_name(f".{folder.name}.{end}") for end in ("unfinished", "old"))
     try:
-        for left in (part, old):  # by a power cut
-            shutil.rmtree(left, ignore_errors=True)
-        for name, content in files.items():
-            path = part / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        if folder.exists():
-            folder.rename(old)
-        part.rename(folder)
-        sync_folder(folder.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
+            made, replaced = Path(beside, "made"), Path(beside, "replaced")
+            for name, content in files.items():
+                path = made / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("wb") as stream:
+                    stream.write(content)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            if folder.exists():
+                folder.rename(replaced)
+            try:
+                made.rename(folder)
+            except OSError:
+                if replaced.exists():
+                    replaced.rename(folder)
+                raise
+            sync_folder(folder.parent)
     except OSError as error:
         raise InputError(f"{folder} could not be written: {error.strerror}") from error
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        shutil.rmtree(part, ignore_errors=True)

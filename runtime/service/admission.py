@@ -5,11 +5,14 @@ import hmac
 from collections.abc import Callable
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digits_edge.runtime.service.answers import ErrorAnswer
 from digits_edge.runtime.service.limits import Limits
 
+_BUSY = "the service is busy; try again in a second"
+_SOON = {"retry-after": "1"}
 #: What shows nothing that a key protects: whether the service lives, the pages and their files, the API's description.
 _OPEN = ("/", "/docs", "/openapi.json", "/v2/health/live", "/v2/health/ready")
 _OPEN_FOLDERS = ("/page/", "/docs/")
@@ -18,7 +21,8 @@ _OPEN_FOLDERS = ("/page/", "/docs/")
 class Admission:
     """Answers 429 to work beyond `Limits.requests` and `Limits.bytes`, and ends what takes too long.
 
-    Only what has a body is work: who asks for the health, the metrics or the page is always let in.
+    Only what may have a body is work: who asks for the health, the metrics or the page is always let in. Pages of other
+    sites are not: a browser sends what they ask for without asking anybody.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits, *, shed: Callable[[], None] = lambda: None) -> None:
@@ -35,24 +39,34 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let the application do so."""
-        if scope["type"] != "http" or scope["method"] != "POST":
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
-        # a body of unknown length is counted as the longest
-        length = Headers(scope=scope).get("content-length", "")
-        expected = min(int(length) if length.isdecimal() else self._limits.body_bytes, self._limits.body_bytes)
-        if self.requests >= self._limits.requests or self._bytes + expected > self._limits.bytes:
+        if Headers(scope=scope).get("sec-fetch-site") == "cross-site":
+            await ErrorAnswer(403, "a page of another site may not ask this service")(scope, receive, send)
+            return
+        if self.requests >= self._limits.requests:
             self._shed()
-            busy = ErrorAnswer(429, "the service is busy; try again in a second", {"retry-after": "1"})
-            await busy(scope, receive, send)
+            await ErrorAnswer(429, _BUSY, _SOON)(scope, receive, send)
             return
         self.requests += 1
-        self._bytes += expected
+        taken = 0
+
+        async def received() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += (length := len(message.get("body", b"")))
+            self._bytes += length
+            if self._bytes > self._limits.bytes:
+                self._shed()
+                raise HTTPException(429, _BUSY, dict(_SOON))
+            return message
+
         try:
-            await self._in_time(scope, receive, send)
+            await self._in_time(scope, received, send)
         finally:
             self.requests -= 1
-            self._bytes -= expected
+            self._bytes -= taken
 
     async def _in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application, the body and the answer each in their time."""
@@ -79,7 +93,7 @@ class Admission:
             if answering or not time.expired():
                 raise
             late = (
-                ErrorAnswer(503, "the answer takes too long; ask for less at once", {"retry-after": "1"})
+                ErrorAnswer(503, "the answer takes too long; ask for less at once", _SOON)
                 if arrived
                 else ErrorAnswer(408, f"the body did not arrive within {self._limits.body_s:g} s")
             )
@@ -91,15 +105,16 @@ class ApiKey:
 
     def __init__(self, app: ASGIApp, key: str) -> None:
         """Wrap an application; `key` is what has to be sent."""
-        self._app, self._expected = app, f"Bearer {key}".encode()
+        self._app, self._key = app, key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let the application do so."""
         if scope["type"] != "http" or scope["path"] in _OPEN or scope["path"].startswith(_OPEN_FOLDERS):
             await self._app(scope, receive, send)
             return
-        sent = Headers(scope=scope).get("authorization", "").encode("latin-1")
-        if hmac.compare_digest(sent, self._expected):  # takes the same time wherever they differ
+        scheme, _, sent = Headers(scope=scope).get("authorization", "").partition(" ")
+        # takes the same time wherever they differ
+        if scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode("latin-1"), self._key):
             await self._app(scope, receive, send)
             return
         refused = ErrorAnswer(

@@ -1,5 +1,6 @@
 """The service as an ASGI application: `create_app`."""
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,6 +28,7 @@ from digits_edge.runtime.service.picture_endpoint import PictureEndpoint
 from digits_edge.runtime.service.served_models import ServedModels
 from digits_edge.runtime.threads import available_threads
 
+_log = logging.getLogger(__name__)
 #: Swagger UI, as its package has it, for the page that shows the API.
 _SWAGGER = {name: Path(offapi_file).with_name(name) for name in ("swagger_bundle.js", "swagger_style.css")}
 _SECURITY_HEADERS = {
@@ -63,7 +65,7 @@ def create_app(
     limits = limits or Limits()
     decoders = ThreadPoolExecutor(available_threads(), thread_name_prefix="decoder")
     pictures = PictureEndpoint(models, decoders, most_pixels=limits.picture_pixels)
-    protocol = InferenceProtocol(models)
+    protocol = InferenceProtocol(models, json_bytes=limits.json_bytes, images=limits.images)
     description = openapi(with_key=key is not None)
 
     async def described(request: Request) -> Response:
@@ -103,15 +105,16 @@ def create_app(
             Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
             *([] if key is None else [Middleware(ApiKey, key=key)]),
             Middleware(Admission, limits=limits, shed=metrics.shed.inc),
+            Middleware(_Unexpected),
         ],
-        exception_handlers={DigitsEdgeError: _ours, HTTPException: _of_starlette, Exception: _unexpected},
+        exception_handlers={DigitsEdgeError: _ours, HTTPException: _of_starlette},
         lifespan=lifespan,
         max_body_size=limits.body_bytes,
     )
 
 
 def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint that shows a file; a browser asks each time whether it has changed."""
+    """An endpoint that shows a file; a browser asks for it each time, for it may be another after an update."""
 
     async def shown(request: Request) -> Response:
         return FileResponse(path, headers={"cache-control": "no-cache"})
@@ -121,7 +124,9 @@ def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
 
 def _ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, DigitsEdgeError)
-    return ErrorAnswer(status_of(error), str(error))
+    if (status := status_of(error)) >= 500:
+        _log.error("%s", error)
+    return ErrorAnswer(status, str(error))
 
 
 def _of_starlette(request: Request, error: Exception) -> Response:
@@ -129,8 +134,31 @@ def _of_starlette(request: Request, error: Exception) -> Response:
     return ErrorAnswer(error.status_code, error.detail, error.headers)
 
 
-def _unexpected(request: Request, error: Exception) -> Response:
-    return ErrorAnswer(500, f"{type(error).__name__}; this is a bug, please report it with what the service printed")
+class _Unexpected:
+    """Answers 500 to what nobody foresaw, within what counts and guards every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or let the application do so."""
+        is_answered = False
+
+        async def sent(message: Message) -> None:
+            nonlocal is_answered
+            is_answered = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sent)
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            if scope["type"] != "http" or is_answered:
+                raise
+            _log.exception("a request that nobody foresaw")
+            reason = f"{type(error).__name__}; this is a bug, please report it with what the service printed"
+            await ErrorAnswer(500, reason)(scope, receive, send)
 
 
 class _SecurityHeaders:

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from digits_edge.runtime.errors import ModelError
+
 Images = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
-    """Images of one request, and where their answer goes."""
+    """Images of one request, when they came, and where their answer goes."""
 
     images: Images
+    since_s: float
     answer: "asyncio.Future[Probabilities]"
 
 
@@ -77,24 +80,40 @@ class MicroBatcher:
 
         Raises:
             Exception: whatever `predict` raised for the batch they were in.
+            ModelError: it was stopped.
         """
-        answer: asyncio.Future[Probabilities] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(images, answer))
+        if self._task is None or self._task.done():
+            raise ModelError("the service is ending")
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(images, loop.time(), loop.create_future())
+        self._waiting.append(waiting)
         self._arrived.set()
-        return await answer
+        try:
+            return await waiting.answer
+        except asyncio.CancelledError:
+            with suppress(ValueError):  # it may be at work already
+                self._waiting.remove(waiting)
+            raise
 
     async def _answer_all(self) -> None:
         while True:
             await self._arrived.wait()
-            if self._delay_s and self._images_waiting() < self._largest:
-                await asyncio.sleep(self._delay_s)
+            await self._more()
             if batch := self._next_batch():
                 await self._answer(batch)
             if not self._waiting:
                 self._arrived.clear()
 
-    def _images_waiting(self) -> int:
-        return sum(len(waiting.images) for waiting in self._waiting)
+    async def _more(self) -> None:
+        """Wait until a call is full, or the oldest request has waited long enough."""
+        now_s = asyncio.get_running_loop().time
+        while self._waiting and sum(len(waiting.images) for waiting in self._waiting) < self._largest:
+            left_s = self._waiting[0].since_s + self._delay_s - now_s()
+            if left_s <= 0:
+                return
+            self._arrived.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._arrived.wait(), left_s)
 
     def _next_batch(self) -> list[_Waiting]:
         """The oldest requests that fit into one call, without those that nobody waits for any more."""
@@ -108,9 +127,9 @@ class MicroBatcher:
         return batch
 
     async def _answer(self, batch: list[_Waiting]) -> None:
-        images = batch[0].images if len(batch) == 1 else np.concatenate([waiting.images for waiting in batch])
-        self._observe(len(images))
         try:
+            images = batch[0].images if len(batch) == 1 else np.concatenate([waiting.images for waiting in batch])
+            self._observe(len(images))
             answers = await asyncio.get_running_loop().run_in_executor(self._executor, self._predict, images)
         except Exception as error:
             for waiting in batch:

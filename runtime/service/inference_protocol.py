@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,6 +24,7 @@ from digits_edge.runtime.service.served_models import ServedModel, ServedModels
 #: A service has one version of a model, the file it was started with.
 VERSION = "1"
 _HEAD_LENGTH = "Inference-Header-Content-Length"
+_LENGTH_DIGITS = 12
 _SIDE = 28
 #: With binary tensors behind it the JSON calls itself a stream of bytes.
 _KINDS = ("application/json", "application/octet-stream")
@@ -62,7 +64,7 @@ class InferInput(BaseModel):
 class OutputParameters(BaseModel):
     """Of one output."""
 
-    binary_data: Annotated[bool, Field(strict=True)] = False
+    binary_data: Annotated[bool, Field(strict=True)] | None = None
 
 
 class WantedOutput(BaseModel):
@@ -152,8 +154,15 @@ class ModelReady(BaseModel):
 class InferenceProtocol:
     """The protocol's endpoints, over the models of a service."""
 
-    def __init__(self, models: ServedModels) -> None:
-        self._models = models
+    def __init__(self, models: ServedModels, *, json_bytes: int, images: int) -> None:
+        """Prepare.
+
+        Args:
+            models: that answer.
+            json_bytes: of a request's JSON, at most.
+            images: of a request, at most.
+        """
+        self._models, self._json_bytes, self._most_images = models, json_bytes, images
 
     async def live(self, request: Request) -> Response:
         """Whether the process answers."""
@@ -188,9 +197,15 @@ class InferenceProtocol:
     async def infer(self, request: Request) -> Response:
         """Read images."""
         model = self._asked(request)
-        asked, binary = _parsed(await body_of(request, _KINDS, _MEND), request.headers.get(_HEAD_LENGTH))
-        probabilities = await model.batcher.predict(_images(asked.inputs[0], binary))
-        return _answer(model, asked, probabilities)
+        head, binary = _parted(await body_of(request, _KINDS, _MEND), request.headers.get(_HEAD_LENGTH))
+        if len(head) > self._json_bytes:
+            raise HTTPException(413, f"the JSON has more than {self._json_bytes:,} bytes; send binary tensors")
+        asked = _parsed(head)
+        images = _images(asked.inputs[0], binary)
+        if len(images) > self._most_images:
+            raise HTTPException(413, f"{len(images):,} images; send {self._most_images:,} at most at once")
+        asked.inputs.clear()  # numbers of Python are thirty times as large as the pixels
+        return _answer(model, asked, await model.batcher.predict(images))
 
     def _asked(self, request: Request) -> ServedModel:
         model = self._models.find(request.path_params["model"])
@@ -200,13 +215,18 @@ class InferenceProtocol:
         return model
 
 
-def _parsed(body: bytes, head_length: str | None) -> tuple[InferRequest, bytes]:
+def _parted(body: bytes, head_length: str | None) -> tuple[bytes, bytes]:
     """The JSON, and the bytes behind it."""
-    if head_length is not None and not (head_length.isdecimal() and int(head_length) <= len(body)):
-        raise ImageError(f"{_HEAD_LENGTH} is {head_length!r}; it must be the length of the JSON, {len(body)} at most")
-    end = len(body) if head_length is None else int(head_length)
+    if head_length is None:
+        return body, b""
+    if not head_length.isdecimal() or len(head_length) > _LENGTH_DIGITS or int(head_length) > len(body):
+        raise ImageError(f"{_HEAD_LENGTH} is no length of the JSON, {len(body)} at most")
+    return body[: int(head_length)], body[int(head_length) :]
+
+
+def _parsed(head: bytes) -> InferRequest:
     try:
-        return InferRequest.model_validate_json(body[:end]), body[end:]
+        return InferRequest.model_validate_json(head)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "the body"
@@ -236,8 +256,8 @@ def _images(tensor: InferInput, binary: bytes) -> NDArray[np.uint8]:
 
 def _answer(model: ServedModel, asked: InferRequest, probabilities: NDArray[np.float32]) -> Response:
     binary = bool(asked.parameters and asked.parameters.binary_data_output)
-    if asked.outputs and asked.outputs[0].parameters:
-        binary = asked.outputs[0].parameters.binary_data
+    if asked.outputs and (wanted := asked.outputs[0].parameters) and wanted.binary_data is not None:
+        binary = wanted.binary_data
     packed = np.ascontiguousarray(probabilities, "<f4").tobytes() if binary else b""
     output = InferOutput(
         shape=list(probabilities.shape),

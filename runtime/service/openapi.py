@@ -32,6 +32,7 @@ _RECORDS: tuple[type[BaseModel], ...] = (
 _ERRORS = {
     400: "The request is wrong; the answer says what mends it.",
     401: "The service has a key, and the request does not.",
+    403: "A page of another site asks.",
     404: "There is no such model.",
     408: "The body did not arrive in time.",
     413: "The body is too long.",
@@ -87,7 +88,7 @@ def _pictures() -> dict[str, Any]:
                     "description": "PNG, JPEG, BMP, GIF, WebP, TIFF or PNM.",
                     "content": {"image/png": picture, "image/jpeg": picture, "application/octet-stream": picture},
                 },
-                "responses": _responses(Reading, 400, 404, 408, 413, 415, 429, 503),
+                "responses": _responses(Reading, 400, 403, 404, 408, 413, 415, 429, 503),
             }
         },
         "/models": {
@@ -117,7 +118,7 @@ def _protocol() -> dict[str, Any]:
 
 
 def _infer(name: str) -> dict[str, Any]:
-    responses = _responses(InferResponse, 400, 404, 408, 413, 415, 429, 503)
+    responses = _responses(InferResponse, 400, 403, 404, 408, 413, 415, 429, 503)
     responses["200"]["content"]["application/octet-stream"] = {
         "schema": {"type": "string", "format": "binary"},
     }

@@ -143,7 +143,7 @@ class PictureEndpoint:
 
     def _prepared(self, classifier: Classifier, body: bytes) -> tuple[tuple[int, int], Canonical]:
         picture = open_picture(body, most_pixels=self._most_pixels)
-        return picture.size, classifier.prepare(picture)
+        return picture.size, classifier.form(picture)
 
 
 def _shown(request: Request) -> frozenset[str]:

@@ -130,7 +130,7 @@ class ServedModels:
         """Answer no more, and free the models."""
         await asyncio.gather(*(model.batcher.stop() for model in self))
         for executor in self._executors:
-            executor.shutdown()
+            executor.shutdown(wait=False, cancel_futures=True)  # who asked has been told
         for model in self:
             model.classifier.close()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.service.batching import Images, MicroBatcher, Probabilities
 
 T = TypeVar("T")
@@ -106,6 +108,42 @@ def test_an_image_waits_for_others_where_that_is_asked() -> None:
     assert model.batches == [2]
 
 
+def test_a_full_call_waits_for_nobody() -> None:
+    model = SlowModel()
+    model.go.set()
+
+    async def body(batcher: MicroBatcher) -> float:
+        started = time.perf_counter()
+        first = asyncio.create_task(batcher.predict(request(1, 1)))
+        await asyncio.sleep(0.01)
+        await asyncio.gather(first, batcher.predict(request(3, 2)))
+        return time.perf_counter() - started
+
+    assert run(model, body, largest=4, delay_s=30) < 20
+    assert model.batches == [4]
+
+
+def test_one_that_cannot_be_put_together_leaves_the_next_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = SlowModel()
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    async def body(batcher: MicroBatcher) -> None:
+        first = asyncio.create_task(batcher.predict(request(1, 1)))
+        await asyncio.sleep(0.05)
+        with monkeypatch.context() as patch:
+            patch.setattr(np, "concatenate", full)
+            others = [asyncio.create_task(batcher.predict(request(1, 2))) for _ in range(2)]
+            await asyncio.sleep(0.05)
+            model.go.set()
+            found = await asyncio.gather(first, *others, return_exceptions=True)
+        assert [type(one) for one in found[1:]] == [MemoryError, MemoryError]
+        await batcher.predict(request(1, 3))
+
+    run(model, body)
+
+
 def test_one_batch_that_fails_leaves_the_next_alone() -> None:
     model = SlowModel()
     model.go.set()
@@ -146,5 +184,7 @@ def test_who_still_waits_at_the_end_is_told() -> None:
         await batcher.stop()
         done = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
         assert all(isinstance(answer, asyncio.CancelledError) for answer in done[1:])
+        with pytest.raises(ModelError, match="ending"):
+            await batcher.predict(request(1, 1))
 
     run(model, body, largest=1)

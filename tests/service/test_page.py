@@ -180,6 +180,71 @@ def test_keys_draw_undo_and_clear(browser, address: str) -> None:
         sync_api.expect(page.locator("#status")).to_have_text("Nothing drawn yet.")
 
 
+def test_what_is_undone_while_it_is_drawn_leaves_nothing(browser, address: str) -> None:
+    with opened(browser, address, **DESKTOP) as page:
+        box = page.locator("#paper").bounding_box()
+        page.mouse.move(box["x"] + 50, box["y"] + 50)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 50, box["y"] + 150)
+        page.keyboard.press("Control+z")
+        page.mouse.move(box["x"] + 50, box["y"] + 250)
+        page.mouse.up()
+        shows(page, "")
+        dark = page.evaluate(
+            """document.getElementById("paper").getContext("2d").getImageData(0, 0, 280, 280)
+              .data.filter((value) => value < 128).length"""
+        )
+        assert dark == 0
+
+
+def test_an_answer_to_what_was_cleared_is_not_shown(browser, running: RunningService) -> None:
+    with opened(browser, running.url, **DESKTOP) as page:
+        held: list = []
+        page.route("**/predict*", lambda route: held.append(route))
+        draw(page, 3)
+        page.wait_for_timeout(100)
+        page.locator("#clear").click()
+        page.route("**/predict*", lambda route: route.continue_())
+        held[0].continue_()
+        page.wait_for_timeout(500)
+        shows(page, "")
+        draw(page, 4)
+        shows(page, "4")
+
+
+def test_the_newer_of_two_pictures_is_read(browser, address: str, tmp_path: Path) -> None:
+    from PIL import Image
+
+    large = tmp_path / "2.png"
+    Image.open(SAMPLES / "2-red-on-yellow.png").resize((5000, 5000)).save(large, compress_level=1)
+    with opened(browser, address, **DESKTOP) as page:
+        for path in (large, SAMPLES / "5-large.png"):
+            page.locator("#file").set_input_files(path)
+        shows(page, "5")
+        page.wait_for_timeout(1500)
+        shows(page, "5")
+
+
+def test_a_busy_service_is_asked_again(browser, running: RunningService) -> None:
+    with browser.new_context() as context:
+        page, turned_away = context.new_page(), []
+
+        def busy(route) -> None:
+            if len(turned_away) < 2:
+                turned_away.append(route)
+                route.fulfill(status=429, headers={"retry-after": "0.3"}, body="{}")
+            else:
+                route.continue_()
+
+        page.goto(running.url)
+        sync_api.expect(page.locator("#model")).to_be_enabled()
+        page.route("**/predict*", busy)
+        page.locator("#file").set_input_files(SAMPLES / "2-red-on-yellow.png")
+        sync_api.expect(page.locator("#problem")).to_contain_text("busy")
+        shows(page, "2")
+        sync_api.expect(page.locator("#problem")).to_be_empty()
+
+
 def test_blank_and_uncertain_are_shown_as_such(browser, address: str, tmp_path: Path) -> None:
     from PIL import Image
 
@@ -297,6 +362,47 @@ def test_the_site_works_without_a_network(browser, site: Path) -> None:
         shows(page, "5")
 
 
+def test_a_site_that_was_exported_again_is_shown_anew(browser, site: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    shutil.copytree(site, folder)
+    with file_server(folder) as url, browser.new_context() as context:
+        page = context.new_page()
+        for model in ("edge-int8", "cnn-small-int8"):
+            export_web([find_model(model, "cpu")], folder, overwrite=True)
+            for _ in range(2):  # the first visit still shows what was kept, and fetches the new
+                page.goto(url)
+                page.evaluate("navigator.serviceWorker.ready")
+                page.wait_for_timeout(4000)  # a browser looks for what is new a second after all is loaded
+            sync_api.expect(page.locator("#model")).to_have_value(model)
+        context.set_offline(True)
+        page.goto(url)
+        sync_api.expect(page.locator("#model")).to_have_value(model)
+
+
+def test_two_sites_of_one_origin_keep_each_its_own(browser, site: Path, tmp_path: Path) -> None:
+    for name in "ab":
+        shutil.copytree(site, tmp_path / name)
+    (tmp_path / "b/page/style.css").write_text("")
+    export_web([find_model("cnn-small", "cpu")], tmp_path / "b", overwrite=True)
+    with browser.new_context() as context:
+        page = context.new_page()
+        with file_server(tmp_path) as url:
+            for name in "abab":
+                page.goto(f"{url}{name}/")
+                page.evaluate("navigator.serviceWorker.ready")
+                page.wait_for_function("navigator.serviceWorker.controller")
+        for name, model in (("a", "edge-int8"), ("b", "cnn-small-int8")):
+            page.goto(f"{url}{name}/")
+            sync_api.expect(page.locator("#model")).to_have_value(model, timeout=20_000)
+
+
+def test_from_the_disk_the_page_says_what_it_needs(browser, site: Path) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto((site / "index.html").as_uri())
+        sync_api.expect(page.locator("#status")).to_contain_text("by http")
+
+
 def test_the_site_refuses_a_model_that_was_changed(browser, site: Path, tmp_path: Path) -> None:
     shutil.copytree(site, tmp_path / "site")
     (tmp_path / "site/models/edge-int8.onnx").write_bytes(b"another")
@@ -316,13 +422,24 @@ def test_a_site_replaces_nothing_but_a_site(site: Path, tmp_path: Path) -> None:
         export_web([model, model], tmp_path / "site")
     with pytest.raises(InputError, match="no folder"):
         export_web([model], tmp_path / "none/site")
+    (tmp_path / "letters/models.json").write_text("{}")
+    with pytest.raises(UsageError, match="is no such site"):
+        export_web([model], tmp_path / "letters", overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["letters"]
     export_web([model], tmp_path / "site")
+    (tmp_path / "site/notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="is no such site"):
+        export_web([model], tmp_path / "site", overwrite=True)
+    (tmp_path / "site/notes.txt").unlink()
     with pytest.raises(UsageError, match="--overwrite"):
         export_web([model], tmp_path / "site")
     (tmp_path / "site/index.html").write_text("old")
     export_web([model], tmp_path / "site", overwrite=True)
     assert (tmp_path / "site/index.html").read_bytes() == (site / "index.html").read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path / "site")
+    with pytest.raises(UsageError, match="is no such site"):
+        export_web([model], tmp_path / "link", overwrite=True)
+    (tmp_path / "link").unlink()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["letters", "site"]
 
 

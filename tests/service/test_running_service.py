@@ -129,8 +129,20 @@ def test_a_port_that_is_taken_is_one_line(taken_port: int, capsys: pytest.Captur
 
 
 def test_a_key_file_has_a_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for content in (b"", b"\n", b"\xff", "schlüssel".encode()):
+    for content in (b"", b"\n", b"\xff", "schlüssel".encode(), b"two words", b"two\nlines"):
         (tmp_path / "key").write_bytes(content)
         assert run_command(["serve", "--key-file", str(tmp_path / "key")]) == 4
         assert capsys.readouterr().err.count("\n") == 1
     assert run_command(["serve", "--key-file", str(tmp_path / "none")]) == 4
+
+
+def test_an_empty_key_is_no_key_at_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("DIGITS_EDGE_API_KEY", " ")
+    assert run_command(["serve", "--port", "0"]) == 4
+    assert "DIGITS_EDGE_API_KEY" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["..", "none.invalid"])
+def test_a_host_that_is_none_is_one_line(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["serve", "--host", host]) == 2
+    assert "--host" in capsys.readouterr().err

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.testclient import TestClient
 from starlette.types import Message
 
@@ -159,10 +160,35 @@ def test_wrong_images_are_refused_with_the_reason(served: Served, change: dict[s
     assert answer.status_code == 400 and says in answer.json()["error"], answer.text
 
 
-@pytest.mark.parametrize("length", ["-1", "x", "100000"])
+@pytest.mark.parametrize("length", ["-1", "x", "100000", "1" * 5000])
 def test_a_wrong_length_of_the_json_is_refused(served: Served, length: str) -> None:
     answer = served().post("/v2/models/edge/infer", content=b"{}", headers={HEAD: length})
     assert answer.status_code == 400 and HEAD in answer.json()["error"]
+
+
+def test_a_wish_without_a_word_about_binary_is_the_requests_wish(served: Served) -> None:
+    request = infer(digits(1), parameters={"binary_data_output": True})
+    request["outputs"] = [{"name": "probabilities", "parameters": {}}]
+    assert HEAD in served().post("/v2/models/edge/infer", json=request).headers
+
+
+def test_json_and_images_of_a_request_are_bounded(served: Served) -> None:
+    client = served(json_bytes=10_000, images=5)
+    assert client.post("/v2/models/edge/infer", json=infer(digits(2))).status_code == 200
+    long = client.post("/v2/models/edge/infer", json=infer(digits(10)))
+    assert long.status_code == 413 and "binary tensors" in long.json()["error"]
+    images = digits(6)
+    request = infer(images)
+    request["inputs"][0] |= {"parameters": {"binary_data_size": images.size}, "data": None}
+    head = json.dumps(request).encode()
+    many = client.post("/v2/models/edge/infer", content=head + images.tobytes(), headers={HEAD: str(len(head))})
+    assert many.status_code == 413 and "5 at most" in many.json()["error"]
+
+
+def test_a_page_of_another_site_may_not_ask(served: Served) -> None:
+    client, picture = served(), (SAMPLES / "3-on-black.png").read_bytes()
+    for site, status in (("cross-site", 403), ("same-origin", 200), ("none", 200)):
+        assert client.post("/predict", content=picture, headers={"sec-fetch-site": site}).status_code == status
 
 
 def test_bytes_that_no_input_claims_are_refused(served: Served) -> None:
@@ -329,11 +355,12 @@ def test_more_than_is_admitted_is_told_to_come_again() -> None:
 def test_the_bytes_in_flight_are_bounded() -> None:
     async def inside() -> None:
         application = Application()
-        guarded = Admission(application, Limits(bytes=1000, body_bytes=600))
+        guarded = Admission(ExceptionMiddleware(application), Limits(bytes=1000))
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(guarded), base_url="http://here") as client:
             waiting = asyncio.create_task(client.post("/", content=b"x" * 500))
             await asyncio.sleep(0.05)
-            assert (await client.post("/", content=b"x" * 501)).status_code == 429
+            busy = await client.post("/", content=b"x" * 501)
+            assert (busy.status_code, busy.headers["retry-after"]) == (429, "1")
             application.go.set()
             assert (await waiting).status_code == 200
             assert (await client.post("/", content=b"x" * 501)).status_code == 200
@@ -369,4 +396,6 @@ def test_a_fault_of_the_service_is_no_fault_of_the_request(
     client = served()
     answer = client.post("/v2/models/edge/infer", json=infer(digits(1)))
     assert answer.status_code == 500 and answer.json()["error"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert 'status="500"} 1.0' in client.get("/metrics").text
     assert client.get("/v2/health/live").status_code == 200

@@ -13,6 +13,9 @@ const SIDE = 28;
 const PIXELS = SIDE * SIDE;
 /** As the Python runtime has it: more is no picture of a digit. */
 const MOST_PIXELS = 60_000_000;
+/** What a canvas holds on every telephone. */
+const MOST_CANVAS_PIXELS = 16_000_000;
+const AS_IT_IS = { premultiplyAlpha: "none", colorSpaceConversion: "none" };
 const TIMED_ANSWERS = 20;
 
 ort.env.wasm.numThreads = 1; // a model this small is done before threads have been woken
@@ -76,21 +79,33 @@ async function read(picture, { model: name, withMap }) {
   };
 }
 
-/** The pixels of a picture file, turned the way its EXIF says. */
+/** The pixels of a picture file, turned the way its EXIF says; of a large one a reduction, as telephones need it. */
 async function decoded(blob) {
-  let bitmap;
+  let bitmap = await opened(blob);
   try {
-    bitmap = await createImageBitmap(blob, { premultiplyAlpha: "none", colorSpaceConversion: "none" });
+    const pixels = bitmap.width * bitmap.height;
+    if (pixels > MOST_PIXELS) throw new Error(`The picture has ${bitmap.width}×${bitmap.height} pixels; reduce it first.`);
+    if (pixels > MOST_CANVAS_PIXELS) {
+      const resizeWidth = Math.floor(bitmap.width * Math.sqrt(MOST_CANVAS_PIXELS / pixels));
+      const small = await createImageBitmap(bitmap, { ...AS_IT_IS, resizeWidth, resizeQuality: "high" });
+      bitmap.close();
+      bitmap = small;
+    }
+    const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.drawImage(bitmap, 0, 0);
+    return context.getImageData(0, 0, bitmap.width, bitmap.height);
+  } finally {
+    bitmap.close();
+  }
+}
+
+async function opened(blob) {
+  try {
+    return await createImageBitmap(blob, AS_IT_IS);
   } catch {
     throw new Error("This browser cannot read that picture; save it as PNG or JPEG.");
   }
-  const { width, height } = bitmap;
-  if (width * height > MOST_PIXELS) throw new Error(`The picture has ${width}×${height} pixels; reduce it first.`);
-  const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(bitmap, 0, 0);
-  bitmap.close();
-  return context.getImageData(0, 0, width, height);
 }
 
 async function modelFile({ file, integrity }) {
@@ -102,7 +117,7 @@ async function fetched(path, options = {}) {
   try {
     answer = await fetch(new URL(`../${path}`, import.meta.url), options);
   } catch {
-    throw new Error(`${path} could not be had, or is not what it was; open this page by http, and load it again.`);
+    throw new Error(`${path} could not be had, or is not what it was; load the page again.`);
   }
   if (!answer.ok) throw new Error(`${path} is missing (${answer.status}); export the site again.`);
   return answer;

@@ -65,10 +65,15 @@ export class AnswerView {
     if (reading.map) this.#showMap(reading);
   }
 
-  /** Tell who cannot see it. */
+  /** Tell the answer who cannot see it. */
   speak() {
     const digit = this.digit.textContent.trim();
-    this.spoken.textContent = digit ? `${digit}. ${this.status.textContent}` : this.status.textContent;
+    this.say(digit ? `${digit}. ${this.status.textContent}` : this.status.textContent);
+  }
+
+  /** Tell who cannot see it. */
+  say(text) {
+    this.spoken.textContent = text;
   }
 
   #showBars(probabilities, best) {

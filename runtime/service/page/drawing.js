@@ -14,15 +14,17 @@ export class Drawing {
    * @param {HTMLCanvasElement} paper what is drawn on; its pixels are dark ink on white
    * @param {HTMLCanvasElement} overlay of the same size, over it; shows the pen that keys move
    * @param {(finished: boolean) => void} changed called when the drawing changes; finished where a stroke has ended
+   * @param {(text: string) => void} say tells who cannot see the pen where it is
    */
-  constructor(paper, overlay, changed) {
+  constructor(paper, overlay, changed, say) {
     this.paper = paper;
     this.overlay = overlay;
     this.changed = changed;
+    this.say = say;
     this.context = paper.getContext("2d", { willReadFrequently: true });
     this.strokes = [];
     this.pointers = new Map();
-    this.pen = { x: paper.width / 2, y: paper.height / 2, stroke: null };
+    this.pen = { x: paper.width / 2, y: paper.height / 2, stroke: null, isShown: false };
     this.#redraw();
     paper.addEventListener("pointerdown", (event) => this.#begin(event));
     paper.addEventListener("pointermove", (event) => this.#go(event));
@@ -50,6 +52,7 @@ export class Drawing {
 
   undo() {
     this.pen.stroke = null;
+    this.pointers.clear();
     this.strokes.pop();
     this.#redraw();
     this.changed(true);
@@ -110,6 +113,8 @@ export class Drawing {
     }
     event.preventDefault();
     this.#showPen();
+    const [x, y] = [pen.x / this.paper.width, pen.y / this.paper.height].map((share) => Math.round(100 * share));
+    this.say(`Pen ${pen.stroke ? "down" : "up"}, ${x} across, ${y} down`);
   }
 
   #newStroke(point) {
@@ -135,7 +140,8 @@ export class Drawing {
 
   #redraw() {
     this.paper.classList.remove("picture");
-    this.#hidePen();
+    this.pen.isShown = false;
+    this.#wipeOverlay();
     this.context.fillStyle = PAPER;
     this.context.fillRect(0, 0, this.paper.width, this.paper.height);
     for (const stroke of this.strokes) this.#drawLine(stroke, 0);
@@ -155,6 +161,7 @@ export class Drawing {
   #showPen() {
     const context = this.overlay.getContext("2d");
     this.#hidePen();
+    this.pen.isShown = true;
     context.strokeStyle = this.pen.stroke ? "#d55e00" : "#0072b2";
     context.lineWidth = 3;
     context.beginPath();
@@ -163,6 +170,12 @@ export class Drawing {
   }
 
   #hidePen() {
+    if (!this.pen.isShown) return;
+    this.pen.isShown = false;
+    this.#wipeOverlay();
+  }
+
+  #wipeOverlay() {
     this.overlay.getContext("2d").clearRect(0, 0, this.overlay.width, this.overlay.height);
   }
 }

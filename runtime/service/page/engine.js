@@ -5,24 +5,28 @@
  * An engine has
  *   models: [{name, bytes, labels, test_errors, test_images, test_data, latency_us, …}], the default first;
  *   about: a sentence about where pictures go, as nodes to append;
- *   read(picture, {model, withMap}): a reading, as `POST /predict` has it, `image` and `map` as arrays of 784.
+ *   read(picture, {model, withMap, signal}): a reading, as `POST /predict` has it, `image` and `map` as arrays of 784.
  * A picture is a Blob of a picture file, or ImageData.
  */
 
 import { KeyNeeded, keyHeaders } from "./key.js";
+import { Busy } from "./latest.js";
+
+const LEAST_PAUSE_MS = 200;
 
 export async function openEngine() {
   const { models } = await (await asked("models")).json();
   return { models, about: about(), read };
 }
 
-async function read(picture, { model, withMap }) {
+async function read(picture, { model, withMap, signal }) {
   const show = withMap ? "image,map" : "image";
   const body = picture instanceof Blob ? picture : portableGreyMap(picture);
   const answer = await asked(`predict?${new URLSearchParams({ model, show })}`, {
     method: "POST",
     body,
     headers: { "content-type": "application/octet-stream" },
+    signal,
   });
   const reading = await answer.json();
   return { ...reading, image: Uint8Array.from(atob(reading.image), (character) => character.charCodeAt(0)) };
@@ -32,14 +36,15 @@ async function asked(path, options = {}) {
   let answer;
   try {
     answer = await fetch(path, { ...options, headers: { ...options.headers, ...keyHeaders() } });
-  } catch {
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
     throw new Error("The service does not answer; is it still running?");
   }
   if (answer.status === 401) throw new KeyNeeded("The service asks for its key.");
   if (answer.ok) return answer;
   if (answer.status === 429) {
-    await new Promise((resolve) => setTimeout(resolve, 1000 * Number(answer.headers.get("retry-after") ?? 1)));
-    return asked(path, options);
+    const pauseMs = 1000 * Number(answer.headers.get("retry-after"));
+    throw new Busy("The service is busy; it is asked again.", Math.max(pauseMs || 0, LEAST_PAUSE_MS));
   }
   const reason = await answer.json().catch(() => ({}));
   throw new Error(reason.error ?? `The service answered ${answer.status}.`);

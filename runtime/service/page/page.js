@@ -11,7 +11,7 @@ const REST_MS = 150;
 
 const element = (id) => document.getElementById(id);
 const view = new AnswerView(element);
-const drawing = new Drawing(element("paper"), element("overlay"), drawingChanged);
+const drawing = new Drawing(element("paper"), element("overlay"), drawingChanged, (text) => view.say(text));
 const questions = new Latest(ask, show, fail);
 
 let engine;
@@ -19,6 +19,9 @@ let engine;
 let picture = null;
 let frame = 0;
 let rest = 0;
+let isOpening = false;
+/** Counts the sheets of paper: an answer to what lay on another is shown no more, nor a picture that opens too late. */
+let sheet = 0;
 
 async function start() {
   try {
@@ -28,6 +31,7 @@ async function start() {
     return;
   }
   element("problem").textContent = "";
+  element("status").textContent = "";
   element("about").replaceChildren(...engine.about);
   element("model").replaceChildren(...engine.models.map(({ name }) => new Option(name, name)));
   element("model").disabled = false;
@@ -53,7 +57,7 @@ function modelChanged() {
 }
 
 function drawingChanged(finished) {
-  picture = null;
+  if (picture || isOpening) newSheet();
   element("problem").textContent = "";
   element("undo").disabled = element("clear").disabled = drawing.isEmpty;
   if (drawing.isEmpty) {
@@ -65,7 +69,7 @@ function drawingChanged(finished) {
     const since = performance.now();
     frame = requestAnimationFrame(() => {
       frame = 0;
-      if (engine && !drawing.isEmpty) questions.put({ picture: drawing.pixels(), withMap: false, since });
+      if (engine && !drawing.isEmpty) put({ picture: drawing.pixels(), isSlow: false, since });
     });
   }
   clearTimeout(rest);
@@ -73,10 +77,21 @@ function drawingChanged(finished) {
 }
 
 function readAtRest() {
-  if (engine) questions.put({ picture: picture?.blob ?? drawing.pixels(), withMap: true, since: performance.now() });
+  if (engine) put({ picture: picture?.blob ?? drawing.pixels(), isSlow: true, since: performance.now() });
+}
+
+function put(question) {
+  questions.put({ ...question, sheet });
+}
+
+function newSheet() {
+  sheet += 1;
+  picture = null;
+  isOpening = false;
 }
 
 function forget() {
+  newSheet();
   cancelAnimationFrame(frame);
   frame = 0;
   clearTimeout(rest);
@@ -84,38 +99,39 @@ function forget() {
   view.clear("Nothing drawn yet.");
 }
 
-function ask(question) {
-  return engine.read(question.picture, { model: chosenModel().name, withMap: question.withMap });
+function ask(question, signal) {
+  return engine.read(question.picture, { model: chosenModel().name, withMap: question.isSlow, signal });
 }
 
 function show(reading, question) {
-  const isGone = picture ? question.picture !== picture.blob : drawing.isEmpty || question.picture instanceof Blob;
-  if (isGone || reading.model !== chosenModel().name) return;
+  if (question.sheet !== sheet || reading.model !== chosenModel().name) return;
+  element("problem").textContent = "";
   view.show(reading);
   if (picture) boxInk(reading);
   performance.measure("digits-edge answer", { start: question.since, end: performance.now() });
-  if (question.withMap) view.speak();
+  if (question.isSlow) view.speak();
 }
 
 function fail(error) {
   element("key-form").hidden = !(error instanceof KeyNeeded);
-  if (picture) view.clear("Not read.");
+  if (picture || !engine) view.clear(engine ? "Not read." : "");
   element("problem").textContent = error.message;
 }
 
 async function openPicture(blob) {
   forget();
   element("problem").textContent = "";
-  let bitmap = null;
-  try {
-    bitmap = await createImageBitmap(blob);
-  } catch {
-    // the browser cannot show it; the engine may read it all the same
+  isOpening = true;
+  const mine = sheet;
+  // one that the browser cannot show, the engine may read all the same
+  const bitmap = await createImageBitmap(blob).catch(() => null);
+  if (mine === sheet) {
+    drawing.clear();
+    picture = { blob, placed: bitmap && { ...drawing.show(bitmap), width: bitmap.width } };
+    element("clear").disabled = false;
+    readAtRest();
   }
-  drawing.clear();
-  picture = { blob, placed: bitmap && { ...drawing.show(bitmap), width: bitmap.width } };
-  element("clear").disabled = false;
-  readAtRest();
+  bitmap?.close();
 }
 
 /** Show which part of the picture was read. */
