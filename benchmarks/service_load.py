@@ -127,8 +127,10 @@ class Asked:
             length = re.search(rb"\r\ncontent-length: (\d+)", head)
             assert length
             await reader.readexactly(int(length.group(1)))
-        except (OSError, asyncio.IncompleteReadError) as error:
-            self.statuses[type(error).__name__] += 1
+        except (OSError, asyncio.IncompleteReadError):  # closed while nobody used it, as any client finds it
+            self.idle.clear()
+            self.statuses["connected again"] += 1
+            await self.once()
             return
         self.idle.append((reader, writer))
         status = head[9:12].decode()
