@@ -3,11 +3,12 @@
 import contextlib
 import ipaddress
 import os
+import sys
 
 import click
 
-from digits_edge.cli.options import file_path, session_options
-from digits_edge.cli.output import note
+from digits_edge.cli.options import file_path, json_option, session_options
+from digits_edge.cli.output import note, print_json
 from digits_edge.runtime.errors import InputError, UsageError
 
 #: An environment variable and no option, for every user of a machine sees what a process was called with.
@@ -46,6 +47,7 @@ KEY_VARIABLE = "DIGITS_EDGE_API_KEY"
     metavar="FILE",
     help=f"Ask for the key that stands in it.  [default: what {KEY_VARIABLE} says, or none]",
 )
+@json_option
 def command(
     models: tuple[str, ...],
     provider: str,
@@ -56,6 +58,7 @@ def command(
     batch_delay: float,
     max_requests: int,
     key_file: str | None,
+    as_json: bool,
 ) -> None:
     """Serve a page to draw digits on, and an API: the Open Inference Protocol, and plain pictures.
 
@@ -86,7 +89,12 @@ def command(
     )
     app = create_app(served, metrics, limits=limits, key=key, hosts=_names(host))
     shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-    note(f"http://{shown}:{listening.getsockname()[1]}/ is the page, /docs the API; Ctrl-C ends the service")
+    url = f"http://{shown}:{listening.getsockname()[1]}/"
+    if as_json:
+        print_json({"url": url, "models": [model.name for model in served]})
+        sys.stdout.flush()  # who reads it waits for it, and the service only begins now
+    else:
+        note(f"{url} is the page, {url}docs the API; Ctrl-C ends the service")
     with contextlib.suppress(KeyboardInterrupt):  # that is how it ends
         server(app, limits).run(sockets=[listening])
 

@@ -1,6 +1,6 @@
 """The service, in this process for its answers and as a process of its own for browsers and clients."""
 
-import re
+import json
 import signal
 import subprocess
 import sys
@@ -39,15 +39,15 @@ class RunningService:
 
     def __init__(self, *options: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "digits_edge.cli", "serve", "--provider", "cpu", "--port", "0", *options],
+            [sys.executable, "-m", "digits_edge.cli", "serve", "--provider", "cpu", "--port", "0", "--json", *options],
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert self.process.stderr is not None
-        line = self.process.stderr.readline()
-        found = re.search(r"http://\S+:\d+/", line)
-        assert found, line + self.process.stderr.read()
-        self.url = found.group()
+        assert self.process.stdout is not None and self.process.stderr is not None
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read()
+        self.url = json.loads(line)["url"]
         self.address = self.url.removeprefix("http://").rstrip("/")
 
     def end(self) -> int:
