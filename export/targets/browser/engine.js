@@ -115,7 +115,8 @@ async function modelFile({ file, integrity }) {
 async function fetched(path, options = {}) {
   let answer;
   try {
-    answer = await fetch(new URL(`../${path}`, import.meta.url), options);
+    // past what the browser kept of the site before
+    answer = await fetch(new URL(`../${path}`, import.meta.url), { cache: "no-cache", ...options });
   } catch {
     throw new Error(`${path} could not be had, or is not what it was; load the page again.`);
   }
