@@ -456,3 +456,17 @@ def test_another_archive_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not onnxruntime-web@"):
         export_web([find_model("edge", "cpu")], tmp_path / "site", archive=tmp_path / "onnxruntime-web.tgz")
     assert not (tmp_path / "site").exists()
+
+
+def test_without_npm_the_package_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIGITS_EDGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match=r"npm is not installed.*--onnxruntime-web"):
+        export_web([find_model("edge", "cpu")], tmp_path / "site")
+    (tmp_path / "npm").write_text("#!/bin/sh\necho no network >&2\nexit 1\n")
+    (tmp_path / "npm").chmod(0o755)
+    with pytest.raises(UsageError, match="no network"):
+        export_web([find_model("edge", "cpu")], tmp_path / "site")
+    with pytest.raises(InputError, match="cannot be read"):
+        export_web([find_model("edge", "cpu")], tmp_path / "site", archive=tmp_path / "none.tgz")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["npm"]

@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from digits_edge.runtime.classifier import Classifier
-from digits_edge.runtime.errors import ModelError
+from digits_edge.runtime.errors import ModelError, UsageError
 from digits_edge.runtime.occlusion import occlusion_maps
 from digits_edge.runtime.service.admission import Admission
 from digits_edge.runtime.service.batching import MicroBatcher
@@ -91,6 +91,19 @@ def test_models_are_chosen_by_name_with_or_without_precision(served: Served) -> 
         assert "Sandal" in client.post("/predict", content=picture, params={"model": name}).json()["labels"]
     refused = client.post("/predict", content=picture, params={"model": "nothing"})
     assert refused.status_code == 404 and "edge-int8, fashion-int8" in refused.json()["error"]
+
+
+def test_a_model_is_served_once_under_its_name(served: Served) -> None:
+    with pytest.raises(UsageError, match="second model"):
+        served("edge-int8", "edge")
+
+
+def test_what_the_service_and_its_models_are_is_told(served: Served) -> None:
+    client = served()
+    assert client.get("/v2").json()["extensions"] == ["binary_tensor_data"]
+    assert client.get("/v2/models/edge/ready").json() == {"name": "edge-int8", "ready": True}
+    assert client.get("/v2/models/edge/versions/1").json()["versions"] == ["1"]
+    assert client.get("/v2/models/edge/versions/2").status_code == 404
 
 
 @pytest.mark.parametrize("nested", [False, True])
