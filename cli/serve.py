@@ -7,9 +7,10 @@ import sys
 
 import click
 
+from digits_edge.cli.keras_side import needs_extra
 from digits_edge.cli.options import file_path, json_option, session_options
 from digits_edge.cli.output import note, print_json
-from digits_edge.runtime.errors import InputError, UsageError
+from digits_edge.runtime.errors import InputError
 
 #: An environment variable and no option, for every user of a machine sees what a process was called with.
 KEY_VARIABLE = "DIGITS_EDGE_API_KEY"
@@ -66,18 +67,12 @@ def command(
     the address may ask; by default that is this machine alone.
     """
     key = _key(key_file)
-    try:
+    with needs_extra("cpu,serve"):
         from digits_edge.runtime.service.app import create_app
         from digits_edge.runtime.service.limits import Limits
         from digits_edge.runtime.service.metrics import Metrics
         from digits_edge.runtime.service.served_models import Batching, ServedModels
         from digits_edge.runtime.service.server import listen, server
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("digits_edge"):
-            raise
-        raise UsageError(
-            f"serve needs {error.name}, which is not installed: pip install 'digits-edge[cpu,serve]'"
-        ) from error
     limits, metrics = Limits(requests=max_requests), Metrics()
     listening = listen(host, port)
     served = ServedModels(

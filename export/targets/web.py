@@ -121,7 +121,7 @@ def _page_files() -> Iterator[tuple[str, bytes]]:
             yield f"page/{path.name}", path.read_bytes()
     # the page's own engine asks the service; the one of this name here reads in the browser
     for path in sorted(_BROWSER.glob("*.js")):
-        if path.name != "service-worker.js":
+        if path.name != _WORKER:
             yield f"page/{path.name}", path.read_bytes()
 
 
@@ -157,7 +157,7 @@ def _service_worker(files: dict[str, bytes]) -> bytes:
         digest.update(hashlib.sha256(name.encode()).digest() + hashlib.sha256(files[name]).digest())
     constants = {"DIGEST": digest.hexdigest()[:16], "FILES": ["./", *sorted(files)]}
     lines = [f"const {name} = {json.dumps(value)};" for name, value in constants.items()]
-    worker = (_BROWSER / "service-worker.js").read_text(encoding="utf-8")
+    worker = (_BROWSER / _WORKER).read_text(encoding="utf-8")
     return "\n".join([*lines, "", worker]).encode()
 
 

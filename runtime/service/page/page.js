@@ -15,7 +15,7 @@ const drawing = new Drawing(element("paper"), element("overlay"), drawingChanged
 const questions = new Latest(ask, show, fail);
 
 let engine;
-/** The picture that is shown instead of a drawing: {blob, bitmap}, or null. */
+/** The picture that is shown instead of a drawing: {blob, placed}, where it was put on the paper; or null. */
 let picture = null;
 let frame = 0;
 let rest = 0;
