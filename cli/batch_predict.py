@@ -1,7 +1,7 @@
 """`digits-edge batch-predict`: a table or a folder of pictures in, a CSV out."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -12,19 +12,27 @@ from digits_edge.cli.options import (
     model_option,
     output_option,
     overwrite_option,
+    refuse_options,
     session_options,
 )
-from digits_edge.cli.output import note, percent, print_json, progress
+from digits_edge.cli.output import note, percent, print_json, progress, show
 from digits_edge.runtime.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from digits_edge.runtime.batch import BatchReport
+    from digits_edge.runtime.engines import RayReport
     from digits_edge.runtime.picture_batch import PictureReport
+
+#: What only one of the engines takes.
+_OF_LOCAL = ("on_error", "resume")
+_OF_RAY = ("address", "file_format")
+#: Of what could not be answered, so many are told; the manifest has all.
+_MOST_TOLD = 10
 
 
 @click.command()
-@click.argument("source")
-@output_option("The CSV to write; - is standard output.")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@output_option("The CSV to write, - is standard output; of --engine ray the folder.")
 @model_option
 @session_options
 @batch_size_option(128)
@@ -36,10 +44,28 @@ if TYPE_CHECKING:
     help="Malformed rows: stop at the first, or leave them out and list them in OUTPUT.errors.csv.",
 )
 @click.option("--resume", is_flag=True, help="Go on where a run was cut, and keep what is done where this one is.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="ray uses all processors of a machine or a cluster, and any file system.",
+)
+@click.option("--address", metavar="HOST:PORT", help="Of --engine ray: a cluster to join.  [default: starts Ray here]")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["parquet", "csv"]),
+    default="parquet",
+    show_default=True,
+    help="Of --engine ray: of the answers' files.",
+)
 @overwrite_option
 @json_option
+@click.pass_context
 def command(
-    source: str,
+    context: click.Context,
+    sources: tuple[str, ...],
     output: str,
     model: str | None,
     provider: str,
@@ -47,6 +73,9 @@ def command(
     batch_size: int,
     on_error: str,
     resume: bool,
+    engine: Literal["local", "ray"],
+    address: str | None,
+    file_format: Literal["parquet", "csv"],
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -61,7 +90,31 @@ def command(
 
     With --resume answers grow in OUTPUT.partial, synced every second; give it again after a cut, or from the start of
     what may be cut.
+
+    With --engine ray there may be many SOURCEs: files, folders with all below them, and globs, here or at s3://, gs://
+    and the like. OUTPUT is a folder of Parquet or CSV files with File, ImageId (of rows), Label, Confidence and Status
+    (of pictures), and _manifest.json, which names what could not be answered; the exit code is 4 then. The same command
+    again completes what is missing. --threads is the number of classifiers.
     """
+    if engine == "ray":
+        refuse_options(context, _OF_LOCAL, "with --engine local")
+        _with_ray(
+            sources,
+            output,
+            model=model,
+            provider=provider,
+            actors=threads,
+            address=address,
+            batch_size=batch_size,
+            file_format=file_format,
+            overwrite=overwrite,
+            as_json=as_json,
+        )
+        return
+    refuse_options(context, _OF_RAY, "with --engine ray")
+    if len(sources) > 1:
+        raise UsageError(f"{len(sources)} sources are for --engine ray; name one")
+    source = sources[0]
     from digits_edge.runtime.batch import batch_predict
     from digits_edge.runtime.batch_output import STANDARD_STREAM
     from digits_edge.runtime.classifier import Classifier
@@ -110,6 +163,45 @@ def command(
         complain(InputError(reason))
     if unread:
         raise InputError(f"{unread} pictures could not be read; the others are answered")
+
+
+def _with_ray(sources: tuple[str, ...], output: str, *, as_json: bool, **how: Any) -> None:
+    try:
+        from digits_edge.runtime.engines import predict_with_ray
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("digits_edge"):
+            raise
+        raise UsageError(f"--engine ray needs {error.name}; `pip install 'digits-edge[ray]'` adds it") from error
+    show("starting Ray")
+    report = predict_with_ray(sources, output, listener=lambda done: show(f"answered {done:,}"), **how)
+    manifest = report.manifest
+    bad = [f"{manifest.sources[record.source].name}: {one.reason}" for record in manifest.records for one in record.bad]
+    failed = [record.failed for record in manifest.records if record.failed]
+    if as_json:
+        seconds = round(report.elapsed_s, 3)
+        counts = {"failed": len(failed), "done_before": report.done_before, **manifest.counts}
+        print_json(
+            {"output": output, **counts, "seconds": seconds, "model": manifest.model, "provider": manifest.provider}
+        )
+    else:
+        note(_told(report, output))
+    for reason in (*failed, *bad)[:_MOST_TOLD]:
+        complain(InputError(reason))
+    if failed or bad:
+        raise InputError(
+            f"{len(bad):,} rows or pictures and {len(failed):,} sources could not be read, as {output}/_manifest.json "
+            "tells; the others are answered"
+        )
+
+
+def _told(report: "RayReport", output: str) -> str:
+    counts, manifest = report.manifest.counts, report.manifest
+    before = f" ({report.done_before:,} of them earlier)" if report.done_before else ""
+    right = f", {percent(1 - counts['errors'] / counts['labelled'])} right" if counts.get("labelled") else ""
+    return (
+        f"{counts['answered']:,} answered{before} in {report.elapsed_s:.1f} s by {report.actors} × {manifest.model} "
+        f"on {manifest.provider}{right} → {output}"
+    )
 
 
 def _pictures(source: str) -> list[Path]:

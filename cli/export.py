@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _SUFFIXES = {".onnx", ".ort"}
 #: Options that say how a Keras model becomes a model file.
-_OF_KERAS = ("precision", "ensemble", "data", "labels", "input_scale", "name")
+_OF_KERAS = ("precision", "ensemble", "data", "labels", "input_scale", "name", "float_layers")
 
 
 @click.command()
@@ -64,6 +64,11 @@ _OF_KERAS = ("precision", "ensemble", "data", "labels", "input_scale", "name")
     "--labels", metavar="A,B,…", help="The classes' names, in order.  [default: the run's, or the ten digits]"
 )
 @input_scale_option
+@click.option(
+    "--float-layers",
+    metavar="A,B,…",
+    help="Layers, such as conv_1, that int8 leaves float because they are quicker so.",
+)
 @click.option("--name", help="The model's name.  [default: the source's, with the precision]")
 @overwrite_option
 @json_option
@@ -80,6 +85,7 @@ def command(
     data: str | None,
     labels: str | None,
     input_scale: Literal[1, 255] | None,
+    float_layers: str | None,
     name: str | None,
     overwrite: bool,
     as_json: bool,
@@ -120,6 +126,7 @@ def command(
             training=training,
             test=test,
             name=name,
+            float_layers=tuple(float_layers.split(",")) if float_layers else (),
             command=shlex.join(["digits-edge", *sys.argv[1:]]),
             overwrite=overwrite,
             listener=show,

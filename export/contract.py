@@ -12,7 +12,7 @@ from digits_edge.export.rewriting import (
     insert_after,
     name_by_position,
 )
-from digits_edge.runtime.model_file import INPUT_NAME, OUTPUT_NAME
+from digits_edge.runtime.model_file import BATCH_AXIS, INPUT_NAME, OUTPUT_NAME
 
 
 def answer_probabilities(model: ir.Model) -> ir.Model:
@@ -80,4 +80,4 @@ def take_quantized_pixels(model: ir.Model, scale: float) -> ir.Model:
 
 
 def _as_pixels(image: ir.Value) -> None:
-    image.name, image.dtype, image.shape = INPUT_NAME, ir.DataType.UINT8, ir.Shape(["N", 28, 28])
+    image.name, image.dtype, image.shape = INPUT_NAME, ir.DataType.UINT8, ir.Shape([BATCH_AXIS, 28, 28])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from digits_edge.export.source import Source, calibrated_answers
 from digits_edge.runtime.errors import UsageError
-from digits_edge.runtime.model_file import INPUT_NAME, OUTPUT_NAME
+from digits_edge.runtime.model_file import BATCH_AXIS, INPUT_NAME, OUTPUT_NAME
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def average(models: Sequence[ir.Model]) -> ir.Model:
     """
     if len(models) == 1:
         return models[0]
-    image = ir.Value(name=INPUT_NAME, type=ir.TensorType(ir.DataType.UINT8), shape=ir.Shape(["N", 28, 28]))
+    image = ir.Value(name=INPUT_NAME, type=ir.TensorType(ir.DataType.UINT8), shape=ir.Shape([BATCH_AXIS, 28, 28]))
     count = ir.Value(name="members", const_value=ir.tensor(np.array(len(models), np.float32), name="members"))
     nodes: list[ir.Node] = []
     initializers, answers = [count], []

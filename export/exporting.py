@@ -75,6 +75,7 @@ def export(
     training: Dataset | None = None,
     test: Dataset | None = None,
     name: str | None = None,
+    float_layers: tuple[str, ...] = (),
     command: str = "",
     overwrite: bool = False,
     listener: Listener = lambda step: None,
@@ -92,19 +93,24 @@ def export(
         test: labelled images for the test figure that the file reports; no choice depends on them. A run that held
             images of its training data back is tested on those.
         name: of the model; by default the source's name with the precision.
+        float_layers: names of layers that int8 leaves float because they are quicker so, such as `conv_1`. Those that
+            must stay float for the model to answer like Keras are found without being named.
         command: the command line that asked for it, for the record.
         overwrite: replace a file that exists.
         listener: told of every step.
 
     Raises:
-        UsageError: int8 without training data, data that the model was not trained on, or a target that exists.
+        UsageError: int8 without training data, data that the model was not trained on, a target that exists, or
+            `float_layers` of another precision, of several models or of no such name.
         CheckError: the file would not answer like Keras; nothing is written.
         ModelError: a layer cannot be converted.
     """
     refuse_existing(target, overwrite=overwrite)
     for member in source.members:
         _check_data(member, training, precision)
-    made = [_make(member, training, precision, listener) for member in source.members]
+    if float_layers and (precision != "int8" or len(source.members) > 1):
+        raise UsageError("layers stay float in an int8 model of one Keras model; leave out --float-layers")
+    made = [_make(member, training, precision, float_layers, listener) for member in source.members]
 
     listener("verifying")
     keras = together(source.members, [one.keras for one in made])
@@ -171,7 +177,13 @@ def _check_data(source: Source, training: Dataset | None, precision: Precision) 
         )
 
 
-def _make(source: Source, training: Dataset | None, precision: Precision, listener: Listener) -> _Made:
+def _make(
+    source: Source,
+    training: Dataset | None,
+    precision: Precision,
+    float_layers: tuple[str, ...],
+    listener: Listener,
+) -> _Made:
     """Ask Keras, and make the graph that takes pixels and answers with calibrated probabilities."""
     listener(f"converting {source.name}")
     float_graph = convert(source.model)
@@ -181,13 +193,24 @@ def _make(source: Source, training: Dataset | None, precision: Precision, listen
     logits_graph = divide_logits(float_graph, keras.temperature)
     if precision == "int8":
         assert training is not None  # or `_check_data` had refused
-        return _Made(source, keras, *_int8(logits_graph, source, training, Gate.of(keras, precision)))
+        return _Made(source, keras, *_int8(logits_graph, source, training, Gate.of(keras, precision), float_layers))
     graph = take_pixels(scale_input(logits_graph, source.pixel_scale))
     return _Made(source, keras, answer_probabilities(to_half(graph) if precision == "fp16" else graph), ())
 
 
-def _int8(logits_graph: ir.Model, source: Source, training: Dataset, gate: Gate) -> tuple[ir.Model, tuple[str, ...]]:
-    """Quantize all layers; while the gate fails, leave that layer float which brings the answers nearest to Keras."""
+def _int8(
+    logits_graph: ir.Model, source: Source, training: Dataset, gate: Gate, float_layers: tuple[str, ...]
+) -> tuple[ir.Model, tuple[str, ...]]:
+    """Quantize all other layers; while the gate fails, leave that one float which brings the answers nearest to Keras.
+
+    Returns:
+        The graph, and the layers that are float in it.
+    """
+    left = layer_names(logits_graph)
+    for layer in float_layers:
+        if layer not in left:
+            raise UsageError(f"{source.name} has no layer {layer!r}; its layers are {', '.join(left)}")
+    left = [layer for layer in left if layer not in float_layers]
     calibration = calibration_images(source, training).astype(np.float32) * np.float32(source.pixel_scale)
     serialized = ir.to_proto(blocks_as_channels(logits_graph))
 
@@ -199,8 +222,6 @@ def _int8(logits_graph: ir.Model, source: Source, training: Dataset, gate: Gate)
         answers = GraphAnswers(quantized(float_layers))(gate.compared.images)
         return float(np.abs(answers - gate.compared.probabilities).mean())
 
-    float_layers: tuple[str, ...] = ()
-    left = layer_names(logits_graph)
     while True:
         graph = quantized(float_layers)
         _, problems = gate.judge(GraphAnswers(graph))

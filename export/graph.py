@@ -30,6 +30,7 @@ from digits_edge.export.rewriting import (
     static_dims,
     used_once,
 )
+from digits_edge.runtime.model_file import BATCH_AXIS
 from digits_edge.runtime.providers import load_onnxruntime
 
 _RESHAPING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
@@ -65,16 +66,16 @@ def _observe_shapes(model: ir.Model) -> None:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     image = graph.inputs[0]
-    image.shape = ir.Shape(["N", 28, 28])
+    image.shape = ir.Shape([BATCH_AXIS, 28, 28])
     two, three = (session.run(None, {image.name: np.zeros((n, 28, 28), np.float32)}) for n in (2, 3))
     for value, a, b in zip(values, two, three, strict=True):
-        value.shape = ir.Shape(["N" if m != n else m for m, n in zip(a.shape, b.shape, strict=True)])
+        value.shape = ir.Shape([BATCH_AXIS if m != n else m for m, n in zip(a.shape, b.shape, strict=True)])
         value.dtype = ir.DataType.from_numpy(a.dtype)
 
 
 def _constant_shape(node: ir.Node) -> bool:
     """Any change of shape that leaves the batch alone, as a Reshape to constant sizes."""
-    if node.op_type not in _RESHAPING or node.outputs[0].shape is None or node.outputs[0].shape[0] != "N":
+    if node.op_type not in _RESHAPING or node.outputs[0].shape is None or node.outputs[0].shape[0] != BATCH_AXIS:
         return False
     sizes = np.array([-1, *static_dims(node.outputs[0])], np.int64)
     target = array_of(node.inputs[1]) if node.op_type == "Reshape" else None

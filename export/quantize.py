@@ -68,7 +68,7 @@ def quantize(model: ir.Model, images: NDArray[np.float32], *, float_layers: Coll
             )
         finally:
             logging.disable(logging.NOTSET)
-        return _float_rows(ir.from_proto(onnx.load(quantized)))
+        return _pool_before_relu(_float_rows(ir.from_proto(onnx.load(quantized))))
 
 
 def _float_rows(model: ir.Model) -> ir.Model:
@@ -85,6 +85,27 @@ def _float_rows(model: ir.Model) -> ir.Model:
         if result.is_graph_output() or (before(quantizing, "Gemm") is not None and to_float):
             bypass(dequantizing, first_input(quantizing))
     RemoveUnusedNodesPass()(model)
+    return model
+
+
+def _pool_before_relu(model: ir.Model) -> ir.Model:
+    """Let a float MaxPool come before its Relu, which it answers alike.
+
+    Else onnxruntime moves the QuantizeLinear behind them in front of both, and then quantizes the layer before them,
+    which was to stay float. With its first convolution float, and so, `cnn-small` takes 0.54 to 0.67 of the time that
+    it takes in fp32; with all layers int8 it is 0.65 to 1.03 (Intel Xeon, one thread, batch 1 to 1,024, 1.31.1).
+    """
+    for pool in list(model.graph):
+        relu = before(pool, "Relu") if pool.op_type == "MaxPool" else None
+        if relu is None or len(relu.outputs[0].uses()) > 1:
+            continue
+        pooled, rectified = pool.outputs[0], relu.outputs[0]
+        pooled.replace_all_uses_with(rectified)
+        pool.replace_input_with(0, first_input(relu))
+        relu.replace_input_with(0, pooled)
+        rectified.shape = pooled.shape
+        model.graph.remove(relu)
+        model.graph.insert_after(pool, relu)
     return model
 
 

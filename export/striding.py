@@ -18,6 +18,7 @@ from digits_edge.export.rewriting import (
     set_parameters,
     static_dims,
 )
+from digits_edge.runtime.model_file import BATCH_AXIS
 
 _BLOCK = 2
 
@@ -63,7 +64,7 @@ def _widen(node: ir.Node) -> None:
     graph = graph_of(node)
     split = ir.node("SpaceToDepth", [source], {"blocksize": _BLOCK})
     graph.insert_before(node, split)
-    split.outputs[0].shape = ir.Shape(["N", _BLOCK**2, rows // _BLOCK, columns // _BLOCK])
+    split.outputs[0].shape = ir.Shape([BATCH_AXIS, _BLOCK**2, rows // _BLOCK, columns // _BLOCK])
     split.outputs[0].dtype = ir.DataType.FLOAT
     node.replace_input_with(0, split.outputs[0])
     set_parameters(node, blocks.reshape(len(weights), _BLOCK**2, *kernel), bias)

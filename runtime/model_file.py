@@ -26,6 +26,8 @@ Preprocessing = Literal["mnist", "fashion-mnist"]
 PREPROCESSINGS: tuple[Preprocessing, ...] = ("mnist", "fashion-mnist")
 
 INPUT_NAME, OUTPUT_NAME = "image", "probabilities"
+#: What the graph calls the free size of its first axis.
+BATCH_AXIS = "N"
 METADATA_KEY, GOLDEN_KEY = "digits_edge", "digits_edge.golden"
 _DIGEST_KEY = b"digits_edge.sha256"
 _HEX_DIGITS = 64

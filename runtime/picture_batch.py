@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.batch import in_order
 from digits_edge.runtime.batch_output import STANDARD_STREAM, batch_output, csv_lines
-from digits_edge.runtime.classifier import Classifier
+from digits_edge.runtime.classifier import Classifier, Prediction
 from digits_edge.runtime.datasets.progress import Progress
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.model_file import recorded_digest
@@ -92,20 +92,13 @@ def batch_predict_pictures(
         done, counts = output.done, dict.fromkeys(("ok", "blank", "uncertain", "error"), 0) | output.counts
         prepared = in_order(prepare, pictures[done:], workers=workers, ahead=_READ_AHEAD)
         for block in _blocks(prepared, pictures_per_block):
-            images = [image for _, image in block if not isinstance(image, InputError)]
-            answers = iter(classifier.predict_batch(np.stack(images)) if images else ())
+            images = [None if isinstance(image, InputError) else image for _, image in block]
             lines: list[tuple[str, ...]] = []
-            for path, image in block:
+            for (path, image), prediction in zip(block, predictions(classifier, images), strict=True):
                 if isinstance(image, InputError):
                     failed[path.name] = str(image)
-                    counts["error"] += 1
-                    lines.append((_cell(path.name), "", "", "error"))
-                    continue
-                prediction = classifier.prediction(image, next(answers))
-                counts[prediction.status] += 1
-                lines.append(
-                    (_cell(path.name), prediction.label or "", f"{prediction.confidence:.6f}", prediction.status)
-                )
+                counts["error" if prediction is None else prediction.status] += 1
+                lines.append(cells(path.name, prediction))
             done += len(block)
             output.write(csv_lines(lines), b"", done, counts)
             if progress is not None:
@@ -115,9 +108,22 @@ def batch_predict_pictures(
     return PictureReport(answered, counts["blank"], counts["uncertain"], counts["error"], failed, elapsed_s)
 
 
-def _cell(name: str) -> str:
-    """A file's name, so that no spreadsheet takes it for a formula: the path that it has from its folder."""
-    return f"./{name}" if name.startswith(_FORMULA) else name
+def predictions(classifier: Classifier, images: Sequence[NDArray[np.uint8] | None]) -> list[Prediction | None]:
+    """What is read in the images of pictures, uint8 (28, 28), all at once; None for None, a picture without image."""
+    given = [image for image in images if image is not None]
+    answers = iter(classifier.predict_batch(np.stack(given)) if given else ())
+    return [None if image is None else classifier.prediction(image, next(answers)) for image in images]
+
+
+def cells(name: str, prediction: Prediction | None) -> tuple[str, str, str, str]:
+    """A picture's row under `COLUMNS`; of one that could not be read only the name and the status `error`.
+
+    The name is written so that no spreadsheet takes it for a formula: as the path that the file has from its folder.
+    """
+    shown = f"./{name}" if name.startswith(_FORMULA) else name
+    if prediction is None:
+        return shown, "", "", "error"
+    return shown, prediction.label or "", f"{prediction.confidence:.6f}", prediction.status
 
 
 def _made_of(classifier: Classifier, pictures: Sequence[Path]) -> dict[str, Any]:

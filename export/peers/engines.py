@@ -57,12 +57,15 @@ def open_engine(order: Order) -> Engine:
 
 
 def _ours(order: Order) -> Engine:
-    classifier = Classifier(order.model, provider=order.provider or "cpu", threads=order.threads)
+    how: dict[str, Any] = {"provider": order.provider or "cpu", "threads": order.threads}
+    classifier = Classifier(order.model, **how)
+
+    def program(batch_size: int) -> Answer:
+        fitting = Classifier(order.model, **how, one_by_one=True) if batch_size == 1 else classifier
+        return fitting.predict_batch
+
     plug_in = ["onnxruntime-ep-openvino"] if order.provider == "openvino" else []
-    return Engine(
-        " + ".join([_versions("digits-edge"), _onnxruntime_version(), *map(_versions, plug_in)]),
-        lambda batch_size: classifier.predict_batch,
-    )
+    return Engine(" + ".join([_versions("digits-edge"), _onnxruntime_version(), *map(_versions, plug_in)]), program)
 
 
 def _onnxruntime(order: Order) -> Engine:

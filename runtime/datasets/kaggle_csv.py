@@ -8,7 +8,7 @@ line without its newline and blank lines at the end are accepted.
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -37,15 +37,17 @@ _COMMA, _NEWLINE = b",\n"
 def read_blocks(
     source: Path | BinaryIO,
     *,
+    name: str | None = None,
     rows_per_block: int = 1024,
     first_row: int = 1,
     skip_bad_rows: bool = False,
     progress: Progress | None = None,
-) -> Iterator[Block]:
+) -> Generator[Block, None, None]:
     """Yield a CSV in blocks, one after the other; what has been yielded is not kept.
 
     Args:
         source: a path or binary stream, plain or gzip. A stream is left open.
+        name: what messages call a stream.
         rows_per_block: n of every block but the last, which may be smaller. No rows, no block.
         first_row: the first that is wanted; those before it are not looked at, nor refused.
         skip_bad_rows: go on at malformed rows, and name them in the block in which they would be.
@@ -55,8 +57,8 @@ def read_blocks(
         RowError: a malformed row; names row, line and column. Rows before it are not all yielded.
         DataError: unreadable, or another header.
     """
-    name = display_name(source)
-    with opened(source, progress) as stream:
+    name = name or display_name(source)
+    with opened(source, progress, name=name) as stream:
         columns = read_header(stream, name)
         parts = _parsed(stream, columns, name, first_row, skip_bad_rows)
         for part in _regrouped(parts, rows_per_block):

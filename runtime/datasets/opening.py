@@ -21,21 +21,25 @@ _MOST_UNPACKED_BYTES, _MOST_RATIO = 64_000_000, 100
 
 
 def display_name(source: Path | BinaryIO) -> str:
-    """Say what messages call the source: its path, or "standard input" for any stream."""
+    """Say what messages call the source: its path, or "standard input" for a stream that was not named."""
     return str(source) if isinstance(source, Path) else "standard input"
 
 
 @contextmanager
-def opened(source: Path | BinaryIO, progress: Progress | None = None) -> Iterator[io.BufferedIOBase]:
+def opened(
+    source: Path | BinaryIO, progress: Progress | None = None, *, name: str | None = None
+) -> Iterator[io.BufferedIOBase]:
     """Open for reading; gzip is told by its first bytes, not by the name, and decompressed on the way.
 
     Args:
         source: a path, or a binary stream, which is left open.
         progress: called as (bytes read so far, bytes of the file or None where it is none), before decompression.
+        name: what messages call a stream.
 
     Raises:
         DataError: missing, unreadable, or a damaged gzip; also when this shows only while the block reads.
     """
+    name = name or display_name(source)
     try:
         with source.open("rb", buffering=0) if isinstance(source, Path) else nullcontext(source) as raw:
             counted = _Counted(raw, progress) if progress else raw
@@ -49,9 +53,9 @@ def opened(source: Path | BinaryIO, progress: Progress | None = None) -> Iterato
             finally:
                 peekable.detach()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{display_name(source)} is a damaged gzip file ({error}); fetch it again") from error
+        raise DataError(f"{name} is a damaged gzip file ({error}); fetch it again") from error
     except OSError as error:
-        raise DataError(f"{display_name(source)} could not be read: {error.strerror or error}") from error
+        raise DataError(f"{name} could not be read: {error.strerror or error}") from error
 
 
 def is_bomb(unpacked: int, packed: int) -> bool:

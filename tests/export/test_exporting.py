@@ -70,6 +70,27 @@ def test_the_same_source_gives_the_same_bytes(source: Source, drawn: Dataset, tm
 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
+def test_layers_that_are_named_stay_float(source: Source, drawn: Dataset, tmp_path: Path) -> None:
+    exported = export(source, tmp_path / "m.onnx", precision="int8", training=drawn, float_layers=("conv_1", "gemm_8"))
+    assert exported.float_layers == ("conv_1", "gemm_8")
+    graph = onnx.load(exported.path).graph
+    float_weights = [value.name for value in graph.initializer if value.data_type == onnx.TensorProto.FLOAT]
+    layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm")]
+    assert [layer.input[1] in float_weights for layer in layers] == [True, *[False] * (len(layers) - 2), True]
+    with Classifier(exported.path, provider="cpu") as classifier:
+        assert verify(classifier).holds
+
+
+@pytest.mark.parametrize("source", ["residual"], indirect=True)
+def test_layers_that_cannot_stay_float_are_refused(source: Source, drawn: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no layer 'conv_99'; its layers are conv_1, "):
+        export(source, tmp_path / "m.onnx", precision="int8", training=drawn, float_layers=("conv_99",))
+    with pytest.raises(UsageError, match="leave out --float-layers"):
+        export(source, tmp_path / "m.onnx", precision="fp32", training=drawn, float_layers=("conv_1",))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("source", ["residual"], indirect=True)
 def test_a_model_is_uncertain_of_a_hundredth_of_the_validation_images(
     source: Source, drawn: Dataset, tmp_path: Path
 ) -> None:

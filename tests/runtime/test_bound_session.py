@@ -1,6 +1,7 @@
 """A batch that threads share is answered as by one, and neither forks nor many callers stop it."""
 
 import multiprocessing
+import pickle
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from digits_edge.runtime.bound_session import LEAST_PART, BoundSession
+from digits_edge.runtime.bound_session import CACHED_PART, LEAST_PART, BoundSession
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.model_file import INPUT_NAME
@@ -40,11 +41,20 @@ def test_threads_share_the_images_and_keep_their_order(count):
     assert sum(name == threading.current_thread().name for name, _ in session.asked) == 1
 
 
-@pytest.mark.parametrize(("provider", "threads"), [("cpu", 1), ("openvino", 4), ("cuda", 4)])
-def test_one_thread_and_other_providers_get_the_batch_whole(provider, threads):
+@pytest.mark.parametrize(
+    ("provider", "threads", "sizes"),
+    [
+        ("cpu", 1, [CACHED_PART, 100 - CACHED_PART]),
+        ("openvino", 1, [CACHED_PART, 100 - CACHED_PART]),
+        ("openvino", 4, [100]),
+        ("cuda", 4, [100]),
+    ],
+)
+def test_one_thread_and_other_providers_get_what_their_caches_hold(provider, threads, sizes):
     session = Recording()
-    BoundSession(session, provider, threads).run(IMAGES)
-    assert [size for _, size in session.asked] == [100]
+    answers = BoundSession(session, provider, threads).run(IMAGES)
+    assert [size for _, size in session.asked] == sizes
+    np.testing.assert_array_equal(answers[:, 0], IMAGES.sum(axis=(1, 2)))
 
 
 def test_answers_do_not_depend_on_the_number_of_threads(model_path):
@@ -101,3 +111,19 @@ def test_a_forked_process_starts_threads_of_its_own(model_path):
         child.kill()
         pytest.fail("the forked process waits for threads that it has not")
     np.testing.assert_array_equal(answers.get(), expected)
+
+
+@pytest.mark.parametrize("provider", ["cpu", "openvino"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_session_for_one_image_answers_any_number(provider, threads):
+    """Image by image, with the answers that a session for batches gives; a pickled one too."""
+    try:
+        single = Classifier(provider=provider, threads=threads, one_by_one=True)
+    except ModelError as error:
+        pytest.skip(str(error))
+    with single, Classifier(provider=provider, threads=threads) as usual, pickle.loads(pickle.dumps(single)) as again:
+        assert single._run.__self__.session.get_inputs()[0].shape == [1, 28, 28]
+        for count in (0, 1, 2, 3 * LEAST_PART):
+            answers = single.predict_batch(IMAGES[:count])
+            np.testing.assert_allclose(answers, usual.predict_batch(IMAGES[:count]), atol=1e-6)
+            np.testing.assert_array_equal(answers, again.predict_batch(IMAGES[:count]))

@@ -1,0 +1,151 @@
+"""What is known of a run: `Record` of each part that is answered, `Manifest` of the whole."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from digits_edge.runtime.json_record import as_record, parse_json
+
+FileFormat = Literal["parquet", "csv"]
+_SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A row or picture that could not be answered.
+
+    Attributes:
+        row: its number, counted from 1; of a picture that in its folder.
+        reason: its name, what is wrong with it, and what mends it.
+    """
+
+    row: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """Consecutive rows or pictures of a source that are dealt with: answered in one shard, or known to be bad.
+
+    Attributes:
+        source: its number in the manifest.
+        first: row or picture, counted from 1.
+        last: the last one; smaller than `first` where the source is empty.
+        counts: "answered", and "bad"; of pictures "blank" and "uncertain"; of labelled rows "labelled" and "errors".
+        ends: whether the source ends here.
+        bad: those that could not be answered.
+        failed: why the source could not be read from here on; None where it could.
+    """
+
+    source: int
+    first: int
+    last: int
+    counts: dict[str, int]
+    ends: bool
+    bad: tuple[Bad, ...] = ()
+    failed: str | None = None
+
+    @property
+    def stem(self) -> str:
+        """What its files are called, without suffix; in their order the answers have that of their sources."""
+        return f"{self.source:06d}-{self.first:012d}"
+
+    def to_json(self) -> bytes:
+        """As one JSON object."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "Record":
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: it is no record.
+        """
+        return as_record(cls, parse_json(text))
+
+
+@dataclass(frozen=True)
+class Named:
+    """A source as the manifest has it.
+
+    Attributes:
+        name: of the file or folder.
+        pattern: of a folder, which of its pictures are meant.
+        version: what changes with the content.
+    """
+
+    name: str
+    pattern: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A run: what decides its answers, and what it came to.
+
+    Attributes:
+        model: its name.
+        digest: of its file.
+        provider: what computed.
+        file_format: of the shards.
+        batch_size: images that were answered at once.
+        sources: numbered from 0.
+        records: of all parts, in the order of the sources and their rows; empty while the run is under way.
+        counts: of all records together.
+    """
+
+    model: str
+    digest: str
+    provider: str
+    file_format: FileFormat
+    batch_size: int
+    sources: tuple[Named, ...]
+    records: tuple[Record, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def differs_in(self, other: "Manifest") -> list[str]:
+        """By what another's answers would not belong with these."""
+        same = ("digest", "provider", "file_format", "batch_size")
+        differing = [name.replace("_", " ") for name in same if getattr(self, name) != getattr(other, name)]
+        places, others = ([(source.name, source.pattern) for source in each.sources] for each in (self, other))
+        return differing + (["list of sources"] if places != others else [])
+
+    def to_json(self) -> bytes:
+        """As JSON, a record on each line."""
+        head: dict[str, Any] = {"schema_version": _SCHEMA_VERSION, **asdict(self)}
+        records = [json.dumps(record) for record in head.pop("records")]
+        lines = [json.dumps(head)[:-1] + ', "records": [', ",\n".join(records), "]}"]
+        return "\n".join(lines).encode() + b"\n"
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "Manifest":
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: it is no manifest.
+        """
+        return as_record(cls, parse_json(text))
+
+
+def total(records: Iterable[Record]) -> dict[str, int]:
+    """The counts of all records together."""
+    sums: dict[str, int] = {"answered": 0, "bad": 0}
+    for record in records:
+        for name, count in record.counts.items():
+            sums[name] = sums.get(name, 0) + count
+    return sums
+
+
+def chained(records: Sequence[Record]) -> list[Record]:
+    """Of one source's records those that follow one another from its first row, without gap or overlap."""
+    by_first = {record.first: record for record in records}
+    chain: list[Record] = []
+    while (following := by_first.pop(chain[-1].last + 1 if chain else 1, None)) and following.failed is None:
+        chain.append(following)
+    return chain
+
+
+def is_whole(chain: Sequence[Record]) -> bool:
+    """Whether a source is dealt with to its end."""
+    return bool(chain) and chain[-1].ends

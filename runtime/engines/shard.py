@@ -1,0 +1,60 @@
+"""Answers as the bytes of a file: `shard_of_rows`, `shard_of_pictures`.
+
+Both have the columns `File`, then `ImageId` (of a table's row, counted from 1 as Kaggle does) or none, `Label`,
+`Confidence` and, of pictures, `Status`.
+"""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits_edge.runtime.batch_output import csv_lines
+from digits_edge.runtime.classifier import FloatArray, Prediction
+from digits_edge.runtime.engines.record import FileFormat
+from digits_edge.runtime.picture_batch import COLUMNS, cells
+
+ROW_COLUMNS = ("File", "ImageId", "Label", "Confidence")
+
+
+def shard_of_rows(name: str, rows: NDArray[np.int64], answers: FloatArray, file_format: FileFormat) -> bytes:
+    """The answers for rows of a table.
+
+    Args:
+        name: the table's.
+        rows: int64 (n,), their numbers.
+        answers: float32 (n, C). The label is the class's number; the confidence has all its bits in both formats.
+        file_format: "parquet" or "csv".
+    """
+    digits, confidences = answers.argmax(axis=1), answers.max(axis=1)
+    if file_format == "parquet":
+        columns = [name] * len(rows), rows, digits.astype(np.int8), confidences
+        return _parquet(dict(zip(ROW_COLUMNS, columns, strict=True)))
+    cell = csv_lines([(name,)]).decode("utf-8", "surrogateescape").rstrip("\n")
+    values = zip(rows.tolist(), digits.tolist(), map(str, confidences), strict=True)
+    lines = "".join(f"{cell},{row},{digit},{confidence}\n" for row, digit, confidence in values)
+    return csv_lines([ROW_COLUMNS]) + lines.encode("utf-8", "surrogateescape")
+
+
+def shard_of_pictures(names: Sequence[str], found: Sequence[Prediction | None], file_format: FileFormat) -> bytes:
+    """What was read in pictures; of one that could not be read only the name, and the status `error`."""
+    if file_format == "csv":
+        return csv_lines([COLUMNS]) + csv_lines(map(cells, names, found))
+    columns = (
+        [name.encode("utf-8", "replace").decode() for name in names],
+        [None if each is None else each.label for each in found],
+        np.array([np.nan if each is None else each.confidence for each in found], np.float32),
+        ["error" if each is None else each.status for each in found],
+    )
+    return _parquet(dict(zip(COLUMNS, columns, strict=True)))
+
+
+def _parquet(columns: dict[str, Any]) -> bytes:
+    import pyarrow as arrow
+    import pyarrow.parquet
+
+    stream = io.BytesIO()
+    arrow.parquet.write_table(arrow.table(columns), stream)
+    return stream.getvalue()
