@@ -6,6 +6,7 @@ function for each of its steps: `divide` a source, `read` a piece, answer a bloc
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -109,7 +110,7 @@ def predict_with_ray(
         done_before, count = _dealt_with(records), 0
         works = work_left(found, records)
         if works:
-            with _ray(address, actors) as (ray, processors):
+            with _python_alone_on_stderr(), _ray(address, actors) as (ray, processors):
                 count = actors or int(ray.cluster_resources().get("GPU", 0) if run.provider in _GPUS else processors)
                 for record in _records(ray, works, folder, run, preprocessing, max(count, 1)):
                     records.append(record)
@@ -124,10 +125,25 @@ def _dealt_with(records: Sequence[Record]) -> int:
 
 
 @contextmanager
+def _python_alone_on_stderr() -> Iterator[None]:
+    """Keep what Ray's C++ says from the user, who can do nothing about it; what Python prints comes through."""
+    python, descriptor = sys.stderr, os.dup(2)
+    with open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as through:  # noqa: PTH123
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        os.close(null)
+        sys.stderr = through
+        try:
+            yield
+        finally:
+            sys.stderr = python
+            os.dup2(descriptor, 2)
+
+
+@contextmanager
 def _ray(address: str | None, processors: int | None) -> Iterator[tuple[Any, float]]:
     """Start Ray here, or join a cluster, quietly; the module, and how many processors it has."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its maker
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
     import ray as module
 
     ray: Any = module  # of its functions only some are typed

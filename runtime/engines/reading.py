@@ -26,7 +26,7 @@ from digits_edge.runtime.picture_form import picture_form
 from digits_edge.runtime.pictures import MAX_BYTES, open_picture
 
 #: What a shard answers: 12.8 MB of images, which are on their way at once for every processor.
-ROWS_PER_BLOCK = 16_384
+ROWS_PER_BLOCK = 32_768
 #: To open these takes a processor some seconds.
 PICTURES_PER_BLOCK = 2_048
 

@@ -1,0 +1,191 @@
+"""MNIST repeated to millions of rows: `--engine ray` against one process, in time and memory, and with a worker killed.
+
+    python -m benchmarks.scale FOLDER --kind parquet|csv [--rows N] [--kill]
+
+Makes FOLDER/parquet or FOLDER/csv once, files of 50,000 rows, and answers them by both engines with the same number of
+threads. Prints the rows per second of each, their ratio, what Ray's start takes, and the memory of all processes
+together at quarters of the run; then compares every answer. With `--kill` the first worker is killed (SIGKILL) at a
+third of the rows, and only Ray's run is made.
+"""
+
+import argparse
+import os
+import signal
+import statistics
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+
+from digits_edge.runtime.batch import batch_predict
+from digits_edge.runtime.classifier import Classifier
+from digits_edge.runtime.datasets import load
+from digits_edge.runtime.engines import predict_with_ray
+from digits_edge.runtime.threads import available_threads
+
+ROWS_PER_FILE = 50_000
+_SAMPLED_EVERY_S = 0.5
+
+
+def make(folder: Path, kind: str, rows: int) -> list[Path]:
+    """Files of MNIST's training images, each in another order; those that are there stay."""
+    (folder / kind).mkdir(parents=True, exist_ok=True)
+    paths = [folder / kind / f"part-{number:04d}.{kind}" for number in range(-(-rows // ROWS_PER_FILE))]
+    data = load("mnist")
+    assert data.labels is not None
+    pixels = data.images.reshape(-1, 784)
+    numbers = [str(value).encode() for value in range(256)]
+    header = ("label," + ",".join(f"pixel{index}" for index in range(784))).encode()
+    lines: list[bytes] = []
+    for number, path in enumerate(paths):
+        if path.exists():
+            continue
+        order = np.random.default_rng(number).permutation(len(pixels))[:ROWS_PER_FILE]
+        if kind == "parquet":
+            table = arrow.table({"image": [pixels[row].tobytes() for row in order], "label": data.labels[order]})
+            parquet.write_table(table, path, row_group_size=25_000)
+            continue
+        lines = lines or [
+            b",".join(numbers[value] for value in (label, *row))
+            for label, row in zip(data.labels.tolist(), pixels.tolist(), strict=True)
+        ]
+        path.write_bytes(b"\n".join([header, *(lines[row] for row in order)]) + b"\n")
+    return paths
+
+
+def alone(paths: list[Path], target: Path, threads: int) -> float:
+    """Rows per second of one process, a submission for each file."""
+    target.mkdir(exist_ok=True)
+    started = time.perf_counter()
+    rows = 0
+    with Classifier("edge", provider="cpu", threads=1) as classifier:
+        for path in paths:
+            output = target / f"{path.stem}.csv"
+            rows += batch_predict(classifier.predict_batch, path, output, workers=threads, overwrite=True).rows
+    return rows / (time.perf_counter() - started)
+
+
+def tree(root: int) -> list[int]:
+    """The numbers of a process and of all below it."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found = [root]
+    for process in found:
+        found += [child for child, parent in parents.items() if parent == process]
+    return found
+
+
+def memory_mb() -> float:
+    """What this process and all below it take, shared pages counted once (PSS)."""
+    total_kb = 0
+    for process in tree(os.getpid()):
+        try:
+            text = Path(f"/proc/{process}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        total_kb += int(text.partition("\nPss:")[2].split()[0])
+    return total_kb / 1000
+
+
+def kill_a_worker() -> int:
+    """Kill the first process that answers; its number."""
+    for process in tree(os.getpid()):
+        title = Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace")
+        if "MapWorker" in title:
+            os.kill(process, signal.SIGKILL)
+            return process
+    raise SystemExit("no worker was found")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--kind", choices=["parquet", "csv"], default="parquet")
+    parser.add_argument("--rows", type=int, default=2_000_000)
+    parser.add_argument("--threads", type=int, default=available_threads())
+    parser.add_argument("--kill", action="store_true")
+    arguments = parser.parse_args()
+    paths = make(arguments.folder, arguments.kind, arguments.rows)
+    target = arguments.folder / f"{arguments.kind}-by-ray"
+    rate_alone = (
+        None if arguments.kill else alone(paths, arguments.folder / f"{arguments.kind}-alone", arguments.threads)
+    )
+    if rate_alone is not None:
+        print(f"one process, {arguments.threads} threads: {rate_alone:,.0f} rows/s", flush=True)
+
+    done: list[tuple[float, int]] = []
+    samples: list[tuple[int, float]] = []
+    ended = threading.Event()
+
+    def sample() -> None:
+        while not ended.wait(_SAMPLED_EVERY_S):
+            samples.append((done[-1][1] if done else 0, memory_mb()))
+
+    killed: list[int] = []
+
+    def listen(rows: int) -> None:
+        done.append((time.perf_counter(), rows))
+        if arguments.kill and not killed and rows >= arguments.rows / 3:
+            killed.append(kill_a_worker())
+            print(f"killed worker {killed[0]} after {rows:,} rows", flush=True)
+
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    started = time.perf_counter()
+    report = predict_with_ray(
+        [str(arguments.folder / arguments.kind)],
+        str(target),
+        model="edge",
+        provider="cpu",
+        actors=arguments.threads,
+        overwrite=True,
+        listener=listen,
+    )
+    ended.set()
+    sampler.join()
+    rows = report.manifest.counts["answered"]
+    first_s, first_rows = done[0]
+    steady = (rows - first_rows) / (done[-1][0] - first_s)
+    print(f"ray, {report.actors} classifiers: {rows / report.elapsed_s:,.0f} rows/s, start included")
+    print(f"  to the first block {first_s - started:.1f} s, from then on {steady:,.0f} rows/s")
+    if rate_alone is not None:
+        print(
+            f"  of one process's rate {rows / report.elapsed_s / rate_alone:.2f}, "
+            f"from the first block on {steady / rate_alone:.2f}"
+        )
+    for quarter in range(4):
+        of_quarter = [mb for at, mb in samples if quarter * rows / 4 < at <= (quarter + 1) * rows / 4]
+        if of_quarter:
+            print(
+                f"  memory in quarter {quarter + 1}: median {statistics.median(of_quarter):,.0f} MB, "
+                f"most {max(of_quarter):,.0f} MB"
+            )
+    print("identical" if same_answers(paths, target, arguments.folder / f"{arguments.kind}-alone") else "NOT identical")
+
+
+def same_answers(paths: list[Path], target: Path, alone_folder: Path) -> bool:
+    """Whether every row of every file has one answer, that of one process."""
+    by_file: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for shard in sorted(target.glob("*.parquet")):
+        table = parquet.read_table(shard)
+        by_file.setdefault(table["File"][0].as_py(), []).append(
+            (table["ImageId"].to_numpy(), table["Label"].to_numpy())
+        )
+    for path in paths:
+        rows, labels = (np.concatenate(part) for part in zip(*by_file.pop(str(path)), strict=True))
+        expected = np.loadtxt(alone_folder / f"{path.stem}.csv", np.int64, delimiter=",", skiprows=1)
+        if not np.array_equal(np.column_stack([rows, labels]), expected):
+            return False
+    return not by_file
+
+
+if __name__ == "__main__":
+    sys.exit(main())
