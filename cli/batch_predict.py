@@ -175,7 +175,7 @@ def _with_ray(sources: tuple[str, ...], output: str, *, as_json: bool, **how: An
     show("starting Ray")
     report = predict_with_ray(sources, output, listener=lambda done: show(f"answered {done:,}"), **how)
     manifest = report.manifest
-    bad = [f"{manifest.sources[record.source].name}: {one.reason}" for record in manifest.records for one in record.bad]
+    bad = [one.reason for record in manifest.records for one in record.bad]
     failed = [record.failed for record in manifest.records if record.failed]
     if as_json:
         seconds = round(report.elapsed_s, 3)
@@ -187,11 +187,9 @@ def _with_ray(sources: tuple[str, ...], output: str, *, as_json: bool, **how: An
         note(_told(report, output))
     for reason in (*failed, *bad)[:_MOST_TOLD]:
         complain(InputError(reason))
-    if failed or bad:
-        raise InputError(
-            f"{len(bad):,} rows or pictures and {len(failed):,} sources could not be read, as {output}/_manifest.json "
-            "tells; the others are answered"
-        )
+    unread = [(len(bad), "row or picture", "rows or pictures"), (len(failed), "source", "sources")]
+    if said := " and ".join(f"{count:,} {one if count == 1 else many}" for count, one, many in unread if count):
+        raise InputError(f"{said} could not be read, as {output}/_manifest.json tells; the others are answered")
 
 
 def _told(report: "RayReport", output: str) -> str:

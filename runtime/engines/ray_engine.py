@@ -6,10 +6,10 @@ function for each of its steps: `divide` a source, `read` a piece, answer a bloc
 
 import logging
 import os
-import sys
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
@@ -35,6 +35,7 @@ _SHARE = 0.5
 _BLOCK_BYTES = 16_000_000
 #: Blocks in memory for every processor, on this machine.
 _BLOCKS_AHEAD = 8
+_ANSWERS_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -127,16 +128,16 @@ def _dealt_with(records: Sequence[Record]) -> int:
 @contextmanager
 def _python_alone_on_stderr() -> Iterator[None]:
     """Keep what Ray's C++ says from the user, who can do nothing about it; what Python prints comes through."""
-    python, descriptor = sys.stderr, os.dup(2)
+    descriptor = os.dup(2)
     with open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as through:  # noqa: PTH123
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 2)
         os.close(null)
-        sys.stderr = through
         try:
-            yield
+            # what Ray tells of workers that died it prints on stdout, where answers are
+            with redirect_stderr(through), redirect_stdout(through):
+                yield
         finally:
-            sys.stderr = python
             os.dup2(descriptor, 2)
 
 
@@ -147,6 +148,7 @@ def _ray(address: str | None, processors: int | None) -> Iterator[tuple[Any, flo
     import ray as module
 
     ray: Any = module  # of its functions only some are typed
+    _refuse_unreachable(address)
     count = max(processors or available_threads(), 1)
     here: dict[str, Any] = {
         "num_cpus": count,
@@ -161,12 +163,26 @@ def _ray(address: str | None, processors: int | None) -> Iterator[tuple[Any, flo
             **({} if address else here),
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
-        where = f"no Ray cluster at {address} can be joined" if address else "Ray cannot be started here"
-        raise UsageError(f"{where}: {(str(error).splitlines() or [''])[0]}") from error
+        reason = (str(error).splitlines() or [""])[0]
+        if address:
+            mend = "set RAY_AUTH_MODE=token if it wants Ray's token, as a cluster of `ray start` does"
+            raise UsageError(f"no Ray cluster at {address} can be joined: {reason}; {mend}") from error
+        raise UsageError(f"Ray cannot be started here: {reason}") from error
     try:
         yield ray, ray.cluster_resources().get("CPU", 1.0)
     finally:
         ray.shutdown()
+
+
+def _refuse_unreachable(address: str | None) -> None:
+    """Look whether anybody listens at HOST:PORT: where nobody does, Ray's C++ ends this process without a word."""
+    host, _, port = (address or "").rpartition(":")
+    if not host or not port.isdecimal() or "/" in host:
+        return
+    try:
+        socket.create_connection((host, int(port)), _ANSWERS_WITHIN_S).close()
+    except OSError as error:
+        raise UsageError(f"no Ray cluster at {address} can be joined: {error.strerror or error}") from error
 
 
 def _records(

@@ -6,7 +6,7 @@ Both only look at files, so that any machine may do it, again and with the same 
 import io
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from digits_edge.runtime.batch import in_order
 from digits_edge.runtime.datasets.block import Block
 from digits_edge.runtime.datasets.kaggle_csv import read_blocks
 from digits_edge.runtime.datasets.parquet import read_parquet_blocks, rows_of_groups
@@ -29,6 +30,9 @@ from digits_edge.runtime.pictures import MAX_BYTES, open_picture
 ROWS_PER_BLOCK = 32_768
 #: To open these takes a processor some seconds.
 PICTURES_PER_BLOCK = 2_048
+#: From another machine: pictures, and bytes of a table.
+_FETCHED_AT_ONCE = 16
+_BYTES_AT_ONCE = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -232,24 +236,34 @@ def _of_table(work: Work, first: int, blocks: list[Block]) -> SourceBlock:
 
 def _pictures(piece: Piece, preprocessing: Preprocessing) -> Iterator[SourceBlock]:
     source, form = piece.work.source, picture_form(preprocessing)
-    images, rows, bad = [], [], []
-    for row, path in enumerate(piece.pictures, start=piece.first):
+
+    def image_of(path: str) -> NDArray[np.uint8] | str:
+        """The image of a picture, or why it has none."""
         try:
-            images.append(form(open_picture(_picture(source, path))).image)
+            return form(open_picture(_picture(source, path))).image
+        except InputError as error:
+            return str(error)
+        except Exception as error:  # each file system has its own
+            return f"{shown(source.fs, path)} could not be read: {_one_line(error)}"
+
+    images, rows, bad = [], [], []
+    # what a processor does with one takes a millisecond, and its way here through a network many
+    at_once = 1 if is_local(source.fs) else _FETCHED_AT_ONCE
+    found = in_order(image_of, piece.pictures, workers=at_once, ahead=2)
+    for row, (_, image) in enumerate(found, start=piece.first):
+        if isinstance(image, str):
+            bad.append(Bad(row, image))
+        else:
+            images.append(image)
             rows.append(row)
-        except (InputError, OSError) as error:
-            bad.append(Bad(row, str(error)))
-    last = piece.first + len(piece.pictures) - 1
-    names = tuple(shown(source.fs, path) for path in piece.pictures)
-    stacked = np.stack(images) if images else np.empty((0, 28, 28), np.uint8)
     yield SourceBlock(
         piece.work.number,
         source.name,
         piece.first,
-        last,
-        stacked,
+        piece.first + len(piece.pictures) - 1,
+        np.stack(images) if images else np.empty((0, 28, 28), np.uint8),
         np.array(rows, np.int64),
-        pictures=names,
+        pictures=tuple(shown(source.fs, path) for path in piece.pictures),
         bad=tuple(bad),
         ends=piece.ends,
     )
@@ -264,13 +278,48 @@ class _Named(io.BytesIO):
 def _picture(source: Source, path: str) -> Path | _Named:
     if is_local(source.fs):
         return Path(path)
-    content = _Named(source.fs.cat_file(path, end=MAX_BYTES + 1))
+    with source.fs.open(path, "rb") as stream:
+        content = _Named(stream.read(MAX_BYTES + 1))
     content.name = shown(source.fs, path)
     return content
 
 
-def _stream(source: Source) -> Any:
-    return source.fs.open(source.path, "rb")
+@contextmanager
+def _stream(source: Source) -> Iterator[Any]:
+    """A source's bytes; from another machine they come in large pieces, for each of which it is asked once."""
+    with source.fs.open(source.path, "rb") as stream:
+        yield stream if is_local(source.fs) else io.BufferedReader(_Raw(stream), _BYTES_AT_ONCE)
+
+
+class _Raw(io.RawIOBase):
+    """A file of any file system as what a buffer can be put before."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes; Parquet begins with its end."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read."""
+        content = self._stream.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place."""
+        self._stream.seek(offset, whence)
+        return self.tell()
+
+    def tell(self) -> int:
+        """Where it stands."""
+        place: int = self._stream.tell()
+        return place
 
 
 def _nothing(work: Work, first: int) -> SourceBlock:
@@ -287,5 +336,8 @@ def _reason(source: Source, error: Exception) -> str:
     """Why a source could not be read, naming it."""
     if isinstance(error, InputError):
         return str(error)
-    said = (str(error).splitlines() or [""])[0]
-    return f"{source.name} could not be read: {type(error).__name__}: {said}"
+    return f"{source.name} could not be read: {_one_line(error)}"
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
