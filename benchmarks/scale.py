@@ -1,14 +1,15 @@
 """MNIST repeated to millions of rows: `--engine ray` against one process, in time and memory, and with a worker killed.
 
-    python -m benchmarks.scale FOLDER --kind parquet|csv [--rows N] [--kill]
+    python -m benchmarks.scale FOLDER --kind parquet|csv|pictures [--rows N] [--rows-per-file N] [--kill]
 
-Makes FOLDER/parquet or FOLDER/csv once, files of 50,000 rows, and answers them by both engines with the same number of
-threads. Prints the rows per second of each, their ratio, what Ray's start takes, and the memory of all processes
-together at quarters of the run; then compares every answer. With `--kill` the first worker is killed (SIGKILL) at a
-third of the rows, and only Ray's run is made.
+Makes FOLDER/parquet or FOLDER/csv once, files of 50,000 rows, or FOLDER/pictures, one folder of PNGs, and answers them
+by both engines with the same number of threads. Prints the rows per second of each, their ratio, what Ray's start
+takes, and the memory of all processes together at quarters of the run; then compares every answer. With `--kill`
+the first worker is killed (SIGKILL) at a third of the rows, and only Ray's run is made.
 """
 
 import argparse
+import csv
 import os
 import signal
 import statistics
@@ -20,23 +21,30 @@ from pathlib import Path
 import numpy as np
 import pyarrow as arrow
 import pyarrow.parquet as parquet
+from PIL import Image
 
 from digits_edge.runtime.batch import batch_predict
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import load
 from digits_edge.runtime.engines import predict_with_ray
+from digits_edge.runtime.picture_batch import batch_predict_pictures
 from digits_edge.runtime.threads import available_threads
 
-ROWS_PER_FILE = 50_000
 _SAMPLED_EVERY_S = 0.5
 
 
-def make(folder: Path, kind: str, rows: int) -> list[Path]:
+def make(folder: Path, kind: str, rows: int, rows_per_file: int) -> list[Path]:
     """Files of MNIST's training images, each in another order; those that are there stay."""
     (folder / kind).mkdir(parents=True, exist_ok=True)
-    paths = [folder / kind / f"part-{number:04d}.{kind}" for number in range(-(-rows // ROWS_PER_FILE))]
     data = load("mnist")
     assert data.labels is not None
+    if kind == "pictures":
+        paths = [folder / kind / f"{number:07d}.png" for number in range(rows)]
+        for number, path in enumerate(paths):
+            if not path.exists():
+                Image.fromarray(data.images[number % len(data)]).save(path)
+        return paths
+    paths = [folder / kind / f"part-{number:05d}.{kind}" for number in range(-(-rows // rows_per_file))]
     pixels = data.images.reshape(-1, 784)
     numbers = [str(value).encode() for value in range(256)]
     header = ("label," + ",".join(f"pixel{index}" for index in range(784))).encode()
@@ -44,7 +52,7 @@ def make(folder: Path, kind: str, rows: int) -> list[Path]:
     for number, path in enumerate(paths):
         if path.exists():
             continue
-        order = np.random.default_rng(number).permutation(len(pixels))[:ROWS_PER_FILE]
+        order = np.random.default_rng(number).permutation(len(pixels))[:rows_per_file]
         if kind == "parquet":
             table = arrow.table({"image": [pixels[row].tobytes() for row in order], "label": data.labels[order]})
             parquet.write_table(table, path, row_group_size=25_000)
@@ -63,6 +71,10 @@ def alone(paths: list[Path], target: Path, threads: int) -> float:
     started = time.perf_counter()
     rows = 0
     with Classifier("edge", provider="cpu", threads=1) as classifier:
+        if paths[0].suffix == ".png":
+            output = target / "pictures.csv"
+            rows = batch_predict_pictures(classifier, paths, output, workers=threads, overwrite=True).pictures
+            paths = []
         for path in paths:
             output = target / f"{path.stem}.csv"
             rows += batch_predict(classifier.predict_batch, path, output, workers=threads, overwrite=True).rows
@@ -108,12 +120,13 @@ def kill_a_worker() -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--kind", choices=["parquet", "csv"], default="parquet")
+    parser.add_argument("--kind", choices=["parquet", "csv", "pictures"], default="parquet")
     parser.add_argument("--rows", type=int, default=2_000_000)
+    parser.add_argument("--rows-per-file", type=int, default=50_000)
     parser.add_argument("--threads", type=int, default=available_threads())
     parser.add_argument("--kill", action="store_true")
     arguments = parser.parse_args()
-    paths = make(arguments.folder, arguments.kind, arguments.rows)
+    paths = make(arguments.folder, arguments.kind, arguments.rows, arguments.rows_per_file)
     target = arguments.folder / f"{arguments.kind}-by-ray"
     rate_alone = (
         None if arguments.kill else alone(paths, arguments.folder / f"{arguments.kind}-alone", arguments.threads)
@@ -173,6 +186,13 @@ def main() -> None:
 
 def same_answers(paths: list[Path], target: Path, alone_folder: Path) -> bool:
     """Whether every row of every file has one answer, that of one process."""
+    if paths[0].suffix == ".png":
+        tables = [parquet.read_table(shard).to_pylist() for shard in sorted(target.glob("*.parquet"))]
+        found = [
+            (Path(row["File"]).name, row["Label"], f"{row['Confidence']:.6f}") for table in tables for row in table
+        ]
+        with (alone_folder / "pictures.csv").open() as stream:
+            return found == [tuple(row[:3]) for row in csv.reader(stream)][1:]
     by_file: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for shard in sorted(target.glob("*.parquet")):
         table = parquet.read_table(shard)

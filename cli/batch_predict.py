@@ -172,6 +172,8 @@ def _with_ray(sources: tuple[str, ...], output: str, *, as_json: bool, **how: An
         if (error.name or "").startswith("digits_edge"):
             raise
         raise UsageError(f"--engine ray needs {error.name}; `pip install 'digits-edge[ray]'` adds it") from error
+    if output == "-":
+        raise UsageError("--engine ray writes a folder; name one")
     show("starting Ray")
     report = predict_with_ray(sources, output, listener=lambda done: show(f"answered {done:,}"), **how)
     manifest = report.manifest
@@ -194,10 +196,11 @@ def _with_ray(sources: tuple[str, ...], output: str, *, as_json: bool, **how: An
 
 def _told(report: "RayReport", output: str) -> str:
     counts, manifest = report.manifest.counts, report.manifest
-    before = f" ({report.done_before:,} of them earlier)" if report.done_before else ""
+    before = f", {report.done_before:,} rows or pictures earlier," if report.done_before else ""
+    by = f"{report.actors} × " if report.actors else ""
     right = f", {percent(1 - counts['errors'] / counts['labelled'])} right" if counts.get("labelled") else ""
     return (
-        f"{counts['answered']:,} answered{before} in {report.elapsed_s:.1f} s by {report.actors} × {manifest.model} "
+        f"{counts['answered']:,} answered{before} in {report.elapsed_s:.1f} s by {by}{manifest.model} "
         f"on {manifest.provider}{right} → {output}"
     )
 

@@ -19,19 +19,18 @@ from digits_edge.runtime.picture_batch import predictions
 class Answering:
     """Answers blocks with one classifier, opened once, and writes them."""
 
-    def __init__(self, folder: OutputFolder, run: Manifest, package: str) -> None:
+    def __init__(self, folder: OutputFolder, run: Manifest) -> None:
         """Open the model that lies in the folder while a run is under way: another machine may not have it.
 
         Args:
             folder: where the answers go.
             run: what is answered, and by what.
-            package: the version of digits-edge that answers everywhere.
 
         Raises:
             ModelError: the model cannot be opened here, or this machine has another version of the package.
         """
-        if (here := version("digits-edge")) != package:
-            raise ModelError(f"a machine has digits-edge {here}, not {package}; install the same on all")
+        if (here := version("digits-edge")) != run.package:
+            raise ModelError(f"a machine has digits-edge {here}, not {run.package}; install the same on all")
         self._run, self._folder = run, folder
         with tempfile.TemporaryDirectory() as own:
             path = Path(own, "model.onnx")
@@ -64,7 +63,7 @@ class Answering:
         return shard_of_rows(block.name, block.rows, answers, self._run.file_format), counts
 
     def _answers(self, block: SourceBlock) -> FloatArray:
-        """In the batches that one machine alone would make of it."""
+        """In batches of the size that one machine alone would take."""
         size = self._run.batch_size
         starts = range(0, max(len(block.images), 1), size)
         return np.concatenate([self._classifier.predict_batch(block.images[start : start + size]) for start in starts])

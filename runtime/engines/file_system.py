@@ -36,11 +36,14 @@ def _by_arrow(place: str, missing: str) -> tuple[Any, str]:
     import pyarrow as arrow
     import pyarrow.fs
 
+    scheme, _, rest = place.partition("://")
+    host, _, path = rest.partition("/")
     try:
-        found, path = arrow.fs.FileSystem.from_uri(place)
+        # without the path, in which it would take a `#`, `?` or `%` for parts of a URI
+        found, root = arrow.fs.FileSystem.from_uri(f"{scheme}://{host}")
     except (arrow.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{place} could not be read: {error} ({missing})") from error
-    return ArrowFSWrapper(found), path.rstrip("/")
+    return ArrowFSWrapper(found), f"{root.rstrip('/')}/{path}".rstrip("/")
 
 
 def is_local(fs: Any) -> bool:
@@ -65,5 +68,12 @@ def write_file(fs: Any, path: str, content: bytes) -> None:
         return
     try:
         fs.pipe_file(path, content)
-    except OSError as error:
-        raise InputError(f"{shown(fs, path)} could not be written: {error}") from error
+    except Exception as error:  # each file system has its own
+        raise InputError(f"{shown(fs, path)} could not be written: {one_line(error)}") from error
+
+
+def one_line(error: Exception) -> str:
+    """What went wrong in a file system, each of which has errors of its own."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

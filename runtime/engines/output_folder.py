@@ -5,19 +5,24 @@ half a file, costs what was under way and no more. Names that begin with `_` are
 which read the folder as one table.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from digits_edge.runtime.engines.file_system import file_system, is_local, shown, write_file
-from digits_edge.runtime.engines.record import Manifest, Record, chained, is_whole, total
+from digits_edge.runtime.engines.file_system import file_system, is_local, one_line, shown, write_file
+from digits_edge.runtime.engines.record import Manifest, Record, is_whole, one_after_another, total
 from digits_edge.runtime.errors import CheckError, InputError, UsageError
 from digits_edge.runtime.files import lock
 
 MANIFEST, RUN, PROGRESS, LOCK = "_manifest.json", "_run.json", "_progress", "_lock"
 _MODEL = f"{PROGRESS}/model"
+#: What runs write, and nothing else is ever removed.
+_OURS = re.compile(
+    rf"{MANIFEST}|{RUN}|\d{{6}}-\d{{12}}\.(parquet|csv)|{PROGRESS}/(model|\d{{6}}-\d{{12}}(-failed)?\.json)"
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,10 @@ class OutputFolder:
         """What messages call it."""
         return shown(self.fs, self.path)
 
+    def holds(self, name: str) -> bool:
+        """Whether that is what messages call something in the folder."""
+        return f"{name}/".startswith(f"{self.name}/")
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep other runs of this machine out of the folder.
@@ -56,13 +65,26 @@ class OutputFolder:
         path = Path(self._at(LOCK))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab") as stream:
-                if not lock(stream):
-                    raise UsageError(f"another run is writing {self.name}; wait for it, or name another folder")
-                yield
-                path.unlink()
+            stream = path.open("ab")
         except OSError as error:
             raise InputError(f"{self.name} could not be written: {error.strerror or error}") from error
+        with stream:
+            if not lock(stream) or not path.exists():
+                raise UsageError(f"another run is writing {self.name}; wait for it, or name another folder")
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+
+    def begun(self) -> Manifest | None:
+        """The run that has written here, if one has.
+
+        Raises:
+            UsageError: what it has left is damaged.
+            InputError: the folder cannot be read.
+        """
+        with self._as_input_errors():
+            return self._manifest(RUN) or self._manifest(MANIFEST)
 
     def begin(self, run: Manifest, model: bytes, *, overwrite: bool) -> list[Record]:
         """Prepare the folder for a run.
@@ -80,17 +102,14 @@ class OutputFolder:
             UsageError: there are answers of another run, or other files.
             InputError: it cannot be written.
         """
-        try:
-            self.fs.makedirs(self._at(PROGRESS), exist_ok=True)
-            self.fs.invalidate_cache()  # another process may have written meanwhile
-            files = self._files() - {LOCK}
+        with self._as_input_errors():
+            files = self._files()
             if files and not files & {RUN, MANIFEST}:
                 raise UsageError(f"{self.name} holds {min(files)}, which no run has left; name an empty folder")
             kept = [] if overwrite else self._records(run, files)
             current = {name for record in kept for name in (shard_name(record, run), _record_name(record))}
             self._remove(files - current - ({RUN} if overwrite else {RUN, MANIFEST}))
-        except OSError as error:
-            raise InputError(f"{self.name} could not be written: {error.strerror or error}") from error
+            self.fs.makedirs(self._at(PROGRESS), exist_ok=True)
         write_file(self.fs, self._at(RUN), run.to_json())
         write_file(self.fs, self._at(_MODEL), model)
         return kept
@@ -114,7 +133,7 @@ class OutputFolder:
             records: of all that is dealt with.
 
         Raises:
-            CheckError: of a source something is missing.
+            CheckError: of a source something is missing that nobody has failed to read.
             InputError: it cannot be written.
         """
         of_sources: dict[int, list[Record]] = {number: [] for number in range(len(run.sources))}
@@ -122,31 +141,36 @@ class OutputFolder:
             of_sources[record.source].append(record)
         kept: list[Record] = []
         for number, of_source in of_sources.items():
-            chain = chained(of_source)
-            kept += chain
-            if not is_whole(chain):
-                failed = min((record for record in of_source if record.failed), key=_first, default=None)
-                if failed is None:
-                    raise CheckError(f"{run.sources[number].name} is not answered to its end; run the command again")
-                kept.append(failed)
+            answered = one_after_another(of_source)
+            failures = [record for record in of_source if record.failed is not None]
+            if not is_whole(answered, failures):
+                raise CheckError(f"{run.sources[number].name} is not answered to its end; run the command again")
+            kept += sorted([*answered, *failures], key=lambda record: record.first)
         manifest = replace(run, records=tuple(kept), counts=total(kept))
         write_file(self.fs, self._at(MANIFEST), manifest.to_json())
-        try:
-            self._remove(self._files() - {MANIFEST, *(shard_name(record, run) for record in kept)})
+        with self._as_input_errors():
+            shards = {shard_name(record, run) for record in kept}
+            self._remove({name for name in self._files() if not name.startswith(PROGRESS)} - {MANIFEST} - shards)
             self.fs.rm(self._at(PROGRESS), recursive=True)
-        except OSError as error:
-            raise InputError(f"{self.name} could not be tidied up: {error.strerror or error}") from error
         return manifest
 
     def _at(self, name: str) -> str:
         return f"{self.path}/{name}"
 
+    @contextmanager
+    def _as_input_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (InputError, UsageError):
+            raise
+        except Exception as error:  # each file system has its own
+            raise InputError(f"{self.name} could not be written: {one_line(error)}") from error
+
     def _records(self, run: Manifest, files: set[str]) -> list[Record]:
         """What earlier runs have noted of sources that are still the same, and whose answers are still there."""
         whole, begun = self._manifest(MANIFEST), self._manifest(RUN)
-        earlier = [(whole, whole.records if whole else ()), (begun, self._noted(files))]
         records: dict[str, Record] = {}
-        for manifest, noted in earlier:
+        for manifest, noted in ((whole, whole.records if whole else ()), (begun, self._noted(files))):
             if manifest is None:
                 continue
             if differing := manifest.differs_in(run):
@@ -162,10 +186,11 @@ class OutputFolder:
         ]
 
     def _noted(self, files: set[str]) -> Iterator[Record]:
-        for name in sorted(files):
-            if name.startswith(f"{PROGRESS}/") and _is_ours(name):
-                with suppress(ValueError):  # half a file: the shard is answered again
-                    yield Record.from_json(self.fs.cat_file(self._at(name)))
+        paths = [self._at(name) for name in files if name.startswith(f"{PROGRESS}/") and name.endswith(".json")]
+        contents: dict[str, bytes] = self.fs.cat(paths) if paths else {}
+        for content in contents.values() if isinstance(contents, dict) else [contents]:
+            with suppress(ValueError):  # half a file: the shard is answered again
+                yield Record.from_json(content)
 
     def _manifest(self, name: str) -> Manifest | None:
         try:
@@ -176,13 +201,16 @@ class OutputFolder:
             raise UsageError(f"{self.name}/{name} is damaged; begin anew with --overwrite") from error
 
     def _files(self) -> set[str]:
-        """The names of all files in the folder, those of records with their folder."""
-        return {path.removeprefix(self.path).lstrip("/") for path in self.fs.find(self.path)}
+        """The names of the files in the folder, and in that of the records; none that is locked or half written."""
+        self.fs.invalidate_cache()  # others may have written meanwhile
+        found = self.fs.find(self.path, maxdepth=2) if self.fs.exists(self.path) else []
+        names = {path.removeprefix(self.path).lstrip("/") for path in found}
+        return {name for name in names if name != LOCK and not name.endswith(".unfinished")}
 
     def _remove(self, names: set[str]) -> None:
         """Remove files of ours: what has another name than a run gives is somebody's."""
         for name in sorted(names):  # what says that they are ours comes last
-            if _is_ours(name):
+            if _OURS.fullmatch(name):
                 self.fs.rm_file(self._at(name))
 
 
@@ -193,13 +221,3 @@ def shard_name(record: Record, run: Manifest) -> str:
 
 def _record_name(record: Record) -> str:
     return f"{PROGRESS}/{record.stem}.json"
-
-
-def _first(record: Record) -> int:
-    return record.first
-
-
-def _is_ours(name: str) -> bool:
-    stem = Path(name).stem
-    of_record = len(stem) == 19 and stem[6] == "-" and stem.replace("-", "").isdecimal()
-    return name in (RUN, MANIFEST) or (of_record and Path(name).suffix in (".json", ".parquet", ".csv"))

@@ -12,29 +12,34 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+from digits_edge.runtime.bundled import find_model
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.engines.answering import Answering
 from digits_edge.runtime.engines.output_folder import OutputFolder
-from digits_edge.runtime.engines.reading import Piece, SourceBlock, Work, divide, read, work_left
-from digits_edge.runtime.engines.record import FileFormat, Manifest, Named, Record, total
+from digits_edge.runtime.engines.reading import ROWS_PER_BLOCK, Piece, SourceBlock, Work, divide, read, work_left
+from digits_edge.runtime.engines.record import FileFormat, Manifest, Named, Record
 from digits_edge.runtime.engines.source import find_sources
-from digits_edge.runtime.errors import DigitsEdgeError, ModelError, UsageError
+from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError, UsageError
 from digits_edge.runtime.model_file import Preprocessing, recorded_digest
-from digits_edge.runtime.providers import AUTO
+from digits_edge.runtime.providers import AUTO, full_name, short_name
 from digits_edge.runtime.threads import available_threads
 
 #: Told how many rows and pictures are dealt with.
 Listener = Callable[[int], None]
 _GPUS = ("cuda", "tensorrt")
-#: Of a processor, for a classifier and for a reader: as many of each as there are processors, which the system shares
-#: out by what there is to do. Were each a whole one, the classifiers would hold all and the readers wait for ever.
+#: Of a processor, for a classifier and for what divides and reads: as many of each as there are processors, which the
+#: system shares out by what there is to do. Were a classifier to hold a whole one, the others would wait for ever.
+#: Where classifiers need processors alone, Ray Data lets them read, too: two million rows of Parquet, read by processes
+#: of their own, took twice as long, for their way from one to the other.
 _SHARE = 0.5
-#: A block on its way, with room for its labels and names.
-_BLOCK_BYTES = 16_000_000
-#: Blocks in memory for every processor, on this machine.
+_BLOCK_BYTES = ROWS_PER_BLOCK * 784
+#: Blocks on their way for every processor, on this machine.
 _BLOCKS_AHEAD = 8
+#: What Ray takes on macOS.
+_MOST_STORE_BYTES = 2_000_000_000
 _ANSWERS_WITHIN_S = 10.0
 
 
@@ -93,36 +98,49 @@ def predict_with_ray(
         CheckError: Ray has ended without an answer to everything; the same call goes on.
     """
     start_s = time.perf_counter()
-    found = find_sources(sources)
-    with Classifier(model, provider=provider, threads=1) as classifier:
-        run = Manifest(
-            classifier.metadata.name,
-            recorded_digest(classifier.path),
-            classifier.provider,
-            file_format,
-            batch_size,
-            tuple(Named(source.name, source.pattern, source.version) for source in found),
-        )
-        preprocessing = classifier.metadata.preprocessing
-        model_file = classifier.path.read_bytes()
     folder = OutputFolder.of(target)
+    found = [source for source in find_sources(sources) if not folder.holds(source.name)]
+    path, bound = _chosen(model, provider, None if overwrite else folder.begun())
+    with Classifier(path, provider="cpu", threads=1) as classifier:
+        metadata = classifier.metadata
+    named = tuple(Named(source.name, source.patterns, source.version) for source in found)
+    package = version("digits-edge")
+    run = Manifest(metadata.name, recorded_digest(path), bound, package, file_format, batch_size, named)
     with folder.alone():
-        records = folder.begin(run, model_file, overwrite=overwrite)
-        done_before, count = _dealt_with(records), 0
-        works = work_left(found, records)
+        records = folder.begin(run, path.read_bytes(), overwrite=overwrite)
+        done_before = done = sum(map(_dealt_with, records))
+        count, works = 0, work_left(found, records)
         if works:
-            with _python_alone_on_stderr(), _ray(address, actors) as (ray, processors):
-                count = actors or int(ray.cluster_resources().get("GPU", 0) if run.provider in _GPUS else processors)
-                for record in _records(ray, works, folder, run, preprocessing, max(count, 1)):
+            with _python_alone_on_stderr(), _ray(address, actors) as (ray, resources):
+                count = actors or _most_actors(bound, resources)
+                for record in _records(ray, works, folder, run, metadata.preprocessing, count):
                     records.append(record)
-                    listener(_dealt_with(records))
+                    done += _dealt_with(record)
+                    listener(done)
         manifest = folder.finish(run, records)
     return RayReport(manifest, done_before, count, time.perf_counter() - start_s)
 
 
-def _dealt_with(records: Sequence[Record]) -> int:
-    counts = total(records)
-    return counts["answered"] + counts["bad"]
+def _chosen(model: str | os.PathLike[str] | None, provider: str, begun: Manifest | None) -> tuple[Path, str]:
+    """The model's file, and the provider's short name; one that is named need not be on this machine."""
+    if provider.lower() == AUTO and begun is None:
+        with Classifier(model, provider=AUTO, threads=1) as classifier:
+            return classifier.path, classifier.provider
+    # a trial may come out otherwise the next time, and its answers not belong with those that are there
+    name = begun.provider if begun and provider.lower() == AUTO else short_name(full_name(provider))
+    return find_model(model, name), name
+
+
+def _most_actors(provider: str, resources: dict[str, float]) -> int:
+    """As many as there are GPUs, for providers that need one, or processors."""
+    kind = "GPU" if provider in _GPUS else "CPU"
+    if not (count := int(resources.get(kind, 0))):
+        raise ModelError(f"provider {provider} needs a {kind}, and Ray knows none; use --provider cpu")
+    return count
+
+
+def _dealt_with(record: Record) -> int:
+    return record.counts["answered"] + record.counts["bad"]
 
 
 @contextmanager
@@ -142,8 +160,8 @@ def _python_alone_on_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def _ray(address: str | None, processors: int | None) -> Iterator[tuple[Any, float]]:
-    """Start Ray here, or join a cluster, quietly; the module, and how many processors it has."""
+def _ray(address: str | None, processors: int | None) -> Iterator[tuple[Any, dict[str, float]]]:
+    """Start Ray here, or join a cluster, quietly; the module, and how many processors and the like it has."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its maker
     import ray as module
 
@@ -153,7 +171,7 @@ def _ray(address: str | None, processors: int | None) -> Iterator[tuple[Any, flo
     here: dict[str, Any] = {
         "num_cpus": count,
         "include_dashboard": False,
-        "object_store_memory": count * _BLOCKS_AHEAD * _BLOCK_BYTES,
+        "object_store_memory": min(count * _BLOCKS_AHEAD * _BLOCK_BYTES, _MOST_STORE_BYTES),
     }
     try:
         ray.init(
@@ -162,14 +180,14 @@ def _ray(address: str | None, processors: int | None) -> Iterator[tuple[Any, flo
             logging_level=logging.ERROR,
             **({} if address else here),
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         reason = (str(error).splitlines() or [""])[0]
         if address:
             mend = "set RAY_AUTH_MODE=token if it wants Ray's token, as a cluster of `ray start` does"
             raise UsageError(f"no Ray cluster at {address} can be joined: {reason}; {mend}") from error
         raise UsageError(f"Ray cannot be started here: {reason}") from error
     try:
-        yield ray, ray.cluster_resources().get("CPU", 1.0)
+        yield ray, ray.cluster_resources()
     finally:
         ray.shutdown()
 
@@ -192,18 +210,19 @@ def _records(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    context.target_max_block_size = _BLOCK_BYTES  # by default eight blocks would wait to travel as one
+    context.target_max_block_size = 1  # each piece, block and record goes on when it is there
+    context.execution_no_progress_timeout_s = -1  # a piece may take as long as it takes
+    context.raise_original_map_exception = True
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    pieces = (
-        ray.data.from_items([{"work": work} for work in works], override_num_blocks=len(works))
-        .flat_map(_divide, num_cpus=_SHARE)
-        .repartition(target_num_rows_per_block=1)  # or one reader would read all pieces of a source
+    pieces = ray.data.from_items([{"work": work} for work in works], override_num_blocks=len(works)).flat_map(
+        _divide,
+        num_cpus=_SHARE / 2,  # another share than the readers', or Ray Data would make one step of them
     )
     gpus = {"num_gpus": 1} if run.provider in _GPUS else {}
+    # Ray Data makes one step of these two, unless one needs GPUs
     answered = pieces.flat_map(_read, fn_kwargs={"preprocessing": preprocessing}, num_cpus=_SHARE).map(
         _Answer,
-        # small, so that it travels with the actor: what lies in Ray's store may be lost when one is started again
-        fn_constructor_args=[folder, replace(run, sources=()), version("digits-edge")],
+        fn_constructor_args=[folder, replace(run, sources=())],
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors),
         num_cpus=_SHARE,
         **gpus,
@@ -211,16 +230,20 @@ def _records(
     try:
         for row in answered.iter_rows():
             yield row["record"]
-    except ray.exceptions.RayError as error:
+    except Exception as error:  # a worker's, or Ray's own
         raise _ours(error) from error
 
 
-def _ours(error: Any) -> DigitsEdgeError:
-    """An error of a worker, without the stack that Ray carries along."""
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, DigitsEdgeError):
-        return cause
-    return ModelError(f"Ray has stopped ({(str(error).splitlines() or [''])[0]}); run the command again to go on")
+def _ours(error: Exception) -> DigitsEdgeError:
+    """An error of a worker, without the stack and the advice that Ray carries along."""
+    cause: Any = error
+    while (inner := getattr(cause, "cause", None) or cause.__cause__) is not None:
+        cause = inner
+    reason = (str(cause).splitlines() or [type(cause).__name__])[0]
+    for kind in (InputError, ModelError, UsageError):
+        if isinstance(cause, kind):
+            return kind(reason)
+    return ModelError(f"Ray has stopped ({reason}); run the command again to go on")
 
 
 def _divide(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -236,11 +259,13 @@ def _read(row: dict[str, Any], preprocessing: Preprocessing) -> Iterator[dict[st
 
 
 class _Answer:
-    """`Answering` as Ray Data calls it."""
+    """`Answering` as Ray Data calls it; opened with the first block, for then an error comes to who asked."""
 
-    def __init__(self, folder: OutputFolder, run: Manifest, package: str) -> None:
-        self._answering = Answering(folder, run, package)
+    def __init__(self, folder: OutputFolder, run: Manifest) -> None:
+        self._folder, self._run = folder, run
+        self._answering: Answering | None = None
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        self._answering = self._answering or Answering(self._folder, self._run)
         block: SourceBlock = row["block"]
         return {"record": self._answering.answer(block)}

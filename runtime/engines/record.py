@@ -49,7 +49,7 @@ class Record:
     @property
     def stem(self) -> str:
         """What its files are called, without suffix; in their order the answers have that of their sources."""
-        return f"{self.source:06d}-{self.first:012d}"
+        return f"{self.source:06d}-{self.first:012d}{'-failed' if self.failed else ''}"
 
     def to_json(self) -> bytes:
         """As one JSON object."""
@@ -71,12 +71,12 @@ class Named:
 
     Attributes:
         name: of the file or folder.
-        pattern: of a folder, which of its pictures are meant.
+        patterns: of a folder, which of its pictures are meant.
         version: what changes with the content.
     """
 
     name: str
-    pattern: str
+    patterns: tuple[str, ...]
     version: str
 
 
@@ -88,6 +88,7 @@ class Manifest:
         model: its name.
         digest: of its file.
         provider: what computed.
+        package: the version of digits-edge that answers, everywhere.
         file_format: of the shards.
         batch_size: images that were answered at once.
         sources: numbered from 0.
@@ -98,6 +99,7 @@ class Manifest:
     model: str
     digest: str
     provider: str
+    package: str
     file_format: FileFormat
     batch_size: int
     sources: tuple[Named, ...]
@@ -106,9 +108,15 @@ class Manifest:
 
     def differs_in(self, other: "Manifest") -> list[str]:
         """By what another's answers would not belong with these."""
-        same = ("digest", "provider", "file_format", "batch_size")
-        differing = [name.replace("_", " ") for name in same if getattr(self, name) != getattr(other, name)]
-        places, others = ([(source.name, source.pattern) for source in each.sources] for each in (self, other))
+        named = {
+            "digest": "model",
+            "provider": "provider",
+            "package": "version of digits-edge",
+            "file_format": "format",
+            "batch_size": "batch size",
+        }
+        differing = [said for name, said in named.items() if getattr(self, name) != getattr(other, name)]
+        places, others = ([(source.name, source.patterns) for source in each.sources] for each in (self, other))
         return differing + (["list of sources"] if places != others else [])
 
     def to_json(self) -> bytes:
@@ -137,15 +145,26 @@ def total(records: Iterable[Record]) -> dict[str, int]:
     return sums
 
 
-def chained(records: Sequence[Record]) -> list[Record]:
-    """Of one source's records those that follow one another from its first row, without gap or overlap."""
-    by_first = {record.first: record for record in records}
-    chain: list[Record] = []
-    while (following := by_first.pop(chain[-1].last + 1 if chain else 1, None)) and following.failed is None:
-        chain.append(following)
-    return chain
+def one_after_another(records: Iterable[Record]) -> list[Record]:
+    """Of one source's records those that are answered, in order; of two that overlap the first."""
+    kept: list[Record] = []
+    for record in sorted(records, key=lambda record: record.first):
+        if record.failed is None and (not kept or record.first > kept[-1].last):
+            kept.append(record)
+    return kept
 
 
-def is_whole(chain: Sequence[Record]) -> bool:
-    """Whether a source is dealt with to its end."""
-    return bool(chain) and chain[-1].ends
+def is_whole(records: Sequence[Record], failures: Iterable[Record] = ()) -> bool:
+    """Whether records, as `one_after_another` has them, reach from a source's first row to its end.
+
+    Args:
+        records: of one source.
+        failures: what may be missing: rows from the first of one of these to the next record.
+    """
+    failed_at = {failure.first for failure in failures}
+    following, ends = 1, False
+    for record in records:
+        if record.first != following and following not in failed_at:
+            return False
+        following, ends = record.last + 1, record.ends
+    return ends or following in failed_at

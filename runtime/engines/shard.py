@@ -1,7 +1,7 @@
 """Answers as the bytes of a file: `shard_of_rows`, `shard_of_pictures`.
 
-Both have the columns `File`, then `ImageId` (of a table's row, counted from 1 as Kaggle does) or none, `Label`,
-`Confidence` and, of pictures, `Status`.
+Rows of tables have the columns `File`, `ImageId` (counted from 1 in each table, as Kaggle does), `Label` (the class's
+number) and `Confidence`; pictures have `File`, `Label` (the class's name), `Confidence` and `Status`.
 """
 
 import io
@@ -30,7 +30,7 @@ def shard_of_rows(name: str, rows: NDArray[np.int64], answers: FloatArray, file_
     """
     digits, confidences = answers.argmax(axis=1), answers.max(axis=1)
     if file_format == "parquet":
-        columns = [name] * len(rows), rows, digits.astype(np.int8), confidences
+        columns = [_text(name)] * len(rows), rows, digits.astype(np.int8), confidences
         return _parquet(dict(zip(ROW_COLUMNS, columns, strict=True)))
     cell = csv_lines([(name,)]).decode("utf-8", "surrogateescape").rstrip("\n")
     values = zip(rows.tolist(), digits.tolist(), map(str, confidences), strict=True)
@@ -42,13 +42,20 @@ def shard_of_pictures(names: Sequence[str], found: Sequence[Prediction | None], 
     """What was read in pictures; of one that could not be read only the name, and the status `error`."""
     if file_format == "csv":
         return csv_lines([COLUMNS]) + csv_lines(map(cells, names, found))
+    import pyarrow as arrow
+
     columns = (
-        [name.encode("utf-8", "replace").decode() for name in names],
-        [None if each is None else each.label for each in found],
-        np.array([np.nan if each is None else each.confidence for each in found], np.float32),
+        list(map(_text, names)),
+        arrow.array([None if each is None else each.label for each in found], arrow.string()),
+        arrow.array([None if each is None else each.confidence for each in found], arrow.float32()),
         ["error" if each is None else each.status for each in found],
     )
     return _parquet(dict(zip(COLUMNS, columns, strict=True)))
+
+
+def _text(name: str) -> str:
+    """A file's name as Parquet holds it; bytes that are no text are shown as ?."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _parquet(columns: dict[str, Any]) -> bytes:

@@ -168,6 +168,7 @@ def test_no_part_of_other_data_is_called_a_models_validation(run, lone, data):
     assert "does not say which images validated it" in answer.complaint
 
 
+@pytest.mark.slow
 def test_images_that_taught_one_member_of_an_ensemble_validate_none(run, lone):
     """What a run holds back, another that trained on the same file may have learnt from."""
     from digits_edge.runtime.datasets import load

@@ -82,6 +82,7 @@ def test_what_cannot_be_trained_is_said(run, rows, tmp_path, arguments, said):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_streamed_csv_gives_the_same_weights_and_leaves_nothing(run, rows, tmp_path):
     assert run("train", "kaggle-cnn", "--data", rows, "-o", "whole", *QUICK).code == 0
     streamed = run("train", "kaggle-cnn", "--data", rows, "-o", "streamed", "--stream", *QUICK)
@@ -163,6 +164,7 @@ def test_what_differs_from_a_run_is_named(run, rows):
     assert answer.complaint.startswith("run was begun with other settings (epochs: 2 there, 3 here; rotation_degrees: ")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_an_interrupted_training_ends_at_once_and_goes_on(run, rows, tmp_path):
     command = [sys.executable, "-m", "digits_edge.cli", "train", "cnn-small", "--data", str(rows), "-o", "run"]

@@ -45,6 +45,7 @@ def test_a_search_answers_with_a_recipe_that_train_takes(run, digits):
     assert again.stdout.endswith(f"digits-edge train --recipe found/best.json --data {digits}\n")
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on(run, digits, tmp_path):
     arguments = ["tune", "perceptron", "--data", str(digits), "--trials", "2", "-o", "found", *QUICK, "--epochs", "8"]
     command = [sys.executable, "-P", "-c", "from digits_edge.cli.main import main; main()", *arguments]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,8 @@ def manifest_of(sources: list[Source], **changed: object) -> Manifest:
     with Classifier("edge", provider="cpu") as classifier:
         digest = str(classifier.path)
     values = {"model": "edge-int8", "digest": digest, "provider": "cpu", "file_format": "parquet", "batch_size": 128}
-    named = tuple(Named(source.name, source.pattern, source.version) for source in sources)
+    values["package"] = version("digits-edge")
+    named = tuple(Named(source.name, source.patterns, source.version) for source in sources)
     return Manifest(**(values | changed), sources=named)  # type: ignore[arg-type]
 
 
@@ -85,9 +87,7 @@ class Steps:
 
     def answers(self, records: list[Record]) -> Iterator[Record]:
         """Answer what is not dealt with; stop when you like."""
-        from importlib.metadata import version
-
-        answering = Answering(self.folder, self.run, version("digits-edge"))
+        answering = Answering(self.folder, self.run)
         for work in work_left(self.sources, records):
             for piece in divide(work):
                 with closing(read(piece, "mnist")) as blocks:

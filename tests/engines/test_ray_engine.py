@@ -17,6 +17,7 @@ import pandas
 import pytest
 
 from digits_edge.runtime.engines.file_system import file_system, write_file
+from digits_edge.runtime.providers import available_providers
 
 from .conftest import (  # type: ignore[import-not-found]
     IMAGES,
@@ -107,8 +108,10 @@ def listen(done):
         whom, sys.argv[1] = sys.argv[1], ""
         if whom == "driver":
             os.kill(os.getpid(), signal.SIGKILL)
-        titles = {process: Path(f"/proc/{process}/cmdline").read_bytes() for process in processes_below(os.getpid())[1:]}
-        os.kill(next(process for process, title in titles.items() if b"MapWorker" in title), signal.SIGKILL)
+        for process in processes_below(os.getpid())[1:]:
+            if b"MapWorker" in Path(f"/proc/{process}/cmdline").read_bytes():
+                os.kill(process, signal.SIGKILL)
+                break
         print("killed", file=sys.__stdout__, flush=True)
 
 report = predict_with_ray(["many"], "out", model="edge", provider="cpu", actors=2, listener=listen)
@@ -116,6 +119,7 @@ print(report.manifest.counts["answered"], report.done_before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 def test_a_killed_worker_costs_nothing(many, tmp_path):
     command = [sys.executable, "-c", WITH_A_LISTENER, "worker"]
@@ -124,6 +128,7 @@ def test_a_killed_worker_costs_nothing(many, tmp_path):
     assert_all_of(many, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the files of a killed process are looked at at once")
 def test_a_killed_run_is_gone_on_with(many, tmp_path):
     command = [sys.executable, "-c", WITH_A_LISTENER, "driver"]
@@ -180,6 +185,7 @@ def wait_for(port: int) -> None:
     raise AssertionError("it did not start")
 
 
+@pytest.mark.slow
 def test_a_cluster_is_joined(cluster, archive, tmp_path):
     run = with_ray(archive / "a.csv", "-o", "out", "--format", "csv", "--address", cluster, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
@@ -228,6 +234,7 @@ def object_storage() -> Iterator[str]:
             process.terminate()
 
 
+@pytest.mark.slow
 def test_object_storage_is_read_and_written(object_storage, archive, tmp_path, monkeypatch):
     """By Arrow, where fsspec has no library for it."""
     keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -264,3 +271,38 @@ def test_a_memory_file_system_is_as_good_as_any(tmp_path):
     assert manifest.counts["answered"] == 11
     assert [source.name for source in manifest.sources] == ["memory:///archive/a.csv", "memory:///archive/p"]
     assert fs.exists("/out/_manifest.json") and not fs.exists("/out/_progress")
+
+
+WITH_A_WORKER_OF_ANOTHER_VERSION = """
+from digits_edge.runtime.engines import ray_engine
+ray_engine.version = lambda package: "0.0.1"
+ray_engine.predict_with_ray(["archive/a.csv"], "out", model="edge", provider="cpu", actors=1)
+"""
+
+
+@pytest.mark.slow
+def test_an_error_of_a_worker_is_its_own(archive, tmp_path):
+    command = [sys.executable, "-c", WITH_A_WORKER_OF_ANOTHER_VERSION]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    last = run.stderr.splitlines()[-1]
+    assert re.fullmatch(
+        r"digits_edge\.runtime\.errors\.ModelError: a machine has digits-edge \S+, not 0\.0\.1; .*", last
+    )
+
+
+@pytest.mark.slow
+def test_a_provider_without_its_processor_is_one_line(archive, tmp_path):
+    if available_providers() != ["cpu"] and "cuda" in available_providers():
+        pytest.skip("there may be a GPU")
+    arguments = ["batch-predict", "archive/a.csv", "-o", "out", "--engine", "ray", "--provider", "cuda"]
+    command = [sys.executable, "-c", "from digits_edge.cli.main import main; main()", *arguments]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert run.returncode == 3, run.stderr
+    assert run.stderr == "error: provider cuda needs a GPU, and Ray knows none; use --provider cpu\n"
+
+
+@pytest.mark.slow
+def test_answers_below_their_source_are_no_source(archive, tmp_path):
+    for _ in range(2):
+        run = with_ray("archive", "-o", "archive/answers", cwd=tmp_path)
+        assert run.returncode == 4 and "2,010 answered" in run.stderr, run.stderr

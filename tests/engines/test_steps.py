@@ -5,6 +5,7 @@ import itertools
 import os
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -12,8 +13,11 @@ import pyarrow.parquet as parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from digits_edge.runtime.classifier import Classifier
+from digits_edge.runtime.engines import reading
+from digits_edge.runtime.engines.file_system import file_system
 from digits_edge.runtime.engines.output_folder import OutputFolder
 from digits_edge.runtime.engines.reading import Work, divide, read
 from digits_edge.runtime.engines.source import find_sources
@@ -90,7 +94,7 @@ def test_the_folder_is_one_table_for_who_reads_it(steps, tmp_path, archive):
     assert sorted({name.partition(".")[2] for name in files_in(tmp_path / "out")}) == ["json", "parquet"]
 
 
-@pytest.mark.parametrize("cut_after", [0, 1, 3, 9, 19, 21])
+@pytest.mark.parametrize("cut_after", [0, 1, 3, 9, 27, 30])
 def test_a_run_that_was_cut_goes_on_without_gap_or_repetition(archive, tmp_path, cut_after):
     whole, cut = Steps(archive, tmp_path / "whole"), Steps(archive, tmp_path / "cut")
     whole.whole()
@@ -98,14 +102,14 @@ def test_a_run_that_was_cut_goes_on_without_gap_or_repetition(archive, tmp_path,
         pass
     shards = [path for path in (tmp_path / "cut").iterdir() if path.suffix == ".parquet"]
     before = {path: path.stat().st_mtime_ns for path in shards}
-    assert len(before) == cut_after - (cut_after > 19)  # the empty table has none
+    assert len(before) == cut_after - (cut_after > 27)  # the empty table has none
     cut.whole()
     assert files_in(tmp_path / "cut") == files_in(tmp_path / "whole")
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(kept=st.sets(st.integers(0, 21)), torn=st.sets(st.integers(0, 21)))
+@given(kept=st.sets(st.integers(0, 31)), torn=st.sets(st.integers(0, 31)))
 def test_whatever_shards_are_there_the_end_is_the_same(archive, tmp_path, kept, torn):
     """Blocks end in any order; of some the record was not written, or half of it, or the shard was lost."""
     shutil.rmtree(tmp_path / "cut", ignore_errors=True)
@@ -207,7 +211,7 @@ def test_a_shard_that_was_lost_is_made_again(steps, tmp_path):
 
 @pytest.mark.parametrize(
     ("changed", "named"),
-    [({"file_format": "csv"}, "file format"), ({"digest": "another"}, "digest"), ({"batch_size": 1}, "batch size")],
+    [({"file_format": "csv"}, "format"), ({"digest": "another"}, "model"), ({"batch_size": 1}, "batch size")],
 )
 def test_answers_of_another_run_are_kept(steps, changed, named, tmp_path):
     steps.whole()
@@ -266,9 +270,9 @@ def test_two_runs_do_not_write_one_folder(tmp_path):
 def test_another_version_of_the_package_does_not_answer(steps):
     from digits_edge.runtime.engines.answering import Answering
 
-    steps.begin()
+    steps.begin(package="0.0.1")
     with pytest.raises(ModelError, match=r"has digits-edge .*, not 0\.0\.1; install the same on all"):
-        Answering(steps.folder, steps.run, "0.0.1")
+        Answering(steps.folder, steps.run)
 
 
 def test_everything_that_travels_can_be_pickled(steps):
@@ -329,8 +333,8 @@ def test_a_folder_that_vanishes_is_a_failure_of_its_own(steps, archive):
     shutil.rmtree(archive / "pictures")
     [work] = [Work(n, source, ()) for n, source in enumerate(steps.sources) if source.kind == "pictures"]
     [block] = [block for piece in divide(work) for block in read(piece, "mnist")]
-    assert block.failed.startswith(f"{archive}/pictures could not be read: FileNotFoundError")
-    assert block.ends and len(block.images) == 0
+    assert block.failed.startswith(f"{archive}/pictures could not be read: ")
+    assert len(block.images) == 0
 
 
 def test_records_say_what_they_answer(steps, tmp_path):
@@ -339,4 +343,105 @@ def test_records_say_what_they_answer(steps, tmp_path):
     spans = [(record["first"], record["last"]) for record in records if record["source"] == 0]
     assert spans == [(1 + start, start + 100) for start in range(0, 1000, 100)]
     assert [record["ends"] for record in records if record["source"] == 2] == [True]
-    assert HEADER.startswith("label")
+
+
+def test_the_answers_of_another_run_below_are_left_alone(archive, tmp_path):
+    outer, inner = Steps(archive, tmp_path / "out"), Steps(archive, tmp_path / "out" / "inner")
+    outer.whole()
+    inner.whole()
+    files = files_in(tmp_path / "out" / "inner")
+    outer.whole()
+    assert files_in(tmp_path / "out" / "inner") == files
+
+
+def test_what_lies_behind_an_unreadable_part_is_answered_and_kept(steps, archive, tmp_path, monkeypatch):
+    """The second of nine pieces fails, as when a network does; the next run reads that alone."""
+    reader = reading.read_parquet_blocks
+
+    def failing(stream, **how):
+        if how["row_groups"].start == 4:
+            raise OSError("the network is gone")
+        return reader(stream, **how)
+
+    monkeypatch.setattr(reading, "read_parquet_blocks", failing)
+    manifest = steps.whole()
+    failed = [record for record in manifest.records if record.failed]
+    assert [(record.source, record.first) for record in failed] == [(1, 121)]
+    assert failed[0].failed == f"{archive}/b.parquet could not be read: OSError: the network is gone"
+    assert len(table_of(tmp_path / "out", archive / "b.parquet")) == 880
+    monkeypatch.setattr(reading, "read_parquet_blocks", reader)
+    records = steps.begin()
+    anew = list(steps.answers(records))
+    assert [(record.source, record.first, record.last) for record in anew] == [(1, 121, 180), (1, 181, 240)]
+    assert not [one for one in steps.folder.finish(steps.run, [*records, *anew]).records if one.failed]
+
+
+def test_a_mended_picture_is_read_by_the_next_run(steps, archive):
+    assert steps.whole().counts["bad"] == 1
+    write_picture(archive / "pictures" / "damaged.png", 5)
+    mended = steps.whole()
+    assert (mended.counts["bad"], mended.counts["answered"]) == (0, 2011)
+
+
+def test_links_to_tables_and_pictures_are_followed(archive, tmp_path):
+    links = tmp_path / "links"
+    links.mkdir()
+    for number, path in enumerate([archive / "a.csv", archive / "pictures" / "3.png"]):
+        (links / f"{number}{path.suffix}").symlink_to(path)
+    (links / "broken.csv").symlink_to(tmp_path / "nothing")
+    manifest = Steps(links, tmp_path / "out").whole()
+    assert manifest.counts["answered"] == 1001
+
+
+def test_a_folder_that_is_emptied_meanwhile_has_no_answers(steps, archive):
+    records = steps.begin()
+    for path in (archive / "pictures").iterdir():
+        path.unlink()
+    assert steps.folder.finish(steps.run, [*records, *steps.answers(records)]).counts["answered"] == 2000
+
+
+@pytest.mark.parametrize("rows", [[], [150], [250, 0], [0, 40]])
+def test_empty_row_groups_are_no_end_and_no_gap(archive, tmp_path, rows):
+    import pyarrow as arrow
+
+    schema = arrow.schema([("image", arrow.binary())])
+    with parquet.ParquetWriter(archive / "b.parquet", schema) as writer:
+        for count in rows:
+            writer.write_table(arrow.table({"image": [image.tobytes() for image in IMAGES[:count]]}, schema=schema))
+    manifest = Steps(archive / "b.parquet", tmp_path / "out").whole()
+    assert manifest.counts["answered"] == sum(rows)
+
+
+def test_names_that_are_no_text_are_answered(tmp_path, archive):
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/odd-\xff"))
+    shutil.copytree(archive, odd)
+    assert Steps(odd, tmp_path / "out").whole().counts["answered"] == 2010
+
+
+def test_shards_of_pictures_have_one_schema_whatever_they_show(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(4):
+        Image.new("L", (30, 30), 255).save(folder / f"a{number}.png")
+        write_picture(folder / f"b{number}.png", number)
+    Steps(folder, tmp_path / "out").whole()
+    table = parquet.read_table(tmp_path / "out")
+    assert table["Status"].to_pylist()[:4] == ["blank"] * 4 and table["Label"].to_pylist()[:4] == [None] * 4
+
+
+def test_a_folder_and_a_glob_of_its_pictures_are_one_source(archive):
+    _, _, _, both = find_sources([str(archive), f"{archive}/pictures/[0-3].png", f"{archive}/pictures/9.png"])
+    assert both.patterns == ("*", "9.png", "[0-3].png")
+    assert len([path for piece in divide(Work(0, both, ())) for path in piece.pictures]) == 11
+
+
+@pytest.mark.parametrize("name", ["a#b", "a%41 b", "[0-9]?"])
+def test_a_name_in_object_storage_is_taken_as_it_is(name):
+    _, path = file_system(f"gs://bucket/{name}")
+    assert path == f"bucket/{name}"
+
+
+def test_rows_that_are_all_malformed_are_named(steps, archive):
+    (archive / "a.csv").write_text("\n".join([HEADER, *["1,2,3"] * 250]) + "\n")
+    manifest = steps.whole()
+    assert manifest.counts["bad"] == 251 and not [record for record in manifest.records if record.failed]

@@ -277,6 +277,7 @@ def test_picture_without_pixels_is_refused(browser: Browser):
     assert answer == {"error": "RangeError: 0 values are no RGBA picture of 5×0 pixels"}
 
 
+@pytest.mark.slow
 def test_photos_become_the_same_images(data_folder: Path, browser: Browser):
     folder = data_folder / "photos"
     if not folder.is_dir():

@@ -133,7 +133,9 @@ def shows(page, digit: str) -> None:
     sync_api.expect(page.locator("#digit")).to_have_text(digit, timeout=10_000)
 
 
-@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    "device", [pytest.param(DESKTOP, id="desktop"), pytest.param(PHONE, id="phone", marks=pytest.mark.slow)]
+)
 def test_every_digit_that_is_drawn_is_read(browser, address: str, device: dict) -> None:
     with opened(browser, address, **device) as page:
         for digit in range(10):
@@ -346,6 +348,7 @@ def read_alike(page, classifier: Classifier, pictures: list[Path]) -> int:
     return sum(digit == classifier.predict(path).digit for digit, path in zip(found, pictures, strict=True))
 
 
+@pytest.mark.slow
 def test_the_site_reads_pictures_as_the_runtime_does(browser, site: Path, data_folder: Path) -> None:
     classifier = Classifier("edge-int8", provider="cpu")
     samples, photos = find_pictures([SAMPLES]), find_pictures([data_folder / "photos"])
@@ -368,6 +371,7 @@ def test_the_site_works_without_a_network(browser, site: Path) -> None:
         shows(page, "5")
 
 
+@pytest.mark.slow
 def test_a_site_that_was_exported_again_is_shown_anew(browser, site: Path, tmp_path: Path) -> None:
     folder = tmp_path / "site"
     shutil.copytree(site, folder)
@@ -387,6 +391,7 @@ def test_a_site_that_was_exported_again_is_shown_anew(browser, site: Path, tmp_p
         sync_api.expect(page.locator("#model")).to_have_value(model)
 
 
+@pytest.mark.slow
 def test_two_sites_of_one_origin_keep_each_its_own(browser, site: Path, tmp_path: Path) -> None:
     for name in "ab":
         shutil.copytree(site, tmp_path / name)

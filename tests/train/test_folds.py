@@ -28,6 +28,7 @@ def test_folds_are_trained_and_summed_up(squares: Dataset, tmp_path: Path) -> No
     assert json.loads((tmp_path / "cv/folds.json").read_text())["mean"] == summary["mean"]
 
 
+@pytest.mark.slow
 def test_a_cut_cross_validation_keeps_its_finished_folds(squares: Dataset, tmp_path: Path) -> None:
     class CutError(Exception):
         pass
@@ -52,6 +53,7 @@ def test_a_fold_is_a_recipe_that_repeats(squares: Dataset, tmp_path: Path) -> No
     assert recipe.structure == {"units": [16]}
 
 
+@pytest.mark.slow
 def test_the_summary_of_other_folds_is_not_replaced_unasked(squares: Dataset, tmp_path: Path) -> None:
     cross_validate(QUICK, squares, tmp_path, 2)
     before = (tmp_path / "folds.json").read_bytes()

@@ -74,6 +74,7 @@ def test_an_unknown_study_is_answered_with_those_there_are() -> None:
         study("colour")
 
 
+@pytest.mark.slow
 def test_a_study_trains_every_variant_and_seed_once(squares: Dataset, tmp_path: Path) -> None:
     asked = quick("dropout")
     outcomes = conduct(asked, squares, tmp_path, seeds=(3, 4))
@@ -95,6 +96,7 @@ def test_a_study_trains_every_variant_and_seed_once(squares: Dataset, tmp_path: 
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/model.keras")} == trained
 
 
+@pytest.mark.slow
 def test_a_study_that_was_cut_goes_on(squares: Dataset, tmp_path: Path) -> None:
     asked = quick("dropout")
 

@@ -233,6 +233,7 @@ AFTER_A_CUT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", AFTER_A_CUT)
 def test_a_cut_loses_no_teacher_and_no_view(squares: Dataset, tmp_path: Path, taught: Path, cut: str) -> None:
     class CutError(Exception):
@@ -266,6 +267,7 @@ def test_a_cut_loses_no_teacher_and_no_view(squares: Dataset, tmp_path: Path, ta
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_overwriting_teaches_anew_and_touches_no_other_folder(squares: Dataset, tmp_path: Path) -> None:
     short = replace(STUDENT, epochs=1, teaching=Teaching((replace(TEACHER, epochs=1),), views=1))
     told: list[str] = []

@@ -69,6 +69,7 @@ def test_the_kept_model_has_the_best_epochs_figures(squares: Dataset, tmp_path: 
     assert (said == squares.labels[rows]).mean() == pytest.approx(about["result"]["validation_accuracy"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "settings"),
     [
@@ -87,6 +88,7 @@ def test_a_cut_training_ends_with_the_weights_of_an_unbroken_one(
     assert (tmp_path / "unbroken/history.csv").read_text() == (tmp_path / "cut/history.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_end(squares: Dataset, tmp_path: Path) -> None:
     assert squares.labels is not None
     np.savez(tmp_path / "squares.npz", images=squares.images, labels=squares.labels)

@@ -83,6 +83,7 @@ def test_keras_tuner_says_and_leaves_nothing(squares, tmp_path, capfd):
     assert {p.name for p in tmp_path.iterdir()} == {"search.json", "trials", "trials.csv", "best.json", "tuning.html"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cut_trial", "cut_epoch"), [(1, 0), (2, 1)])
 def test_a_cut_search_ends_as_if_it_had_not_been_cut(searched, squares, tmp_path, cut_trial, cut_epoch):
     begun: list[int] = []
@@ -135,6 +136,7 @@ def test_a_trial_that_was_begun_keeps_what_was_drawn_for_it(squares, tmp_path):
     assert drawn == {"units_1": 8, "dropout": 0.35, "optimizer": "rmsprop", "learning_rate": 0.0025}
 
 
+@pytest.mark.slow
 def test_a_finished_search_takes_more_trials_and_counts_no_fewer(squares, tmp_path):
     first = search(tmp_path, squares, 1)
     more = search(tmp_path, squares, 2, resume=True)
