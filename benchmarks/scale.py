@@ -188,9 +188,8 @@ def same_answers(paths: list[Path], target: Path, alone_folder: Path) -> bool:
     """Whether every row of every file has one answer, that of one process."""
     if paths[0].suffix == ".png":
         tables = [parquet.read_table(shard).to_pylist() for shard in sorted(target.glob("*.parquet"))]
-        found = [
-            (Path(row["File"]).name, row["Label"], f"{row['Confidence']:.6f}") for table in tables for row in table
-        ]
+        rows_of_all = [row for table in tables for row in table]
+        found = [(Path(row["File"]).name, row["Label"] or "", f"{row['Confidence']:.6f}") for row in rows_of_all]
         with (alone_folder / "pictures.csv").open() as stream:
             return found == [tuple(row[:3]) for row in csv.reader(stream)][1:]
     by_file: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}

@@ -4,7 +4,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,10 +86,13 @@ def batch_predict(
     _refuse_source(source, target)
     resume = None if resume_as is None else _made_of(source, resume_as, skip_bad_rows)
     header, error_header = b"ImageId,Label\n", b"ImageId,Reason\n"
-    with batch_output(target, header, error_header, overwrite=overwrite, resume=resume) as output:
+    with (
+        batch_output(target, header, error_header, overwrite=overwrite, resume=resume) as output,
+        ThreadPoolExecutor(workers) as pool,
+    ):
         done, counts = output.done, {"rows": 0, "bad_rows": 0, "labelled": 0, "errors": 0} | output.counts
         blocks = _read(source, rows_per_block, done + 1, skip_bad_rows, progress)
-        answered = in_order(lambda block: _digits(predict, block), blocks, workers=workers, ahead=_READ_AHEAD)
+        answered = in_order(pool, lambda block: _digits(predict, block), blocks, ahead=_READ_AHEAD * workers)
         for block, digits in answered:
             lines = (f"{row},{digit}\n" for row, digit in zip(block.rows.tolist(), digits.tolist(), strict=True))
             counts["rows"] += len(digits)
@@ -130,25 +133,24 @@ def _read(
 
 
 def in_order(
-    compute: Callable[[_Item], _Result], items: Iterable[_Item], *, workers: int, ahead: int
+    pool: Executor, compute: Callable[[_Item], _Result], items: Iterable[_Item], *, ahead: int
 ) -> Iterator[tuple[_Item, _Result]]:
-    """The items in their order, each with what is computed of it by one of several threads.
+    """The items in their order, each with what is computed of it.
 
     Args:
-        compute: called in a thread.
+        pool: threads or processes that compute.
+        compute: called there.
         items: taken when there is room for them.
-        workers: how many threads.
-        ahead: items for each that are taken before they are asked for, so that none ever waits.
+        ahead: items that are taken before they are asked for, so that nobody in the pool ever waits.
     """
-    with ThreadPoolExecutor(workers) as pool:
-        under_way: deque[tuple[_Item, Future[_Result]]] = deque()
-        for item in items:
-            under_way.append((item, pool.submit(compute, item)))
-            if len(under_way) > ahead * workers:
-                done, result = under_way.popleft()
-                yield done, result.result()
-        for done, result in under_way:
+    under_way: deque[tuple[_Item, Future[_Result]]] = deque()
+    for item in items:
+        under_way.append((item, pool.submit(compute, item)))
+        if len(under_way) > ahead:
+            done, result = under_way.popleft()
             yield done, result.result()
+    for done, result in under_way:
+        yield done, result.result()
 
 
 def _refuse_source(source: str | Path, target: str | Path) -> None:

@@ -7,6 +7,7 @@ import io
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -266,13 +267,14 @@ def _pictures(piece: Piece, preprocessing: Preprocessing) -> Iterator[SourceBloc
     images, rows, bad = [], [], []
     # what a processor does with one takes a millisecond, and its way here through a network many
     at_once = 1 if is_local(source.fs) else _FETCHED_AT_ONCE
-    found = in_order(image_of, piece.pictures, workers=at_once, ahead=2)
-    for row, (_, image) in enumerate(found, start=piece.first):
-        if isinstance(image, str):
-            bad.append(Bad(row, image))
-        else:
-            images.append(image)
-            rows.append(row)
+    with ThreadPoolExecutor(at_once) as pool:
+        found = in_order(pool, image_of, piece.pictures, ahead=2 * at_once)
+        for row, (_, image) in enumerate(found, start=piece.first):
+            if isinstance(image, str):
+                bad.append(Bad(row, image))
+            else:
+                images.append(image)
+                rows.append(row)
     yield SourceBlock(
         piece.number,
         source.name,

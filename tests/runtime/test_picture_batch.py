@@ -1,11 +1,19 @@
 """A folder of pictures in, a CSV out."""
 
 import csv
+import multiprocessing
+import shutil
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from digits_edge.runtime import picture_batch
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.picture_batch import batch_predict_pictures
@@ -31,8 +39,9 @@ def folder(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_every_picture_is_answered_as_predict_does(classifier, folder, tmp_path, workers):
+@pytest.mark.parametrize(("workers", "few"), [(1, 300), (3, 300), (2, 5)], ids=["one", "few pictures", "processes"])
+def test_every_picture_is_answered_as_predict_does(classifier, folder, tmp_path, workers, few, monkeypatch):
+    monkeypatch.setattr(picture_batch, "FEW_PICTURES", few)
     told = []
     report = batch_predict_pictures(
         classifier,
@@ -53,6 +62,58 @@ def test_every_picture_is_answered_as_predict_does(classifier, folder, tmp_path,
     uncertain = sum(row["Status"] == "uncertain" for row in rows)
     assert (report.pictures, report.blank, report.uncertain) == (26, 1, uncertain)
     assert told[-1] == (26, 26)
+
+
+def test_a_process_that_is_ended_from_outside_is_told(classifier, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(picture_batch, "FEW_PICTURES", 5)
+
+    def kill(done, total):
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    pictures = find_pictures([folder]) * 20
+    with pytest.raises(InputError, match="ended from outside, perhaps for want of memory; try --threads 1"):
+        batch_predict_pictures(
+            classifier, pictures, tmp_path / "out.csv", workers=2, pictures_per_block=4, progress=kill
+        )
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
+def test_processes_end_with_a_killed_caller(folder, tmp_path):
+    for copy in range(20):
+        shutil.copytree(folder, tmp_path / "many", dirs_exist_ok=True, copy_function=partial(copied, f"{copy}-"))
+    arguments = ["batch-predict", "many", "-o", "out.csv", "--provider", "cpu", "--threads", "2"]
+    command = [sys.executable, "-c", "from digits_edge.cli.main import main; main()", *arguments]
+    with subprocess.Popen(command, cwd=tmp_path) as run:
+        helpers = within(60, lambda: [pid for pid in processes_of(run.pid) if "spawn_main" in title_of(pid)])
+        run.kill()
+    within(30, lambda: not any("spawn_main" in title_of(pid) for pid in helpers))
+
+
+def copied(prefix, source, target):
+    return shutil.copy(source, Path(target).with_name(prefix + Path(target).name))
+
+
+def within(seconds, found):
+    """What is found at last."""
+    end = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return value
+
+
+def processes_of(parent):
+    children = Path(f"/proc/{parent}/task/{parent}/children")
+    return [int(pid) for pid in children.read_text().split()] if children.exists() else []
+
+
+def title_of(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 @pytest.mark.parametrize("at_once", [1, 5])
