@@ -6,6 +6,7 @@ function for each of its steps: `divide` a source, `read` a piece, answer a bloc
 
 import logging
 import os
+import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -163,6 +164,9 @@ def _python_alone_on_stderr() -> Iterator[None]:
 def _ray(address: str | None, processors: int | None) -> Iterator[tuple[Any, dict[str, float]]]:
     """Start Ray here, or join a cluster, quietly; the module, and how many processors and the like it has."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its maker
+    if address is None and "RAY_AUTH_MODE" not in os.environ:
+        # even on one machine its ports are open to the network, and who reaches them may run anything
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     import ray as module
 
     ray: Any = module  # of its functions only some are typed

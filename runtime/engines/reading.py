@@ -45,11 +45,13 @@ class Work:
         number: of the source.
         source: itself.
         done: (first, last) of each of its records, in order.
+        ended: whether the last of them is the source's end.
     """
 
     number: int
     source: Source
     done: tuple[tuple[int, int], ...]
+    ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ def work_left(sources: Sequence[Source], records: Sequence[Record]) -> list[Work
     for number, source in enumerate(sources):
         of_source = one_after_another(of_sources.get(number, []))
         if not is_whole(of_source):
-            works.append(Work(number, source, tuple((record.first, record.last) for record in of_source)))
+            done = tuple((record.first, record.last) for record in of_source)
+            works.append(Work(number, source, done, ended=bool(of_source) and of_source[-1].ends))
     return works
 
 
@@ -129,7 +132,8 @@ def divide(work: Work) -> Iterator[Piece]:
     try:
         yield from (piece for piece in pieces(work) if piece.last is None or _resumed_at(piece) <= piece.last)
     except Exception as error:  # each file system has its own
-        yield Piece(work.number, work.source, (), failed=_reason(work.source, error))
+        for first in _gaps(work):
+            yield Piece(work.number, work.source, (), first, failed=_reason(work.source, error))
 
 
 def read(piece: Piece, preprocessing: Preprocessing) -> Iterator[SourceBlock]:
@@ -145,6 +149,17 @@ def read(piece: Piece, preprocessing: Preprocessing) -> Iterator[SourceBlock]:
                 yield block
     except Exception as error:  # each file system has its own
         yield replace(_nothing(piece, first), failed=_reason(piece.source, error))
+
+
+def _gaps(work: Work) -> Iterator[int]:
+    """The first of the rows or pictures, wherever some are not dealt with."""
+    following = 1
+    for first, last in work.done:
+        if first > following:
+            yield following
+        following = last + 1
+    if not work.ended:
+        yield following
 
 
 def _whole(work: Work) -> Iterator[Piece]:

@@ -306,3 +306,26 @@ def test_answers_below_their_source_are_no_source(archive, tmp_path):
     for _ in range(2):
         run = with_ray("archive", "-o", "archive/answers", cwd=tmp_path)
         assert run.returncode == 4 and "2,010 answered" in run.stderr, run.stderr
+
+
+WITH_A_STRANGER = """
+import os, subprocess, sys
+from digits_edge.runtime.engines import ray_engine
+
+STRANGER = "import ray, sys; ray.init(address=sys.argv[1], logging_level=50)"
+with ray_engine._ray(None, 1) as (ray, resources):
+    address = ray.get_runtime_context().gcs_address
+    environment = {name: value for name, value in os.environ.items() if "AUTH" not in name}
+    own = subprocess.run([sys.executable, "-c", STRANGER, address], env=os.environ, capture_output=True)
+    other = subprocess.run([sys.executable, "-c", STRANGER, address], env=environment, capture_output=True, text=True)
+    print(own.returncode, other.returncode, "AuthenticationError" in other.stderr)
+"""
+
+
+@pytest.mark.slow
+def test_a_stranger_cannot_join_what_is_started_here(tmp_path):
+    """Ray's ports are open to the network, and who gets in may run anything."""
+    environment = {name: value for name, value in os.environ.items() if "AUTH" not in name}
+    command = [sys.executable, "-c", WITH_A_STRANGER]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert run.stdout.splitlines()[-1:] == ["0 1 True"], run.stdout + run.stderr

@@ -445,3 +445,22 @@ def test_rows_that_are_all_malformed_are_named(steps, archive):
     (archive / "a.csv").write_text("\n".join([HEADER, *["1,2,3"] * 250]) + "\n")
     manifest = steps.whole()
     assert manifest.counts["bad"] == 251 and not [record for record in manifest.records if record.failed]
+
+
+def test_a_source_that_is_lost_between_two_runs_keeps_what_was_answered(steps, archive, tmp_path, monkeypatch):
+    """Whatever was done of it, with gaps: its division fails, which is told of every gap and ends in a manifest."""
+    records = list(itertools.islice(steps.answers(steps.begin()), 27))
+    for lost in (records[12], records[13], records[20]):
+        (tmp_path / "out" / "_progress" / f"{lost.stem}.json").unlink()
+
+    def failing(stream, **how):
+        raise OSError("the network is gone")
+
+    rows_of_groups = reading.rows_of_groups
+    monkeypatch.setattr(reading, "rows_of_groups", failing)
+    manifest = steps.whole()
+    failed = [record for record in manifest.records if record.failed]
+    assert [(record.source, record.first) for record in failed] == [(1, records[12].first), (1, records[20].first)]
+    monkeypatch.setattr(reading, "rows_of_groups", rows_of_groups)
+    assert not [record for record in steps.whole().records if record.failed]
+    assert len(table_of(tmp_path / "out", archive / "b.parquet")) == 1000
