@@ -58,7 +58,11 @@ def network(request: pytest.FixtureRequest, few: Dataset) -> Source:
 
 #: The small networks of `test_exporting.py` are of most architectures' kinds, in every precision; `kaggle-cnn` alone
 #: has elu and batch norm behind padding in full depth.
-CASES = [(name, "int8") for name in names()] + [("kaggle-cnn", "fp32"), ("kaggle-cnn", "fp16")]
+_LARGE = ("resnet", "kaggle-cnn")
+CASES = [(name, "int8") for name in names() if name not in _LARGE] + [
+    pytest.param(*case, marks=pytest.mark.slow)
+    for case in (("resnet", "int8"), ("kaggle-cnn", "int8"), ("kaggle-cnn", "fp32"), ("kaggle-cnn", "fp16"))
+]
 
 
 @pytest.mark.parametrize(("network", "precision"), CASES, indirect=["network"])

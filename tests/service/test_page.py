@@ -27,6 +27,7 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DESKTOP = {"viewport": {"width": 1100, "height": 820}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
+DEVICES = [pytest.param(DESKTOP, id="desktop"), pytest.param(PHONE, id="phone", marks=pytest.mark.slow)]
 _PASTE = """([text, kind]) => {
   const transfer = new DataTransfer();
   const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
@@ -133,9 +134,7 @@ def shows(page, digit: str) -> None:
     sync_api.expect(page.locator("#digit")).to_have_text(digit, timeout=10_000)
 
 
-@pytest.mark.parametrize(
-    "device", [pytest.param(DESKTOP, id="desktop"), pytest.param(PHONE, id="phone", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("device", DEVICES)
 def test_every_digit_that_is_drawn_is_read(browser, address: str, device: dict) -> None:
     with opened(browser, address, **device) as page:
         for digit in range(10):
@@ -147,7 +146,7 @@ def test_every_digit_that_is_drawn_is_read(browser, address: str, device: dict) 
             shows(page, "")
 
 
-@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("device", DEVICES)
 def test_pictures_are_uploaded_pasted_and_dropped(browser, address: str, device: dict) -> None:
     with opened(browser, address, **device) as page:
         page.locator("#file").set_input_files(SAMPLES / "2-red-on-yellow.png")
@@ -294,7 +293,7 @@ def test_what_is_no_picture_is_said(browser, address: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
-@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("device", DEVICES)
 def test_axe_finds_nothing(browser, running: RunningService, colours: str, device: dict) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
     with opened(browser, running.url, color_scheme=colours, **device) as page:

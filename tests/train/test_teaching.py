@@ -279,6 +279,7 @@ def test_overwriting_teaches_anew_and_touches_no_other_folder(squares: Dataset, 
     assert {path.name for path in (tmp_path / "run/lesson").rglob("*") if path.is_file()} == {"mine.txt"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lost", "how"), [("views.npy", "deleted"), ("views.npy", "empty"), ("answers.npy", "cut")])
 def test_a_lesson_that_was_lost_is_made_again(
     squares: Dataset, tmp_path: Path, taught: Path, lost: str, how: str

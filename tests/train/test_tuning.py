@@ -16,6 +16,8 @@ from digits_edge.train.search_space import recipe_with, search_space, settings_o
 
 RECIPE = Recipe("mlp", epochs=9, batch_size=40, learning_rate=0.01, structure={"units": [16]}, validation="fifth")
 
+pytestmark = pytest.mark.slow  # `tests/cli/test_tune.py` has a search in the quick part
+
 
 class CutError(BaseException):
     """What no handler in between takes for an error of the trial."""
@@ -83,7 +85,6 @@ def test_keras_tuner_says_and_leaves_nothing(squares, tmp_path, capfd):
     assert {p.name for p in tmp_path.iterdir()} == {"search.json", "trials", "trials.csv", "best.json", "tuning.html"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("cut_trial", "cut_epoch"), [(1, 0), (2, 1)])
 def test_a_cut_search_ends_as_if_it_had_not_been_cut(searched, squares, tmp_path, cut_trial, cut_epoch):
     begun: list[int] = []
@@ -136,7 +137,6 @@ def test_a_trial_that_was_begun_keeps_what_was_drawn_for_it(squares, tmp_path):
     assert drawn == {"units_1": 8, "dropout": 0.35, "optimizer": "rmsprop", "learning_rate": 0.0025}
 
 
-@pytest.mark.slow
 def test_a_finished_search_takes_more_trials_and_counts_no_fewer(squares, tmp_path):
     first = search(tmp_path, squares, 1)
     more = search(tmp_path, squares, 2, resume=True)
