@@ -1,10 +1,12 @@
 """`digits-edge batch-predict`: a table or a folder of pictures in, a CSV out."""
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from digits_edge.cli.keras_side import needs_extra
 from digits_edge.cli.main import complain
 from digits_edge.cli.options import (
     batch_size_option,
@@ -166,12 +168,9 @@ def command(
 
 
 def _with_ray(sources: tuple[str, ...], output: str, *, as_json: bool, **how: Any) -> None:
-    try:
+    with needs_extra("cpu,ray"):
+        version("ray")  # the engine imports it later
         from digits_edge.runtime.engines import predict_with_ray
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("digits_edge"):
-            raise
-        raise UsageError(f"--engine ray needs {error.name}; `pip install 'digits-edge[ray]'` adds it") from error
     if output == "-":
         raise UsageError("--engine ray writes a folder; name one")
     show("starting Ray")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from digits_edge.cli.output import show
-from digits_edge.export.quiet import silent_stderr
 from digits_edge.runtime.errors import UsageError
+from digits_edge.runtime.quiet import silent_stderr
 
 
 @contextmanager

@@ -8,9 +8,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from digits_edge.export.peers.keras_peer import KerasPeer
-from digits_edge.export.quiet import silent_stderr
 from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.model_file import Precision
+from digits_edge.runtime.quiet import silent_stderr
 
 
 def write_litert(

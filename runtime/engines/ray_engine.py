@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -25,7 +26,8 @@ from digits_edge.runtime.engines.record import FileFormat, Manifest, Named, Reco
 from digits_edge.runtime.engines.source import find_sources
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError, UsageError
 from digits_edge.runtime.model_file import Preprocessing, recorded_digest
-from digits_edge.runtime.providers import AUTO, full_name, short_name
+from digits_edge.runtime.providers import AUTO, full_name, one_line, short_name
+from digits_edge.runtime.quiet import silent_stderr
 from digits_edge.runtime.threads import available_threads
 
 #: Told how many rows and pictures are dealt with.
@@ -147,25 +149,23 @@ def _dealt_with(record: Record) -> int:
 @contextmanager
 def _python_alone_on_stderr() -> Iterator[None]:
     """Keep what Ray's C++ says from the user, who can do nothing about it; what Python prints comes through."""
-    descriptor = os.dup(2)
-    with open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as through:  # noqa: PTH123
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 2)
-        os.close(null)
-        try:
-            # what Ray tells of workers that died it prints on stdout, where answers are
-            with redirect_stderr(through), redirect_stdout(through):
-                yield
-        finally:
-            os.dup2(descriptor, 2)
+    with (
+        open(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace") as through,  # noqa: PTH123
+        silent_stderr(),
+        # what Ray tells of workers that died it prints on stdout, where answers are
+        redirect_stderr(through),
+        redirect_stdout(through),
+    ):
+        yield
 
 
 @contextmanager
 def _ray(address: str | None, processors: int | None) -> Iterator[tuple[Any, dict[str, float]]]:
     """Start Ray here, or join a cluster, quietly; the module, and how many processors and the like it has."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its maker
-    if address is None and "RAY_AUTH_MODE" not in os.environ:
-        # even on one machine its ports are open to the network, and who reaches them may run anything
+    if address is None and "RAY_AUTH_MODE" not in os.environ and "ray" not in sys.modules:
+        # even on one machine its ports are open to the network, and who reaches them may run anything; it reads this
+        # when it is imported, so that who has done so has to set it
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     import ray as module
 
@@ -185,7 +185,7 @@ def _ray(address: str | None, processors: int | None) -> Iterator[tuple[Any, dic
             **({} if address else here),
         )
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-        reason = (str(error).splitlines() or [""])[0]
+        reason = one_line(error)
         if address:
             mend = "set RAY_AUTH_MODE=token if it wants Ray's token, as a cluster of `ray start` does"
             raise UsageError(f"no Ray cluster at {address} can be joined: {reason}; {mend}") from error
@@ -243,7 +243,7 @@ def _ours(error: Exception) -> DigitsEdgeError:
     cause: Any = error
     while (inner := getattr(cause, "cause", None) or cause.__cause__) is not None:
         cause = inner
-    reason = (str(cause).splitlines() or [type(cause).__name__])[0]
+    reason = one_line(cause)
     for kind in (InputError, ModelError, UsageError):
         if isinstance(cause, kind):
             return kind(reason)

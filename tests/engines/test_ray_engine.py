@@ -329,3 +329,18 @@ def test_a_stranger_cannot_join_what_is_started_here(tmp_path):
     command = [sys.executable, "-c", WITH_A_STRANGER]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert run.stdout.splitlines()[-1:] == ["0 1 True"], run.stdout + run.stderr
+
+
+WITH_RAY_IMPORTED_BEFORE = """
+import ray
+from digits_edge.runtime.engines import predict_with_ray
+print(predict_with_ray(["archive/a.csv"], "out", model="edge", provider="cpu", actors=1).manifest.counts["answered"])
+"""
+
+
+@pytest.mark.slow
+def test_who_has_imported_ray_may_start_it_too(archive, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if "AUTH" not in name}
+    command = [sys.executable, "-c", WITH_RAY_IMPORTED_BEFORE]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert run.stdout.splitlines()[-1:] == ["1000"], run.stderr

@@ -1,4 +1,4 @@
-"""What the C++ of TensorFlow says on stderr is not for the user."""
+"""What the C++ of libraries says on stderr is not for the user."""
 
 import os
 from collections.abc import Iterator
