@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digits_edge.runtime.ink import Box, Ink, find_ink, without_idle_alpha
-from digits_edge.runtime.morphology import Array, percentile, running
+from digits_edge.runtime.morphology import Array, on_grid, percentile, running
 
 IMAGE_SIDE = 28
 #: The longer side of an MNIST digit in its image.
@@ -83,7 +83,7 @@ def thickened(ink: Array) -> Array:
     Args:
         ink: float32, (H, W), cut to its box, at least one value above 0.
     """
-    ink = np.clip(ink / percentile(ink[ink > 0], 75), 0, 1)
+    ink = on_grid(np.clip(ink / percentile(ink[ink > 0], 75), 0, 1))
     missing = STROKE - _thickness(ink) * INK_SIDE / max(ink.shape)
     fine = 4
     radius = round(missing * fine / 2)
@@ -104,15 +104,17 @@ def framed(ink: Array) -> NDArray[np.uint8]:
     """
     small = _resized(ink, INK_SIDE)
     full = max(float(percentile(small[small > 0], 80)), 0.5 * float(small.max()))
-    small = np.minimum(small / full, 1)
-    height, width = small.shape
-    # MNIST's centre of mass lies in the pixel right of and below the middle, never before it: hence ceil.
-    x = float(small.sum(0) @ (np.arange(width) + 0.5)) / float(small.sum())
-    y = float(small.sum(1) @ (np.arange(height) + 0.5)) / float(small.sum())
+    levels = np.rint(np.minimum(small / full, 1) * 255).astype(np.int64)
+    height, width = levels.shape
+    # MNIST's centre of mass lies in the pixel right of and below the middle, never before it: hence ceil. A symmetric
+    # digit lies exactly between two answers, so the sums are of whole numbers.
+    doubled = 2 * int(levels.sum())
+    x = int(levels.sum(0) @ (2 * np.arange(width) + 1)) / doubled
+    y = int(levels.sum(1) @ (2 * np.arange(height) + 1)) / doubled
     left = min(max(int(np.ceil(IMAGE_SIDE / 2 - x)), 0), IMAGE_SIDE - width)
     upper = min(max(int(np.ceil(IMAGE_SIDE / 2 - y)), 0), IMAGE_SIDE - height)
     image = np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8)
-    image[upper : upper + height, left : left + width] = np.rint(small * 255)
+    image[upper : upper + height, left : left + width] = levels
     return image
 
 
@@ -135,15 +137,15 @@ def _thickness(ink: Array) -> float:
     """The mean width of the strokes in pixels: twice their area by their outline, the mean over directions.
 
     Args:
-        ink: float32, (H, W) in 0…1.
+        ink: float32, (H, W) in 0…1, on the grid.
     """
     padded = np.pad(ink, 1)
-    outline = sum(float(np.abs(np.diff(padded, axis=axis)).sum()) for axis in (0, 1)) * np.pi / 4
-    return 2 * float(ink.sum()) / outline
+    outline = sum(float(np.abs(np.diff(padded, axis=axis)).sum(dtype=np.float64)) for axis in (0, 1)) * np.pi / 4
+    return 2 * float(ink.sum(dtype=np.float64)) / outline
 
 
 def _resized(ink: Array, side: int) -> Array:
     """The ink, its longer side brought to `side`, antialiased."""
     scale = side / max(ink.shape)
     size = (max(1, round(ink.shape[1] * scale)), max(1, round(ink.shape[0] * scale)))
-    return np.asarray(Image.fromarray(ink).resize(size, Image.Resampling.BILINEAR))
+    return on_grid(np.asarray(Image.fromarray(ink).resize(size, Image.Resampling.BILINEAR)))

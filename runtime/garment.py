@@ -10,13 +10,14 @@ from PIL import Image
 
 from digits_edge.runtime.canonical import IMAGE_SIDE, Canonical, Step
 from digits_edge.runtime.ink import flattened, reduced, resized, without_idle_alpha
-from digits_edge.runtime.morphology import Array, Mask, percentile, pieces
+from digits_edge.runtime.morphology import GRID, Array, Mask, percentile, pieces
 
 #: What differs less from the ground, of 255 in any channel, is ground: the publication's 5 %.
 GROUND_TOLERANCE = 0.05 * 255
 #: A piece smaller than this share of the largest is no part of the garment.
 _SMALLEST_PIECE = 0.02
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+#: Of red, green and blue (ITU-R BT.601), in steps whose sums are exact.
+_LUMINANCE = np.array([1225, 2404, 467]) / GRID
 
 
 def garment(picture: Image.Image) -> Canonical:
@@ -58,7 +59,7 @@ def _solid(mask: Mask) -> Mask:
 
 def _from_ground(colours: Array, ground: Array) -> Array:
     """How far each pixel's luminance is from the ground's, 0…255 where that is as far as it can be."""
-    levels, zero = colours @ _LUMINANCE, float(ground @ _LUMINANCE)
+    levels, zero = colours.astype(np.float64) @ _LUMINANCE, float(ground.astype(np.float64) @ _LUMINANCE)
     away = (zero - levels) * (255 / zero) if zero > 127 else (levels - zero) * (255 / (255 - zero))
     return np.asarray(np.clip(away, 0, 255), np.float32)
 

@@ -11,7 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digits_edge.runtime.morphology import Array, Mask, T, blurred, boxes, opened, otsu, percentile, pieces, running
+from digits_edge.runtime.morphology import (
+    GRID,
+    Array,
+    Mask,
+    T,
+    blurred,
+    boxes,
+    on_grid,
+    opened,
+    otsu,
+    percentile,
+    pieces,
+    running,
+)
 
 Box = tuple[int, int, int, int]
 
@@ -21,6 +34,8 @@ WORK_SIDE = 160
 #: pictures has 31; blank pages, of noise up to 25, stay below 1.6 times their grain or 8 of 255.
 MIN_CONTRAST = 12
 MIN_CONTRAST_TO_NOISE = 2.5
+#: Added to the covariance of the colours, so that of a flat picture the mix is luminance.
+_FLAT = 2.0**-6
 #: The smallest digit, as a share of the picture's longer side and in pixels; less on an empty page is dust.
 MIN_SHARE = 0.04
 MIN_PIXELS = 3
@@ -105,9 +120,10 @@ def flattened(pixels: NDArray[np.uint8]) -> Array:
     if 2 * len(opaque) > alpha.size:
         ground = percentile(opaque, 50)
     else:
-        brightness = float((colours * alpha).sum()) / max(3 * float(alpha.sum()), 1e-6)
+        inked = on_grid(colours * alpha).sum(dtype=np.float64)
+        brightness = inked / max(3 * int(pixels[:, :, 3].sum(dtype=np.int64)) / 255, 1e-6)
         ground = np.full(3, 0.0 if brightness > 127 else 255.0)
-    return np.asarray(colours * alpha + ground * (1 - alpha), np.float32)
+    return on_grid(colours * alpha + ground * (1 - alpha))
 
 
 def grey(colours: Array) -> Array:
@@ -117,11 +133,24 @@ def grey(colours: Array) -> Array:
     green paper where luminance does not.
     """
     coarse = colours[::2, ::2]
-    local = (coarse - blurred(coarse, max(coarse.shape) // 8)).reshape(-1, 3)
-    covariance = local.T @ local + 1e-3
-    axis = np.linalg.eigh(covariance)[1][:, -1].astype(np.float32)
-    axis *= (1 if axis.sum() >= 0 else -1) / np.abs(axis).sum()
-    return np.asarray(colours @ axis - 255 * np.minimum(axis, 0).sum(), np.float32)
+    local = _quarters(coarse - blurred(coarse, max(coarse.shape) // 8)).reshape(-1, 3)
+    weights = _weights(np.linalg.eigh(local.T @ local + _FLAT)[1][:, -1])
+    return on_grid(colours.astype(np.float64) @ weights - 255 * np.minimum(weights, 0).sum())
+
+
+def _quarters(differences: Array) -> NDArray[np.float64]:
+    """Differences of levels in whole quarters: sums of their products are exact in float64."""
+    return np.rint(differences * np.float32(4)).astype(np.float64)
+
+
+def _weights(axis: NDArray[np.float64]) -> NDArray[np.float64]:
+    """An axis, (3,), as weights on the grid whose sizes sum to 1 and which sum to no less than 0."""
+    steps = np.rint(axis * (GRID / np.abs(axis).sum()))
+    heaviest = int(np.abs(steps).argmax())
+    steps[heaviest] += np.sign(steps[heaviest]) * (GRID - np.abs(steps).sum())
+    # of two channels that cancel out, the heavier or first one counts as light
+    lightens = steps.sum() > 0 or (steps.sum() == 0 and steps[heaviest] > 0)
+    return np.asarray((steps if lightens else -steps) / GRID)
 
 
 def light_ink(levels: Array) -> Array:
@@ -133,8 +162,8 @@ def light_ink(levels: Array) -> Array:
     if _border_is_even(levels):
         ground_is_light = float(np.mean(_border(levels) > otsu(levels))) > 0.5
     else:
-        local = levels - blurred(levels, max(levels.shape) // 8)
-        ground_is_light = float((local * local * local).mean()) < 0  # skewed
+        local = _quarters(levels - blurred(levels, max(levels.shape) // 8))
+        ground_is_light = float((local * local * local).sum()) < 0  # skewed
     return 255 - levels if ground_is_light else levels
 
 
@@ -198,9 +227,14 @@ def _border_is_even(levels: Array) -> bool:
     light = levels > otsu(levels)
     if not light.any() or light.all():
         return True
-    contrast = float(levels[light].mean() - levels[~light].mean())
-    lower, upper = (percentile(_border(levels), percent) for percent in (25, 75))
-    return bool(upper - lower < 0.25 * contrast)
+    contrast = _mean(levels[light]) - _mean(levels[~light])
+    lower, upper = (float(percentile(_border(levels), percent)) for percent in (25, 75))
+    return upper - lower < 0.25 * contrast
+
+
+def _mean(levels: Array) -> float:
+    """The mean of levels on the grid: their sum is exact in float64."""
+    return float(levels.mean(dtype=np.float64))
 
 
 def _grain(levels: Array) -> float:
@@ -265,7 +299,7 @@ def _stands_out(ink: Array, digit: Mask, mask: Mask, grain: float) -> bool:
     """Whether the digit is more than the paper's grain, and more than a speck."""
     left, upper, right, lower = _bounds(digit)
     paper = ink[~mask]
-    contrast = float(ink[digit].mean()) - (float(paper.mean()) if paper.size else 0.0)
+    contrast = _mean(ink[digit]) - (_mean(paper) if paper.size else 0.0)
     large = max(right - left, lower - upper) > max(MIN_PIXELS, MIN_SHARE * max(ink.shape))
     return large and contrast > max(MIN_CONTRAST, MIN_CONTRAST_TO_NOISE * grain)
 

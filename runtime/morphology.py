@@ -1,6 +1,10 @@
 """Image operations in numpy, as `canonical` needs them.
 
-`blurred`, `running`, `opened`, `otsu`, `pieces`, `boxes`, and `percentile`.
+`on_grid`, `blurred`, `running`, `opened`, `otsu`, `pieces`, `boxes`, and `percentile`.
+
+Their results do not depend on the processor. Levels are whole multiples of 1/4096, so that sums of them in float64 are
+exact in whatever order a processor's instructions add them, and the last bits in which processors differ are rounded
+away before a comparison sees them.
 
 The runtime does without scipy and OpenCV: they are ten times the size of everything else it installs.
 """
@@ -13,6 +17,23 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 T = TypeVar("T", bound=np.generic)
+
+
+#: Levels of 0 to 255 in steps of one by this are exact in float32, and sums of a picture's levels in float64.
+GRID = 4096
+
+
+def on_grid(values: NDArray[Any]) -> Array:
+    """Values rounded to whole multiples of 1/4096, float32 of the same shape.
+
+    Args:
+        values: float, each below 4096.
+
+    Examples:
+        >>> on_grid(np.array([1 / 3, 0.5 + 1e-9])) * 4096
+        array([1365., 2048.], dtype=float32)
+    """
+    return np.asarray(np.rint(values * np.float32(GRID)) / np.float32(GRID), np.float32)
 
 
 def percentile(values: NDArray[Any], percent: float) -> Any:
@@ -31,7 +52,7 @@ def percentile(values: NDArray[Any], percent: float) -> Any:
 
 
 def blurred(array: Array, radius: int) -> Array:
-    """The mean over a square of 2·radius + 1 pixels, the edges repeated.
+    """The mean over a square of 2·radius + 1 pixels, the edges repeated; on the grid of `on_grid`.
 
     Args:
         array: float32, (H, W) or (H, W, C).
@@ -43,7 +64,7 @@ def blurred(array: Array, radius: int) -> Array:
     for _ in (0, 1):
         sums = np.cumsum(_edges_repeated(array, radius + 1, radius), axis=0, dtype=np.float64)
         array = ((sums[width:] - sums[:-width]) / width).astype(np.float32).swapaxes(0, 1)
-    return array
+    return on_grid(array)
 
 
 def running(extreme: np.ufunc, array: NDArray[T], height: int, width: int) -> NDArray[T]:
@@ -111,10 +132,10 @@ def pieces(mask: Mask) -> tuple[NDArray[np.intp], int]:
         np.minimum.at(parent, np.maximum(parent[first], parent[second]), np.minimum(parent[first], parent[second]))
         while not np.array_equal(parent, parent[parent]):
             parent = parent[parent]
-    roots, numbers = np.unique(parent, return_inverse=True)
+    numbers = np.cumsum(parent == np.arange(len(parent)))
     numbered = np.zeros(mask.shape, np.intp)
-    numbered[mask] = np.repeat(numbers + 1, ends - starts)
-    return numbered, len(roots)
+    numbered[mask] = np.repeat(numbers[parent], ends - starts)
+    return numbered, int(numbers[-1]) if len(numbers) else 0
 
 
 def boxes(numbered: NDArray[np.intp], count: int) -> NDArray[np.intp]:

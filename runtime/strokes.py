@@ -153,7 +153,8 @@ def _rendered(paths: list[Points], pen: float, size: int) -> Image.Image:
     draw = ImageDraw.Draw(canvas)
     radius = max(scale * pen / 2, 1.0)
     for path in paths:
-        points = [(float(x), float(y)) for x, y in path * scale + offset]
+        # in steps of 1/64 pixel: the last bits of a sine or a matrix product differ between processors
+        points = [(float(x), float(y)) for x, y in np.rint((path * scale + offset) * 64) / 64]
         draw.line(points, fill=255, width=round(2 * radius))
         for x, y in points:
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)

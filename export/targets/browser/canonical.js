@@ -11,7 +11,7 @@
 
 import { findInk, withoutIdleAlpha } from "./ink.js";
 import { largest, percentile, running, stepsAcross, stepsDown } from "./morphology.js";
-import { rint, sum } from "./numeric.js";
+import { onGrid, rint, sum } from "./numeric.js";
 import { resizedByTriangle } from "./resampling.js";
 
 export const IMAGE_SIDE = 28;
@@ -55,7 +55,7 @@ export function blank() {
  */
 export function thickened(cut) {
   const full = percentile(cut.values.filter((value) => value > 0), 75);
-  let ink = { ...cut, values: cut.values.map((value) => Math.min(Math.max(value / full, 0), 1)) };
+  let ink = { ...cut, values: onGrid(cut.values.map((value) => Math.min(Math.max(value / full, 0), 1))) };
   const missing = STROKE - (thickness(ink) * INK_SIDE) / Math.max(ink.height, ink.width);
   const fine = 4;
   const radius = rint((missing * fine) / 2);
@@ -76,12 +76,12 @@ export function framed(ink) {
   const small = resized(ink, INK_SIDE);
   const strong = percentile(small.values.filter((value) => value > 0), 80);
   const full = Math.fround(Math.max(strong, 0.5 * largest(small.values)));
-  small.values = small.values.map((value) => Math.min(value / full, 1));
+  const strengths = small.values.map((value) => Math.min(value / full, 1));
+  small.values = strengths.map((value) => rint(Math.fround(value * 255)));
   const [x, y] = centreOfMass(small);
   // MNIST's centre of mass lies in the pixel right of and below the middle, never before it: hence ceil.
   const left = Math.min(Math.max(Math.ceil(IMAGE_SIDE / 2 - x), 0), IMAGE_SIDE - small.width);
   const upper = Math.min(Math.max(Math.ceil(IMAGE_SIDE / 2 - y), 0), IMAGE_SIDE - small.height);
-  small.values = small.values.map((value) => value * 255);
   return placed(small, left, upper);
 }
 
@@ -137,26 +137,17 @@ function padded({ values, height, width }, margin) {
 /** The ink, its longer side brought to `side`, antialiased. */
 function resized(ink, side) {
   const scale = side / Math.max(ink.height, ink.width);
-  return resizedByTriangle(ink, Math.max(1, rint(ink.width * scale)), Math.max(1, rint(ink.height * scale)));
+  const small = resizedByTriangle(ink, Math.max(1, rint(ink.width * scale)), Math.max(1, rint(ink.height * scale)));
+  return { ...small, values: onGrid(small.values) };
 }
 
-function centreOfMass(ink) {
-  const total = sum(ink.values);
-  return [moment(columnSums(ink)) / total, moment(rowSums(ink)) / total];
-}
-
-function moment(masses) {
-  return masses.reduce((total, mass, i) => total + mass * (i + 0.5), 0);
-}
-
-/** numpy adds rows one after the other, but what is a single column in eights. */
-function columnSums({ values, width }) {
-  if (width === 1) return Float32Array.of(sum(values));
-  const sums = new Float32Array(width);
-  for (let i = 0; i < values.length; i += 1) sums[i % width] += values[i];
-  return sums;
-}
-
-function rowSums({ values, height, width }) {
-  return new Float32Array(height).map((_, y) => sum(values, y * width, width));
+/** The centre of mass of whole numbers, whose sums are exact. */
+function centreOfMass({ values, width }) {
+  let [x, y] = [0, 0];
+  values.forEach((level, i) => {
+    x += level * (2 * (i % width) + 1);
+    y += level * (2 * Math.floor(i / width) + 1);
+  });
+  const doubled = 2 * sum(values);
+  return [x / doubled, y / doubled];
 }

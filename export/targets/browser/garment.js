@@ -7,11 +7,11 @@
 import { IMAGE_SIDE, blank, placed } from "./canonical.js";
 import { bounds, flattened, reduced, resized, withoutIdleAlpha } from "./ink.js";
 import { percentileOfColours, pieces } from "./morphology.js";
-import { dot, mixed, rint } from "./numeric.js";
+import { GRID, mixed, rint } from "./numeric.js";
 
 const GROUND_TOLERANCE = 12.75;
 const SMALLEST_PIECE = 0.02;
-const LUMINANCE = Float32Array.of(0.299, 0.587, 0.114);
+const LUMINANCE = [1225 / GRID, 2404 / GRID, 467 / GRID];
 
 /**
  * Bring a picture of one garment on a plain ground to the Fashion-MNIST form.
@@ -72,12 +72,12 @@ function boxIn(picture, mask) {
 
 /** How far each pixel's luminance is from the ground's, 0…255 where that is as far as it can be. */
 function fromGround(colours, ground) {
-  const zero = dot(ground, LUMINANCE);
+  const [zero] = mixed({ values: ground, height: 1, width: 1 }, LUMINANCE);
   const groundIsLight = zero > 127;
-  const scale = Math.fround(255 / (groundIsLight ? zero : 255 - zero));
+  const scale = 255 / (groundIsLight ? zero : 255 - zero);
   const away = mixed(colours, LUMINANCE).map((level) => {
-    const difference = Math.fround(groundIsLight ? zero - level : level - zero);
-    return Math.min(Math.max(Math.fround(difference * scale), 0), 255);
+    const difference = groundIsLight ? zero - level : level - zero;
+    return Math.min(Math.max(difference * scale, 0), 255);
   });
-  return { ...colours, values: away };
+  return { ...colours, values: Float32Array.from(away) };
 }

@@ -22,12 +22,13 @@ import {
   stepsAcross,
   transposed,
 } from "./morphology.js";
-import { mean, mixed, rint, sum } from "./numeric.js";
+import { GRID, mean, mixed, onGrid, rint, sum } from "./numeric.js";
 import { premultiplied, resizedByBox, straight } from "./resampling.js";
 
 const WORK_SIDE = 160;
 const MIN_CONTRAST = 12;
 const MIN_CONTRAST_TO_NOISE = 2.5;
+const FLAT = 2 ** -6;
 const MIN_SHARE = 0.04;
 const MIN_PIXELS = 3;
 
@@ -122,10 +123,11 @@ export function flattened({ width, height, data, premultiplied: product }) {
 export function grey(colours) {
   const coarse = halved(colours);
   const around = blurred(coarse, Math.max(coarse.height, coarse.width) >> 3);
-  const weights = weightsAlong(mainAxis(covariance(coarse.values.map((value, i) => value - around.values[i]))));
-  const lowest = Math.fround(255 * sum(weights.map((weight) => Math.min(weight, 0))));
+  const local = quarters(coarse.values.map((value, i) => value - around.values[i]));
+  const weights = weightsAlong(mainAxis(covariance(local)));
+  const lowest = 255 * sum(weights.map((weight) => Math.min(weight, 0)));
   const { height, width } = colours;
-  return { values: mixed(colours, weights).map((level) => level - lowest), height, width };
+  return { values: onGrid(mixed(colours, weights).map((level) => level - lowest)), height, width };
 }
 
 function levelsOf(picture, region) {
@@ -141,17 +143,24 @@ function alphaOf(data) {
   return new Float32Array(data.length / 4).map((_, i) => data[4 * i + 3] / 255);
 }
 
+/** Differences of levels in whole quarters: sums of their products are exact. */
+function quarters(differences) {
+  return Float64Array.from(differences, (value) => rint(Math.fround(value * 4)));
+}
+
 function onGround(colours, alpha) {
   const inked = colours.map((value, i) => value * alpha[Math.floor(i / 3)]);
   const opaque = colours.filter((_, i) => alpha[Math.floor(i / 3)] > 0.5);
   if ((2 * opaque.length) / 3 > alpha.length) return onPaper(inked, alpha, percentileOfColours(opaque, 50));
-  const brightness = sum(inked) / Math.max(3 * sum(alpha), 1e-6);
+  const brightness = sum(onGrid(inked)) / Math.max((3 * sum(alpha.map((share) => rint(share * 255)))) / 255, 1e-6);
   const ground = brightness > 127 ? 0 : 255;
-  return inked.map((value, i) => value + ground * Math.fround(1 - alpha[Math.floor(i / 3)]));
+  return onGrid(Float64Array.from(inked, (value, i) => value + ground * Math.fround(1 - alpha[Math.floor(i / 3)])));
 }
 
 function onPaper(inked, alpha, paper) {
-  return inked.map((value, i) => value + Math.fround(paper[i % 3] * Math.fround(1 - alpha[Math.floor(i / 3)])));
+  return onGrid(
+    inked.map((value, i) => value + Math.fround(paper[i % 3] * Math.fround(1 - alpha[Math.floor(i / 3)]))),
+  );
 }
 
 /** Every second pixel of every second row. */
@@ -178,7 +187,7 @@ function covariance(local) {
     gb += green * blue;
     bb += blue * blue;
   }
-  const [a, b, c, d, e, f] = [rr, rg, rb, gg, gb, bb].map((value) => Math.fround(Math.fround(value) + 1e-3));
+  const [a, b, c, d, e, f] = [rr, rg, rb, gg, gb, bb].map((value) => value + FLAT);
   return [
     [a, b, c],
     [b, d, e],
@@ -186,11 +195,14 @@ function covariance(local) {
   ];
 }
 
-/** An axis as weights that add up to one, the sum of them not negative. */
+/** An axis as weights on the grid whose sizes sum to 1 and which sum to no less than 0. */
 function weightsAlong(axis) {
-  const axis32 = Float32Array.from(axis);
-  const scale = Math.fround((sum(axis32) >= 0 ? 1 : -1) / sum(axis32.map(Math.abs)));
-  return axis32.map((weight) => weight * scale);
+  const steps = axis.map((part) => rint((part * GRID) / sum(axis.map(Math.abs))));
+  const sizes = steps.map(Math.abs);
+  const heaviest = sizes.indexOf(Math.max(...sizes));
+  steps[heaviest] += Math.sign(steps[heaviest]) * (GRID - sum(sizes));
+  const lightens = sum(steps) > 0 || (sum(steps) === 0 && steps[heaviest] > 0);
+  return steps.map((step) => (lightens ? step : -step) / GRID);
 }
 
 /** The eigenvector of the largest eigenvalue of a symmetric matrix, by Jacobi's rotations. */
@@ -274,8 +286,8 @@ export function cleaned(ink, grain) {
 /** Whether the ink is dark: what differs from its surroundings in few pixels but strongly. */
 function differsByBeingDarker(levels) {
   const around = blurred(levels, longerSide(levels) >> 3);
-  const local = levels.values.map((level, i) => level - around.values[i]);
-  return sum(local.map((value) => Math.fround(value * value) * value)) < 0;
+  const local = quarters(levels.values.map((level, i) => level - around.values[i]));
+  return sum(local.map((value) => value * value * value)) < 0;
 }
 
 /** The box of a sheet of paper on a darker table, or of a card: a solid, wide piece where ink would be expected. */
@@ -312,9 +324,9 @@ function border({ values, height, width }) {
 function borderIsEven(levels, isLight) {
   const light = selected(levels.values, isLight.values);
   if (light.length === 0 || light.length === levels.values.length) return true;
-  const contrast = Math.fround(mean(light) - mean(selected(levels.values, isLight.values, 0)));
+  const contrast = mean(light) - mean(selected(levels.values, isLight.values, 0));
   const edge = border(levels);
-  return Math.fround(percentile(edge, 75) - percentile(edge, 25)) < Math.fround(0.25 * contrast);
+  return percentile(edge, 75) - percentile(edge, 25) < 0.25 * contrast;
 }
 
 /** The standard deviation of the paper's noise, from the median difference of neighbours: strokes do not count. */

@@ -8,6 +8,8 @@
  * @typedef {{values: Float32Array | Uint8Array, height: number, width: number}} Plane
  */
 
+import { onGrid } from "./numeric.js";
+
 const BINS = 64;
 
 /**
@@ -51,7 +53,8 @@ export function percentileOfColours(colours, percent) {
  */
 export function blurred(plane, radius) {
   if (radius < 1) return plane;
-  return blurredAcross(blurredDown(plane, radius), radius);
+  const means = blurredAcross(blurredDown(plane, radius), radius);
+  return { ...means, values: onGrid(means.values) };
 }
 
 /**
