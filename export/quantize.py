@@ -17,6 +17,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from digits_edge.export.overflow import quantization_overrides
 from digits_edge.export.rewriting import before, bypass, first_input
 
 #: What onnxruntime has int8 kernels for and these networks consist of; Softmax stays float.
@@ -51,6 +52,7 @@ def quantize(model: ir.Model, images: NDArray[np.float32], *, float_layers: Coll
         onnx.save(ir.to_proto(model), unprepared)
         # constants are folded and shapes known before ranges are measured; the batch is symbolic enough without sympy
         quant_pre_process(str(unprepared), str(prepared), skip_symbolic_shape=True)
+        overrides = quantization_overrides(ir.from_proto(onnx.load(prepared)), float_layers=float_layers)
         # it asks for pre-processing although it was done, through the root logger
         logging.disable(logging.WARNING)
         try:
@@ -64,6 +66,7 @@ def quantize(model: ir.Model, images: NDArray[np.float32], *, float_layers: Coll
                 per_channel=True,
                 op_types_to_quantize=QUANTIZED_OPERATORS,
                 nodes_to_exclude=list(float_layers),
+                extra_options={"TensorQuantOverrides": overrides},
                 calibrate_method=CalibrationMethod.MinMax,
             )
         finally:

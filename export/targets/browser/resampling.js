@@ -10,6 +10,8 @@ import { transposed } from "./morphology.js";
 
 const PRECISION_BITS = 22;
 const HALF = 1 << (PRECISION_BITS - 1);
+/** As `_OFF_TIES` in runtime/ink.py: no middle of a pixel lies exactly on the edge of what a new pixel covers. */
+const OFF_TIES = 2 ** -9;
 /** Larger pictures are first reduced by whole numbers, to this many times the size wanted or more. */
 const REDUCING_GAP = 3;
 
@@ -26,10 +28,14 @@ const TRIANGLE = { support: 1, weigh: (x) => Math.max(0, 1 - Math.abs(x)) };
  * @returns {{width: number, height: number, data: Uint8Array}} of that size
  */
 export function resizedByBox(picture, region, size) {
-  const factors = [0, 1].map((axis) => Math.floor((region[axis + 2] - region[axis]) / size[axis] / REDUCING_GAP) || 1);
+  const sides = [region[2] - region[0], region[3] - region[1]];
+  const aside = sides[0] === size[0] && sides[1] === size[1] ? 0 : OFF_TIES;
+  const factors = [0, 1].map((axis) => Math.floor((sides[axis] - aside) / size[axis] / REDUCING_GAP) || 1);
   if (Math.max(...factors) > 1) {
     picture = reducedByFactors(picture, region, factors);
-    region = [0, 0, (region[2] - region[0]) / factors[0], (region[3] - region[1]) / factors[1]];
+    region = [aside / factors[0], aside / factors[1], sides[0] / factors[0], sides[1] / factors[1]];
+  } else {
+    region = [region[0] + aside, region[1] + aside, region[2], region[3]];
   }
   const across = fixedPoint(windows(region[0], region[2], picture.width, size[0], BOX));
   const down = fixedPoint(windows(region[1], region[3], picture.height, size[1], BOX));
