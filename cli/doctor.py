@@ -28,6 +28,10 @@ def command(as_json: bool) -> None:
         say(f"python     {found.python} on {found.platform}")
         installed = [f"{name} {version}" for name, version in (found.packages | found.wheels).items() if version]
         say(f"packages   {', '.join(installed)}")
+        about = found.processor
+        say(f"processor  {about.name}: int8 {'is fast' if about.int8_is_fast else 'has no instructions of its own'}")
+        if about.int8_saturates:
+            say("int8       sums saturate; files that are not overflow-free are run by slower, exact kernels")
         for provider, state in found.providers.items():
             say(f"provider   {provider}: {state}")
         if found.trial is not None:
@@ -51,13 +55,18 @@ def command(as_json: bool) -> None:
 
 
 def _explained(trial: "Trial") -> list[str]:
-    """How quick each provider was with the default model, and which is taken for how many pictures."""
+    """How fast each precision of the default model was on each provider, and what is taken for how many pictures."""
     from digits_edge.runtime.classifier import FEW_IMAGES
     from digits_edge.runtime.trial import BATCH
 
     lines = [
-        f"{timing.provider}: opens in {1e3 * timing.open_s:.0f} ms, one image {1e6 * timing.one_s:.0f} µs, "
+        f"{timing.model} on {timing.provider}: opens in {1e3 * timing.open_s:.0f} ms, one image {1e6 * timing.one_s:.0f} µs, "
         f"of {BATCH} each {1e6 * timing.each_s:.1f} µs"
         for timing in trial.timings
     ]
-    return [*lines, f"so {trial.quickest()} for many pictures, cpu for fewer than {FEW_IMAGES:,}"]
+    fastest, expected = trial.fastest(), trial.timings[0]
+    return [
+        *lines,
+        f"taken: {fastest.model} on {fastest.provider} for many pictures, "
+        f"{expected.model} on {expected.provider} for fewer than {FEW_IMAGES:,}",
+    ]

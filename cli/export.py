@@ -21,7 +21,7 @@ from digits_edge.cli.options import (
 )
 from digits_edge.cli.output import percent, print_json, progress, say, show
 from digits_edge.runtime.accuracy import Accuracy
-from digits_edge.runtime.bundled import find_model, is_model_name
+from digits_edge.runtime.bundled import ANOTHER_MACHINE, find_model, is_model_name
 from digits_edge.runtime.datasets import Dataset, load
 from digits_edge.runtime.errors import DataError, ModelError, UsageError
 from digits_edge.runtime.files import refuse_existing
@@ -140,7 +140,7 @@ def command(
         with tempfile.TemporaryDirectory() as folder:
             if all(is_model_name(source) for source in sources):
                 refuse_options(context, _OF_KERAS, "where SOURCE is a Keras model")
-                model_files = [find_model(source, "cpu") for source in sources or (None,)]
+                model_files = [find_model(source, ANOTHER_MACHINE) for source in sources or (None,)]
             else:
                 if len(sources) > 1:
                     raise UsageError("a site takes model files and bundled names, or one Keras model")
@@ -150,7 +150,7 @@ def command(
         _report(from_keras(target), as_json=as_json)
     elif is_model_name(sources[0]):
         refuse_options(context, _OF_KERAS, "where SOURCE is a Keras model")
-        _write_ort(find_model(sources[0], "cpu"), target, overwrite=overwrite, as_json=as_json)
+        _write_ort(find_model(sources[0], ANOTHER_MACHINE), target, overwrite=overwrite, as_json=as_json)
     else:
         with tempfile.TemporaryDirectory() as folder:
             model_file = from_keras(Path(folder) / "model.onnx").path

@@ -42,7 +42,8 @@ def command(
 ) -> None:
     """Check that MODEL answers here as Keras did where it was made; without MODEL, all bundled models are checked.
 
-    Always compared: the golden answers in the file, in batches of several sizes. With --data the errors on the test set
+    Always compared: the golden answers in the file, in batches of several sizes; of int8 models also with what exact
+    integer arithmetic predicts, which no processor's kernels may differ from. With --data the errors on the test set
     are counted as well (of all bundled models only for those with the data's classes), with --keras the validation
     images (or, without --data, the golden ones) are answered by Keras now. The exit code is 1 if a model does not hold.
     """
@@ -128,6 +129,13 @@ def _print(found: Verification, dataset: Dataset | None) -> None:
         f"  golden answers: {golden.images}, largest difference {golden.max_difference:.2g} "
         f"(allowed {found.golden_tolerance:g}), {golden.changed} changed"
     )
+    if found.exact_difference is not None:
+        say(
+            f"  exact arithmetic: largest difference {found.exact_difference:.2g} (allowed {found.exact_tolerance:g})"
+            + ("" if found.provider == "cpu" else ", not required of this provider")
+        )
+    if found.exact_kernels:
+        say("  int8 weights may overflow this processor's kernels: slower, exact ones are used; export the model again")
     if found.parity is not None:
         parity = found.parity
         counted = f", {parity.errors} errors to Keras's {parity.reference_errors}" if parity.errors is not None else ""

@@ -3,7 +3,7 @@
 import math
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from digits_edge.export.calibration import Answered, KerasAnswers, ask, together
 from digits_edge.export.contract import answer_probabilities, take_pixels, take_quantized_pixels
 from digits_edge.export.convert import convert
 from digits_edge.export.ensemble import Ensemble, average
+from digits_edge.export.exact import exact_probabilities
 from digits_edge.export.folding import divide_logits, scale_input
 from digits_edge.export.gate import Gate, GraphAnswers
 from digits_edge.export.half import to_half
+from digits_edge.export.overflow import MAX_PAIR_SUM, bounds
 from digits_edge.export.package import package
 from digits_edge.export.quantize import layer_names, quantize
 from digits_edge.export.source import Source
@@ -25,8 +27,9 @@ from digits_edge.export.striding import blocks_as_channels
 from digits_edge.runtime.datasets import CATALOGUE, Dataset, common_parts, parts, stratified
 from digits_edge.runtime.errors import CheckError, UsageError
 from digits_edge.runtime.files import refuse_existing, written_whole
+from digits_edge.runtime.golden import GoldenAnswers
 from digits_edge.runtime.model_file import Member, Metadata, Precision, Preprocessing
-from digits_edge.runtime.parity import Parity
+from digits_edge.runtime.parity import Parity, compare
 
 MODEL_VERSION = "1.0.0"
 CALIBRATION_IMAGES = 500
@@ -119,6 +122,10 @@ def export(
     parity, problems = gate.judge(answers)
     if problems:
         raise CheckError(f"the {precision} model does not answer like Keras, nothing is written: {'; '.join(problems)}")
+    golden, pair_sums = gate.golden, bounds(graph)
+    if precision == "int8":
+        listener("computing exact golden values")
+        golden = _with_exact(golden, graph, answers)
     metadata = Metadata(
         name=name or f"{source.name}-{precision}",
         version=MODEL_VERSION,
@@ -133,11 +140,13 @@ def export(
         data=_about(source, training),
         test=_test_figure(answers, _held_out(source, training, test), training),
         parity={"on": _compared_on(source, keras), **asdict(parity)},
+        overflow_free=max(pair_sums.values(), default=0) <= MAX_PAIR_SUM,
+        largest_pair_sums=pair_sums,
         members=_members(made, precision) if isinstance(source, Ensemble) else (),
         versions=_versions(source),
         command=command,
     )
-    content = package(graph, metadata, gate.golden)
+    content = package(graph, metadata, golden)
     with written_whole(target) as stream:
         stream.write(content)
     float_layers = tuple(
@@ -146,6 +155,22 @@ def export(
         for layer in one.float_layers
     )
     return Exported(target, len(content), metadata, parity, float_layers)
+
+
+def _with_exact(golden: GoldenAnswers, graph: ir.Model, answers: GraphAnswers) -> GoldenAnswers:
+    """The golden answers and what exact arithmetic makes of the graph, if this processor computes the same.
+
+    Raises:
+        CheckError: it does not.
+    """
+    exact = exact_probabilities(graph, golden.images)
+    difference = compare(exact, answers(golden.images)).max_difference
+    if not difference <= golden.exact_tolerance:
+        raise CheckError(
+            f"this processor's kernels compute something else than exact arithmetic, by {difference:.2g} > "
+            f"{golden.exact_tolerance:g}, nothing is written; report it with the output of `digits-edge doctor`"
+        )
+    return replace(golden, exact=exact)
 
 
 def calibration_images(source: Source, training: Dataset) -> NDArray[np.uint8]:

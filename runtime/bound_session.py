@@ -35,11 +35,16 @@ class BoundSession:
         session: `onnxruntime.InferenceSession`.
         provider: short name of the provider that was bound.
         threads: how many compute a batch together.
+        exact_kernels: whether slower int8 kernels were selected, because the usual ones may overflow here with the
+            weights of this file.
         one_by_one: whether the session takes batches of one image only; larger ones are then answered image by image.
     """
 
-    def __init__(self, session: Any, provider: str, threads: int, *, one_by_one: bool = False) -> None:
+    def __init__(
+        self, session: Any, provider: str, threads: int, *, one_by_one: bool = False, exact_kernels: bool = False
+    ) -> None:
         self.session, self.provider, self.threads, self.one_by_one = session, provider, threads, one_by_one
+        self.exact_kernels = exact_kernels
         self._most_parts = threads if provider == "cpu" else 1  # other providers have threads of their own
         cached = {"cpu": CACHED_PART, "openvino": CACHED_PART * threads}
         # on a GPU more is quicker, and what is many is the caller's to say

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from digits_edge.runtime.errors import CheckError, DigitsEdgeError, ModelError, UsageError, did_you_mean
 from digits_edge.runtime.files import written_whole
@@ -21,10 +21,14 @@ MODELS = Path(__file__).with_name("models")
 _INDEX = "index.json"
 _SUFFIXES = (".onnx", ".ort")
 _SCHEMA_VERSION = 1
-#: int8 pays where the processor has instructions for it; elsewhere it is computed in float, with more steps.
-_PREFERRED_ON_CPU: tuple[Precision, ...] = ("int8", "fp32", "fp16")
-_PREFERRED_ELSEWHERE: tuple[Precision, ...] = ("fp32", "fp16", "int8")
-_CPU_PROVIDERS = ("cpu", "openvino")
+_SMALLEST_FIRST: tuple[Precision, ...] = ("int8", "fp32", "fp16")
+_FLOAT_FIRST_ON_CPU: tuple[Precision, ...] = ("fp32", "int8", "fp16")
+#: On accelerators int8 is computed in float, with more steps.
+_FLOAT_FIRST: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+#: Those for which a model is tried in all its precisions.
+CPU_PROVIDERS = ("cpu", "openvino")
+#: In place of a provider: the machine that will run the model is not this one, so the smallest file is taken.
+ANOTHER_MACHINE = "another machine"
 
 
 @dataclass(frozen=True)
@@ -67,31 +71,64 @@ def bundled_models(folder: Path = MODELS) -> list[BundledModel]:
 
 
 def find_model(model: str | os.PathLike[str] | None, provider: str, *, folder: Path = MODELS) -> Path:
-    """The file of a model.
+    """The file of a model: the first of `find_precisions`, so that no time is spent on a trial.
 
     Args:
-        model: a bundled name, with its precision (`edge-int8`) or without (`edge`: int8 on CPUs, fp32 elsewhere, among
-            those bundled); a path: whatever is a `PathLike`, has a separator, ends in `.onnx` or `.ort` or
-            is a file here; None for the default.
-        provider: short name of the provider that is to run it.
+        model: as `find_precisions` takes it.
+        provider: short name of the provider that is to run it, or `ANOTHER_MACHINE`.
+        folder: of the bundled models.
+
+    Raises:
+        ModelError: no such model is bundled; lists the names.
+    """
+    return find_precisions(model, provider, folder=folder)[0]
+
+
+def find_precisions(model: str | os.PathLike[str] | None, provider: str, *, folder: Path = MODELS) -> list[Path]:
+    """The files of a model in all its precisions, the one first that is expected to be fastest.
+
+    On CPUs that is int8 where the processor has instructions for it (`digits_edge.runtime.int8_kernels`) and else fp32,
+    on accelerators fp32.
+
+    Args:
+        model: a bundled name, with its precision (`edge-int8`), which is one file, or without (`edge`); a path:
+            whatever is a `PathLike`, has a separator, ends in `.onnx` or `.ort` or is a file here; None for the
+            default model.
+        provider: short name of the provider that is to run it, or `ANOTHER_MACHINE`.
         folder: of the bundled models.
 
     Raises:
         ModelError: no such model is bundled; lists the names.
     """
     if isinstance(model, os.PathLike) or (model is not None and _is_path(model)):
-        return Path(model).expanduser()
+        return [Path(model).expanduser()]
     models = bundled_models(folder)
-    if model is None:
-        names = [entry.name for entry in models if entry.default]
-    else:
-        preferred = _PREFERRED_ON_CPU if provider in _CPU_PROVIDERS else _PREFERRED_ELSEWHERE
-        names = [model, *(f"{model}-{precision}" for precision in preferred)]
     files = {entry.name: folder / entry.file for entry in models}
-    for name in names:
-        if name in files:
-            return files[name]
-    raise ModelError(_unknown(model, list(files)))
+    if model in files:
+        return [files[model]]
+    name = model if model is not None else next((_family(entry) for entry in models if entry.default), None)
+    found = [f"{name}-{precision}" for precision in _SMALLEST_FIRST if f"{name}-{precision}" in files]
+    if not found:
+        raise ModelError(_unknown(model, list(files)))
+    if len(found) > 1:  # or there is nothing to look at the processor for
+        order = _order(provider)
+        found.sort(key=lambda name: order.index(cast(Precision, name.rpartition("-")[2])))
+    return [files[name] for name in found]
+
+
+def _family(entry: BundledModel) -> str:
+    """A bundled model's name without its precision."""
+    return entry.name.removesuffix(f"-{entry.precision}")
+
+
+def _order(provider: str) -> tuple[Precision, ...]:
+    if provider == ANOTHER_MACHINE:
+        return _SMALLEST_FIRST
+    if provider not in CPU_PROVIDERS:
+        return _FLOAT_FIRST
+    from digits_edge.runtime.int8_kernels import are_fast  # and onnxruntime, which an index does without
+
+    return _SMALLEST_FIRST if are_fast() else _FLOAT_FIRST_ON_CPU
 
 
 def add_model(path: Path, metadata: Metadata, *, default: bool = False, folder: Path = MODELS) -> BundledModel:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.bound_session import BoundSession
-from digits_edge.runtime.bundled import MODELS, find_model
+from digits_edge.runtime.bundled import MODELS, find_model, find_precisions
 from digits_edge.runtime.errors import ImageError, ModelError, UsageError
 from digits_edge.runtime.model_file import (
     GOLDEN_KEY,
@@ -97,6 +97,8 @@ class Classifier:
         labels: the classes' names, in the order of the columns of `predict_batch`.
         provider: short name of the provider that was bound.
         threads: how many compute a batch together.
+        exact_kernels: whether slower int8 kernels were selected, because the usual ones may overflow here with the
+            weights of this file; no file that `export` makes needs them.
     """
 
     path: Path
@@ -104,6 +106,7 @@ class Classifier:
     labels: tuple[str, ...]
     provider: str
     threads: int
+    exact_kernels: bool
 
     def __init__(
         self,
@@ -117,12 +120,15 @@ class Classifier:
         """Open a model.
 
         Args:
-            model: a bundled name, with or without its precision; a path; None for the bundled default.
-            provider: "cpu", "openvino", "cuda" or another that onnxruntime knows; "auto" for the one that a short
-                trial found quickest here (`digits_edge.runtime.trial`), the CPU's for fewer than `FEW_IMAGES`.
+            model: a bundled name with its precision (`edge-int8`), or without (`edge`) for the precision that is
+                fastest here; a path; None for the bundled default model in that precision.
+            provider: "cpu", "openvino", "cuda" or another that onnxruntime knows; "auto" for the one that is fastest
+                here, which a short trial finds out once a week (`digits_edge.runtime.trial`). For fewer than
+                `FEW_IMAGES` there is no trial: the CPU provider is taken, and int8 where the processor has
+                instructions for it.
             threads: how many share the images of a batch, and one image is answered by one; None for as many as this
                 process may use.
-            images: how many will be answered at most, if that is known.
+            images: how many will be predicted at most, if that is known.
             one_by_one: open for images that come singly, as at a till: OpenVINO then takes 0.88 of the time for one
                 (Intel Xeon), and batches are answered image by image.
 
@@ -131,21 +137,17 @@ class Classifier:
             UsageError: no such provider, or fewer than one thread.
         """
 
-        def bind(name: str) -> tuple[Path, BoundSession]:
-            path = find_model(model, name)
-            return path, open_session(read_model_file(path), name, threads, one_by_one=one_by_one, origin=str(path))
+        def bind(path: Path, name: str) -> BoundSession:
+            return open_session(read_model_file(path), name, threads, one_by_one=one_by_one, origin=str(path))
 
-        if provider.lower() == AUTO:
-            self.path, bound = _bound_by_trial(bind, model, threads, images)
-        else:
-            self.path, bound = bind(short_name(full_name(provider)))
-        self.provider, self.threads = bound.provider, bound.threads
+        self.path, bound = _bound(bind, model, provider, threads, images)
+        self.provider, self.threads, self.exact_kernels = bound.provider, bound.threads, bound.exact_kernels
         self.metadata, self._packed_golden = _contents(bound, self.path)
         self.labels = self.metadata.labels
         self._run: Callable[[NDArray[np.uint8]], FloatArray] = bound.run
         # a bundled model is found again by its name, in whatever place another process has it
         self._asked = (
-            model if self.path.parent == MODELS else self.path.absolute(),
+            self.path.stem if self.path.parent == MODELS else self.path.absolute(),
             self.provider,
             threads,
             one_by_one,
@@ -276,17 +278,26 @@ def _reopened(model: str | os.PathLike[str] | None, provider: str, threads: int 
     return Classifier(model, provider=provider, threads=threads, one_by_one=one_by_one)
 
 
-def _bound_by_trial(
-    bind: Callable[[str], tuple[Path, BoundSession]],
+def _bound(
+    bind: Callable[[Path, str], BoundSession],
     model: str | os.PathLike[str] | None,
+    provider: str,
     threads: int | None,
     images: int | None,
 ) -> tuple[Path, BoundSession]:
-    if (images is not None and images < FEW_IMAGES) or (names := available_providers()) == ["cpu"]:
-        return bind("cpu")
-    from digits_edge.runtime.trial import choose  # who reads one picture need not wait for what it imports
+    """Open a model: by rule for few images or where there is no choice, else as a trial says."""
+    chosen = None if provider.lower() == AUTO else short_name(full_name(provider))
+    if images is not None and images < FEW_IMAGES:
+        path = find_model(model, chosen or "cpu")
+        return path, bind(path, chosen or "cpu")
+    providers = available_providers() if chosen is None else [chosen]
+    files = {name: find_precisions(model, name) for name in providers}
+    if len(providers) == 1 and len(files[providers[0]]) == 1:
+        path = files[providers[0]][0]
+        return path, bind(path, providers[0])
+    from digits_edge.runtime.trial import choose, ways_to_run  # a start with few pictures does without what it imports
 
-    return choose(bind, names, find_model(model, "cpu"), thread_count(threads))
+    return choose(lambda way: bind(way.file, way.provider), ways_to_run(files), thread_count(threads))
 
 
 def _closed(*_: object) -> NoReturn:

@@ -5,15 +5,17 @@ import platform
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from digits_edge.runtime.bundled import MODELS, bundled_models, find_model, is_whole
+from digits_edge.runtime.bundled import MODELS, bundled_models, find_precisions, is_whole
 from digits_edge.runtime.datasets.catalogue import CATALOGUE
 from digits_edge.runtime.datasets.loading import ENVIRONMENT as DATA_ENVIRONMENT
 from digits_edge.runtime.datasets.loading import data_folders
 from digits_edge.runtime.errors import DigitsEdgeError, ModelError
+from digits_edge.runtime.int8_kernels import are_fast, saturate
+from digits_edge.runtime.machine import processor
 from digits_edge.runtime.model_file import read_model_file
 from digits_edge.runtime.providers import available_providers, installed_wheels, open_session, versions_of
 from digits_edge.runtime.threads import ENVIRONMENT, affinity, available_threads, cgroup_quota
-from digits_edge.runtime.trial import Trial, forget_trials, make_trial
+from digits_edge.runtime.trial import Trial, forget_trials, make_trial, ways_to_run
 
 #: By extra, what it brings.
 _EXTRAS = {
@@ -43,16 +45,34 @@ class Threads:
 
 
 @dataclass(frozen=True)
+class Processor:
+    """What matters here of the processor.
+
+    Attributes:
+        name: as the system gives it.
+        int8_is_fast: whether it has instructions for int8, so that int8 is taken without a trial.
+        int8_saturates: whether onnxruntime's int8 kernels overflow here with the weights of files that are not
+            overflow-free, which are therefore run by slower ones; None where onnxruntime does not run.
+    """
+
+    name: str
+    int8_is_fast: bool
+    int8_saturates: bool | None
+
+
+@dataclass(frozen=True)
 class Examination:
     """What was found.
 
     Attributes:
         python: its version.
         platform: system and machine.
+        processor: its name and what it has for int8.
         packages: name → version; None if it is not installed.
         wheels: those that bring onnxruntime → version; they clash if there are two.
         providers: short name → "ok", or why it does not read digits here.
-        trial: how quick each of them is with the default model and all threads; None where no model can be opened.
+        trial: how fast each precision of the default model is on each of them with all threads; None where no model
+            can be opened.
         threads: how many are allowed; None where the environment asks for nonsense.
         models: bundled name → whether its file is whole.
         data: data set's name → the folder it was found in.
@@ -62,6 +82,7 @@ class Examination:
 
     python: str
     platform: str
+    processor: Processor
     packages: dict[str, str | None]
     wheels: dict[str, str]
     providers: dict[str, str]
@@ -91,6 +112,7 @@ def examine() -> Examination:
     return Examination(
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.release()} {platform.machine()}",
+        processor=_processor(),
         packages=packages,
         wheels=installed_wheels(),
         providers=providers,
@@ -101,6 +123,13 @@ def examine() -> Examination:
         missing=tuple(_missing(packages, data)),
         problems=tuple(problems),
     )
+
+
+def _processor() -> Processor:
+    try:
+        return Processor(processor(), are_fast(), saturate())
+    except ModelError:  # no onnxruntime: `_tried` says so
+        return Processor(processor(), int8_is_fast=False, int8_saturates=None)
 
 
 def _threads(problems: list[str]) -> Threads | None:
@@ -124,16 +153,17 @@ def _models(problems: list[str]) -> dict[str, bool]:
 def _tried(problems: list[str], *, can_open: bool, threads: int | None) -> tuple[Trial | None, dict[str, str]]:
     """The providers timed with the default model, and which of them read digits.
 
-    What "auto" has kept is forgotten: who has mended something asks the doctor.
+    Stored trials are removed: users run the doctor after they have changed something.
     """
     forget_trials()
     try:
         names = available_providers()
         if threads is None or not can_open:
             return None, dict.fromkeys(names, "not tried: no model can be opened")
-        path = find_model(None, "cpu")
-        content = read_model_file(path)
-        trial = make_trial(lambda name: open_session(content, name, threads, origin=str(path)), names)
+        ways = ways_to_run({name: find_precisions(None, name) for name in names})
+        trial = make_trial(
+            lambda way: open_session(read_model_file(way.file), way.provider, threads, origin=str(way.file)), ways
+        )
     except ModelError as error:
         problems.append(str(error))
         return None, {}

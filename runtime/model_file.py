@@ -86,6 +86,10 @@ class Metadata:
             ensemble, its first member).
         test: errors and images of the test set, if it was at hand at export.
         parity: how far the file is from Keras on validation images, if they were at hand at export.
+        overflow_free: whether the int8 weights are so small that no kernel of onnxruntime can overflow; a model without
+            int8 layers has nothing that could.
+        largest_pair_sums: that, as measured: of each int8 layer, by the node's name, the largest sum of two weights of
+            one sign that a kernel multiplies at once; 128 is the most that 16 bits hold.
         members: of an ensemble, in the order in which they were named; else empty.
         versions: of the libraries that made the file.
         command: the command that made it.
@@ -104,9 +108,16 @@ class Metadata:
     data: dict[str, Any] = field(default_factory=dict)
     test: dict[str, Any] | None = None
     parity: dict[str, Any] | None = None
+    overflow_free: bool = False
+    largest_pair_sums: dict[str, int] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     command: str = ""
+
+    @property
+    def may_overflow(self) -> bool:
+        """Whether kernels that add two products in 16 bits may compute something else than the file says."""
+        return self.precision == "int8" and not self.overflow_free
 
     def to_json(self) -> str:
         """As the model file keeps it."""

@@ -1,9 +1,10 @@
-"""Which provider "auto" is for many images: the one that a short trial here found quickest, kept in the user's cache.
+"""Which precision and provider are taken for many images: those that a short trial here found fastest.
 
-A provider's name tells nothing of its speed: OpenVINO may be twice as quick as the CPU provider for batches and slower
-for one image, and a GPU takes seconds to start. So each that is installed is timed once for a model, a number of
-threads, a machine and its versions; a week later again. The trial is made in this process, which keeps the libraries
-of those that were not chosen until it ends: some 65 MB for OpenVINO.
+Names say nothing about speed. OpenVINO may be twice as fast as the CPU provider for batches and slower for one image,
+a GPU takes seconds to start, and int8 is 1.7 times faster than fp32 on one processor without VNNI and slower on
+another. So each way to run a model is timed once for a number of threads, a machine and its versions, and a week later
+again; the result is stored in the user's cache. The trial is made in this process, which keeps the libraries of those
+that were not chosen until it ends: some 65 MB for OpenVINO.
 """
 
 import contextlib
@@ -12,13 +13,14 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from digits_edge.runtime.bound_session import BoundSession
+from digits_edge.runtime.bundled import CPU_PROVIDERS
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError
 from digits_edge.runtime.files import user_cache, written_whole
 from digits_edge.runtime.json_record import as_record, read_json
@@ -27,10 +29,10 @@ from digits_edge.runtime.model_file import recorded_digest
 from digits_edge.runtime.providers import installed_versions
 
 BATCH = 128
-#: Others must be so much quicker: a choice between equals would differ from day to day, and answers in the last digit.
+#: Others must be so much faster: a choice between equals would differ from day to day, and answers in the last digit.
 MARGIN = 0.9
 _GOOD_FOR_S = 7 * 86400.0
-#: What could not be bound may be mended by what no version tells: a driver, a path.
+#: A provider that could not be bound may be made to work by what no version tells: a driver, a path.
 _GOOD_FOR_S_WITH_FAILURES = 3600.0
 _LONGEST_S, _FEWEST_CALLS, _MOST_CALLS, _WARM_UP = 0.05, 3, 30, 2
 #: By key, for a machine whose cache cannot be written.
@@ -38,17 +40,32 @@ _made: dict[str, "Trial"] = {}
 
 
 @dataclass(frozen=True)
+class Way:
+    """A way to run a model.
+
+    Attributes:
+        file: of the model, in one of its precisions.
+        provider: short name of a provider.
+    """
+
+    file: Path
+    provider: str
+
+
+@dataclass(frozen=True)
 class Timing:
-    """How quick a provider is, in seconds.
+    """How fast a way to run a model is, in seconds.
 
     Attributes:
         provider: its short name.
+        model: the file's name without its ending, which for bundled models ends in the precision.
         open_s: to import what it needs and open the model.
         one_s: to answer one image.
         each_s: to answer an image among `BATCH`.
     """
 
     provider: str
+    model: str
     open_s: float
     one_s: float
     each_s: float
@@ -64,8 +81,8 @@ class Trial:
     """What was tried.
 
     Attributes:
-        timings: of the providers that can be bound, the CPU's first.
-        failed: of the others, why.
+        timings: of the ways whose provider can be bound, the expected one first.
+        failed: of the other providers, why.
         made_at: when, in seconds since 1970.
     """
 
@@ -73,46 +90,68 @@ class Trial:
     failed: dict[str, str]
     made_at: float
 
-    def quickest(self) -> str:
-        """The provider that costs least; the CPU's where no other is clearly cheaper."""
-        cpu, *others = self.timings
-        best = min(others, key=lambda timing: timing.cost_s, default=cpu)
-        return best.provider if best.cost_s < MARGIN * cpu.cost_s else cpu.provider
+    def fastest(self) -> Timing:
+        """The way that costs least; the expected one where no other is clearly cheaper."""
+        expected, *others = self.timings
+        best = min(others, key=lambda timing: timing.cost_s, default=expected)
+        return best if best.cost_s < MARGIN * expected.cost_s else expected
 
 
-def choose(
-    bind: Callable[[str], tuple[Path, BoundSession]], names: list[str], model: Path, threads: int
-) -> tuple[Path, BoundSession]:
-    """Open a model by the provider that is quickest for many images.
+def ways_to_run(files: Mapping[str, Sequence[Path]]) -> list[Way]:
+    """The ways that are worth a trial, the expected one first.
 
     Args:
-        bind: opens it by a provider's short name; raises ModelError where that cannot be bound.
-        names: the providers of this installation.
-        model: the file that the CPU provider would open.
+        files: provider's short name → the model's precisions in the order of `find_precisions`. On accelerators the
+            first of them is tried alone.
+    """
+    order = sorted(files, key=lambda provider: provider != "cpu")
+    return [
+        Way(file, provider)
+        for provider in order
+        for file in (files[provider] if provider in CPU_PROVIDERS else files[provider][:1])
+    ]
+
+
+def choose(bind: Callable[[Way], BoundSession], ways: Sequence[Way], threads: int) -> tuple[Path, BoundSession]:
+    """Open a model in the way that is fastest for many images.
+
+    Args:
+        bind: opens it; raises ModelError where a provider cannot be bound.
+        ways: to run the model, the expected one first.
         threads: how many compute a batch together.
 
+    Returns:
+        The file that was opened, and the session.
+
     Raises:
-        ModelError: not even the CPU provider can open it.
+        ModelError: not even the expected way works.
     """
-    folder, key = trials_folder(), trial_key(recorded_digest(model), threads)
-    trial = _made.get(key) or kept_trial(folder, key, names)
+    folder, key = trials_folder(), trial_key(ways, threads)
+    trial = _made.get(key) or kept_trial(folder, key, ways)
     if trial is None:
-        trial = _made[key] = make_trial(lambda name: bind(name)[1], names)
+        trial = _made[key] = make_trial(bind, ways)
         with contextlib.suppress(InputError):
             keep_trial(trial, folder, key)
+    fastest = trial.fastest()
+    way = next(way for way in ways if (way.provider, way.file.stem) == (fastest.provider, fastest.model))
     try:
-        return bind(trial.quickest())
+        return way.file, bind(way)
     except ModelError:
         # a device that was lost: it is tried again when it is back
         _made.pop(key, None)
         with contextlib.suppress(OSError):
             _path(folder, key).unlink(missing_ok=True)
-        return bind("cpu")
+        return ways[0].file, bind(ways[0])
 
 
-def trial_key(digest: str, threads: int) -> str:
-    """What a trial holds for: a model by its digest, so many threads, this machine and its versions."""
-    return json.dumps([digest, threads, platform.node(), processor(), sorted(installed_versions().items())])
+def trial_key(ways: Sequence[Way], threads: int) -> str:
+    """What a trial holds for: files by their digests, so many threads, this machine and its versions.
+
+    Raises:
+        ModelError: a file cannot be read.
+    """
+    digests = sorted({recorded_digest(way.file) for way in ways})
+    return json.dumps([digests, threads, platform.node(), processor(), sorted(installed_versions().items())])
 
 
 def trials_folder() -> Path:
@@ -128,29 +167,32 @@ def forget_trials() -> None:
             path.unlink(missing_ok=True)
 
 
-def make_trial(bind: Callable[[str], BoundSession], names: list[str]) -> Trial:
-    """Time providers, each for about a tenth of a second besides opening.
+def make_trial(bind: Callable[[Way], BoundSession], ways: Sequence[Way]) -> Trial:
+    """Time each way, for about a tenth of a second besides opening.
 
     Raises:
-        ModelError: the CPU provider cannot be bound.
+        ModelError: the first one, which is the expected one, does not work.
     """
-    timings, failed = [_timed("cpu", bind)], {}
-    for name in names:
-        if name != "cpu":
+    timings, failed = [_timed(ways[0], bind)], dict[str, str]()
+    for way in ways[1:]:
+        if way.provider not in failed:
             try:
-                timings.append(_timed(name, bind))
+                timings.append(_timed(way, bind))
             except DigitsEdgeError as error:
-                failed[name] = str(error)
-    return Trial(tuple(timings), failed, time.time())
+                failed[way.provider] = str(error)
+    return Trial(tuple(timing for timing in timings if timing.provider not in failed), failed, time.time())
 
 
-def kept_trial(folder: Path, key: str, names: list[str]) -> Trial | None:
-    """The trial that was kept; None if there is none, an old one, or one of other providers."""
+def kept_trial(folder: Path, key: str, ways: Sequence[Way]) -> Trial | None:
+    """The trial that was stored; None if there is none, an old one, or one of other ways."""
     try:
         kept = read_json(_path(folder, key))
         trial = as_record(Trial, kept)
-        providers = [timing.provider for timing in trial.timings]
-        holds = kept["key"] == key and providers[:1] == ["cpu"] and {*providers, *trial.failed} == set(names)
+        timed = [(timing.provider, timing.model) for timing in trial.timings]
+        expected = [(way.provider, way.file.stem) for way in ways]
+        holds = kept["key"] == key and timed[:1] == expected[:1]
+        holds = holds and {*timed} == {one for one in expected if one[0] not in trial.failed}
+        holds = holds and {*trial.failed} <= {way.provider for way in ways}
         holds = holds and all(min(one.open_s, one.one_s, one.each_s) > 0 for one in trial.timings)
     except (OSError, ValueError, KeyError):
         return None
@@ -181,12 +223,12 @@ def _path(folder: Path, key: str) -> Path:
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
 
 
-def _timed(name: str, bind: Callable[[str], BoundSession]) -> Timing:
+def _timed(way: Way, bind: Callable[[Way], BoundSession]) -> Timing:
     started = time.perf_counter()
-    session = bind(name)
+    session = bind(way)
     open_s = time.perf_counter() - started
     one_s, batch_s = (_call_s(session, size) for size in (1, BATCH))
-    return Timing(name, open_s, one_s, batch_s / BATCH)
+    return Timing(way.provider, way.file.stem, open_s, one_s, batch_s / BATCH)
 
 
 def _call_s(session: BoundSession, size: int) -> float:

@@ -10,6 +10,7 @@ from digits_edge.runtime.accuracy import Accuracy
 from digits_edge.runtime.classifier import Classifier, FloatArray
 from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.errors import DataError
+from digits_edge.runtime.int8_kernels import saturate
 from digits_edge.runtime.model_file import Metadata, Precision
 from digits_edge.runtime.parity import Parity, compare, golden_shortfalls, shortfalls
 
@@ -17,9 +18,11 @@ from digits_edge.runtime.parity import Parity, compare, golden_shortfalls, short
 BATCH_SIZES = (1, 2, 7, 64, 1000)
 
 #: More errors than the export counted, as a share of the test set, that another machine may make. Float kernels differ
-#: in the last bits, which turns ties only: an image in 10,000, and two where halves are rounded. Of int8 kernels those
-#: without VNNI saturate; no machine may lose more by that than the conversion itself was allowed to (`parity.py`).
-_MORE_ERRORS: dict[Precision, float] = {"fp32": 1e-4, "fp16": 2e-4, "int8": 5e-4}
+#: in the last bits, which turns ties only: an image in 10,000, and two where halves are rounded. Integers do not
+#: differ, but the layers that int8 leaves float do; and other providers than the CPU's round between int8 layers in
+#: their own ways, by which no machine may lose more than the conversion itself was allowed to (`parity.py`).
+_MORE_ERRORS: dict[Precision, float] = {"fp32": 1e-4, "fp16": 2e-4, "int8": 1e-4}
+_MORE_ERRORS_ELSEWHERE = _MORE_ERRORS | {"int8": 5e-4}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +50,12 @@ class Verification:
         threads: how many computed a batch together.
         golden: the golden answers compared with Keras's.
         golden_tolerance: the largest difference of a probability that the file allows in them.
+        exact_difference: the largest difference of a golden probability from exact arithmetic; None where the file does
+            not say what that predicts: it is not int8, or was made before 1.0.
+        exact_tolerance: the largest that the file allows.
+        overflow_free: whether the file's int8 weights can overflow no kernel; None where it has none.
+        kernels_saturate: whether sums of two products saturate in this processor's int8 kernels.
+        exact_kernels: whether slower kernels were selected for that reason.
         batch_sizes: the numbers of images that were tried.
         batch_difference: the largest difference of any probability between batches of one size and another.
         accuracy: on the data set; None without one.
@@ -60,6 +69,11 @@ class Verification:
     threads: int
     golden: Parity
     golden_tolerance: float
+    exact_difference: float | None
+    exact_tolerance: float
+    overflow_free: bool | None
+    kernels_saturate: bool
+    exact_kernels: bool
     batch_sizes: tuple[int, ...]
     batch_difference: float
     accuracy: Accuracy | None
@@ -86,7 +100,8 @@ def verify(
     """Check a model on the machine and provider where it is open.
 
     Always: it gives the golden answers within the tolerance they carry and changes none of them, and it gives them in
-    batches of any size.
+    batches of any size. On the CPU provider an int8 model also gives what exact arithmetic gives; other providers
+    round between layers in their own ways.
 
     Args:
         classifier: the model, open.
@@ -101,6 +116,14 @@ def verify(
     answers = classifier.predict_batch(golden.images)
     agreement = compare(golden.probabilities, answers)
     problems = golden_shortfalls(agreement, golden.tolerance)
+    exact_difference = None
+    if golden.exact is not None:
+        exact_difference = compare(golden.exact, answers).max_difference
+        if classifier.provider == "cpu" and not exact_difference <= golden.exact_tolerance:
+            problems.append(
+                f"golden probabilities differ by {exact_difference:.2g} > {golden.exact_tolerance:g} from exact "
+                "arithmetic: this processor's kernels compute something else"
+            )
 
     batch_difference = _batch_difference(classifier, golden.images, answers)
     if not batch_difference <= golden.tolerance:  # so written, a NaN is a problem
@@ -110,7 +133,8 @@ def verify(
     if dataset is not None:
         accuracy, recorded = _count_errors(classifier, dataset), _recorded(metadata, dataset)
         if recorded is not None:
-            most = recorded.errors + _MORE_ERRORS[metadata.precision] * accuracy.images
+            more = _MORE_ERRORS if classifier.provider == "cpu" else _MORE_ERRORS_ELSEWHERE
+            most = recorded.errors + more[metadata.precision] * accuracy.images
             if accuracy.errors > most:
                 problems.append(f"errors on {dataset.name} {accuracy.errors} > {most:g}, exported {recorded.errors}")
     if reference is not None:
@@ -124,6 +148,11 @@ def verify(
         threads=classifier.threads,
         golden=agreement,
         golden_tolerance=golden.tolerance,
+        exact_difference=exact_difference,
+        exact_tolerance=golden.exact_tolerance,
+        overflow_free=metadata.overflow_free if metadata.precision == "int8" else None,
+        kernels_saturate=saturate(),
+        exact_kernels=classifier.exact_kernels,
         batch_sizes=BATCH_SIZES,
         batch_difference=batch_difference,
         accuracy=accuracy,

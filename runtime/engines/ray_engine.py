@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from digits_edge.runtime.bundled import find_model
+from digits_edge.runtime.bundled import find_precisions
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.engines.answering import Answering
 from digits_edge.runtime.engines.output_folder import OutputFolder
@@ -131,7 +131,9 @@ def _chosen(model: str | os.PathLike[str] | None, provider: str, begun: Manifest
             return classifier.path, classifier.provider
     # a trial may come out otherwise the next time, and its answers not belong with those that are there
     name = begun.provider if begun and provider.lower() == AUTO else short_name(full_name(provider))
-    return find_model(model, name), name
+    files = find_precisions(model, name)
+    kept = next((file for file in files if begun is not None and recorded_digest(file) == begun.digest), files[0])
+    return kept, name
 
 
 def _most_actors(provider: str, resources: dict[str, float]) -> int:

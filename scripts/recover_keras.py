@@ -1,0 +1,153 @@
+"""Recover Keras run folders from a model file whose own run was lost.
+
+The weights are those of the file: of an int8 file, its integers times their scales. So a run recovered from an fp32 file
+is the original, up to the normalisation that export folded into the weights; one recovered from an int8 file predicts
+what that file predicts.
+
+    python scripts/recover_keras.py edge-int8.onnx --name edge -o model_sources/edge
+    python scripts/recover_keras.py edge-ensemble-int8.onnx -o runs/ensemble    # a folder for every member
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from digits_edge.runtime.model_file import METADATA_KEY, Metadata, read_model_file
+from digits_edge.train.models import build, input_scale, structure_of
+from digits_edge.train.recipe import named_recipe, recipe_to_json
+
+Array = NDArray[np.float32]
+#: Weights and bias of a layer, as ONNX has them.
+Layer = tuple[Array, Array]
+
+
+def main() -> None:
+    """Write a run folder for every network in the file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path, help="the model file")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the run folder, or one for all members")
+    options = parser.parse_args()
+    model = onnx.load_from_string(read_model_file(options.file))
+    metadata = Metadata.from_json(next(p.value for p in model.metadata_props if p.key == METADATA_KEY))
+    layers = layers_of(model.graph)
+    if metadata.precision != "int8":  # export folds the scale of the pixels into the first layer
+        first, (weights, bias) = next(iter(layers.items()))
+        layers[first] = weights * 255, bias
+    if not metadata.members:
+        _write(options.output, metadata.architecture, layers, metadata.temperature, metadata, options.file)
+    for number, member in enumerate(metadata.members, start=1):
+        own = [layer for name, layer in layers.items() if name.startswith(f"member_{number}_")]
+        folder = options.output / f"member-{number}"
+        _write(folder, member.architecture, dict(enumerate(own)), member.temperature, metadata, options.file)
+
+
+def layers_of(graph: onnx.GraphProto) -> dict[Any, Layer]:
+    """Weights and bias of every Conv and Gemm, by the node's name, in the order of the graph."""
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    producers = {name: node for node in graph.node for name in node.output}
+
+    def value(name: str) -> Array:
+        if name in constants:
+            return constants[name].astype(np.float32)
+        node = producers[name]
+        assert node.op_type == "DequantizeLinear", node.op_type
+        quantized, scale, zero_point = (constants[part] for part in node.input)
+        axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+        shape = [-1 if index == axis % quantized.ndim else 1 for index in range(quantized.ndim)] if scale.ndim else []
+        shifted = quantized.astype(np.float64) - zero_point.astype(np.float64).reshape(shape)
+        return (shifted * scale.astype(np.float64).reshape(shape)).astype(np.float32)
+
+    return {
+        node.name: (value(node.input[1]), value(node.input[2]))
+        for node in graph.node
+        if node.op_type in ("Conv", "Gemm")
+    }
+
+
+def keras_model(architecture: str, layers: list[Layer], temperature: float) -> keras.Model:
+    """Build an architecture with these weights; its widths are read from them."""
+    convolutions = [weights for weights, _ in layers if weights.ndim == 4]
+    model = build(architecture, classes=layers[-1][0].shape[1], filters=_widths(layers, architecture))
+    weighted = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense)]
+    last_channels = len(convolutions[-1])
+    flattened = True
+    for layer, (weights, bias) in zip(weighted, layers, strict=True):
+        if isinstance(layer, keras.layers.Conv2D):
+            if layer.kernel.shape[2] == 1 and weights.shape[1] != 1:
+                weights = _to_one_channel(weights)[:, :, : layer.kernel.shape[0], : layer.kernel.shape[1]]
+            layer.kernel.assign(weights.transpose(2, 3, 1, 0))
+        else:
+            if flattened:  # ONNX flattens channels first, Keras last
+                side = int((len(weights) // last_channels) ** 0.5)
+                weights = weights.reshape(last_channels, side, side, -1).transpose(1, 2, 0, 3).reshape(len(weights), -1)
+                flattened = False
+            layer.kernel.assign(weights)
+        if layer is weighted[-1]:
+            layer.kernel.assign(np.asarray(layer.kernel) * temperature)
+            bias = bias * temperature
+        if layer.use_bias:
+            layer.bias.assign(bias)
+        else:
+            _normalisation_after(model, layer).beta.assign(bias)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.moving_variance.assign(np.full(layer.moving_variance.shape, 1 - layer.epsilon))
+    return model
+
+
+def _widths(layers: list[Layer], architecture: str) -> list[int]:
+    """The filters of an architecture; a residual block has three convolutions of one width."""
+    widths = [len(weights) for weights, _ in layers if weights.ndim == 4]
+    return widths[::3] if architecture == "resnet" else widths
+
+
+def _to_one_channel(weights: Array) -> Array:
+    """Undo what `digits_edge.export.striding` did to the first convolution: (out, 4, H, W) to (out, 1, 2·H, 2·W)."""
+    out, _, height, width = weights.shape
+    return weights.reshape(out, 2, 2, height, width).transpose(0, 3, 1, 4, 2).reshape(out, 1, 2 * height, 2 * width)
+
+
+def _normalisation_after(model: keras.Model, layer: Any) -> Any:
+    following = model.layers[model.layers.index(layer) + 1]
+    assert isinstance(following, keras.layers.BatchNormalization)
+    return following
+
+
+def _write(
+    folder: Path, architecture: str, layers: dict[Any, Layer], temperature: float, metadata: Metadata, source: Path
+) -> None:
+    model = keras_model(architecture, list(layers.values()), temperature)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save(folder / "model.keras")
+    recipe = named_recipe("best", architecture, data=metadata.data["name"])
+    if (widths := _widths(list(layers.values()), architecture)) != structure_of(architecture).get("filters"):
+        recipe = replace(recipe, structure={"filters": widths})
+    about = {
+        "schema_version": 1,
+        "recipe": recipe_to_json(recipe),
+        "data": {**metadata.data, "classes": list(metadata.labels), "input_scale": input_scale(model)},
+        "versions": {
+            name.removeprefix("trained with "): version
+            for name, version in metadata.versions.items()
+            if name.startswith("trained with ")
+        },
+        "recovered_from": {
+            "name": metadata.name,
+            "version": metadata.version,
+            "sha256": read_model_file(source)[-64:].decode(),
+        },
+    }
+    (folder / "recipe.json").write_text(json.dumps(about, indent=2) + "\n")
+    print(f"{folder}: {architecture}, {model.count_params():,} parameters")
+
+
+if __name__ == "__main__":
+    main()
