@@ -60,8 +60,8 @@ def _explained(trial: "Trial") -> list[str]:
     from digits_edge.runtime.trial import BATCH
 
     lines = [
-        f"{timing.model} on {timing.provider}: opens in {1e3 * timing.open_s:.0f} ms, one image {1e6 * timing.one_s:.0f} µs, "
-        f"of {BATCH} each {1e6 * timing.each_s:.1f} µs"
+        f"{timing.model} on {timing.provider}: opens in {1e3 * timing.open_s:.0f} ms, "
+        f"one image {1e6 * timing.one_s:.0f} µs, of {BATCH} each {1e6 * timing.each_s:.1f} µs"
         for timing in trial.timings
     ]
     fastest, expected = trial.fastest(), trial.timings[0]

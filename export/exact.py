@@ -37,10 +37,8 @@ def exact_probabilities(graph: ir.Model, images: NDArray[np.uint8]) -> NDArray[n
     """
     try:
         evaluator = ReferenceEvaluator(_in_float64(ir.to_proto(graph)), new_ops=[Conv, MaxPool])
-        parts = [
-            evaluator.run(None, {INPUT_NAME: images[start : start + _BATCH]})[0]
-            for start in range(0, len(images), _BATCH)
-        ]
+        batches = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
+        [parts] = zip(*(evaluator.run(None, {INPUT_NAME: batch}) for batch in batches), strict=True)
     except Exception as error:  # it raises whatever its operators raise
         raise ModelError(f"{graph.graph.name} cannot be evaluated in exact arithmetic: {error!r}") from error
     return np.concatenate(parts).astype(np.float32)
@@ -80,7 +78,8 @@ class Conv(OpRun):
         dilations = dilations or [1] * axes
         reach = [(size - 1) * dilation + 1 for size, dilation in zip(weights.shape[2:], dilations, strict=True)]
         patches = _patches(x, reach, pads, strides, 0)
-        patches = patches[(..., *(slice(None, None, dilation) for dilation in dilations))]
+        taken: tuple[Any, ...] = (..., *(slice(None, None, dilation) for dilation in dilations))
+        patches = patches[taken]
         contracted = [1, *range(2 + axes, 2 + 2 * axes)], list(range(1, 2 + axes))
         results = [
             np.moveaxis(np.tensordot(inputs, filters, contracted), -1, 1)

@@ -1,8 +1,8 @@
 """int8 weights that no kernel can overflow.
 
-x86 processors without VNNI multiply uint8 activations by int8 weights with `vpmaddubsw`, which adds the products of two
-neighbours in 16 bits and saturates: 255·w₀ + 255·w₁ fits only while weights of one sign sum to 128 at most. So the scale
-of a channel is enlarged until no two neighbours in it exceed that, and every kernel then computes the same integers.
+x86 processors without VNNI multiply uint8 activations by int8 weights with `vpmaddubsw`, which adds the products of
+two neighbours in 16 bits and saturates: 255·w₀ + 255·w₁ fits only while weights of one sign sum to 128 at most. So the
+scale of a channel is enlarged until no two neighbours exceed that, and every kernel then computes the same integers.
 
 Neighbours are the weights 2·i and 2·i + 1 in the order in which a kernel walks over a patch: onnxruntime and OpenVINO
 keep the channels of a pixel together (MLAS packs four at a time). With an odd number of channels the pairs depend on
@@ -49,7 +49,7 @@ def pair_sums(weights: NDArray[np.number], operator: str) -> NDArray[np.number]:
         pairs = padded.reshape(len(walk), -1, 2)
         above, below = np.maximum(pairs, 0).sum(axis=2), np.maximum(-pairs, 0).sum(axis=2)
         sums.append(np.maximum(above, below).max(axis=1))
-    return np.max(sums, axis=0)
+    return np.asarray(np.max(sums, axis=0))
 
 
 def _walks(weights: NDArray[np.number]) -> list[NDArray[np.number]]:
@@ -72,14 +72,14 @@ def channel_scales(weights: NDArray[np.float32], operator: str) -> NDArray[np.fl
     # two halves that are rounded up may exceed the limit by one
     while (over := pair_sums(quantized(weights, scales, operator), operator) > MAX_PAIR_SUM).any():
         scales[over] = np.nextafter(scales[over], np.float32(np.inf))
-    return scales
+    return np.asarray(scales)
 
 
 def quantized(weights: NDArray[np.float32], scales: NDArray[np.float32], operator: str) -> NDArray[np.int32]:
     """Weights as integers of their channel's scale, rounded to even."""
     shape = [1] * weights.ndim
     shape[channel_axis(operator)] = -1
-    return np.rint(weights / scales.reshape(shape)).astype(np.int32)
+    return np.asarray(np.rint(weights / scales.reshape(shape)), np.int32)
 
 
 def channel_axis(operator: str) -> int:
@@ -117,7 +117,7 @@ def bounds(model: ir.Model) -> dict[str, int]:
     A layer whose bound is at most `MAX_PAIR_SUM` computes the same integers on every processor. Layers that stay float
     are not listed.
     """
-    found = {}
+    found: dict[str, int] = {}
     for node in model.graph:
         for index, value in enumerate(node.inputs[:2] if node.op_type in _LAYERS else ()):
             dequantizing = value.producer() if value is not None else None

@@ -148,7 +148,7 @@ def grey(colours: Array) -> Array:
 
 def _quarters(differences: Array) -> NDArray[np.float64]:
     """Differences of levels in whole quarters: sums of their products are exact in float64."""
-    return np.rint(differences * np.float32(4)).astype(np.float64)
+    return np.asarray(np.rint(differences * np.float32(4)), np.float64)
 
 
 def _weights(axis: NDArray[np.float64]) -> NDArray[np.float64]:

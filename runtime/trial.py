@@ -145,13 +145,13 @@ def choose(bind: Callable[[Way], BoundSession], ways: Sequence[Way], threads: in
 
 
 def trial_key(ways: Sequence[Way], threads: int) -> str:
-    """What a trial holds for: files by their digests, so many threads, this machine and its versions.
+    """What a trial holds for: providers and files by their digests, so many threads, this machine and its versions.
 
     Raises:
         ModelError: a file cannot be read.
     """
-    digests = sorted({recorded_digest(way.file) for way in ways})
-    return json.dumps([digests, threads, platform.node(), processor(), sorted(installed_versions().items())])
+    tried = [[way.provider, recorded_digest(way.file)] for way in ways]
+    return json.dumps([tried, threads, platform.node(), processor(), sorted(installed_versions().items())])
 
 
 def trials_folder() -> Path:

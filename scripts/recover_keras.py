@@ -1,8 +1,8 @@
 """Recover Keras run folders from a model file whose own run was lost.
 
-The weights are those of the file: of an int8 file, its integers times their scales. So a run recovered from an fp32 file
-is the original, up to the normalisation that export folded into the weights; one recovered from an int8 file predicts
-what that file predicts.
+The weights are those of the file: of an int8 file, its integers times their scales. So a run recovered from an fp32
+file is the original, up to the normalisation that export folded into the weights; one recovered from an int8 file
+predicts what that file predicts.
 
     python scripts/recover_keras.py edge-int8.onnx --name edge -o model_sources/edge
     python scripts/recover_keras.py edge-ensemble-int8.onnx -o runs/ensemble    # a folder for every member

@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from digits_edge.runtime.bundled import MODELS, _add_command, add_model, bundled_models, find_model, is_whole
+from digits_edge.runtime import int8_kernels
+from digits_edge.runtime.bundled import (
+    ANOTHER_MACHINE,
+    MODELS,
+    _add_command,
+    add_model,
+    bundled_models,
+    find_model,
+    find_precisions,
+    is_whole,
+)
 from digits_edge.runtime.errors import ModelError, UsageError
 from digits_edge.runtime.golden import GoldenAnswers
 
@@ -50,14 +60,27 @@ def test_refreshed_model_keeps_its_place_and_stays_the_default(add, models_folde
 
 
 @pytest.mark.parametrize(
-    ("provider", "file"),
-    [("cpu", "cnn-int8"), ("openvino", "cnn-int8"), ("cuda", "cnn-fp32"), ("coreml", "cnn-fp32")],
+    ("provider", "int8_is_fast", "order"),
+    [
+        ("cpu", True, ["int8", "fp32"]),
+        ("cpu", False, ["fp32", "int8"]),
+        ("openvino", True, ["int8", "fp32"]),
+        ("cuda", True, ["fp32", "int8"]),
+        ("coreml", False, ["fp32", "int8"]),
+        (ANOTHER_MACHINE, False, ["int8", "fp32"]),
+    ],
 )
-def test_name_without_precision_means_int8_on_cpus_and_fp32_elsewhere(add, models_folder, provider, file):
+def test_name_without_precision_means_all_in_the_order_of_the_processor(
+    add, models_folder, monkeypatch, provider, int8_is_fast, order
+):
+    monkeypatch.setattr(int8_kernels, "are_fast", lambda: int8_is_fast)
     add("cnn-int8")
     add("cnn-fp32")
-    assert find_model("cnn", provider, folder=models_folder).name == f"{file}.onnx"
-    assert find_model("cnn-fp32", provider, folder=models_folder).name == "cnn-fp32.onnx"
+    for name in ("cnn", None):
+        found = find_precisions(name, provider, folder=models_folder)
+        assert [file.name for file in found] == [f"cnn-{precision}.onnx" for precision in order]
+        assert find_model(name, provider, folder=models_folder) == found[0]
+    assert [file.name for file in find_precisions("cnn-fp32", provider, folder=models_folder)] == ["cnn-fp32.onnx"]
 
 
 def test_name_without_precision_means_whatever_is_bundled(add, models_folder):

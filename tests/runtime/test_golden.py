@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,14 @@ def test_golden_answers_come_back_as_they_were(squares, keras_answers):
     assert (unpacked.images.dtype, unpacked.probabilities.dtype) == (np.uint8, np.float32)
 
 
+def test_exact_answers_come_back_to_a_step(squares, keras_answers):
+    packed = replace(golden(squares, keras_answers), exact=keras_answers(squares), exact_tolerance=0.001)
+    unpacked = GoldenAnswers.unpack(packed.pack())
+    np.testing.assert_allclose(unpacked.exact, packed.exact, atol=1 / 65535)
+    assert (unpacked.exact.dtype, unpacked.exact_tolerance) == (np.float32, 0.001)
+    assert GoldenAnswers.unpack(golden(squares, keras_answers).pack()).exact is None
+
+
 def test_packed_answers_are_small(squares, keras_answers):
     assert len(golden(squares, keras_answers).pack()) < LARGEST_PACKED_BYTES
 
@@ -36,6 +45,9 @@ def test_packed_answers_are_small(squares, keras_answers):
         {"classes": 9},
         {"images": "no"},
         {"tolerance": "x"},
+        {"exact": "no", "exact_tolerance": 0.1},
+        {"exact": "", "exact_tolerance": 0.1},
+        {"exact": "eJwDAAAAAAE="},
     ],
 )
 def test_answers_that_do_not_fit_together_are_refused(squares, keras_answers, change):

@@ -13,18 +13,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from digits_edge.runtime import int8_kernels
 from digits_edge.runtime import trial as trials
 from digits_edge.runtime.bound_session import BoundSession
 from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
 from digits_edge.runtime.errors import ModelError
+from digits_edge.runtime.parity import compare
 from digits_edge.runtime.providers import available_providers
-from digits_edge.runtime.trial import MARGIN, Timing, Trial, choose, forget_trials, keep_trial, kept_trial, make_trial
+from digits_edge.runtime.strokes import draw_image
+from digits_edge.runtime.trial import (
+    MARGIN,
+    Timing,
+    Trial,
+    Way,
+    choose,
+    forget_trials,
+    keep_trial,
+    kept_trial,
+    make_trial,
+    ways_to_run,
+)
 
-CPU = Timing("cpu", open_s=0.01, one_s=40e-6, each_s=20e-6)
-OPENVINO = Timing("openvino", open_s=0.2, one_s=50e-6, each_s=8e-6)
-NAMES = ["cpu", "openvino"]
+CPU = Timing("cpu", "m-int8", open_s=0.01, one_s=40e-6, each_s=20e-6)
+OPENVINO = Timing("openvino", "m-int8", open_s=0.2, one_s=50e-6, each_s=8e-6)
+WAYS = [Way(Path("m-int8.onnx"), "cpu"), Way(Path("m-int8.onnx"), "openvino")]
 positive = st.floats(1e-9, 10)
-timings = st.builds(Timing, st.just("other"), positive, positive, positive)
+timings = st.builds(Timing, st.just("other"), st.just("m-int8"), positive, positive, positive)
+
+
+def ways_of(*providers: str) -> list[Way]:
+    return [Way(Path("m-int8.onnx"), provider) for provider in providers]
 
 
 class Session:
@@ -43,34 +61,41 @@ class Session:
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
-    """Providers cpu and openvino, the second quicker; what is opened is written down."""
+    """Providers cpu and openvino, the second faster; what is opened is written down."""
     opened: list[str] = []
-    seconds = {"cpu": 4e-4, "openvino": 1e-4}
+    seconds = {"cpu m-int8": 4e-4, "openvino m-int8": 1e-4}
 
-    def bind(name: str) -> tuple[Path, BoundSession]:
+    def bind(way: Way) -> BoundSession:
+        name = f"{way.provider} {way.file.stem}"
         opened.append(name)
         if seconds[name] is None:
             raise ModelError(f"{name} is gone")
-        return tmp_path / name, BoundSession(Session(seconds[name]), name, 1)
+        return BoundSession(Session(seconds[name]), way.provider, 1)
 
-    (tmp_path / "m.onnx").write_bytes(b"x" * 100)
     monkeypatch.setattr(trials, "user_cache", lambda: tmp_path / "cache")
     monkeypatch.setattr(trials, "_made", {})
 
     def chosen(threads=1):
-        """What is bound by another process."""
+        """What is opened by another process."""
         opened.clear()
         trials._made.clear()
-        return choose(bind, list(seconds), tmp_path / "m.onnx", threads)[1].provider
+        ways = []
+        for name in seconds:
+            provider, model = name.split()
+            file = tmp_path / f"{model}.onnx"
+            file.write_bytes(model.encode() * 100)
+            ways.append(Way(file, provider))
+        file, session = choose(bind, ways, threads)
+        return f"{session.provider} {file.stem}"
 
     return SimpleNamespace(chosen=chosen, opened=opened, seconds=seconds, cache=tmp_path / "cache/trials")
 
 
 @given(st.lists(timings, max_size=3))
-def test_none_is_chosen_that_is_not_clearly_quicker_than_the_cpu(others):
+def test_none_is_chosen_that_is_not_clearly_faster_than_the_cpu(others):
     others = [replace(timing, provider=f"other{number}") for number, timing in enumerate(others)]
     costs = {timing.provider: timing.cost_s for timing in (CPU, *others)}
-    chosen = Trial((CPU, *others), {}, 0).quickest()
+    chosen = Trial((CPU, *others), {}, 0).fastest().provider
     if chosen == "cpu":
         assert all(cost >= MARGIN * costs["cpu"] for cost in costs.values())
     else:
@@ -88,10 +113,11 @@ def test_the_first_call_is_not_what_counts(machine):
 
 @given(st.lists(timings, max_size=3), st.dictionaries(st.text(), st.text()))
 def test_a_trial_is_kept_as_it_is(tmp_path_factory, others, failed):
+    failed = {f"gone {name}": why for name, why in failed.items()}
     cache, trial = tmp_path_factory.mktemp("cache"), Trial((CPU, *others), failed, time.time())
     keep_trial(trial, cache, "key")
-    assert kept_trial(cache, "key", ["cpu", *(timing.provider for timing in others), *failed]) == trial
-    assert kept_trial(cache, "another key", ["cpu"]) is None
+    assert kept_trial(cache, "key", ways_of("cpu", *(timing.provider for timing in others), *failed)) == trial
+    assert kept_trial(cache, "another key", WAYS[:1]) is None
 
 
 @given(st.binary(max_size=60))
@@ -100,7 +126,7 @@ def test_a_damaged_trial_is_none(tmp_path_factory, content):
     keep_trial(Trial((CPU,), {}, time.time()), cache, "key")
     [path] = cache.iterdir()
     path.write_bytes(content)
-    assert kept_trial(cache, "key", ["cpu"]) is None
+    assert kept_trial(cache, "key", WAYS[:1]) is None
 
 
 @pytest.mark.parametrize(
@@ -110,8 +136,8 @@ def test_a_damaged_trial_is_none(tmp_path_factory, content):
         {"made_at": time.time() + 1e6},
         {"made_at": 10**400},
         {"timings": []},
-        {"timings": [{"provider": "cpu", "open_s": "x", "one_s": 1, "each_s": 1}]},
-        {"timings": [{"provider": "cpu", "open_s": 1, "one_s": float("nan"), "each_s": 1}]},
+        {"timings": [{"provider": "cpu", "model": "m-int8", "open_s": "x", "one_s": 1, "each_s": 1}]},
+        {"timings": [{"provider": "cpu", "model": "m-int8", "open_s": 1, "one_s": float("nan"), "each_s": 1}]},
         {"failed": {"cuda": "gone"}},
         {"key": "other"},
     ],
@@ -119,40 +145,40 @@ def test_a_damaged_trial_is_none(tmp_path_factory, content):
 )
 def test_a_trial_that_does_not_hold_is_none(tmp_path, change):
     keep_trial(Trial((CPU, OPENVINO), {}, time.time()), tmp_path, "key")
-    assert kept_trial(tmp_path, "key", NAMES) is not None
+    assert kept_trial(tmp_path, "key", WAYS) is not None
     [path] = tmp_path.iterdir()
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    assert kept_trial(tmp_path, "key", NAMES) is None
+    assert kept_trial(tmp_path, "key", WAYS) is None
 
 
-def test_what_is_quicker_here_is_chosen_and_tried_once(machine):
-    assert machine.chosen() == "openvino"
-    assert set(machine.opened) == {"cpu", "openvino"}
-    assert machine.chosen() == "openvino"
-    assert machine.opened == ["openvino"]
+def test_what_is_faster_here_is_chosen_and_tried_once(machine):
+    assert machine.chosen() == "openvino m-int8"
+    assert set(machine.opened) == {"cpu m-int8", "openvino m-int8"}
+    assert machine.chosen() == "openvino m-int8"
+    assert machine.opened == ["openvino m-int8"]
     machine.chosen(threads=2)
-    assert "cpu" in machine.opened  # other threads, another trial
+    assert "cpu m-int8" in machine.opened  # other threads, another trial
 
 
 def test_what_cannot_be_bound_is_not_chosen_and_remembered(machine):
-    machine.seconds["openvino"] = None
-    assert machine.chosen() == "cpu"
-    assert machine.chosen() == "cpu"
-    assert machine.opened == ["cpu"]
+    machine.seconds["openvino m-int8"] = None
+    assert machine.chosen() == "cpu m-int8"
+    assert machine.chosen() == "cpu m-int8"
+    assert machine.opened == ["cpu m-int8"]
 
 
 def test_a_device_that_was_lost_leaves_the_cpu_and_is_tried_again(machine):
     machine.chosen()
-    machine.seconds["openvino"] = None
-    assert machine.chosen() == "cpu"
-    machine.seconds["openvino"] = 1e-4
-    assert machine.chosen() == "openvino"
+    machine.seconds["openvino m-int8"] = None
+    assert machine.chosen() == "cpu m-int8"
+    machine.seconds["openvino m-int8"] = 1e-4
+    assert machine.chosen() == "openvino m-int8"
 
 
 def test_without_a_cache_every_process_measures_once(machine):
     machine.cache.parent.write_text("a file where the folder would be")
-    assert machine.chosen() == machine.chosen() == "openvino"
-    assert "cpu" in machine.opened
+    assert machine.chosen() == machine.chosen() == "openvino m-int8"
+    assert "cpu m-int8" in machine.opened
     kept = dict(trials._made)
     assert len(kept) == 1
     forget_trials()
@@ -161,37 +187,77 @@ def test_without_a_cache_every_process_measures_once(machine):
 
 def test_a_device_lost_leaves_the_cpu_where_the_cache_is_read_only(machine, monkeypatch):
     machine.chosen()
-    machine.seconds["openvino"] = None
+    machine.seconds["openvino m-int8"] = None
 
     def refused(*_: object, **__: object) -> None:
         raise PermissionError
 
     monkeypatch.setattr(Path, "unlink", refused)
-    assert machine.chosen() == "cpu"
+    assert machine.chosen() == "cpu m-int8"
 
 
 def test_what_failed_is_tried_again_within_the_day(tmp_path):
     for age_s, kept in ((600, True), (7200, False)):
         keep_trial(Trial((CPU,), {"openvino": "gone"}, time.time() - age_s), tmp_path, "key")
-        assert (kept_trial(tmp_path, "key", NAMES) is not None) == kept
+        assert (kept_trial(tmp_path, "key", WAYS) is not None) == kept
 
 
 def test_the_doctor_has_trials_made_anew(machine):
     machine.chosen()
     forget_trials()
     machine.chosen()
-    assert "cpu" in machine.opened
+    assert "cpu m-int8" in machine.opened
 
 
 def test_real_providers_are_timed(model_path):
-    def bind(name):
-        classifier = Classifier(model_path, provider=name, threads=1)
-        return BoundSession(SimpleNamespace(run=lambda _, inputs: classifier.predict_batch(inputs["image"])), name, 1)
+    def bind(way):
+        classifier = Classifier(way.file, provider=way.provider, threads=1)
+        run = SimpleNamespace(run=lambda _, inputs: classifier.predict_batch(inputs["image"]))
+        return BoundSession(run, way.provider, 1)
 
-    trial = make_trial(bind, available_providers())
-    assert trial.timings[0].provider == "cpu"
+    trial = make_trial(bind, ways_to_run({name: [model_path] for name in available_providers()}))
+    assert (trial.timings[0].provider, trial.timings[0].model) == ("cpu", model_path.stem)
     assert {timing.provider for timing in trial.timings} | set(trial.failed) == set(available_providers())
     assert all(timing.each_s > 0 and timing.one_s > 0 and timing.open_s > 0 for timing in trial.timings)
+
+
+def test_a_precision_that_is_faster_here_is_taken(machine):
+    machine.seconds |= {"cpu m-fp32": 1e-4, "openvino m-int8": 9e-4, "openvino m-fp32": 9e-4}
+    assert machine.chosen() == "cpu m-fp32"
+    assert machine.chosen() == "cpu m-fp32"
+    assert machine.opened == ["cpu m-fp32"]
+
+
+def test_between_precisions_that_are_as_fast_the_expected_one_is_taken(machine):
+    machine.seconds["openvino m-int8"] = None
+    machine.seconds["cpu m-fp32"] = 3.9e-4
+    assert machine.chosen() == "cpu m-int8"
+
+
+def test_accelerators_are_tried_with_one_precision_and_the_cpu_with_all():
+    int8, fp32 = Path("m-int8.onnx"), Path("m-fp32.onnx")
+    assert ways_to_run({"cuda": [fp32, int8], "cpu": [int8, fp32]}) == [
+        Way(int8, "cpu"),
+        Way(fp32, "cpu"),
+        Way(fp32, "cuda"),
+    ]
+
+
+def test_few_images_take_the_precision_of_the_rule(monkeypatch):
+    monkeypatch.setattr(trials, "choose", lambda *_: pytest.fail("tried"))
+    for is_fast, name in ((True, "edge-int8"), (False, "edge-fp32")):
+        monkeypatch.setattr(int8_kernels, "are_fast", lambda is_fast=is_fast: is_fast)
+        with Classifier("edge", images=1) as classifier:
+            assert classifier.metadata.name == name
+
+
+def test_precisions_of_a_model_agree_on_every_clear_digit():
+    rng = np.random.default_rng(0)
+    images = np.stack([draw_image(digit, rng) for digit in range(10) for _ in range(50)])
+    with Classifier("edge-fp32", provider="cpu") as float_model, Classifier("edge-int8", provider="cpu") as int8_model:
+        parity = compare(float_model.predict_batch(images), int8_model.predict_batch(images))
+    assert parity.clear > 450
+    assert parity.changed_clear == 0
 
 
 def test_auto_is_one_of_them(model_path):
@@ -218,4 +284,4 @@ def test_what_is_too_old_is_removed(tmp_path):
         os.utime(path, (0, 0))
     keep_trial(Trial((CPU,), {}, time.time()), tmp_path, "new")
     assert len(list(tmp_path.iterdir())) == 1
-    assert kept_trial(tmp_path, "new", ["cpu"]) is not None
+    assert kept_trial(tmp_path, "new", WAYS[:1]) is not None

@@ -1,0 +1,458 @@
+"""Check the bundled models on emulated processors: x86-64 with and without AVX2, arm64 with and without dot products.
+
+Every processor verifies each model, reads the sample pictures, prepares them and predicts test images. The predictions
+are compared with those of this machine or, with `--exact`, of exact arithmetic. Debian's qemu-user-static emulates
+x86-64 with the Python that runs this script, and arm64 with a Debian root that mmdebstrap and pip make once. The exit
+code is 1 if a model does not hold, a clear prediction changed, a sample is classified wrongly or an image that was
+prepared from a PNG differs.
+"""
+
+import csv
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from digits_edge.runtime.bundled import MODELS, BundledModel, bundled_models
+from digits_edge.runtime.classifier import Classifier
+from digits_edge.runtime.datasets import CATALOGUE, load
+from digits_edge.runtime.errors import CheckError, DigitsEdgeError, InputError, ModelError, UsageError, did_you_mean
+from digits_edge.runtime.files import user_cache
+from digits_edge.runtime.verify import verify
+
+REPOSITORY = Path(__file__).parents[1]
+SAMPLES = REPOSITORY / "samples"
+#: Packages of Debian for the root in which arm64 programs run, and of PyPI for its Python.
+_DEBIAN_PACKAGES = "python3.11-minimal,libpython3.11-stdlib,libstdc++6,libgomp1,ca-certificates"
+_WHEELS = ("numpy", "pillow", "click", "platformdirs", "onnxruntime")
+_PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
+_LINKED = ("runtime", "cli")
+NATIVE = "native"
+#: Emulation is slow, so a model with more than MAX_PARAMETERS predicts at most MAX_IMAGES test images.
+MAX_PARAMETERS, MAX_IMAGES = 1_000_000, 100
+#: A prediction may change where the reference's two largest probabilities differ by no more than this.
+TIE = 0.01
+_WORKER = "from endurance.processors import work; work()"
+
+
+@dataclass(frozen=True)
+class Processor:
+    """A processor that qemu emulates.
+
+    Attributes:
+        name: qemu's, after `-cpu`.
+        instructions: the newest vector instructions that matter for int8, as a short word.
+        part: of arm64, the "CPU part" in `/proc/cpuinfo`; empty for x86-64.
+        features: of arm64, the "Features" there.
+    """
+
+    name: str
+    instructions: str
+    part: str = ""
+    features: str = ""
+
+    @property
+    def emulator(self) -> str:
+        """The program of qemu-user-static."""
+        return "qemu-aarch64-static" if self.part else "qemu-x86_64-static"
+
+
+_ARM = "fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid"
+_ARM_DOT = f"{_ARM} atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp"
+PROCESSORS = (
+    Processor("Nehalem", "SSE4.2"),
+    Processor("Denverton", "SSE4.2"),
+    Processor("Haswell", "AVX2"),
+    Processor("cortex-a53", "NEON", "0xd03", _ARM),
+    Processor("cortex-a72", "NEON", "0xd08", _ARM),
+    Processor("cortex-a76", "SDOT", "0xd0b", _ARM_DOT),
+    Processor("max", "I8MM", "0xd0b", _ARM_DOT),
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker does with one model.
+
+    Attributes:
+        model: a bundled name.
+        images: the .npy file of the test images, uint8 (N, 28, 28).
+        samples: whether the model can read the sample pictures.
+    """
+
+    model: str
+    images: str
+    samples: bool
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a worker found of one model.
+
+    Attributes:
+        model: a bundled name.
+        problems: those of `verify`.
+        samples: the predicted label of each sample picture, by file name; empty if the model reads no digits.
+        prepared: the SHA-256 of the images prepared from the PNG samples.
+        probabilities: of the test images, (N, K).
+    """
+
+    model: str
+    problems: list[str]
+    samples: dict[str, str | None]
+    prepared: str
+    probabilities: list[list[float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What the findings of one model are compared with.
+
+    Attributes:
+        task: the worker's.
+        parameters: the model's.
+        images: the test images, uint8 (N, 28, 28).
+        labels: theirs, (N,).
+        probabilities: the right ones, (N, K).
+        prepared: as in `Findings`, of this machine.
+    """
+
+    task: Task
+    parameters: int
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    probabilities: NDArray[np.float32]
+    prepared: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Findings compared with their reference.
+
+    Attributes:
+        errors: wrong predictions of test images.
+        max_difference: the largest difference of a probability.
+        problems: what does not hold, one line each.
+    """
+
+    errors: int
+    max_difference: float
+    problems: list[str]
+
+
+Results = dict[str, dict[str, Comparison]]
+T = TypeVar("T")
+
+
+@click.command(help=__doc__)
+@click.option("--images", type=click.IntRange(1), default=500, show_default=True, help="Number of test images.")
+@click.option("--processor", "processors", multiple=True, help="Processor to emulate, by qemu's name; default: all.")
+@click.option("--model", "models", multiple=True, help="Bundled model to check, with its precision; default: all.")
+@click.option("--data", help="Folder that holds the data sets by name; default: found or downloaded by name.")
+@click.option("--root", type=click.Path(path_type=Path), help="Root for arm64, made if missing; default: in the cache.")
+@click.option("--exact", is_flag=True, help="Compare int8 models with exact arithmetic; needs the extra `export`.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Markdown file for the tables.")
+def main(
+    images: int,
+    processors: tuple[str, ...],
+    models: tuple[str, ...],
+    data: str | None,
+    root: Path | None,
+    exact: bool,
+    output: Path | None,
+) -> None:
+    """Check the bundled models on emulated processors."""
+    try:
+        chosen = _chosen(processors, {processor.name: processor for processor in PROCESSORS}, UsageError)
+        bundled = _chosen(models, {model.name: model for model in bundled_models()}, ModelError)
+        root = (root or user_cache() / "arm64").absolute()
+        _require_programs(chosen, root)
+        if any(processor.part for processor in chosen):
+            _make_root(root)
+        with tempfile.TemporaryDirectory() as name:
+            results, references = _check(chosen, bundled, images, data, root, Path(name), exact=exact)
+    except DigitsEdgeError as error:
+        click.echo(f"error: {error}", err=True)
+        raise SystemExit(error.exit_code) from error
+    tables = _tables(results, references, exact=exact)
+    click.echo(tables)
+    if output is not None:
+        output.write_text(tables, encoding="utf-8")
+    problems = [
+        f"{processor}, {model}: {problem}"
+        for processor, compared in results.items()
+        for model, comparison in compared.items()
+        for problem in comparison.problems
+    ]
+    if problems:
+        raise SystemExit("\n".join(problems))
+
+
+def _chosen(names: tuple[str, ...], known: Mapping[str, T], error: type[DigitsEdgeError]) -> list[T]:
+    """The values of the names, in the order of `known`; all if there are no names."""
+    for name in names:
+        if name not in known:
+            raise error(f"unknown name {name!r}: use one of {', '.join(known)}.{did_you_mean(name, known)}")
+    return [value for name, value in known.items() if not names or name in names]
+
+
+def _check(
+    processors: list[Processor],
+    models: list[BundledModel],
+    count: int,
+    data: str | None,
+    root: Path,
+    folder: Path,
+    *,
+    exact: bool,
+) -> tuple[Results, dict[str, Reference]]:
+    """Run a worker on this machine and on each processor.
+
+    Args:
+        processors: to emulate.
+        models: to check.
+        count: the number of test images.
+        data: as for `digits_edge.runtime.datasets.load`.
+        root: of arm64.
+        folder: an empty one, for the workers.
+        exact: whether exact arithmetic is the reference of int8 models.
+
+    Returns:
+        Comparisons by processor and model, and the references by model.
+    """
+    references = {model.name: _test_images(model, count, data, folder) for model in models}
+    tasks = [reference.task for reference in references.values()]
+    native = list(_run(None, tasks, root, folder))
+    for found, model in zip(native, models, strict=True):
+        probabilities = np.array(found.probabilities, np.float32)
+        if exact and model.precision == "int8":
+            _progress("exact arithmetic", model.name)
+            probabilities = _exact(model, references[model.name].images)
+        known = references[model.name]
+        references[model.name] = replace(known, probabilities=probabilities, prepared=found.prepared)
+    results = {NATIVE: {found.model: _compared(found, references[found.model]) for found in native}}
+    for processor in processors:
+        results[processor.name] = compared = {}
+        try:
+            for found in _run(processor, tasks, root, folder):
+                compared[found.model] = _compared(found, references[found.model])
+        except CheckError as error:
+            failed = next(task.model for task in tasks if task.model not in compared)
+            compared[failed] = Comparison(0, np.nan, [str(error)])
+    return results, references
+
+
+def _test_images(model: BundledModel, count: int, data: str | None, folder: Path) -> Reference:
+    """The reference of a model without its results; its images are saved for the workers."""
+    with Classifier(model.name, provider="cpu", threads=1) as classifier:
+        labels, name = classifier.labels, classifier.metadata.preprocessing  # which is the data set's name
+    parameters = int(model.figures["parameters"])
+    if parameters > MAX_PARAMETERS:
+        count = min(count, MAX_IMAGES)
+    dataset = load(name, "test", data=data)
+    images, truth = dataset.images[:count], dataset.labels_for(len(labels), model.name)[:count]
+    file = folder / f"{model.name}.npy"
+    np.save(file, images)
+    task = Task(model.name, str(file), labels == CATALOGUE["mnist"].class_names)
+    return Reference(task, parameters, images, truth, np.empty((0, len(labels)), np.float32), "")
+
+
+def _exact(model: BundledModel, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    import onnx
+    import onnx_ir as ir
+
+    from digits_edge.export.exact import exact_probabilities
+
+    return exact_probabilities(ir.from_proto(onnx.load(MODELS / model.file)), images)
+
+
+def _compared(found: Findings, reference: Reference) -> Comparison:
+    probabilities, expected = np.array(found.probabilities, np.float32), reference.probabilities
+    largest = np.sort(expected, axis=1)[:, -2:]
+    said = probabilities.argmax(axis=1)
+    clear = largest[:, 1] - largest[:, 0] > TIE
+    changed = int((said != expected.argmax(axis=1))[clear].sum())
+    problems = [*found.problems]
+    if changed:
+        problems.append(f"{changed} of {clear.sum()} clear predictions changed")
+    if found.prepared != reference.prepared:
+        problems.append("images prepared from the PNG samples differ")
+    if found.samples:
+        with (SAMPLES / "labels.csv").open(encoding="utf-8", newline="") as stream:
+            truth = {row["file"]: row["label"] for row in csv.DictReader(stream)}
+        wrong = [name for name, label in truth.items() if found.samples.get(name) != label]
+        problems += [f"sample {name} is classified as {found.samples.get(name)}" for name in wrong]
+    difference = np.nan_to_num(np.abs(probabilities - expected), nan=np.inf).max()
+    return Comparison(int((said != reference.labels).sum()), float(difference), problems)
+
+
+def _run(processor: Processor | None, tasks: list[Task], root: Path, folder: Path) -> Iterator[Findings]:
+    """Run a worker on a processor, or natively on None.
+
+    Raises:
+        CheckError: the worker ended before all tasks were done.
+    """
+    command, path = [sys.executable], [str(REPOSITORY)]
+    if processor is not None:
+        command = [processor.emulator, "-cpu", processor.name, sys.executable]
+    if processor is not None and processor.part:
+        _describe(processor, root)
+        command = [processor.emulator, "-cpu", processor.name, "-L", str(root), str(root / "usr/bin/python3.11")]
+        path.append(str(root / "site"))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1"}
+    (folder / "tasks.json").write_text(json.dumps([asdict(task) for task in tasks]))
+    name = processor.name if processor is not None else NATIVE
+    with tempfile.TemporaryFile() as complaints:
+        # in a folder of its own, which takes the core file of a crash
+        worker = subprocess.Popen(
+            (*command, "-c", _WORKER), cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=complaints
+        )
+        assert worker.stdout is not None
+        with worker:
+            for task, line in zip(tasks, worker.stdout, strict=False):
+                found = Findings(**json.loads(line))
+                _progress(name, task.model, *(found.problems or ["verified"]))
+                yield found
+        if worker.returncode:
+            complaints.seek(0)
+            said = complaints.read().decode(errors="replace").splitlines() or ["no message"]
+            raise CheckError(f"the worker ended with exit code {worker.returncode}: {said[-1]}")
+
+
+def work() -> None:
+    """Do the tasks that are in `tasks.json` here, and print the findings of each as a JSON line: a worker's program."""
+    labelled = sorted(path for path in SAMPLES.iterdir() if path.suffix in (".png", ".jpg"))
+    for values in json.loads(Path("tasks.json").read_text()):
+        task = Task(**values)
+        with Classifier(task.model, provider="cpu", threads=1) as classifier:
+            samples, prepared = {}, hashlib.sha256()
+            for path in labelled:
+                image = classifier.prepare(path).image
+                if path.suffix == ".png":  # decoders of JPEG may differ
+                    prepared.update(image.tobytes())
+                if task.samples:
+                    samples[path.name] = classifier.predict(image).label
+            found = Findings(
+                model=task.model,
+                problems=list(verify(classifier).problems),
+                samples=samples,
+                prepared=prepared.hexdigest(),
+                probabilities=classifier.predict_batch(np.load(task.images)).tolist(),
+            )
+        print(json.dumps(asdict(found)), flush=True)
+
+
+def _require_programs(processors: list[Processor], root: Path) -> None:
+    programs = {processor.emulator for processor in processors}
+    if any(processor.part for processor in processors) and not root.exists():
+        programs.add("mmdebstrap")
+    if missing := sorted(program for program in programs if shutil.which(program) is None):
+        raise UsageError(f"{', '.join(missing)} not found: install Debian's packages qemu-user-static and mmdebstrap")
+    if platform.machine() not in ("x86_64", "AMD64") and "qemu-x86_64-static" in programs:
+        raise UsageError("x86-64 is emulated with this Python, which is not for x86-64; name others by --processor")
+
+
+def _make_root(root: Path) -> None:
+    """Make the folder in which arm64 programs run, or bring its Python packages up to date.
+
+    Raises:
+        InputError: mmdebstrap or pip failed.
+    """
+    if not root.exists():
+        unfinished = root.with_name(f"{root.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.parent.mkdir(parents=True, exist_ok=True)
+        packages = ("--variant=extract", "--architectures=arm64", f"--include={_DEBIAN_PACKAGES}")
+        _call("mmdebstrap", *packages, "bookworm", str(unfinished))
+        unfinished.rename(root)
+    site = root / "site"
+    wheels = {name: version(name) for name in _WHEELS}
+    if not all((site / f"{name}-{number}.dist-info").is_dir() for name, number in wheels.items()):
+        shutil.rmtree(site, ignore_errors=True)
+        platforms = [f"--platform={name}" for name in _PLATFORMS]
+        python = ("--python-version=3.11", "--implementation=cp", "--only-binary=:all:")
+        pinned = [f"{name}=={number}" for name, number in wheels.items()]
+        _call(sys.executable, "-m", "pip", "install", "--target", str(site), *platforms, *python, *pinned)
+    (site / "digits_edge").mkdir(exist_ok=True)
+    for name in _LINKED:
+        link = site / "digits_edge" / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(REPOSITORY / name)
+
+
+def _call(*command: str) -> None:
+    try:
+        subprocess.run(command, stdout=sys.stderr, check=True)
+    except subprocess.CalledProcessError as error:
+        raise InputError(f"`{' '.join(command)}` failed with exit code {error.returncode}; see above") from error
+
+
+def _describe(processor: Processor, root: Path) -> None:
+    """Write what onnxruntime reads of an ARM processor and would else find of this machine, on which it crashes.
+
+    qemu's `-L` takes an absolute path from the root if it exists there.
+    """
+    about = {
+        "processor": "0",
+        "BogoMIPS": "108.00",
+        "Features": processor.features,
+        "CPU implementer": "0x41",
+        "CPU architecture": "8",
+        "CPU variant": "0x0",
+        "CPU part": processor.part,
+        "CPU revision": "3",
+    }
+    files = {
+        "proc/cpuinfo": "".join(f"{key}\t: {value}\n" for key, value in about.items()),
+        "sys/devices/system/cpu/possible": "0\n",
+        "sys/devices/system/cpu/present": "0\n",
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+
+
+def _progress(*words: str) -> None:
+    click.echo(": ".join(words), err=True)
+
+
+def _tables(results: Results, references: Mapping[str, Reference], *, exact: bool) -> str:
+    """Three tables in Markdown: what holds, errors, largest differences."""
+    known = {processor.name: processor.instructions for processor in PROCESSORS}
+    lines = ["| processor | instruction set | problems |", "|---|---|---:|"]
+    for name, compared in results.items():
+        problems = sum(len(comparison.problems) for comparison in compared.values())
+        lines.append(f"| {name} | {known.get(name, 'of this machine')} | {problems} |")
+    header = f"| model (images) | {' | '.join(results)} |\n|---|{'---:|' * len(results)}"
+    lines += ["", "Errors:", "", header, *_rows(results, references, lambda one: str(one.errors))]
+    against = "exact arithmetic (int8) and this machine (fp32)" if exact else "this machine"
+    lines += ["", f"Largest difference of a probability from {against}:", "", header]
+    lines += _rows(results, references, lambda one: f"{one.max_difference:.0e}")
+    if any(reference.parameters > MAX_PARAMETERS for reference in references.values()):
+        lines += ["", f"A model with more than {MAX_PARAMETERS:,} parameters predicts at most {MAX_IMAGES} images."]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(results: Results, references: Mapping[str, Reference], cell: Callable[[Comparison], str]) -> Iterator[str]:
+    """A row for each model, of a cell for each processor; a dash where its worker failed."""
+    for model, reference in references.items():
+        comparisons = [compared.get(model) for compared in results.values()]
+        cells = [cell(one) if one is not None and not np.isnan(one.max_difference) else "–" for one in comparisons]
+        yield f"| {model} ({len(reference.labels)}) | {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
