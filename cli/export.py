@@ -32,7 +32,16 @@ if TYPE_CHECKING:
 
 _SUFFIXES = {".onnx", ".ort"}
 #: Options that say how a Keras model becomes a model file.
-_OF_KERAS = ("precision", "ensemble", "data", "labels", "input_scale", "name", "float_layers")
+_OF_KERAS = (
+    "precision",
+    "ensemble",
+    "data",
+    "labels",
+    "input_scale",
+    "name",
+    "float_layers",
+    "quantization_aware_epochs",
+)
 
 
 @click.command()
@@ -69,6 +78,13 @@ _OF_KERAS = ("precision", "ensemble", "data", "labels", "input_scale", "name", "
     metavar="A,B,…",
     help="Layers, such as conv_1, that int8 leaves float because they are quicker so.",
 )
+@click.option(
+    "--quantization-aware",
+    "quantization_aware_epochs",
+    type=click.IntRange(min=1),
+    metavar="EPOCHS",
+    help="Train so many epochs with the roundings of int8 first, where int8 costs accuracy.",
+)
 @click.option("--name", help="The model's name.  [default: the source's, with the precision]")
 @overwrite_option
 @json_option
@@ -86,6 +102,7 @@ def command(
     labels: str | None,
     input_scale: Literal[1, 255] | None,
     float_layers: str | None,
+    quantization_aware_epochs: int | None,
     name: str | None,
     overwrite: bool,
     as_json: bool,
@@ -127,6 +144,7 @@ def command(
             test=test,
             name=name,
             float_layers=tuple(float_layers.split(",")) if float_layers else (),
+            quantization_aware_epochs=quantization_aware_epochs or 0,
             command=shlex.join(["digits-edge", *sys.argv[1:]]),
             overwrite=overwrite,
             listener=show,

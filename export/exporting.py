@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
+import keras
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -79,6 +80,7 @@ def export(
     test: Dataset | None = None,
     name: str | None = None,
     float_layers: tuple[str, ...] = (),
+    quantization_aware_epochs: int = 0,
     command: str = "",
     overwrite: bool = False,
     listener: Listener = lambda step: None,
@@ -98,13 +100,17 @@ def export(
         name: of the model; by default the source's name with the precision.
         float_layers: names of layers that int8 leaves float because they are quicker so, such as `conv_1`. Those that
             must stay float for the model to answer like Keras are found without being named.
+        quantization_aware_epochs: epochs of training with the roundings of int8, on the images that trained the model,
+            before it is quantized (`digits_edge.export.quantization_aware`); for where int8 costs accuracy. The file is
+            still compared with the Keras model as it was.
         command: the command line that asked for it, for the record.
         overwrite: replace a file that exists.
         listener: told of every step.
 
     Raises:
-        UsageError: int8 without training data, data that the model was not trained on, a target that exists, or
-            `float_layers` of another precision, of several models or of no such name.
+        UsageError: int8 without training data, data that the model was not trained on, a target that exists,
+            `float_layers` of another precision, of several models or of no such name, or `quantization_aware_epochs` of
+            another precision.
         CheckError: the file would not answer like Keras; nothing is written.
         ModelError: a layer cannot be converted.
     """
@@ -113,12 +119,17 @@ def export(
         _check_data(member, training, precision)
     if float_layers and (precision != "int8" or len(source.members) > 1):
         raise UsageError("layers stay float in an int8 model of one Keras model; leave out --float-layers")
-    made = [_make(member, training, precision, float_layers, listener) for member in source.members]
+    if quantization_aware_epochs and precision != "int8":
+        raise UsageError(f"quantization-aware training is for int8, not {precision}; omit --quantization-aware")
+    made = [
+        _make(member, training, precision, float_layers, quantization_aware_epochs, listener)
+        for member in source.members
+    ]
 
     listener("verifying")
-    keras = together(source.members, [one.keras for one in made])
+    reference = together(source.members, [one.keras for one in made])
     graph = average([one.graph for one in made])
-    gate, answers = Gate.of(keras, precision), GraphAnswers(graph)
+    gate, answers = Gate.of(reference, precision), GraphAnswers(graph)
     parity, problems = gate.judge(answers)
     if problems:
         raise CheckError(f"the {precision} model does not answer like Keras, nothing is written: {'; '.join(problems)}")
@@ -134,12 +145,12 @@ def export(
         labels=source.labels,
         parameters=source.parameters,
         preprocessing=_preprocessing(source.labels),
-        temperature=keras.temperature,
-        calibrated=keras.calibrated,
-        uncertain_below=_uncertain_below(keras.validation, answers),
+        temperature=reference.temperature,
+        calibrated=reference.calibrated,
+        uncertain_below=_uncertain_below(reference.validation, answers),
         data=_about(source, training),
         test=_test_figure(answers, _held_out(source, training, test), training),
-        parity={"on": _compared_on(source, keras), **asdict(parity)},
+        parity={"on": _compared_on(source, reference), **asdict(parity)},
         overflow_free=max(pair_sums.values(), default=0) <= MAX_PAIR_SUM,
         largest_pair_sums=pair_sums,
         members=_members(made, precision) if isinstance(source, Ensemble) else (),
@@ -207,20 +218,38 @@ def _make(
     training: Dataset | None,
     precision: Precision,
     float_layers: tuple[str, ...],
+    quantization_aware_epochs: int,
     listener: Listener,
 ) -> _Made:
     """Ask Keras, and make the graph that takes pixels and answers with calibrated probabilities."""
-    listener(f"converting {source.name}")
-    float_graph = convert(source.model)
     listener(f"asking Keras for {source.name}")
-    keras = ask(source, training)
+    answers = ask(source, training)
+    model = source.model
+    if quantization_aware_epochs:
+        model = _fine_tuned(source, training, quantization_aware_epochs, listener)
+    listener(f"converting {source.name}")
+    float_graph = convert(model)
     listener(f"making {precision} of {source.name}")
-    logits_graph = divide_logits(float_graph, keras.temperature)
+    logits_graph = divide_logits(float_graph, answers.temperature)
     if precision == "int8":
         assert training is not None  # or `_check_data` had refused
-        return _Made(source, keras, *_int8(logits_graph, source, training, Gate.of(keras, precision), float_layers))
+        return _Made(source, answers, *_int8(logits_graph, source, training, Gate.of(answers, precision), float_layers))
     graph = take_pixels(scale_input(logits_graph, source.pixel_scale))
-    return _Made(source, keras, answer_probabilities(to_half(graph) if precision == "fp16" else graph), ())
+    return _Made(source, answers, answer_probabilities(to_half(graph) if precision == "fp16" else graph), ())
+
+
+def _fine_tuned(source: Source, training: Dataset | None, epochs: int, listener: Listener) -> keras.Model:
+    from digits_edge.export.quantization_aware import fine_tuned
+
+    assert training is not None and training.labels is not None  # or `_check_data` had refused
+    rows = parts(training.labels, source.validation).train
+    return fine_tuned(
+        source.model,
+        source.inputs(training.images[rows]),
+        source.inputs(calibration_images(source, training)),
+        epochs=epochs,
+        listener=lambda epoch: listener(f"training {source.name} for int8, epoch {epoch} of {epochs}"),
+    )
 
 
 def _int8(
@@ -266,8 +295,8 @@ def _uncertain_below(validation: Answered | None, answers: GraphAnswers) -> floa
     return min(math.floor(reached * 1e4) / 1e4, _SURE)
 
 
-def _compared_on(source: Source | Ensemble, keras: KerasAnswers) -> str:
-    if keras.validation is None:
+def _compared_on(source: Source | Ensemble, reference: KerasAnswers) -> str:
+    if reference.validation is None:
         return "reference images"
     # what validated one fold, the others learnt from: good for parity, no measure of accuracy
     alike = all(member.validation == source.validation for member in source.members)

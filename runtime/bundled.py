@@ -55,6 +55,11 @@ class BundledModel:
     default: bool
     figures: dict[str, Any]
 
+    @property
+    def family(self) -> str:
+        """The name without its precision."""
+        return self.name.removesuffix(f"-{self.precision}")
+
 
 def bundled_models(folder: Path = MODELS) -> list[BundledModel]:
     """The models of the index, in the order of their names.
@@ -106,7 +111,7 @@ def find_precisions(model: str | os.PathLike[str] | None, provider: str, *, fold
     files = {entry.name: folder / entry.file for entry in models}
     if model in files:
         return [files[model]]
-    name = model if model is not None else next((_family(entry) for entry in models if entry.default), None)
+    name = model if model is not None else next((entry.family for entry in models if entry.default), None)
     found = [f"{name}-{precision}" for precision in _SMALLEST_FIRST if f"{name}-{precision}" in files]
     if not found:
         raise ModelError(_unknown(model, list(files)))
@@ -114,11 +119,6 @@ def find_precisions(model: str | os.PathLike[str] | None, provider: str, *, fold
         order = _order(provider)
         found.sort(key=lambda name: order.index(cast(Precision, name.rpartition("-")[2])))
     return [files[name] for name in found]
-
-
-def _family(entry: BundledModel) -> str:
-    """A bundled model's name without its precision."""
-    return entry.name.removesuffix(f"-{entry.precision}")
 
 
 def _order(provider: str) -> tuple[Precision, ...]:

@@ -15,7 +15,7 @@ from digits_edge.runtime.machine import processor
 from digits_edge.runtime.model_file import read_model_file
 from digits_edge.runtime.providers import available_providers, installed_wheels, open_session, versions_of
 from digits_edge.runtime.threads import ENVIRONMENT, affinity, available_threads, cgroup_quota
-from digits_edge.runtime.trial import Trial, forget_trials, make_trial, ways_to_run
+from digits_edge.runtime.trial import Trial, forget_trials, make_trial, remember_trial, ways_to_run
 
 #: By extra, what it brings.
 _EXTRAS = {
@@ -153,7 +153,7 @@ def _models(problems: list[str]) -> dict[str, bool]:
 def _tried(problems: list[str], *, can_open: bool, threads: int | None) -> tuple[Trial | None, dict[str, str]]:
     """The providers timed with the default model, and which of them read digits.
 
-    Stored trials are removed: users run the doctor after they have changed something.
+    Stored trials are removed: users run the doctor after they have changed something. The one made here is stored.
     """
     forget_trials()
     try:
@@ -164,6 +164,7 @@ def _tried(problems: list[str], *, can_open: bool, threads: int | None) -> tuple
         trial = make_trial(
             lambda way: open_session(read_model_file(way.file), way.provider, threads, origin=str(way.file)), ways
         )
+        remember_trial(trial, ways, threads)
     except ModelError as error:
         problems.append(str(error))
         return None, {}

@@ -1,4 +1,4 @@
-"""What this machine says of itself."""
+"""What this machine says of itself: `processor`, and `platform_without_onnxruntime`."""
 
 import platform
 import re
@@ -12,3 +12,17 @@ def processor() -> str:
     except OSError:  # not Linux
         found = None
     return found[1] if found else platform.processor() or "unknown"
+
+
+def platform_without_onnxruntime() -> str | None:
+    """What this platform is, if onnxruntime publishes no wheel for it; None where it does.
+
+    Wheels exist for Linux on x86-64 and aarch64 with glibc 2.28 or later, Windows on x64 and arm64, and macOS 14 on
+    arm64.
+    """
+    system, machine = platform.system(), platform.machine().lower()
+    if machine not in ("x86_64", "amd64", "aarch64", "arm64"):
+        return f"{system} on {machine}"
+    if system == "Linux" and platform.libc_ver()[0] != "glibc":
+        return "Linux without glibc (musl)"
+    return "macOS on Intel processors" if (system, machine) == ("Darwin", "x86_64") else None

@@ -70,12 +70,23 @@ def load_onnxruntime() -> ModuleType:
 
         onnxruntime.InferenceSession  # noqa: B018 - of a wheel half removed an empty folder is left, which imports
     except ModuleNotFoundError as error:
-        mend = "`pip install 'digits-edge[cpu]'`, or [gpu] for NVIDIA"
-        raise ModelError(f"onnxruntime is not installed; {mend} adds it") from error
+        raise ModelError(f"onnxruntime is not installed; {_how_to_add()}") from error
     except Exception as error:  # a broken installation fails in many ways
         mend = "`pip install --force-reinstall onnxruntime`"
         raise ModelError(f"onnxruntime is broken ({one_line(error)}); {mend}") from error
     return cast(ModuleType, onnxruntime)
+
+
+def _how_to_add() -> str:
+    from digits_edge.runtime.machine import platform_without_onnxruntime
+
+    if without := platform_without_onnxruntime():
+        return (
+            f"it has no wheel for {without}: build it yourself for a model's operators, which "
+            "`digits-edge export MODEL --format ort` lists on another machine, or run the model in a browser, from "
+            "the site that `digits-edge export --target web` makes"
+        )
+    return "`pip install 'digits-edge[cpu]'`, or [gpu] for NVIDIA, adds it"
 
 
 def _may_clash() -> bool:

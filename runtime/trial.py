@@ -129,9 +129,8 @@ def choose(bind: Callable[[Way], BoundSession], ways: Sequence[Way], threads: in
     folder, key = trials_folder(), trial_key(ways, threads)
     trial = _made.get(key) or kept_trial(folder, key, ways)
     if trial is None:
-        trial = _made[key] = make_trial(bind, ways)
-        with contextlib.suppress(InputError):
-            keep_trial(trial, folder, key)
+        trial = make_trial(bind, ways)
+        remember_trial(trial, ways, threads)
     fastest = trial.fastest()
     way = next(way for way in ways if (way.provider, way.file.stem) == (fastest.provider, fastest.model))
     try:
@@ -142,6 +141,19 @@ def choose(bind: Callable[[Way], BoundSession], ways: Sequence[Way], threads: in
         with contextlib.suppress(OSError):
             _path(folder, key).unlink(missing_ok=True)
         return ways[0].file, bind(ways[0])
+
+
+def known_trial(ways: Sequence[Way], threads: int) -> Trial | None:
+    """The trial that was made here before and still holds; None without one."""
+    return _made.get(key := trial_key(ways, threads)) or kept_trial(trials_folder(), key, ways)
+
+
+def remember_trial(trial: Trial, ways: Sequence[Way], threads: int) -> None:
+    """Store a trial for this process and, where the user's cache can be written, for the next one."""
+    key = trial_key(ways, threads)
+    _made[key] = trial
+    with contextlib.suppress(InputError):
+        keep_trial(trial, trials_folder(), key)
 
 
 def trial_key(ways: Sequence[Way], threads: int) -> str:

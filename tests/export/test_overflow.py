@@ -135,7 +135,7 @@ def test_bundled_models_predict_what_exact_arithmetic_predicts(name):
         np.testing.assert_allclose(classifier.predict_batch(images), exact, atol=1e-4)
 
 
-@pytest.mark.parametrize("source", ["residual", "pooled", "softmax_rows", "batch_norm_before_padding"], indirect=True)
+@pytest.mark.parametrize("source", ["residual", "pooled", "softmax-rows", "batch-norm-before-padding"], indirect=True)
 def test_an_export_cannot_overflow_and_is_what_exact_arithmetic_makes_of_it(
     source: Source, drawn: Dataset, tmp_path: Path
 ):
