@@ -1,4 +1,4 @@
-"""The README's table of models, from `digits-edge models --json` and the latest file of `benchmarks/results/`.
+"""The README's table of models, from `digits-edge models --json` and two files of `benchmarks/results/`.
 
 Rewrites what stands between the markers; with --check it changes nothing and exits 1 if that is not what stands there.
 """
@@ -13,24 +13,27 @@ from typing import Any
 from click.testing import CliRunner
 
 from digits_edge.cli.main import cli
-from digits_edge.export.peers.results import SUFFIX
 from digits_edge.runtime.accuracy import Accuracy
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
-LARGE_BATCH = 256
+#: Speeds are ratios within one of these files, which name the day and the machine.
+MACHINES = {
+    "with VNNI": RESULTS / "2026-11-22-linux-x86_64-intel_r_xeon_r_processor-cpu-1thread-ort1.31.1.csv",
+    "without VNNI": RESULTS / "2026-11-29-linux-x86_64-amd_epyc-cpu-1thread-ort1.32.0.csv",
+}
+BASELINE = "cnn-small-fp32"
+BATCHES = (1, 256)
 START, END = "<!-- models -->", "<!-- /models -->"
 HEAD = (
     "model",
-    "precision",
     "parameters",
     "size",
     "data",
     "test accuracy (95 % interval)",
     "errors",
-    "one image",
-    f"images/s at batch {LARGE_BATCH}",
+    *(f"speed {kind}" for kind in MACHINES),
 )
 UNKNOWN = "–"
 
@@ -48,25 +51,24 @@ def with_table(readme: str) -> str:
 
 
 def _table() -> str:
-    answer = CliRunner().invoke(cli, ["models", "--json"], catch_exceptions=False).stdout
-    files = (path for path in RESULTS.glob("*.csv") if not path.name.endswith(SUFFIX))
-    results = max(files, default=None)  # a name begins with its date
-    latencies = _latencies(results) if results else {}
-    rows = [HEAD, ("---", "---", *["---:"] * (len(HEAD) - 2))]
-    rows += [_row(json.loads(line), latencies) for line in answer.splitlines()]
+    listed = CliRunner().invoke(cli, ["models", "--json"], catch_exceptions=False).stdout
+    latencies = {kind: _latencies(path) for kind, path in MACHINES.items()}
+    rows = [HEAD, ("---", *["---:"] * (len(HEAD) - 1))]
+    rows += [_row(json.loads(line), latencies) for line in listed.splitlines()]
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    if results:
-        lines += ["", f"Times: medians on one thread, [{results.stem}]({results.relative_to(ROOT).as_posix()})."]
-    return "\n".join(lines)
+    files = " and ".join(f"[{kind}]({path.relative_to(ROOT).as_posix()})" for kind, path in MACHINES.items())
+    return "\n".join(
+        [*lines, "", f"Speed: for one image / for 256, as a multiple of `{BASELINE}`'s; one thread, {files}."]
+    )
 
 
-def _latencies(results: Path) -> dict[tuple[str, int], dict[str, str]]:
-    """(Model, batch size) → its line."""
+def _latencies(results: Path) -> dict[tuple[str, int], float]:
+    """(Model, batch size) → the median time of a call in µs."""
     with results.open(newline="", encoding="utf-8") as stream:
-        return {(line["model"], int(line["batch_size"])): line for line in csv.DictReader(stream)}
+        return {(line["model"], int(line["batch_size"])): float(line["p50_us"]) for line in csv.DictReader(stream)}
 
 
-def _row(model: dict[str, Any], latencies: dict[tuple[str, int], dict[str, str]]) -> tuple[str, ...]:
+def _row(model: dict[str, Any], latencies: dict[str, dict[tuple[str, int], float]]) -> tuple[str, ...]:
     data = accuracy = errors = UNKNOWN
     if test := model["test"]:
         data = test["name"]
@@ -74,22 +76,21 @@ def _row(model: dict[str, Any], latencies: dict[tuple[str, int], dict[str, str]]
         low, high = (f"{100 * bound:.2f}" for bound in counted.interval())
         accuracy = f"{100 * counted.value:.2f} % ({low}–{high})"
         errors = f"{counted.errors} of {counted.images:,}"
-    one_us, many_us = (_median_us(latencies.get((model["name"], batch_size))) for batch_size in (1, LARGE_BATCH))
     return (
         f"`{model['name']}`{' (default)' if model['default'] else ''}",
-        model["precision"],
         f"{model['parameters']:,}",
         f"{model['bytes'] / 1000:,.0f} kB",
         data,
         accuracy,
         errors,
-        f"{one_us:,.0f} µs" if one_us else UNKNOWN,
-        f"{LARGE_BATCH / many_us * 1e6:,.0f}" if many_us else UNKNOWN,
+        *(_speed(model["name"], times) for times in latencies.values()),
     )
 
 
-def _median_us(line: dict[str, str] | None) -> float | None:
-    return None if line is None else float(line["p50_us"])
+def _speed(model: str, times: dict[tuple[str, int], float]) -> str:
+    if (model, BATCHES[0]) not in times:
+        return UNKNOWN
+    return " / ".join(f"{times[BASELINE, size] / times[model, size]:.2g}×" for size in BATCHES)
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ from digits_edge.runtime.bundled import MODELS, BundledModel, bundled_models
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import CATALOGUE, load
 from digits_edge.runtime.errors import CheckError, DigitsEdgeError, InputError, ModelError, UsageError, did_you_mean
-from digits_edge.runtime.files import user_cache
+from digits_edge.runtime.files import refuse_existing, user_cache
 from digits_edge.runtime.verify import verify
 
 REPOSITORY = Path(__file__).parents[1]
@@ -145,16 +145,18 @@ class Comparison:
     Attributes:
         errors: wrong predictions of test images.
         max_difference: the largest difference of a probability.
+        changed: predictions that differ although the reference is clear, by more than `TIE`.
         problems: what does not hold, one line each.
     """
 
     errors: int
     max_difference: float
+    changed: int
     problems: list[str]
 
 
 Results = dict[str, dict[str, Comparison]]
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @click.command(help=__doc__)
@@ -178,6 +180,8 @@ def main(
     try:
         chosen = _chosen(processors, {processor.name: processor for processor in PROCESSORS}, UsageError)
         bundled = _chosen(models, {model.name: model for model in bundled_models()}, ModelError)
+        if output is not None:
+            refuse_existing(output, overwrite=True)
         root = (root or user_cache() / "arm64").absolute()
         _require_programs(chosen, root)
         if any(processor.part for processor in chosen):
@@ -201,7 +205,7 @@ def main(
         raise SystemExit("\n".join(problems))
 
 
-def _chosen(names: tuple[str, ...], known: Mapping[str, T], error: type[DigitsEdgeError]) -> list[T]:
+def _chosen(names: tuple[str, ...], known: Mapping[str, _T], error: type[DigitsEdgeError]) -> list[_T]:
     """The values of the names, in the order of `known`; all if there are no names."""
     for name in names:
         if name not in known:
@@ -237,6 +241,7 @@ def _check(
     tasks = [reference.task for reference in references.values()]
     native = list(_run(None, tasks, root, folder))
     for found, model in zip(native, models, strict=True):
+        _progress(NATIVE, found.model, "done")
         probabilities = np.array(found.probabilities, np.float32)
         if exact and model.precision == "int8":
             _progress("exact arithmetic", model.name)
@@ -248,10 +253,13 @@ def _check(
         results[processor.name] = compared = {}
         try:
             for found in _run(processor, tasks, root, folder):
-                compared[found.model] = _compared(found, references[found.model])
+                compared[found.model] = comparison = _compared(found, references[found.model])
+                _progress(processor.name, found.model, *(comparison.problems or ["holds"]))
         except CheckError as error:
-            failed = next(task.model for task in tasks if task.model not in compared)
-            compared[failed] = Comparison(0, np.nan, [str(error)])
+            # or while it ended, after the last task
+            failed = next((task.model for task in tasks if task.model not in compared), tasks[-1].model)
+            compared[failed] = Comparison(0, np.nan, 0, [str(error)])
+            _progress(processor.name, failed, str(error))
     return results, references
 
 
@@ -271,9 +279,11 @@ def _test_images(model: BundledModel, count: int, data: str | None, folder: Path
 
 
 def _exact(model: BundledModel, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    import onnx
-    import onnx_ir as ir
-
+    try:
+        import onnx
+        import onnx_ir as ir
+    except ImportError as error:
+        raise UsageError("--exact needs the extra `export`: install it with pip install '.[export]'") from error
     from digits_edge.export.exact import exact_probabilities
 
     return exact_probabilities(ir.from_proto(onnx.load(MODELS / model.file)), images)
@@ -296,7 +306,7 @@ def _compared(found: Findings, reference: Reference) -> Comparison:
         wrong = [name for name, label in truth.items() if found.samples.get(name) != label]
         problems += [f"sample {name} is classified as {found.samples.get(name)}" for name in wrong]
     difference = np.nan_to_num(np.abs(probabilities - expected), nan=np.inf).max()
-    return Comparison(int((said != reference.labels).sum()), float(difference), problems)
+    return Comparison(int((said != reference.labels).sum()), float(difference), changed, problems)
 
 
 def _run(processor: Processor | None, tasks: list[Task], root: Path, folder: Path) -> Iterator[Findings]:
@@ -314,7 +324,6 @@ def _run(processor: Processor | None, tasks: list[Task], root: Path, folder: Pat
         path.append(str(root / "site"))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1"}
     (folder / "tasks.json").write_text(json.dumps([asdict(task) for task in tasks]))
-    name = processor.name if processor is not None else NATIVE
     with tempfile.TemporaryFile() as complaints:
         # in a folder of its own, which takes the core file of a crash
         worker = subprocess.Popen(
@@ -322,10 +331,8 @@ def _run(processor: Processor | None, tasks: list[Task], root: Path, folder: Pat
         )
         assert worker.stdout is not None
         with worker:
-            for task, line in zip(tasks, worker.stdout, strict=False):
-                found = Findings(**json.loads(line))
-                _progress(name, task.model, *(found.problems or ["verified"]))
-                yield found
+            for line in worker.stdout:
+                yield Findings(**json.loads(line))
         if worker.returncode:
             complaints.seek(0)
             said = complaints.read().decode(errors="replace").splitlines() or ["no message"]
@@ -432,15 +439,16 @@ def _progress(*words: str) -> None:
 def _tables(results: Results, references: Mapping[str, Reference], *, exact: bool) -> str:
     """Three tables in Markdown: what holds, errors, largest differences."""
     known = {processor.name: processor.instructions for processor in PROCESSORS}
-    lines = ["| processor | instruction set | problems |", "|---|---|---:|"]
+    lines = ["| processor | instruction set | clear predictions changed | problems |", "|---|---|---:|---:|"]
     for name, compared in results.items():
+        changed = sum(comparison.changed for comparison in compared.values())
         problems = sum(len(comparison.problems) for comparison in compared.values())
-        lines.append(f"| {name} | {known.get(name, 'of this machine')} | {problems} |")
+        lines.append(f"| {name} | {known.get(name, 'of this machine')} | {changed} | {problems} |")
     header = f"| model (images) | {' | '.join(results)} |\n|---|{'---:|' * len(results)}"
     lines += ["", "Errors:", "", header, *_rows(results, references, lambda one: str(one.errors))]
     against = "exact arithmetic (int8) and this machine (fp32)" if exact else "this machine"
     lines += ["", f"Largest difference of a probability from {against}:", "", header]
-    lines += _rows(results, references, lambda one: f"{one.max_difference:.0e}")
+    lines += _rows(results, references, lambda one: f"{one.max_difference:.0e}" if one.max_difference else "0")
     if any(reference.parameters > MAX_PARAMETERS for reference in references.values()):
         lines += ["", f"A model with more than {MAX_PARAMETERS:,} parameters predicts at most {MAX_IMAGES} images."]
     return "\n".join(lines) + "\n"

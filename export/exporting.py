@@ -32,7 +32,7 @@ from digits_edge.runtime.golden import GoldenAnswers
 from digits_edge.runtime.model_file import Member, Metadata, Precision, Preprocessing
 from digits_edge.runtime.parity import Parity, compare
 
-MODEL_VERSION = "1.0.0"
+MODEL_VERSION = "1.1.0"
 CALIBRATION_IMAGES = 500
 #: The share of the validation images that a model is to be uncertain of.
 REFUSED = 0.01

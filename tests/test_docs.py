@@ -21,7 +21,11 @@ DOCUMENTS = sorted(
 )
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 ROOMS = ("runtime", "train", "export", "cli")
-FOLDERS = (*ROOMS, "tests", "benchmarks", "fuzz", "endurance", "build_backend", "docs", "samples", ".ci", ".github")
+FOLDERS = (
+    *ROOMS,
+    *("tests", "benchmarks", "fuzz", "endurance", "scripts", "model_sources"),
+    *("build_backend", "docs", "samples", ".ci", ".github"),
+)
 README_TABLE = ROOT / ".ci" / "readme_table.py"
 
 

@@ -1,8 +1,14 @@
 """Models and providers that cannot be had, and the commands that look at models."""
 
+import time
+
 import pytest
 
-from digits_edge.runtime.bundled import bundled_models
+from digits_edge.runtime import trial
+from digits_edge.runtime.bundled import bundled_models, find_model, find_precisions
+from digits_edge.runtime.int8_kernels import saturate
+from digits_edge.runtime.providers import available_providers
+from digits_edge.runtime.threads import available_threads
 
 
 def flipped(content):
@@ -80,8 +86,25 @@ def test_models_are_listed_as_the_index_has_them(run):
         assert set(keys) <= set(line)
     assert sum(line["default"] for line in answer.objects) == 1
     table = run("models").stdout.splitlines()
-    assert len(table) == 1 + len(answer.objects)
+    assert len(table) >= 1 + len(answer.objects)
     assert table[0].startswith("model ")
+
+
+def test_the_precision_that_a_name_stands_for_here_is_listed(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(trial, "user_cache", lambda: tmp_path)
+    monkeypatch.setattr(trial, "_made", {})
+    few = find_model("edge", "cpu").stem
+    assert f"edge is {few} here for a few images" in run("models").stdout.splitlines()
+    ways = trial.ways_to_run({name: find_precisions("edge", name) for name in available_providers()})
+    timings = tuple(
+        trial.Timing(way.provider, way.file.stem, 1, 1, 1 if "int8" in way.file.stem else 9) for way in ways
+    )
+    trial.remember_trial(trial.Trial(timings, {}, time.time()), ways, available_threads())
+    assert f"edge is {few} here for a few images, edge-int8 for more, as measured" in run("models").stdout.splitlines()
+    listed = {line["name"]: line for line in run("models", "--json").objects}
+    assert (listed["edge-int8"]["for_many_images"], listed["edge-fp32"]["for_many_images"]) == (True, False)
+    assert listed[few]["for_few_images"]
+    assert listed["fashion-int8"]["for_few_images"] and listed["fashion-int8"]["for_many_images"]
 
 
 def test_default_model_holds_here(run, model):
@@ -95,11 +118,11 @@ def test_default_model_holds_here(run, model):
 
 def test_bundled_models_are_measured_on_their_own_kind_of_data(run, data_folder):
     answers = {found["model"]: found for found in run("verify", "--data", data_folder / "mnist", "--json").objects}
-    # processors round differently, by a few of 10,000
-    assert answers["cnn-small-int8"]["accuracy"]["errors"] == pytest.approx(57, abs=10)
+    for name in ("cnn-small-int8", "edge-int8", "edge-fp32"):  # the same on every processor
+        assert answers[name]["accuracy"]["errors"] == answers[name]["recorded"]["errors"]
     assert answers["fashion-int8"]["holds"] and answers["fashion-int8"]["accuracy"] is None
     [asked] = run("verify", "fashion-int8", "--data", data_folder / "fashion-mnist", "--json").objects
-    assert asked["accuracy"]["errors"] == pytest.approx(728, abs=40)
+    assert asked["accuracy"]["errors"] == asked["recorded"]["errors"]
 
 
 def test_errors_on_another_kind_of_data_are_counted_but_said_to_be(run, data_folder):
@@ -129,6 +152,9 @@ def test_doctor_finds_the_default_model_whole_and_the_cpu_ready(run):
     assert all(found["models"].values())
     text = run("doctor").stdout
     assert "provider   cpu: ok" in text
+    assert found["processor"]["int8_saturates"] == saturate()
+    assert ("int8       sums saturate" in text) == saturate()
+    assert "auto       taken: edge-" in text
     assert "onnxruntime" in text
 
 
