@@ -444,8 +444,8 @@ def _tables(results: Results, references: Mapping[str, Reference], *, exact: boo
         changed = sum(comparison.changed for comparison in compared.values())
         problems = sum(len(comparison.problems) for comparison in compared.values())
         lines.append(f"| {name} | {known.get(name, 'of this machine')} | {changed} | {problems} |")
-    header = f"| model (images) | {' | '.join(results)} |\n|---|{'---:|' * len(results)}"
-    lines += ["", "Errors:", "", header, *_rows(results, references, lambda one: str(one.errors))]
+    header = f"| model | {' | '.join(results)} |\n|---|{'---:|' * len(results)}"
+    lines += ["", "Errors (in brackets: images):", "", header, *_rows(results, references, lambda one: str(one.errors))]
     against = "exact arithmetic (int8) and this machine (fp32)" if exact else "this machine"
     lines += ["", f"Largest difference of a probability from {against}:", "", header]
     lines += _rows(results, references, lambda one: f"{one.max_difference:.0e}" if one.max_difference else "0")
