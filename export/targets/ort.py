@@ -54,7 +54,8 @@ def export_ort(model_file: Path, target: Path, *, overwrite: bool = False) -> Or
     Raises:
         CheckError: the file would not answer like Keras; nothing is written.
         ModelError: the model file is damaged, or none of digits-edge.
-        UsageError: a target that exists, or a file that is in this format already.
+        UsageError: a target that exists, a file that is in this format already, or one of before 0.2.0 whose int8
+            weights may overflow: what protects it elsewhere is decided when its graph is optimized.
     """
     listed = operators_path(target)
     for path in (target, listed):
@@ -68,6 +69,11 @@ def export_ort(model_file: Path, target: Path, *, overwrite: bool = False) -> Or
         operators = _required_operators(made, target.name)
         made.write_bytes(seal(made.read_bytes()))
         with Classifier(made, provider="cpu") as classifier:
+            if classifier.metadata.may_overflow:
+                raise UsageError(
+                    f"{model_file} has int8 weights that may overflow, and kernels that cannot are chosen for .onnx files "
+                    "alone; export the model from Keras again"
+                )
             checked = verify(classifier)
         if not checked.holds:
             problems = "; ".join(checked.problems)

@@ -72,3 +72,10 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
         Classifier(path)
     with pytest.raises(ModelError, match="is damaged"):
         export_ort(path, tmp_path / "n.ort")
+
+
+def test_an_older_file_whose_weights_may_overflow_is_refused(tmp_path):
+    old = Path(__file__).parents[1] / "data" / "edge-int8-1.0.0.onnx"
+    with pytest.raises(UsageError, match="may overflow"):
+        export_ort(old, tmp_path / "m.ort")
+    assert list(tmp_path.iterdir()) == []
