@@ -207,7 +207,7 @@ def _bind(model: bytes, name: str, threads: int, one_by_one: bool, origin: str, 
     ort, provider = load_onnxruntime(), full_name(name)
     options = _session_options(ort, name, threads)
     if exact_kernels:
-        # unsigned weights, whose kernels are exact, and 4 to 18 % slower; processors with VNNI would lose its speed
+        # unsigned weights, whose kernels are exact, and 4 to 44 % slower; processors with VNNI would lose its speed
         options.add_session_config_entry("session.x64quantprecision", "1")
     if one_by_one:
         options.add_free_dimension_override_by_name(BATCH_AXIS, 1)

@@ -71,8 +71,8 @@ def export_ort(model_file: Path, target: Path, *, overwrite: bool = False) -> Or
         with Classifier(made, provider="cpu") as classifier:
             if classifier.metadata.may_overflow:
                 raise UsageError(
-                    f"{model_file} has int8 weights that may overflow, and kernels that cannot are chosen for .onnx files "
-                    "alone; export the model from Keras again"
+                    f"{model_file} has int8 weights that may overflow, and kernels that cannot are chosen for .onnx "
+                    "files alone; export the model from Keras again"
                 )
             checked = verify(classifier)
         if not checked.holds:
