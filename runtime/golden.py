@@ -20,9 +20,9 @@ from digits_edge.runtime.json_record import parse_json
 LARGEST_PACKED_BYTES = 16 * 1024
 _IMAGE_SHAPE = (28, 28)
 _MOST_IMAGES = 1000
-#: How far a probability may be from exact arithmetic. Roundings that fall the other way moved none by more than 2e-4
-#: on eight processors, and saturated sums in the old `edge-int8` some by 0.05.
-EXACT_TOLERANCE = 0.002
+#: How far a probability may be from exact arithmetic. After a layer that is left float, a rounding may fall the other
+#: way: that moved none by more than 0.0008 on eight processors. Saturated sums moved some by 0.05.
+EXACT_TOLERANCE = 0.005
 _STEPS = 65535
 
 

@@ -64,7 +64,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def manifest_of(sources: list[Source], **changed: object) -> Manifest:
-    with Classifier("edge", provider="cpu") as classifier:
+    with Classifier("edge-int8", provider="cpu") as classifier:
         digest = str(classifier.path)
     values = {"model": "edge-int8", "digest": digest, "provider": "cpu", "file_format": "parquet", "batch_size": 128}
     values["package"] = version("digits-edge")
@@ -81,7 +81,7 @@ class Steps:
     def begin(self, **changed: object) -> list[Record]:
         self.sources = find_sources([str(self.archive)])
         self.run = manifest_of(self.sources, **changed)
-        with Classifier("edge", provider="cpu") as classifier:
+        with Classifier("edge-int8", provider="cpu") as classifier:
             model = classifier.path.read_bytes()
         return self.folder.begin(self.run, model, overwrite=False)
 
@@ -108,7 +108,7 @@ def answers_alone() -> Callable[[np.ndarray], np.ndarray]:
     """What one classifier answers, in batches of 128."""
 
     def answers(images: np.ndarray) -> np.ndarray:
-        with Classifier("edge", provider="cpu", threads=1) as classifier:
+        with Classifier("edge-int8", provider="cpu", threads=1) as classifier:
             return np.concatenate(
                 [classifier.predict_batch(images[start : start + 128]) for start in range(0, len(images), 128)]
             )

@@ -29,6 +29,9 @@ from .conftest import (  # type: ignore[import-not-found]
     write_picture,
 )
 
+#: In one precision, whichever is faster while the tests run.
+MODEL = ("--model", "edge-int8")
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Ray on Windows is a beta")
 
 
@@ -46,7 +49,8 @@ def batch_predict(*arguments: object, cwd: Path, **environment: str) -> subproce
 
 
 def with_ray(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return batch_predict(*arguments, "--engine", "ray", "--provider", "cpu", "--threads", 2, cwd=cwd, **environment)
+    how = ("--engine", "ray", "--provider", "cpu", "--threads", 2, *MODEL)
+    return batch_predict(*arguments, *how, cwd=cwd, **environment)
 
 
 def labels_of(folder: Path, source: Path) -> pandas.DataFrame:
@@ -63,7 +67,9 @@ def test_everything_is_answered_as_by_one_machine_and_once(archive, tmp_path):
     assert damaged.startswith(f"error: {archive}/pictures/damaged.png is no picture of a known format")
     assert last == ("error: 1 row or picture could not be read, as out/_manifest.json tells; the others are answered")
     for name in ("a.csv", "b.parquet"):
-        alone = batch_predict(archive / name, "-o", "alone.csv", "--overwrite", "--provider", "cpu", cwd=tmp_path)
+        alone = batch_predict(
+            archive / name, "-o", "alone.csv", "--overwrite", "--provider", "cpu", *MODEL, cwd=tmp_path
+        )
         assert alone.returncode == 0
         found, expected = labels_of(tmp_path / "out", archive / name), pandas.read_csv(tmp_path / "alone.csv")
         pandas.testing.assert_frame_equal(found[["ImageId", "Label"]], expected, check_dtype=False)
@@ -114,7 +120,7 @@ def listen(done):
                 break
         print("killed", file=sys.__stdout__, flush=True)
 
-report = predict_with_ray(["many"], "out", model="edge", provider="cpu", actors=2, listener=listen)
+report = predict_with_ray(["many"], "out", model="edge-int8", provider="cpu", actors=2, listener=listen)
 print(report.manifest.counts["answered"], report.done_before)
 """
 
@@ -276,7 +282,7 @@ def test_a_memory_file_system_is_as_good_as_any(tmp_path):
 WITH_A_WORKER_OF_ANOTHER_VERSION = """
 from digits_edge.runtime.engines import ray_engine
 ray_engine.version = lambda package: "0.0.1"
-ray_engine.predict_with_ray(["archive/a.csv"], "out", model="edge", provider="cpu", actors=1)
+ray_engine.predict_with_ray(["archive/a.csv"], "out", model="edge-int8", provider="cpu", actors=1)
 """
 
 
@@ -334,7 +340,8 @@ def test_a_stranger_cannot_join_what_is_started_here(tmp_path):
 WITH_RAY_IMPORTED_BEFORE = """
 import ray
 from digits_edge.runtime.engines import predict_with_ray
-print(predict_with_ray(["archive/a.csv"], "out", model="edge", provider="cpu", actors=1).manifest.counts["answered"])
+report = predict_with_ray(["archive/a.csv"], "out", model="edge-int8", provider="cpu", actors=1)
+print(report.manifest.counts["answered"])
 """
 
 

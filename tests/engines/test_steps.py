@@ -69,7 +69,7 @@ def test_tables_are_answered_bit_by_bit_as_by_one_machine(steps, archive, tmp_pa
 
 def test_pictures_are_answered_as_by_one_machine(steps, archive, tmp_path):
     steps.whole(file_format="csv")
-    with Classifier("edge", provider="cpu", threads=1) as classifier:
+    with Classifier("edge-int8", provider="cpu", threads=1) as classifier:
         batch_predict_pictures(classifier, find_pictures([archive / "pictures"]), tmp_path / "alone.csv")
     shards = [path for path in sorted((tmp_path / "out").glob("*.csv")) if "Status" in path.read_text()]
     assert len(shards) == 3

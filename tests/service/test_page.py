@@ -15,7 +15,7 @@ import pytest
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 from digits_edge.export.targets.web import export_web  # noqa: E402
-from digits_edge.runtime.bundled import find_model  # noqa: E402
+from digits_edge.runtime.bundled import ANOTHER_MACHINE, find_model  # noqa: E402
 from digits_edge.runtime.classifier import Classifier  # noqa: E402
 from digits_edge.runtime.errors import InputError, UsageError  # noqa: E402
 from digits_edge.runtime.pictures import find_pictures  # noqa: E402
@@ -85,7 +85,7 @@ def file_server(folder: Path) -> Iterator[str]:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("web") / "site"
     try:
-        export_web([find_model(name, "cpu") for name in ("edge", "fashion")], folder)
+        export_web([find_model(name, ANOTHER_MACHINE) for name in ("edge", "fashion")], folder)
     except UsageError as error:
         pytest.skip(f"ONNX Runtime Web is not to be had: {error}")
     return folder
@@ -377,7 +377,7 @@ def test_a_site_that_was_exported_again_is_shown_anew(browser, site: Path, tmp_p
     with file_server(folder) as url, browser.new_context() as context:
         page = context.new_page()
         for model in ("edge-int8", "cnn-small-int8"):
-            export_web([find_model(model, "cpu")], folder, overwrite=True)
+            export_web([find_model(model, ANOTHER_MACHINE)], folder, overwrite=True)
             page.goto(url)  # this visit still shows what was kept, and fetches the new
             for _ in range(100):
                 if page.evaluate(_KEEPS, model):

@@ -95,7 +95,7 @@ def test_models_are_chosen_by_name_with_or_without_precision(served: Served) -> 
 
 def test_a_model_is_served_once_under_its_name(served: Served) -> None:
     with pytest.raises(UsageError, match="second model"):
-        served("edge-int8", "edge")
+        served("edge-int8", "edge-int8")
 
 
 def test_what_the_service_and_its_models_are_is_told(served: Served) -> None:
