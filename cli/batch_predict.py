@@ -215,12 +215,13 @@ def _pictures(source: str) -> list[Path]:
     return find_pictures([source])
 
 
-def _most_rows(source: str) -> int | None:
-    """How many a CSV has at most; None if its size does not tell."""
+def _most_rows(source: str) -> int:
+    """How many a CSV has at most; many if its size does not tell."""
+    from digits_edge.runtime.classifier import FEW_IMAGES
     from digits_edge.runtime.datasets.kaggle_csv import LEAST_ROW_BYTES
 
     path = Path(source)
-    return path.stat().st_size // LEAST_ROW_BYTES if path.is_file() and path.suffix.lower() == ".csv" else None
+    return path.stat().st_size // LEAST_ROW_BYTES if path.is_file() and path.suffix.lower() == ".csv" else FEW_IMAGES
 
 
 def _left_out(report: "BatchReport", output: str) -> str:

@@ -18,7 +18,7 @@ from digits_edge.cli.options import (
 from digits_edge.cli.output import print_json, print_table, say, show
 from digits_edge.cli.peers import KerasChoice, run_peers
 from digits_edge.runtime.bundled import bundled_models
-from digits_edge.runtime.classifier import Classifier
+from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
 from digits_edge.runtime.latency import BATCH_SIZES, Benchmark, benchmark
 
 #: What only one of the two ways of this command takes.
@@ -93,7 +93,7 @@ def command(
     for name in models or [model.name for model in bundled_models()]:
         for provider in providers:
             for count in threads or (None,):
-                with Classifier(name, provider=provider, threads=count) as classifier:
+                with Classifier(name, provider=provider, threads=count, images=FEW_IMAGES) as classifier:
                     show(
                         f"measuring {classifier.metadata.name} on {classifier.provider}, {classifier.threads} thread(s)"
                     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from digits_edge.cli.keras_side import needs_extra
 from digits_edge.cli.options import file_path
 from digits_edge.cli.output import progress
-from digits_edge.runtime.classifier import LARGEST_BATCH, Classifier
+from digits_edge.runtime.classifier import FEW_IMAGES, LARGEST_BATCH, Classifier
 from digits_edge.runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def open_either(
 
             source = read_source(path, input_scale=input_scale, labels=labels)
         return EitherModel(model, source.labels, source.data, source, path)
-    classifier = Classifier(model, provider=provider, threads=threads)
+    classifier = Classifier(model, provider=provider, threads=threads, images=FEW_IMAGES)
     named = tuple(labels or classifier.labels)
     if len(named) != len(classifier.labels):
         raise UsageError(f"{model} tells {len(classifier.labels)} classes apart and --labels names {len(named)}")

@@ -55,19 +55,19 @@ def command(as_json: bool) -> None:
 
 def _taken(models: "list[BundledModel]") -> dict[str, tuple[str, str | None]]:
     """For models in several precisions, which is taken here for few images and, once a trial was made, for many."""
-    from digits_edge.runtime.bundled import find_precisions
+    from digits_edge.runtime.bundled import ways_to_run
     from digits_edge.runtime.errors import ModelError
     from digits_edge.runtime.providers import available_providers
     from digits_edge.runtime.threads import available_threads
-    from digits_edge.runtime.trial import known_trial, ways_to_run
+    from digits_edge.runtime.trial import known_trial
 
     families = [model.family for model in models]
     taken: dict[str, tuple[str, str | None]] = {}
     try:
         for family in dict.fromkeys(name for name in families if families.count(name) > 1):
-            files = {name: find_precisions(family, name) for name in available_providers()}
-            trial = known_trial(ways_to_run(files), available_threads())
-            taken[family] = files["cpu"][0].stem, None if trial is None else trial.fastest().model
+            ways = ways_to_run(family, available_providers())
+            trial = known_trial(ways, available_threads())
+            taken[family] = ways[0].file.stem, None if trial is None else trial.fastest().model
     except ModelError:  # onnxruntime is not installed: the doctor says what to do
         return {}
     return taken

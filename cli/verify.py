@@ -10,7 +10,7 @@ from digits_edge.cli.labelled_images import note_other_classes
 from digits_edge.cli.options import data_option, file_path, input_scale_option, json_option, session_options
 from digits_edge.cli.output import percent, print_json, progress, say, show
 from digits_edge.runtime.bundled import bundled_models
-from digits_edge.runtime.classifier import Classifier
+from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
 from digits_edge.runtime.datasets import Dataset, load, parts
 from digits_edge.runtime.errors import CheckError, ModelError, UsageError
 from digits_edge.runtime.verify import Reference, Verification, verify
@@ -56,7 +56,7 @@ def command(
     if not names:
         raise ModelError("no model is bundled here; name a model file")
     for name in names:
-        with Classifier(name, provider=provider, threads=threads) as classifier:
+        with Classifier(name, provider=provider, threads=threads, images=FEW_IMAGES) as classifier:
             show(f"verifying {classifier.metadata.name} on {classifier.provider}")
             reference = live.ask(classifier) if live is not None else None
             # of all bundled models some tell other things apart; a model that is named is measured as asked

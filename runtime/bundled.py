@@ -61,6 +61,19 @@ class BundledModel:
         return self.name.removesuffix(f"-{self.precision}")
 
 
+@dataclass(frozen=True)
+class Way:
+    """A way to run a model.
+
+    Attributes:
+        file: of the model, in one of its precisions.
+        provider: short name of a provider.
+    """
+
+    file: Path
+    provider: str
+
+
 def bundled_models(folder: Path = MODELS) -> list[BundledModel]:
     """The models of the index, in the order of their names.
 
@@ -119,6 +132,24 @@ def find_precisions(model: str | os.PathLike[str] | None, provider: str, *, fold
         order = _order(provider)
         found.sort(key=lambda name: order.index(cast(Precision, name.rpartition("-")[2])))
     return [files[name] for name in found]
+
+
+def ways_to_run(model: str | os.PathLike[str] | None, providers: Sequence[str], *, folder: Path = MODELS) -> list[Way]:
+    """The ways to run a model that are worth a trial, the expected one first: the CPU provider's, where it is named.
+
+    Args:
+        model: as `find_precisions` takes it.
+        providers: short names. On accelerators the first precision alone comes into question.
+        folder: of the bundled models.
+
+    Raises:
+        ModelError: no such model is bundled; lists the names.
+    """
+    ways = []
+    for provider in sorted(providers, key=lambda name: name != "cpu"):
+        files = find_precisions(model, provider, folder=folder)
+        ways += [Way(file, provider) for file in (files if provider in CPU_PROVIDERS else files[:1])]
+    return ways
 
 
 def _order(provider: str) -> tuple[Precision, ...]:

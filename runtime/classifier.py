@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeGuard
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.bound_session import BoundSession
-from digits_edge.runtime.bundled import MODELS, find_model, find_precisions
+from digits_edge.runtime.bundled import MODELS, Way, ways_to_run
 from digits_edge.runtime.errors import ImageError, ModelError, UsageError
 from digits_edge.runtime.model_file import (
     GOLDEN_KEY,
@@ -41,8 +42,10 @@ if TYPE_CHECKING:
 
 #: Images that go to onnxruntime at once; its memory grows with them, its speed no longer does.
 LARGEST_BATCH = 1024
-#: Fewer are answered by the CPU provider before another has been imported, opened and warmed up.
+#: Fewer are predicted by the CPU provider before another has been imported, opened and warmed up.
 FEW_IMAGES = 5000
+#: A first batch of so many is the first of many batches.
+TRIAL_IMAGES = 256
 _IMAGE_SHAPE = (28, 28)
 _PIXELS = 784
 
@@ -107,6 +110,7 @@ class Classifier:
     provider: str
     threads: int
     exact_kernels: bool
+    _run: Callable[[NDArray[np.uint8]], FloatArray]
 
     def __init__(
         self,
@@ -123,12 +127,14 @@ class Classifier:
             model: a bundled name with its precision (`edge-int8`), or without (`edge`) for the precision that is
                 fastest here; a path; None for the bundled default model in that precision.
             provider: "cpu", "openvino", "cuda" or another that onnxruntime knows; "auto" for the one that is fastest
-                here, which a short trial finds out once a week (`digits_edge.runtime.trial`). For fewer than
-                `FEW_IMAGES` there is no trial: the CPU provider is taken, and int8 where the processor has
-                instructions for it.
+                here.
             threads: how many share the images of a batch, and one image is answered by one; None for as many as this
                 process may use.
-            images: how many will be predicted at most, if that is known.
+            images: how many will be predicted at most, if that is known. It says how precision and provider are
+                chosen where that is left open. For `FEW_IMAGES` and more, by a short trial, which is made once a week
+                (`digits_edge.runtime.trial`). For fewer, by rule: the CPU provider, and int8 where the processor has
+                instructions for it. Without a number, by rule too, unless the first images come in a batch of
+                `TRIAL_IMAGES` or more: then by the trial, and the attributes change once.
             one_by_one: open for images that come singly, as at a till: OpenVINO then takes 0.88 of the time for one
                 (Intel Xeon), and batches are answered image by image.
 
@@ -140,18 +146,35 @@ class Classifier:
         def bind(path: Path, name: str) -> BoundSession:
             return open_session(read_model_file(path), name, threads, one_by_one=one_by_one, origin=str(path))
 
-        self.path, bound = _bound(bind, model, provider, threads, images)
+        ways = _ways(model, provider, images)
+        self._asked: tuple[Any, ...] = (threads, one_by_one)
+        if len(ways) == 1 or images is None:
+            self._use(ways[0].file, bind(ways[0].file, ways[0].provider))
+        else:
+            self._use(*_fastest(bind, ways, threads))
+        if len(ways) > 1 and images is None:
+            self._first_images = _FirstImages(self._run, lambda: self._use(*_fastest(bind, ways, threads)))
+            self._run = self._run_first
+
+    def _use(self, path: Path, bound: BoundSession) -> None:
+        """Let a session predict from now on."""
+        self.path = path
         self.provider, self.threads, self.exact_kernels = bound.provider, bound.threads, bound.exact_kernels
-        self.metadata, self._packed_golden = _contents(bound, self.path)
+        self.metadata, self._packed_golden = _contents(bound, path)
         self.labels = self.metadata.labels
-        self._run: Callable[[NDArray[np.uint8]], FloatArray] = bound.run
-        # a bundled model is found again by its name, in whatever place another process has it
-        self._asked = (
-            self.path.stem if self.path.parent == MODELS else self.path.absolute(),
-            self.provider,
-            threads,
-            one_by_one,
-        )
+        self.__dict__.pop("golden", None)
+        self._run = bound.run
+
+    def _run_first(self, images: NDArray[np.uint8]) -> FloatArray:
+        """Predict the first images, by which it is decided how all are predicted."""
+        first = self._first_images
+        with first.lock:
+            if self._run == self._run_first:
+                if len(images) >= TRIAL_IMAGES:
+                    first.choose()
+                else:
+                    self._run = first.run
+        return self._run(images)
 
     def predict(self, source: "PictureSource") -> Prediction:
         """Read the digit in one picture.
@@ -268,7 +291,9 @@ class Classifier:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, self._asked
+        # a bundled model is found again by its name, in whatever place another process has it
+        model = self.path.stem if self.path.parent == MODELS else self.path.absolute()
+        return _reopened, (model, self.provider, *self._asked)
 
     def __repr__(self) -> str:
         return f"<Classifier {self.metadata.name} provider={self.provider} threads={self.threads}>"
@@ -278,26 +303,29 @@ def _reopened(model: str | os.PathLike[str] | None, provider: str, threads: int 
     return Classifier(model, provider=provider, threads=threads, one_by_one=one_by_one)
 
 
-def _bound(
-    bind: Callable[[Path, str], BoundSession],
-    model: str | os.PathLike[str] | None,
-    provider: str,
-    threads: int | None,
-    images: int | None,
-) -> tuple[Path, BoundSession]:
-    """Open a model: by rule for few images or where there is no choice, else as a trial says."""
+@dataclass(frozen=True, eq=False)
+class _FirstImages:
+    """What waits for the first images: how to run them by rule, and what makes a trial instead."""
+
+    run: Callable[[NDArray[np.uint8]], FloatArray]
+    choose: Callable[[], None]
+    lock: Lock = field(default_factory=Lock)
+
+
+def _ways(model: str | os.PathLike[str] | None, provider: str, images: int | None) -> list[Way]:
+    """The ways to run a model that come into question, the one first that the rule chooses."""
     chosen = None if provider.lower() == AUTO else short_name(full_name(provider))
     if images is not None and images < FEW_IMAGES:
-        path = find_model(model, chosen or "cpu")
-        return path, bind(path, chosen or "cpu")
-    providers = available_providers() if chosen is None else [chosen]
-    files = {name: find_precisions(model, name) for name in providers}
-    if len(providers) == 1 and len(files[providers[0]]) == 1:
-        path = files[providers[0]][0]
-        return path, bind(path, providers[0])
-    from digits_edge.runtime.trial import choose, ways_to_run  # a start with few pictures does without what it imports
+        return ways_to_run(model, [chosen or "cpu"])[:1]
+    return ways_to_run(model, available_providers() if chosen is None else [chosen])
 
-    return choose(lambda way: bind(way.file, way.provider), ways_to_run(files), thread_count(threads))
+
+def _fastest(
+    bind: Callable[[Path, str], BoundSession], ways: list[Way], threads: int | None
+) -> tuple[Path, BoundSession]:
+    from digits_edge.runtime.trial import choose  # a start with few pictures does without what it imports
+
+    return choose(lambda way: bind(way.file, way.provider), ways, thread_count(threads))
 
 
 def _closed(*_: object) -> NoReturn:

@@ -5,7 +5,7 @@ import platform
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from digits_edge.runtime.bundled import MODELS, bundled_models, find_precisions, is_whole
+from digits_edge.runtime.bundled import MODELS, bundled_models, is_whole, ways_to_run
 from digits_edge.runtime.datasets.catalogue import CATALOGUE
 from digits_edge.runtime.datasets.loading import ENVIRONMENT as DATA_ENVIRONMENT
 from digits_edge.runtime.datasets.loading import data_folders
@@ -15,7 +15,7 @@ from digits_edge.runtime.machine import processor
 from digits_edge.runtime.model_file import read_model_file
 from digits_edge.runtime.providers import available_providers, installed_wheels, open_session, versions_of
 from digits_edge.runtime.threads import ENVIRONMENT, affinity, available_threads, cgroup_quota
-from digits_edge.runtime.trial import Trial, forget_trials, make_trial, remember_trial, ways_to_run
+from digits_edge.runtime.trial import Trial, forget_trials, make_trial, remember_trial
 
 #: By extra, what it brings.
 _EXTRAS = {
@@ -160,7 +160,7 @@ def _tried(problems: list[str], *, can_open: bool, threads: int | None) -> tuple
         names = available_providers()
         if threads is None or not can_open:
             return None, dict.fromkeys(names, "not tried: no model can be opened")
-        ways = ways_to_run({name: find_precisions(None, name) for name in names})
+        ways = ways_to_run(None, names)
         trial = make_trial(
             lambda way: open_session(read_model_file(way.file), way.provider, threads, origin=str(way.file)), ways
         )

@@ -13,14 +13,14 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from digits_edge.runtime.bound_session import BoundSession
-from digits_edge.runtime.bundled import CPU_PROVIDERS
+from digits_edge.runtime.bundled import Way
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError
 from digits_edge.runtime.files import user_cache, written_whole
 from digits_edge.runtime.json_record import as_record, read_json
@@ -37,19 +37,6 @@ _GOOD_FOR_S_WITH_FAILURES = 3600.0
 _LONGEST_S, _FEWEST_CALLS, _MOST_CALLS, _WARM_UP = 0.05, 3, 30, 2
 #: By key, for a machine whose cache cannot be written.
 _made: dict[str, "Trial"] = {}
-
-
-@dataclass(frozen=True)
-class Way:
-    """A way to run a model.
-
-    Attributes:
-        file: of the model, in one of its precisions.
-        provider: short name of a provider.
-    """
-
-    file: Path
-    provider: str
 
 
 @dataclass(frozen=True)
@@ -95,21 +82,6 @@ class Trial:
         expected, *others = self.timings
         best = min(others, key=lambda timing: timing.cost_s, default=expected)
         return best if best.cost_s < MARGIN * expected.cost_s else expected
-
-
-def ways_to_run(files: Mapping[str, Sequence[Path]]) -> list[Way]:
-    """The ways that are worth a trial, the expected one first.
-
-    Args:
-        files: provider's short name → the model's precisions in the order of `find_precisions`. On accelerators the
-            first of them is tried alone.
-    """
-    order = sorted(files, key=lambda provider: provider != "cpu")
-    return [
-        Way(file, provider)
-        for provider in order
-        for file in (files[provider] if provider in CPU_PROVIDERS else files[provider][:1])
-    ]
 
 
 def choose(bind: Callable[[Way], BoundSession], ways: Sequence[Way], threads: int) -> tuple[Path, BoundSession]:

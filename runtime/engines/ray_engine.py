@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from digits_edge.runtime.bundled import find_precisions
-from digits_edge.runtime.classifier import Classifier
+from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
 from digits_edge.runtime.engines.answering import Answering
 from digits_edge.runtime.engines.output_folder import OutputFolder
 from digits_edge.runtime.engines.reading import ROWS_PER_BLOCK, Piece, SourceBlock, Work, divide, read, work_left
@@ -127,7 +127,7 @@ def predict_with_ray(
 def _chosen(model: str | os.PathLike[str] | None, provider: str, begun: Manifest | None) -> tuple[Path, str]:
     """The model's file, and the provider's short name; one that is named need not be on this machine."""
     if provider.lower() == AUTO and begun is None:
-        with Classifier(model, provider=AUTO, threads=1) as classifier:
+        with Classifier(model, provider=AUTO, threads=1, images=FEW_IMAGES) as classifier:
             return classifier.path, classifier.provider
     # a trial may come out otherwise the next time, and its answers not belong with those that are there
     name = begun.provider if begun and provider.lower() == AUTO else short_name(full_name(provider))

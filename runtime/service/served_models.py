@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from digits_edge.runtime.bundled import bundled_models
-from digits_edge.runtime.classifier import Classifier
+from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
 from digits_edge.runtime.errors import UsageError
 from digits_edge.runtime.latency import measure
 from digits_edge.runtime.service.answers import UnknownModelError
@@ -83,7 +83,7 @@ class ServedModels:
         self._executors: list[ThreadPoolExecutor] = []
         self._models: dict[str, ServedModel] = {}
         for place, model in enumerate(asked):
-            classifier = Classifier(model, provider=provider, threads=threads)
+            classifier = Classifier(model, provider=provider, threads=threads, images=FEW_IMAGES)
             name = classifier.metadata.name
             if name in self._models:
                 raise UsageError(f"{os.fspath(model)} is a second model called {name!r}; name each once")

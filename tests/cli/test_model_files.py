@@ -5,7 +5,7 @@ import time
 import pytest
 
 from digits_edge.runtime import trial
-from digits_edge.runtime.bundled import bundled_models, find_model, find_precisions
+from digits_edge.runtime.bundled import bundled_models, find_model, ways_to_run
 from digits_edge.runtime.int8_kernels import saturate
 from digits_edge.runtime.providers import available_providers
 from digits_edge.runtime.threads import available_threads
@@ -95,7 +95,7 @@ def test_the_precision_that_a_name_stands_for_here_is_listed(run, monkeypatch, t
     monkeypatch.setattr(trial, "_made", {})
     few = find_model("edge", "cpu").stem
     assert f"edge is {few} here for a few images" in run("models").stdout.splitlines()
-    ways = trial.ways_to_run({name: find_precisions("edge", name) for name in available_providers()})
+    ways = ways_to_run("edge", available_providers())
     timings = tuple(
         trial.Timing(way.provider, way.file.stem, 1, 1, 1 if "int8" in way.file.stem else 9) for way in ways
     )

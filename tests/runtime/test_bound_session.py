@@ -118,10 +118,14 @@ def test_a_forked_process_starts_threads_of_its_own(model_path):
 def test_a_session_for_one_image_answers_any_number(provider, threads):
     """Image by image, with the answers that a session for batches gives; a pickled one too."""
     try:
-        single = Classifier(provider=provider, threads=threads, one_by_one=True)
+        single = Classifier("edge-int8", provider=provider, threads=threads, one_by_one=True)
     except ModelError as error:
         pytest.skip(str(error))
-    with single, Classifier(provider=provider, threads=threads) as usual, pickle.loads(pickle.dumps(single)) as again:
+    with (
+        single,
+        Classifier("edge-int8", provider=provider, threads=threads) as usual,
+        pickle.loads(pickle.dumps(single)) as again,
+    ):
         assert single._run.__self__.session.get_inputs()[0].shape == [1, 28, 28]
         for count in (0, 1, 2, 3 * LEAST_PART):
             answers = single.predict_batch(IMAGES[:count])

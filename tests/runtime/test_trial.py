@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 from digits_edge.runtime import int8_kernels
 from digits_edge.runtime import trial as trials
 from digits_edge.runtime.bound_session import BoundSession
-from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
-from digits_edge.runtime.errors import ModelError
+from digits_edge.runtime.bundled import Way, ways_to_run
+from digits_edge.runtime.classifier import FEW_IMAGES, TRIAL_IMAGES, Classifier
+from digits_edge.runtime.errors import ModelError, UsageError
 from digits_edge.runtime.parity import compare
 from digits_edge.runtime.providers import available_providers
 from digits_edge.runtime.strokes import draw_image
@@ -25,13 +27,11 @@ from digits_edge.runtime.trial import (
     MARGIN,
     Timing,
     Trial,
-    Way,
     choose,
     forget_trials,
     keep_trial,
     kept_trial,
     make_trial,
-    ways_to_run,
 )
 
 CPU = Timing("cpu", "m-int8", open_s=0.01, one_s=40e-6, each_s=20e-6)
@@ -215,7 +215,7 @@ def test_real_providers_are_timed(model_path):
         run = SimpleNamespace(run=lambda _, inputs: classifier.predict_batch(inputs["image"]))
         return BoundSession(run, way.provider, 1)
 
-    trial = make_trial(bind, ways_to_run({name: [model_path] for name in available_providers()}))
+    trial = make_trial(bind, ways_to_run(model_path, available_providers()))
     assert (trial.timings[0].provider, trial.timings[0].model) == ("cpu", model_path.stem)
     assert {timing.provider for timing in trial.timings} | set(trial.failed) == set(available_providers())
     assert all(timing.each_s > 0 and timing.one_s > 0 and timing.open_s > 0 for timing in trial.timings)
@@ -234,13 +234,64 @@ def test_between_precisions_that_are_as_fast_the_expected_one_is_taken(machine):
     assert machine.chosen() == "cpu m-int8"
 
 
-def test_accelerators_are_tried_with_one_precision_and_the_cpu_with_all():
-    int8, fp32 = Path("m-int8.onnx"), Path("m-fp32.onnx")
-    assert ways_to_run({"cuda": [fp32, int8], "cpu": [int8, fp32]}) == [
-        Way(int8, "cpu"),
-        Way(fp32, "cpu"),
-        Way(fp32, "cuda"),
-    ]
+def test_accelerators_are_tried_with_one_precision_and_the_cpu_with_all(monkeypatch):
+    monkeypatch.setattr(int8_kernels, "are_fast", lambda: True)
+    ways = [(way.file.stem, way.provider) for way in ways_to_run("edge", ["cuda", "cpu"])]
+    assert ways == [("edge-int8", "cpu"), ("edge-fp32", "cpu"), ("edge-fp32", "cuda")]
+
+
+@pytest.fixture
+def other(monkeypatch) -> str:
+    """A trial that finds the precision fastest that is not the expected one."""
+
+    def chosen(bind, ways, threads):
+        way = next(way for way in ways if way.file != ways[0].file)
+        return way.file, bind(way)
+
+    monkeypatch.setattr(int8_kernels, "are_fast", lambda: False)
+    monkeypatch.setattr(trials, "choose", chosen)
+    return "edge-int8"
+
+
+BATCH = np.zeros((TRIAL_IMAGES, 28, 28), np.uint8)
+
+
+def test_a_batch_that_comes_first_is_tried_out(other):
+    with Classifier("edge", provider="cpu") as classifier:
+        assert classifier.metadata.name == "edge-fp32"
+        classifier.predict_batch(BATCH)
+        assert classifier.metadata.name == classifier.path.stem == other
+        with Classifier(other, provider="cpu") as named:
+            assert classifier.golden.tolerance == named.golden.tolerance
+            np.testing.assert_array_equal(classifier.predict_batch(BATCH), named.predict_batch(BATCH))
+        with pickle.loads(pickle.dumps(classifier)) as copy:
+            assert copy.metadata.name == other
+
+
+def test_single_images_are_never_tried_out_nor_what_comes_after_them(other):
+    with Classifier("edge", provider="cpu") as classifier:
+        before = classifier.predict_batch(BATCH[:1])
+        np.testing.assert_array_equal(classifier.predict_batch(BATCH)[:1], before)
+        assert classifier.metadata.name == "edge-fp32"
+
+
+def test_many_images_are_tried_out_before_the_first(other):
+    with Classifier("edge", provider="cpu", images=FEW_IMAGES) as classifier:
+        assert classifier.metadata.name == other
+
+
+def test_batches_that_come_first_side_by_side_are_tried_out_once(other):
+    with Classifier("edge", provider="cpu") as classifier, ThreadPoolExecutor(4) as callers:
+        found = list(callers.map(classifier.predict_batch, [BATCH] * 8))
+        assert classifier.metadata.name == other
+        assert all(np.array_equal(found[0], one) for one in found)
+
+
+def test_a_closed_classifier_tries_nothing_out(other):
+    classifier = Classifier("edge", provider="cpu")
+    classifier.close()
+    with pytest.raises(UsageError, match="closed"):
+        classifier.predict_batch(BATCH)
 
 
 def test_few_images_take_the_precision_of_the_rule(monkeypatch):
