@@ -49,7 +49,10 @@ def test_the_table_goes_to_a_file_named_after_day_and_environment(run, tmp_path)
         (("-o", "x.csv"), "--output holds only with --peers."),
         (("--peers", "--rounds", "0"), "0 is not in the range"),
         (("--peers", "--keras", "run"), "--keras needs the model files that were made of it"),
-        (("--peers", "--model", "cnn-small-int8", "--model", "cnn-small"), "is called cnn-small-int8 like another"),
+        (
+            ("--peers", "--model", "cnn-small-int8", "--model", "cnn-small-int8"),
+            "is called cnn-small-int8 like another",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_wrong_usage(run, tmp_path, words, message):

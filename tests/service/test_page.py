@@ -395,7 +395,7 @@ def test_two_sites_of_one_origin_keep_each_its_own(browser, site: Path, tmp_path
     for name in "ab":
         shutil.copytree(site, tmp_path / name)
     (tmp_path / "b/page/style.css").write_text("")
-    export_web([find_model("cnn-small", "cpu")], tmp_path / "b", overwrite=True)
+    export_web([find_model("cnn-small", ANOTHER_MACHINE)], tmp_path / "b", overwrite=True)
     with browser.new_context() as context:
         page = context.new_page()
         with file_server(tmp_path) as url:
@@ -425,7 +425,7 @@ def test_the_site_refuses_a_model_that_was_changed(browser, site: Path, tmp_path
 
 
 def test_a_site_replaces_nothing_but_a_site(site: Path, tmp_path: Path) -> None:
-    model = find_model("edge", "cpu")
+    model = find_model("edge", ANOTHER_MACHINE)
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters/dear.txt").write_text("x")
     with pytest.raises(UsageError, match="is no such site"):
@@ -458,7 +458,7 @@ def test_a_site_replaces_nothing_but_a_site(site: Path, tmp_path: Path) -> None:
 def test_another_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "onnxruntime-web.tgz").write_bytes(b"another")
     with pytest.raises(InputError, match="is not onnxruntime-web@"):
-        export_web([find_model("edge", "cpu")], tmp_path / "site", archive=tmp_path / "onnxruntime-web.tgz")
+        export_web([find_model("edge", ANOTHER_MACHINE)], tmp_path / "site", archive=tmp_path / "onnxruntime-web.tgz")
     assert not (tmp_path / "site").exists()
 
 
@@ -466,11 +466,11 @@ def test_without_npm_the_package_can_be_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("DIGITS_EDGE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match=r"npm is not installed.*--onnxruntime-web"):
-        export_web([find_model("edge", "cpu")], tmp_path / "site")
+        export_web([find_model("edge", ANOTHER_MACHINE)], tmp_path / "site")
     (tmp_path / "npm").write_text("#!/bin/sh\necho no network >&2\nexit 1\n")
     (tmp_path / "npm").chmod(0o755)
     with pytest.raises(UsageError, match="no network"):
-        export_web([find_model("edge", "cpu")], tmp_path / "site")
+        export_web([find_model("edge", ANOTHER_MACHINE)], tmp_path / "site")
     with pytest.raises(InputError, match="cannot be read"):
-        export_web([find_model("edge", "cpu")], tmp_path / "site", archive=tmp_path / "none.tgz")
+        export_web([find_model("edge", ANOTHER_MACHINE)], tmp_path / "site", archive=tmp_path / "none.tgz")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["npm"]
