@@ -98,8 +98,7 @@ def choose(bind: Callable[[Way], BoundSession], ways: Sequence[Way], threads: in
     Raises:
         ModelError: not even the expected way works.
     """
-    folder, key = trials_folder(), trial_key(ways, threads)
-    trial = _made.get(key) or kept_trial(folder, key, ways)
+    trial = known_trial(ways, threads)
     if trial is None:
         trial = make_trial(bind, ways)
         remember_trial(trial, ways, threads)
@@ -109,9 +108,9 @@ def choose(bind: Callable[[Way], BoundSession], ways: Sequence[Way], threads: in
         return way.file, bind(way)
     except ModelError:
         # a device that was lost: it is tried again when it is back
-        _made.pop(key, None)
+        _made.pop(key := trial_key(ways, threads), None)
         with contextlib.suppress(OSError):
-            _path(folder, key).unlink(missing_ok=True)
+            _path(trials_folder(), key).unlink(missing_ok=True)
         return ways[0].file, bind(ways[0])
 
 
