@@ -13,7 +13,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from digits_edge.cli.main import cli
-from digits_edge.runtime.accuracy import Accuracy
+from digits_edge.runtime.checks.accuracy import Accuracy
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -15,8 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from digits_edge.runtime.bundled import find_model
-from digits_edge.runtime.threads import available_threads
+from digits_edge.runtime.session.precision import find_model
+from digits_edge.runtime.session.threads import available_threads
 
 BARE = """
 import sys

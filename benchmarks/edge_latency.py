@@ -17,11 +17,12 @@ from typing import Any
 import keras
 from keras import layers
 
+from digits_edge.measure.round_robin import medians_us
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.train import build
-from digits_edge.train.studies import study
+from digits_edge.train.search.studies import study
 
-from .in_turns import answering, images, medians_us
+from .noise import batch_calls, images
 from .untrained import write_model_file
 
 #: Batch size → rounds.
@@ -57,7 +58,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         opened = classifiers(models, Path(folder))
         times_us = {
-            batch_size: medians_us(answering(opened, images(batch_size)), rounds=rounds, warm_up=WARM_UP)
+            batch_size: medians_us(batch_calls(opened, images(batch_size)), rounds=rounds, warm_up=WARM_UP)
             for batch_size, rounds in ROUNDS.items()
         }
     for name, classifier in opened.items():

@@ -9,9 +9,10 @@ import json
 import tempfile
 from pathlib import Path
 
+from digits_edge.measure.round_robin import medians_us
 from digits_edge.runtime.classifier import Classifier
 
-from .in_turns import answering, images, medians_us
+from .noise import batch_calls, images
 from .untrained import keras_model, write_model_file
 
 BATCH_SIZE = 32
@@ -30,7 +31,7 @@ def compare(architecture: str, rounds: int) -> dict[str, object]:
             )
             for precision in PRECISIONS
         }
-    medians = medians_us(answering(classifiers, pixels), rounds=rounds, warm_up=WARM_UP)
+    medians = medians_us(batch_calls(classifiers, pixels), rounds=rounds, warm_up=WARM_UP)
     return {
         "model": architecture,
         "batch_size": BATCH_SIZE,

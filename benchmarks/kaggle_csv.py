@@ -31,7 +31,7 @@ build("cnn-small").save(sys.argv[1])
 
 PATH_OF = """
 import sys
-from digits_edge.runtime.bundled import find_model
+from digits_edge.runtime.model.bundled import find_model
 print(find_model(sys.argv[1], "cpu"))
 """
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from digits_edge.runtime.accuracy import Accuracy
+from digits_edge.runtime.checks.accuracy import Accuracy
 from digits_edge.runtime.datasets import load, read_blocks
 from digits_edge.runtime.errors import DataError
 

@@ -17,7 +17,7 @@ from typing import Any
 from playwright.sync_api import Page, expect, sync_playwright
 
 from benchmarks.service_load import service
-from digits_edge.runtime.latency import percentile
+from digits_edge.runtime.checks.latency import percentile
 
 _TURNS, _MOVES = 10, 90
 _FRAME_MS = 1000 / 60

@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from digits_edge.export.peers.order import OURS
-from digits_edge.export.peers.results import PeerRow, read_results
+from digits_edge.measure.engine_spec import OURS
+from digits_edge.measure.results import PeerRow, read_results
 from digits_edge.runtime.errors import DigitsEdgeError, UsageError
-from digits_edge.train.report.drawing import PALETTE, as_png, as_svg, new_figure, quiet_axes
+from digits_edge.train.charts.drawing import PALETTE, as_png, as_svg, new_figure, quiet_axes
 
 _BLUE, _VERMILION, _GREEN, _PURPLE, _ORANGE, _SKY = PALETTE
 #: Engine → colour, marker; where the palette ends, greys.

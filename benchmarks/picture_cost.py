@@ -10,10 +10,9 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
-from digits_edge.runtime.canonical import canonical
-from digits_edge.runtime.strokes import draw_digit
-
-from .in_turns import medians_us
+from digits_edge.measure.round_robin import medians_us
+from digits_edge.runtime.datasets.synthetic_digits import draw_digit
+from digits_edge.runtime.preprocessing.mnist_format import canonical
 
 SIDE_PX = 1000
 DIGITS_PX = (800, 300, 80)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from digits_edge.export.peers.results import results_name
+from digits_edge.measure.results import results_name
 
 RESULTS = Path(__file__).with_name("results")
 COLUMNS = ("model", "provider", "threads", "batch_size", "p50_us", "p90_us", "p99_us", "mean_us", "images_per_second")

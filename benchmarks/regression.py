@@ -13,9 +13,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from digits_edge.export.peers.order import FLOOR
-from digits_edge.export.peers.regression import changes
-from digits_edge.export.peers.results import read_results
+from digits_edge.measure.engine_spec import FLOOR
+from digits_edge.measure.regression import changes
+from digits_edge.measure.results import read_results
 from digits_edge.runtime.errors import DigitsEdgeError
 
 MOST = 1.10

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from digits_edge.export.exporting import REFUSED
-from digits_edge.runtime.accuracy import Accuracy
-from digits_edge.runtime.canonical import canonical
+from digits_edge.runtime.checks.accuracy import Accuracy
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import load
-from digits_edge.runtime.pictures import open_picture
-from digits_edge.train.evaluation import evaluate
+from digits_edge.runtime.preprocessing.mnist_format import canonical
+from digits_edge.runtime.preprocessing.pictures import open_picture
+from digits_edge.train.evaluation.evaluation import evaluate
 
 
 def on_test_images(classifier: Classifier) -> dict[str, Any]:

@@ -23,12 +23,12 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 from PIL import Image
 
-from digits_edge.runtime.batch import batch_predict
+from digits_edge.runtime.batch.distributed import predict_with_ray
+from digits_edge.runtime.batch.pictures import batch_predict_pictures
+from digits_edge.runtime.batch.table import batch_predict
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import load
-from digits_edge.runtime.engines import predict_with_ray
-from digits_edge.runtime.picture_batch import batch_predict_pictures
-from digits_edge.runtime.threads import available_threads
+from digits_edge.runtime.session.threads import available_threads
 
 _SAMPLED_EVERY_S = 0.5
 

@@ -24,8 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
+from digits_edge.runtime.checks.latency import percentile
 from digits_edge.runtime.classifier import Classifier
-from digits_edge.runtime.latency import percentile
 
 CONNECTIONS = (1, 8, 64)
 ROUNDS = 3

@@ -16,13 +16,15 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from digits_edge.runtime.bundled import bundled_models, find_model
+from digits_edge.measure.round_robin import medians_us
 from digits_edge.runtime.classifier import Classifier
-from digits_edge.runtime.model_file import INPUT_NAME
-from digits_edge.runtime.providers import open_session
-from digits_edge.runtime.threads import available_threads
+from digits_edge.runtime.model.bundled import bundled_models
+from digits_edge.runtime.model.model_file import INPUT_NAME
+from digits_edge.runtime.session.precision import find_model
+from digits_edge.runtime.session.providers import open_session
+from digits_edge.runtime.session.threads import available_threads
 
-from .in_turns import answering, images, medians_us
+from .noise import batch_calls, images
 
 AS_OPENED = "session.run, as we open it"
 _LEAST_ROUNDS = 20
@@ -92,7 +94,7 @@ def compare(path: Path, batch_size: int, rounds: int) -> dict[str, Any]:
         calls["optimized graph saved"] = _run(opened(as_it_is, optimized), pixels)
         calls["IO binding"] = _bound(opened(_options()), pixels)
         classifiers = {f"predict_batch, {n} thread(s)": Classifier(path, provider="cpu", threads=n) for n in threads}
-        calls |= answering(classifiers, pixels)
+        calls |= batch_calls(classifiers, pixels)
         microseconds = medians_us(calls, rounds=rounds, warm_up=rounds // 10)
         opening: dict[str, Callable[[], object]] = {
             "opened": lambda: opened(_options()),

@@ -15,10 +15,10 @@ import tensorflow as tf
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from digits_edge.runtime.classifier import Classifier
-from digits_edge.runtime.model_file import INPUT_NAME, OUTPUT_NAME, read_model_file
-from digits_edge.runtime.providers import open_session
+from digits_edge.runtime.model.model_file import INPUT_NAME, OUTPUT_NAME, read_model_file
+from digits_edge.runtime.session.providers import open_session
 
-from .in_turns import images
+from .noise import images
 from .untrained import keras_inputs, keras_model, write_model_file
 
 #: Batch size → rounds: enough for a steady median, few enough to wait for.

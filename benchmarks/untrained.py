@@ -7,17 +7,17 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.export.contract import answer_probabilities, take_pixels, take_quantized_pixels
-from digits_edge.export.convert import convert
-from digits_edge.export.folding import scale_input
+from digits_edge.export.graph.contract import answer_probabilities, take_pixels, take_quantized_pixels
+from digits_edge.export.graph.convert import convert
+from digits_edge.export.graph.folding import scale_input
+from digits_edge.export.graph.space_to_depth import blocks_as_channels
 from digits_edge.export.package import package
-from digits_edge.export.quantize import quantize
-from digits_edge.export.striding import blocks_as_channels
-from digits_edge.runtime.golden import GoldenAnswers
-from digits_edge.runtime.model_file import Metadata, Precision
+from digits_edge.export.precision.quantize import quantize
+from digits_edge.runtime.model.golden import GoldenAnswers
+from digits_edge.runtime.model.model_file import Metadata, Precision
 from digits_edge.train import build
 
-from .in_turns import images
+from .noise import images
 
 PIXEL_SCALE = 1 / 255
 _CALIBRATION_IMAGES = 64

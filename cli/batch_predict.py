@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from digits_edge.cli.keras_side import needs_extra
-from digits_edge.cli.main import complain
 from digits_edge.cli.options import (
     batch_size_option,
     json_option,
@@ -17,13 +16,13 @@ from digits_edge.cli.options import (
     refuse_options,
     session_options,
 )
-from digits_edge.cli.output import note, percent, print_json, progress, show
+from digits_edge.cli.output import complain, note, percent, print_json, progress, show
 from digits_edge.runtime.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from digits_edge.runtime.batch import BatchReport
-    from digits_edge.runtime.engines import RayReport
-    from digits_edge.runtime.picture_batch import PictureReport
+    from digits_edge.runtime.batch.distributed import RayReport
+    from digits_edge.runtime.batch.pictures import PictureReport
+    from digits_edge.runtime.batch.table import BatchReport
 
 #: What only one of the engines takes.
 _OF_LOCAL = ("on_error", "resume")
@@ -117,11 +116,11 @@ def command(
     if len(sources) > 1:
         raise UsageError(f"{len(sources)} sources are for --engine ray; name one")
     source = sources[0]
-    from digits_edge.runtime.batch import batch_predict
-    from digits_edge.runtime.batch_output import STANDARD_STREAM
+    from digits_edge.runtime.batch.output import STANDARD_STREAM
+    from digits_edge.runtime.batch.table import batch_predict
     from digits_edge.runtime.classifier import Classifier
-    from digits_edge.runtime.model_file import recorded_digest
-    from digits_edge.runtime.threads import available_threads
+    from digits_edge.runtime.model.model_file import recorded_digest
+    from digits_edge.runtime.session.threads import available_threads
 
     if as_json and output == STANDARD_STREAM:
         raise UsageError("--json and --output - would mix on standard output; name a file")
@@ -133,7 +132,7 @@ def command(
     # batches side by side on a thread each: quicker than one batch on all of them
     with Classifier(model, provider=provider, threads=1, images=len(pictures) or _most_rows(source)) as classifier:
         if pictures:
-            from digits_edge.runtime.picture_batch import batch_predict_pictures
+            from digits_edge.runtime.batch.pictures import batch_predict_pictures
 
             report = batch_predict_pictures(
                 classifier, pictures, output, pictures_per_block=batch_size, resume=resume, **how
@@ -170,7 +169,7 @@ def command(
 def _with_ray(sources: tuple[str, ...], output: str, *, as_json: bool, **how: Any) -> None:
     with needs_extra("cpu,ray"):
         version("ray")  # the engine imports it later
-        from digits_edge.runtime.engines import predict_with_ray
+        from digits_edge.runtime.batch.distributed import predict_with_ray
     if output == "-":
         raise UsageError("--engine ray writes a folder; name one")
     show("starting Ray")
@@ -206,11 +205,11 @@ def _told(report: "RayReport", output: str) -> str:
 
 def _pictures(source: str) -> list[Path]:
     """The pictures of a folder; none where the source is a table."""
-    from digits_edge.runtime.batch_output import STANDARD_STREAM
+    from digits_edge.runtime.batch.output import STANDARD_STREAM
 
     if source == STANDARD_STREAM or not Path(source).is_dir():
         return []
-    from digits_edge.runtime.pictures import find_pictures  # and Pillow, which a table does without
+    from digits_edge.runtime.preprocessing.pictures import find_pictures  # and Pillow, which a table does without
 
     return find_pictures([source])
 
@@ -226,7 +225,7 @@ def _most_rows(source: str) -> int:
 
 def _left_out(report: "BatchReport", output: str) -> str:
     """How many rows were malformed, and where they are listed."""
-    from digits_edge.runtime.batch_output import STANDARD_STREAM, errors_path
+    from digits_edge.runtime.batch.output import STANDARD_STREAM, errors_path
 
     if not report.bad_rows:
         return ""

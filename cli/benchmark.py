@@ -17,9 +17,9 @@ from digits_edge.cli.options import (
 )
 from digits_edge.cli.output import print_json, print_table, say, show
 from digits_edge.cli.peers import KerasChoice, run_peers
-from digits_edge.runtime.bundled import bundled_models
+from digits_edge.runtime.checks.latency import BATCH_SIZES, Benchmark, benchmark
 from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
-from digits_edge.runtime.latency import BATCH_SIZES, Benchmark, benchmark
+from digits_edge.runtime.model.bundled import bundled_models
 
 #: What only one of the two ways of this command takes.
 _OF_OURS = ("providers", "repeats", "cold_starts")

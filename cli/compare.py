@@ -26,13 +26,13 @@ from digits_edge.cli.options import (
 )
 from digits_edge.cli.output import note, print_json, print_table, progress
 from digits_edge.cli.study import run_study
-from digits_edge.runtime.bundled import MODELS
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.files import refuse_existing
-from digits_edge.runtime.threads import available_threads
+from digits_edge.runtime.model.bundled import MODELS
+from digits_edge.runtime.session.threads import available_threads
 
 if TYPE_CHECKING:
-    from digits_edge.train.comparison import Candidate
+    from digits_edge.train.evaluation.comparison import Candidate
 
 #: What only one of the two ways of this command takes.
 _OF_MODELS = ("split", "batch_size", "provider", "threads", "input_scale")
@@ -111,7 +111,7 @@ def _compare(
     as_json: bool,
 ) -> None:
     with needs_extra("train"):
-        from digits_edge.train.comparison import compare, unique_names
+        from digits_edge.train.evaluation.comparison import compare, unique_names
         from digits_edge.train.report.comparison_page import HEAD, comparison_page, row_of
         from digits_edge.train.report.page import write_page
 
@@ -152,7 +152,7 @@ def _compare(
 
 def _candidate(model: EitherModel) -> "Candidate":
     """A model as one that can be compared, under its own name where it is bundled, else under its path."""
-    from digits_edge.train.comparison import Candidate, training_cost
+    from digits_edge.train.evaluation.comparison import Candidate, training_cost
 
     if isinstance(opened := model.opened, Classifier):
         return Candidate(

@@ -9,7 +9,7 @@ from digits_edge.cli.output import print_json, say
 from digits_edge.runtime.errors import ModelError
 
 if TYPE_CHECKING:
-    from digits_edge.runtime.trial import Trial
+    from digits_edge.runtime.session.trial import Trial
 
 
 @click.command()
@@ -19,7 +19,7 @@ def command(as_json: bool) -> None:
 
     The exit code is 3 where digits cannot be read here.
     """
-    from digits_edge.runtime.doctor import examine
+    from digits_edge.runtime.checks.doctor import examine
 
     found = examine()
     if as_json:
@@ -57,7 +57,7 @@ def command(as_json: bool) -> None:
 def _explained(trial: "Trial") -> list[str]:
     """How fast each precision of the default model was on each provider, and what is taken for how many pictures."""
     from digits_edge.runtime.classifier import FEW_IMAGES
-    from digits_edge.runtime.trial import BATCH
+    from digits_edge.runtime.session.trial import BATCH
 
     lines = [
         f"{timing.model} on {timing.provider}: opens in {1e3 * timing.open_s:.0f} ms, "

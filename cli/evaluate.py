@@ -24,7 +24,7 @@ from digits_edge.runtime.datasets.catalogue import DIGITS
 from digits_edge.runtime.files import refuse_existing
 
 if TYPE_CHECKING:
-    from digits_edge.train.evaluation import Evaluation, Scores
+    from digits_edge.train.evaluation.evaluation import Evaluation, Scores
 
 
 @click.command()
@@ -61,7 +61,7 @@ def command(
     if target is not None:
         refuse_existing(target, overwrite=overwrite)
     with needs_extra("train"):
-        from digits_edge.train.evaluation import evaluate
+        from digits_edge.train.evaluation.evaluation import evaluate
     names = labels.split(",") if labels else None
     opened = open_either(model, provider=provider, threads=threads, input_scale=input_scale, labels=names)
     dataset, split = choose_data([opened], data, split)

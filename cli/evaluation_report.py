@@ -17,9 +17,9 @@ from digits_edge.runtime.datasets import Dataset
 
 if TYPE_CHECKING:
     from digits_edge.export import Source
-    from digits_edge.train.evaluation import Evaluation
+    from digits_edge.train.evaluation.evaluation import Evaluation
+    from digits_edge.train.models.layer import Layer
     from digits_edge.train.report.answers import Explain
-    from digits_edge.train.report.diagram import Layer
 
 _GRAD_CAM = (
     "Grad-CAM (Selvaraju et al. 2017): orange is where the last feature maps speak for the class under the picture. "
@@ -73,13 +73,13 @@ def write_evaluation_page(
 
 
 def _layers(model: EitherModel) -> "list[Layer]":
-    from digits_edge.train.report.diagram import Layer
+    from digits_edge.train.models.layer import Layer
 
     if isinstance(model.opened, Classifier):
-        from digits_edge.export.nodes import read_nodes
+        from digits_edge.export.graph.nodes import read_nodes
 
         return [Layer(**asdict(node)) for node in read_nodes(model.path)]
-    from digits_edge.train.layers import keras_layers
+    from digits_edge.train.models.layers import keras_layers
 
     return keras_layers(model.opened.model)
 
@@ -87,7 +87,7 @@ def _layers(model: EitherModel) -> "list[Layer]":
 def _explaining(model: EitherModel) -> "tuple[Explain, str]":
     """What draws where the model looks, and the words for it."""
     if not isinstance(model.opened, Classifier):
-        from digits_edge.train.gradcam import has_maps
+        from digits_edge.train.evaluation.gradcam import has_maps
 
         if has_maps(model.opened.model):
             return _grad_cams(model.opened), _GRAD_CAM
@@ -96,7 +96,7 @@ def _explaining(model: EitherModel) -> "tuple[Explain, str]":
 
 
 def _grad_cams(source: "Source") -> "Explain":
-    from digits_edge.train.gradcam import grad_cam
+    from digits_edge.train.evaluation.gradcam import grad_cam
 
     def explain(images: NDArray[np.uint8], classes: NDArray[np.intp]) -> NDArray[np.float32]:
         inputs = source.inputs(images)
@@ -106,7 +106,7 @@ def _grad_cams(source: "Source") -> "Explain":
 
 
 def _occlusions(model: EitherModel) -> "Explain":
-    from digits_edge.runtime.occlusion import occlusion_maps
+    from digits_edge.runtime.checks.occlusion import occlusion_maps
 
     def explain(images: NDArray[np.uint8], classes: NDArray[np.intp]) -> NDArray[np.float32]:
         show("hiding parts of images")
@@ -148,9 +148,9 @@ def _training(model: EitherModel) -> dict[str, Any]:
     """What a run folder knows of its training, as arguments of `Portrait`; nothing for a bare file."""
     if not model.path.is_dir():
         return {}
-    from digits_edge.train.recipe import read_recipe
-    from digits_edge.train.report.units import duration_text, setting_text
-    from digits_edge.train.run_folder import HISTORY, RECIPE, kept_epoch, read_history
+    from digits_edge.train.charts.units import duration_text, setting_text
+    from digits_edge.train.training.recipe import read_recipe
+    from digits_edge.train.training.run_folder import HISTORY, RECIPE, kept_epoch, read_history
 
     about = json.loads((model.path / RECIPE).read_text("utf-8"))
     history = read_history(model.path / HISTORY)

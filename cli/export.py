@@ -20,12 +20,13 @@ from digits_edge.cli.options import (
     refuse_options,
 )
 from digits_edge.cli.output import percent, print_json, progress, say, show
-from digits_edge.runtime.accuracy import Accuracy
-from digits_edge.runtime.bundled import ANOTHER_MACHINE, find_model, is_model_name
+from digits_edge.runtime.checks.accuracy import Accuracy
 from digits_edge.runtime.datasets import Dataset, load
 from digits_edge.runtime.errors import DataError, ModelError, UsageError
 from digits_edge.runtime.files import refuse_existing
-from digits_edge.runtime.model_file import PRECISIONS, Precision, operators_path
+from digits_edge.runtime.model.bundled import is_model_name
+from digits_edge.runtime.model.model_file import PRECISIONS, Precision, operators_path
+from digits_edge.runtime.session.precision import ANOTHER_MACHINE, find_model
 
 if TYPE_CHECKING:
     from digits_edge.export import Exported

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from digits_edge.cli.output import show
 from digits_edge.runtime.errors import UsageError
-from digits_edge.runtime.quiet import silent_stderr
+from digits_edge.runtime.session.quiet import silent_stderr
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import NoReturn, TextIO
 
 import click
 
-from digits_edge.cli.output import note, visible, wipe
+from digits_edge.cli.output import complain, note, wipe
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, UsageError, did_you_mean
 
 PROGRAM = "digits-edge"
@@ -141,11 +141,6 @@ def run(arguments: Sequence[str]) -> int:
     finally:
         with contextlib.suppress(OSError):
             wipe()
-
-
-def complain(error: DigitsEdgeError) -> None:
-    """One line on stderr; control characters of names and rows are shown, not sent to the terminal."""
-    note(f"error: {visible(str(error))}")
 
 
 def _as_ours(error: Exception) -> DigitsEdgeError:

@@ -9,7 +9,7 @@ from digits_edge.cli.options import json_option
 from digits_edge.cli.output import percent, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from digits_edge.runtime.bundled import BundledModel
+    from digits_edge.runtime.model.bundled import BundledModel
 
 
 @click.command()
@@ -19,8 +19,8 @@ def command(as_json: bool) -> None:
 
     Of a model in several precisions, the one that its name alone stands for on this machine is named, too.
     """
-    from digits_edge.runtime.accuracy import Accuracy
-    from digits_edge.runtime.bundled import bundled_models
+    from digits_edge.runtime.checks.accuracy import Accuracy
+    from digits_edge.runtime.model.bundled import bundled_models
 
     models = bundled_models()
     taken = _taken(models)
@@ -55,11 +55,11 @@ def command(as_json: bool) -> None:
 
 def _taken(models: "list[BundledModel]") -> dict[str, tuple[str, str | None]]:
     """For models in several precisions, which is taken here for few images and, once a trial was made, for many."""
-    from digits_edge.runtime.bundled import ways_to_run
     from digits_edge.runtime.errors import ModelError
-    from digits_edge.runtime.providers import available_providers
-    from digits_edge.runtime.threads import available_threads
-    from digits_edge.runtime.trial import known_trial
+    from digits_edge.runtime.session.precision import ways_to_run
+    from digits_edge.runtime.session.providers import available_providers
+    from digits_edge.runtime.session.threads import available_threads
+    from digits_edge.runtime.session.trial import known_trial
 
     families = [model.family for model in models]
     taken: dict[str, tuple[str, str | None]] = {}

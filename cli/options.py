@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from digits_edge.runtime.threads import MOST_THREADS
+from digits_edge.runtime.session.threads import MOST_THREADS
 
 THREADS = click.IntRange(1, MOST_THREADS)
 #: More is a slip of the finger, and a process that the system ends.

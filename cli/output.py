@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from digits_edge.runtime.errors import DigitsEdgeError
+
 SCHEMA_VERSION = 1
 _BAR_COLUMNS = 30
 _REDRAWN_AFTER_S = 0.2
@@ -37,6 +39,11 @@ def note(text: str) -> None:
     """Tell a person what happens; on stderr, so that pipes stay clean."""
     wipe()
     click.echo(_visible_lines(text), err=True)
+
+
+def complain(error: DigitsEdgeError) -> None:
+    """One line on stderr; control characters of names and rows are shown, not sent to the terminal."""
+    note(f"error: {visible(str(error))}")
 
 
 def print_json(values: dict[str, Any]) -> None:

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Literal
 from digits_edge.cli.keras_side import needs_extra
 from digits_edge.cli.options import file_path
 from digits_edge.cli.output import note, print_json, print_table, progress, show
-from digits_edge.runtime.bundled import bundled_models
 from digits_edge.runtime.datasets import load
 from digits_edge.runtime.errors import DataError, UsageError
 from digits_edge.runtime.files import refuse_existing
-from digits_edge.runtime.threads import available_threads
+from digits_edge.runtime.model.bundled import bundled_models
+from digits_edge.runtime.session.threads import available_threads
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from digits_edge.export.peers.keras_peer import KerasPeer
-    from digits_edge.export.peers.measuring import Subject
-    from digits_edge.export.peers.results import PeerRow
+    from digits_edge.measure.keras_peer import KerasPeer
+    from digits_edge.measure.peers import Subject
+    from digits_edge.measure.results import PeerRow
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ def run_peers(
         CheckError: ours could not be measured.
         UsageError: the Keras model is not that of a model file, or an output that exists.
     """
-    from digits_edge.export.peers.measuring import measure_peers
-    from digits_edge.export.peers.results import write_results
+    from digits_edge.measure.peers import measure_peers
+    from digits_edge.measure.results import write_results
 
     target = None if output is None else _target(file_path(output), overwrite=overwrite)
     if keras is not None and not models:
@@ -118,7 +118,7 @@ class _LeftOut:
 
 def _target(path: Path, *, overwrite: bool) -> Path:
     """Where the table goes, once it is known that it may."""
-    from digits_edge.export.peers.results import SUFFIX, results_name
+    from digits_edge.measure.results import SUFFIX, results_name
 
     if path.is_dir():
         path /= results_name(SUFFIX, f"{available_threads()}threads")
@@ -127,7 +127,7 @@ def _target(path: Path, *, overwrite: bool) -> Path:
 
 
 def _subjects(models: Sequence[str]) -> "list[Subject]":
-    from digits_edge.export.peers.measuring import Subject
+    from digits_edge.measure.peers import Subject
 
     subjects: dict[str, Subject] = {}
     for model in models:
@@ -145,7 +145,7 @@ def _keras_side(
     with needs_extra("export"):
         from digits_edge.export import read_source
         from digits_edge.export.exporting import calibration_images
-        from digits_edge.export.peers.keras_peer import KerasPeer
+        from digits_edge.measure.keras_peer import KerasPeer
 
         source = read_source(choice.path, input_scale=choice.input_scale, labels=subjects[0].metadata.labels)
     peers = {

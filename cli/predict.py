@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from digits_edge.cli.main import complain
 from digits_edge.cli.options import file_path, json_option, model_option, overwrite_option, session_options
-from digits_edge.cli.output import note, print_json, progress, say
+from digits_edge.cli.output import complain, note, print_json, progress, say
 from digits_edge.runtime.errors import InputError
 from digits_edge.runtime.files import refuse_existing, written_whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from digits_edge.runtime.classifier import Classifier, Prediction
+    from digits_edge.runtime.classifier import Classifier
+    from digits_edge.runtime.prediction import Prediction
 
 #: A row takes 250 lines of pixels; a picture of more than this many rows is none that people look at.
 _MOST_EXPLAINED = 100
@@ -54,8 +54,9 @@ def command(
     A picture without ink is `blank`; one the model is unsure of is `uncertain` and keeps its best digit. Where some of
     many pictures cannot be read, the others are answered and the exit code is 4; with --json its status is `error`.
     """
-    from digits_edge.runtime.classifier import Classifier, probability_text
-    from digits_edge.runtime.pictures import printable
+    from digits_edge.runtime.classifier import Classifier
+    from digits_edge.runtime.prediction import probability_text
+    from digits_edge.runtime.preprocessing.pictures import printable
 
     if "-" in images:
         if len(images) > 1:
@@ -111,7 +112,7 @@ def command(
 
 def _found(asked: str, *, alone: bool) -> list[Path]:
     """The pictures that an argument names; where it names none among others, itself, which is complained of later."""
-    from digits_edge.runtime.pictures import find_pictures
+    from digits_edge.runtime.preprocessing.pictures import find_pictures
 
     try:
         return find_pictures([asked])
@@ -132,8 +133,8 @@ def _explanation_path(asked: str, pictures: int, *, overwrite: bool) -> Path:
 
 
 def _explained(classifier: "Classifier", source: Any, name: str) -> "tuple[Prediction, Image]":
-    from digits_edge.runtime.explanation import explanation
-    from digits_edge.runtime.pictures import open_picture
+    from digits_edge.runtime.preprocessing.explanation import explanation
+    from digits_edge.runtime.preprocessing.pictures import open_picture
 
     picture = open_picture(source)
     seen = classifier.prepare(picture)
@@ -142,7 +143,7 @@ def _explained(classifier: "Classifier", source: Any, name: str) -> "tuple[Predi
 
 
 def _write_rows(rows: "list[Image]", target: Path) -> None:
-    from digits_edge.runtime.explanation import stacked
+    from digits_edge.runtime.preprocessing.explanation import stacked
 
     with written_whole(target) as stream:
         stacked(rows).save(stream, format="PNG")

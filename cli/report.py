@@ -28,8 +28,8 @@ def command(data: str | None, output: str | None, overwrite: bool, as_json: bool
     if target:
         refuse_existing(target, overwrite=overwrite)
     with needs_extra("train"):
-        from digits_edge.train.data_reading import read_splits
-        from digits_edge.train.data_report import describe
+        from digits_edge.train.data.reading import read_splits
+        from digits_edge.train.data.report import describe
 
         if target:
             from digits_edge.train.report.data_page import data_page

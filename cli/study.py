@@ -32,12 +32,12 @@ def run_study(
         UsageError: there is no such study, or the folder holds runs of other data.
     """
     with needs_extra("train"):
-        from digits_edge.train.studies import study as study_named
+        from digits_edge.train.search.studies import study as study_named
     study = study_named(name, epochs=epochs)
     with needs_extra("train"):
         from digits_edge.train.report.page import write_page
         from digits_edge.train.report.study_page import head_of, row_of, study_page
-        from digits_edge.train.study_runs import conduct
+        from digits_edge.train.search.study_runs import conduct
     dataset = load(split="train", data=data, progress=progress("downloading"))
     bar = _Progress(study.variants[0].recipe.epochs)
     try:

@@ -111,7 +111,7 @@ def command(
     """
     with needs_extra("train"):
         from digits_edge.train import AUGMENTATIONS
-        from digits_edge.train.run_folder import refuse_cross_validation, refuse_run
+        from digits_edge.train.training.run_folder import refuse_cross_validation, refuse_run
     from numpy import memmap
 
     from digits_edge.runtime.datasets import load
@@ -178,7 +178,7 @@ def _default_folder(model: str | None) -> Path:
 
 def _begun(folder: Path, folds: int | None) -> Path | None:
     """The recipe that a run, or the first fold of a cross-validation, was begun with; None where there is none."""
-    from digits_edge.train.run_folder import RECIPE
+    from digits_edge.train.training.run_folder import RECIPE
 
     run = folder if folds is None else folder / f"fold-1-of-{folds}"
     return run / RECIPE if (run / RECIPE).is_file() else None

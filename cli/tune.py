@@ -8,7 +8,7 @@ import click
 from digits_edge.cli.keras_side import needs_extra
 from digits_edge.cli.options import data_option, file_path, json_option, output_option, overwrite_option
 from digits_edge.cli.output import note, percent, print_json, print_table, progress, say, show
-from digits_edge.train.report.units import setting_text
+from digits_edge.train.charts.units import setting_text
 
 if TYPE_CHECKING:
     from digits_edge.train import Trial
@@ -96,6 +96,12 @@ def command(
     except KeyboardInterrupt as interrupt:
         interrupt.add_note(f"{folder} keeps all finished trials, and the same command with --resume goes on")
         raise
+    with needs_extra("train"):
+        from digits_edge.train.report.page import write_page
+        from digits_edge.train.report.tuning_page import tuning_page
+        from digits_edge.train.search.search_folder import PAGE
+
+    write_page(folder / PAGE, tuning_page(tuning.best, tuning.trials))
     best = tuning.best["search"]
     if as_json:
         rows = [{"trial": t.number, **t.settings, **_figures(t)} for t in tuning.trials]

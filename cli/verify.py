@@ -9,11 +9,11 @@ from digits_edge.cli.keras_side import needs_extra
 from digits_edge.cli.labelled_images import note_other_classes
 from digits_edge.cli.options import data_option, file_path, input_scale_option, json_option, session_options
 from digits_edge.cli.output import percent, print_json, progress, say, show
-from digits_edge.runtime.bundled import bundled_models
+from digits_edge.runtime.checks.verify import Reference, Verification, verify
 from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
 from digits_edge.runtime.datasets import Dataset, load, parts
 from digits_edge.runtime.errors import CheckError, ModelError, UsageError
-from digits_edge.runtime.verify import Reference, Verification, verify
+from digits_edge.runtime.model.bundled import bundled_models
 
 if TYPE_CHECKING:
     from digits_edge.export import Source

@@ -14,7 +14,7 @@ import click
 import numpy as np
 
 from digits_edge.runtime import Classifier
-from digits_edge.runtime.strokes import draw_image
+from digits_edge.runtime.datasets.synthetic_digits import draw_image
 
 _SIZES = (1, 3, 8, 32, 100)
 

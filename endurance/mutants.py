@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from digits_edge.runtime.accuracy import Accuracy
+from digits_edge.runtime.checks.accuracy import Accuracy
 
 ROOT = Path(__file__).parents[1]
 _ROOMS = ("runtime", "train", "export", "cli")
@@ -45,7 +45,7 @@ def main(sample: int, seed: int, folder: Path | None) -> None:
     folder = folder or Path(tempfile.mkdtemp())
     if not (folder / "setup.cfg").exists():
         _stage(folder)
-        _mutmut(folder, "digits_edge.runtime.machine*")  # makes all mutants, and learns which tests reach them
+        _mutmut(folder, "digits_edge.runtime.session.machine*")  # makes all mutants, and learns which tests reach them
     names = sorted(_codes(folder))
     random.Random(seed).shuffle(names)
     chosen = names[:sample]

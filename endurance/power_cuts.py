@@ -162,7 +162,7 @@ def _digest_of(name: str) -> Callable[[Path], str | None]:
 
 def _rows(place: Path) -> int:
     """How many rows are noted as answered; all, once the answers have their name."""
-    from digits_edge.runtime.batch_output import _state
+    from digits_edge.runtime.batch.output import _state
 
     if (place / "out.csv").exists():
         return sys.maxsize
@@ -172,7 +172,7 @@ def _rows(place: Path) -> int:
 
 def _model_is_whole(place: Path) -> str | None:
     from digits_edge.runtime import Classifier
-    from digits_edge.runtime.verify import verify
+    from digits_edge.runtime.checks.verify import verify
 
     path = place / "out.onnx"
     if not path.exists():
@@ -197,7 +197,7 @@ def _weights_of_run(place: Path) -> str | None:
 
 
 def _epochs(place: Path) -> int:
-    from digits_edge.train.checkpoint import read_progress
+    from digits_edge.train.training.checkpoint import read_progress
 
     path = place / "run" / "checkpoint.npz"
     return len(read_progress(path).history) if path.exists() else 0
@@ -205,7 +205,7 @@ def _epochs(place: Path) -> int:
 
 def _trial_is_whole(place: Path) -> str | None:
     from digits_edge.runtime.json_record import as_record, read_json
-    from digits_edge.runtime.trial import Trial
+    from digits_edge.runtime.session.trial import Trial
 
     paths = [*(place / "cache" / "trials").glob("*.json")]
     for path in paths:

@@ -26,12 +26,12 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.runtime.bundled import MODELS, BundledModel, bundled_models
+from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import CATALOGUE, load
 from digits_edge.runtime.errors import CheckError, DigitsEdgeError, InputError, ModelError, UsageError, did_you_mean
 from digits_edge.runtime.files import refuse_existing, user_cache
-from digits_edge.runtime.verify import verify
+from digits_edge.runtime.model.bundled import MODELS, BundledModel, bundled_models
 
 REPOSITORY = Path(__file__).parents[1]
 SAMPLES = REPOSITORY / "samples"
@@ -284,7 +284,7 @@ def _exact(model: BundledModel, images: NDArray[np.uint8]) -> NDArray[np.float32
         import onnx_ir as ir
     except ImportError as error:
         raise UsageError("--exact needs the extra `export`: install it with pip install '.[export]'") from error
-    from digits_edge.export.exact import exact_probabilities
+    from digits_edge.export.precision.exact import exact_probabilities
 
     return exact_probabilities(ir.from_proto(onnx.load(MODELS / model.file)), images)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from digits_edge.export.source import Source, calibrated_answers
 from digits_edge.runtime.errors import UsageError
-from digits_edge.runtime.model_file import BATCH_AXIS, INPUT_NAME, OUTPUT_NAME
+from digits_edge.runtime.model.model_file import BATCH_AXIS, INPUT_NAME, OUTPUT_NAME
 
 
 @dataclass(frozen=True)

@@ -12,25 +12,25 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from digits_edge.export.calibration import Answered, KerasAnswers, ask, together
-from digits_edge.export.contract import answer_probabilities, take_pixels, take_quantized_pixels
-from digits_edge.export.convert import convert
 from digits_edge.export.ensemble import Ensemble, average
-from digits_edge.export.exact import exact_probabilities
-from digits_edge.export.folding import divide_logits, scale_input
 from digits_edge.export.gate import Gate, GraphAnswers
-from digits_edge.export.half import to_half
-from digits_edge.export.overflow import MAX_PAIR_SUM, bounds
+from digits_edge.export.graph.contract import answer_probabilities, take_pixels, take_quantized_pixels
+from digits_edge.export.graph.convert import convert
+from digits_edge.export.graph.folding import divide_logits, scale_input
+from digits_edge.export.graph.space_to_depth import blocks_as_channels
+from digits_edge.export.keras_outputs import Answered, KerasAnswers, ask, together
 from digits_edge.export.package import package
-from digits_edge.export.quantize import layer_names, quantize
+from digits_edge.export.precision.exact import exact_probabilities
+from digits_edge.export.precision.half import to_half
+from digits_edge.export.precision.overflow import MAX_PAIR_SUM, bounds
+from digits_edge.export.precision.quantize import layer_names, quantize
 from digits_edge.export.source import Source
-from digits_edge.export.striding import blocks_as_channels
+from digits_edge.runtime.checks.parity import Parity, compare
 from digits_edge.runtime.datasets import CATALOGUE, Dataset, common_parts, parts, stratified
 from digits_edge.runtime.errors import CheckError, UsageError
 from digits_edge.runtime.files import refuse_existing, written_whole
-from digits_edge.runtime.golden import GoldenAnswers
-from digits_edge.runtime.model_file import Member, Metadata, Precision, Preprocessing
-from digits_edge.runtime.parity import Parity, compare
+from digits_edge.runtime.model.golden import GoldenAnswers
+from digits_edge.runtime.model.model_file import Member, Metadata, Precision, Preprocessing
 
 MODEL_VERSION = "1.1.0"
 CALIBRATION_IMAGES = 500
@@ -103,7 +103,7 @@ def export(
         float_layers: names of layers that int8 leaves float because they are quicker so, such as `conv_1`. Those that
             must stay float for the model to answer like Keras are found without being named.
         quantization_aware_epochs: epochs of training with the roundings of int8, on the images that trained the model,
-            before it is quantized (`digits_edge.export.quantization_aware`); for where int8 costs accuracy. The file is
+            before it is quantized (`digits_edge.export.precision.quantization_aware`); for where int8 costs accuracy. The file is
             still compared with the Keras model as it was.
         command: the command line that asked for it, for the record.
         overwrite: replace a file that exists.
@@ -245,7 +245,7 @@ def _make(
 
 
 def _fine_tuned(source: Source, training: Dataset | None, epochs: int, listener: Listener) -> keras.Model:
-    from digits_edge.export.quantization_aware import fine_tuned
+    from digits_edge.export.precision.quantization_aware import fine_tuned
 
     assert training is not None and training.labels is not None  # or `_check_data` had refused
     rows = parts(training.labels, source.validation).train

@@ -6,13 +6,13 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from digits_edge.export.calibration import Answered, KerasAnswers
+from digits_edge.export.keras_outputs import Answered, KerasAnswers
 from digits_edge.export.reference import steady
+from digits_edge.runtime.checks.parity import GOLDEN_TOLERANCE, Parity, compare, golden_shortfalls, shortfalls
 from digits_edge.runtime.errors import CheckError
-from digits_edge.runtime.golden import GoldenAnswers
-from digits_edge.runtime.model_file import Precision
-from digits_edge.runtime.parity import GOLDEN_TOLERANCE, Parity, compare, golden_shortfalls, shortfalls
-from digits_edge.runtime.providers import open_session
+from digits_edge.runtime.model.golden import GoldenAnswers
+from digits_edge.runtime.model.model_file import Precision
+from digits_edge.runtime.session.providers import open_session
 
 _BATCH = 500
 

@@ -5,8 +5,8 @@ import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
 from digits_edge.runtime.errors import CheckError, ModelError
-from digits_edge.runtime.golden import LARGEST_PACKED_BYTES, GoldenAnswers
-from digits_edge.runtime.model_file import GOLDEN_KEY, METADATA_KEY, Metadata, seal
+from digits_edge.runtime.model.golden import LARGEST_PACKED_BYTES, GoldenAnswers
+from digits_edge.runtime.model.model_file import GOLDEN_KEY, METADATA_KEY, Metadata, seal
 
 
 def package(model: ir.Model, metadata: Metadata, golden: GoldenAnswers) -> bytes:

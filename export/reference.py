@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.runtime.strokes import draw_image
+from digits_edge.runtime.datasets.synthetic_digits import draw_image
 
 #: Their packed size leaves room under the 16 KB of the golden answers.
 COUNT = 48

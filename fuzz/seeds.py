@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from digits_edge.runtime.bundled import MODELS, bundled_models
-from digits_edge.runtime.pictures import FORMATS
+from digits_edge.runtime.model.bundled import MODELS, bundled_models
+from digits_edge.runtime.preprocessing.pictures import FORMATS
 
 
 def seeds(target: str) -> Iterator[bytes]:
@@ -97,8 +97,8 @@ def _model() -> Iterator[bytes]:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    from digits_edge.runtime.golden import GoldenAnswers
-    from digits_edge.runtime.model_file import GOLDEN_KEY, METADATA_KEY, Metadata
+    from digits_edge.runtime.model.golden import GoldenAnswers
+    from digits_edge.runtime.model.model_file import GOLDEN_KEY, METADATA_KEY, Metadata
 
     images = _digit(28)[np.newaxis]
     metadata = Metadata("seed-fp32", "1", "seed", "fp32", ("0", "1"), parameters=1568)
@@ -147,7 +147,7 @@ def _keras() -> Iterator[bytes]:
 
 
 def _recipe() -> Iterator[bytes]:
-    from digits_edge.train.recipe import named_recipe, recipe_to_json
+    from digits_edge.train.training.recipe import named_recipe, recipe_to_json
 
     for name in ("perceptron", "edge"):
         recipe = recipe_to_json(named_recipe("best", name))

@@ -46,9 +46,9 @@ def _file(name: str, content: bytes) -> Path:
 
 def picture(content: bytes) -> None:
     """A picture file's bytes, to the image that a model takes."""
-    from digits_edge.runtime.canonical import canonical
     from digits_edge.runtime.errors import ImageError
-    from digits_edge.runtime.pictures import open_picture
+    from digits_edge.runtime.preprocessing.mnist_format import canonical
+    from digits_edge.runtime.preprocessing.pictures import open_picture
 
     try:
         opened = open_picture(content)
@@ -62,10 +62,10 @@ def pixels(content: bytes) -> None:
     """A Pillow image of any mode and size, or an array of any kind, made of the bytes."""
     from PIL import Image
 
-    from digits_edge.runtime.canonical import canonical
     from digits_edge.runtime.errors import ImageError
-    from digits_edge.runtime.garment import garment
-    from digits_edge.runtime.pictures import open_picture
+    from digits_edge.runtime.preprocessing.garment import garment
+    from digits_edge.runtime.preprocessing.mnist_format import canonical
+    from digits_edge.runtime.preprocessing.pictures import open_picture
 
     if len(content) < 8:
         return
@@ -157,8 +157,8 @@ def npz(content: bytes) -> None:
 def model_text(content: bytes) -> None:
     """What a model file says of itself: its metadata and its golden answers."""
     from digits_edge.runtime.errors import ModelError
-    from digits_edge.runtime.golden import GoldenAnswers
-    from digits_edge.runtime.model_file import Metadata
+    from digits_edge.runtime.model.golden import GoldenAnswers
+    from digits_edge.runtime.model.model_file import Metadata
 
     text = content.decode(errors="replace")
     with suppress(ModelError):
@@ -171,7 +171,7 @@ def model(content: bytes) -> None:
     """A model file as it is, and one whose sum was made right: onnxruntime parses it."""
     from digits_edge.runtime.classifier import Classifier
     from digits_edge.runtime.errors import DigitsEdgeError
-    from digits_edge.runtime.model_file import seal
+    from digits_edge.runtime.model.model_file import seal
 
     for file in (content, seal(content)):
         path = _file("model.onnx", file)
@@ -208,7 +208,7 @@ def recipe(content: bytes) -> None:
     """The JSON files of a run folder."""
     from digits_edge.export.source import _read_run
     from digits_edge.runtime.errors import InputError, ModelError
-    from digits_edge.train.recipe import read_recipe, recipe_data, recipe_to_json
+    from digits_edge.train.training.recipe import read_recipe, recipe_data, recipe_to_json
 
     path = _file("recipe.json", content)
     with suppress(InputError):
@@ -220,8 +220,9 @@ def recipe(content: bytes) -> None:
 
 def index(content: bytes) -> None:
     """The index of the bundled models."""
-    from digits_edge.runtime.bundled import bundled_models, find_model, is_model_name, is_whole
     from digits_edge.runtime.errors import ModelError
+    from digits_edge.runtime.model.bundled import bundled_models, is_model_name, is_whole
+    from digits_edge.runtime.session.precision import find_model
 
     _file("index.json", content)
     with suppress(ModelError):
@@ -233,7 +234,7 @@ def index(content: bytes) -> None:
 
 def trial(content: bytes) -> None:
     """What `--provider auto` has kept of a trial."""
-    from digits_edge.runtime.trial import _path, kept_trial
+    from digits_edge.runtime.session.trial import _path, kept_trial
 
     folder = _FOLDER / "trials"
     folder.mkdir(exist_ok=True)
@@ -244,7 +245,7 @@ def trial(content: bytes) -> None:
 
 def cut_run(content: bytes) -> None:
     """What a cut `batch-predict --resume` has left beside its output."""
-    from digits_edge.runtime.batch_output import batch_output
+    from digits_edge.runtime.batch.output import batch_output
     from digits_edge.runtime.errors import DigitsEdgeError
 
     target = _file("out.csv", b"")
@@ -262,7 +263,7 @@ def cut_run(content: bytes) -> None:
 def checkpoint(content: bytes) -> None:
     """The state of a training that was cut."""
     from digits_edge.runtime.errors import InputError
-    from digits_edge.train.checkpoint import read_progress
+    from digits_edge.train.training.checkpoint import read_progress
 
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, state=np.array(content.decode(errors="replace")))

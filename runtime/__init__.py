@@ -5,8 +5,7 @@ What most programs need stands here; it is imported when first used, so that imp
 """
 
 import os
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from digits_edge.runtime.errors import (
     CheckError,
@@ -17,11 +16,13 @@ from digits_edge.runtime.errors import (
     ModelError,
     UsageError,
 )
+from digits_edge.runtime.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from digits_edge.runtime.bundled import BundledModel, bundled_models
-    from digits_edge.runtime.classifier import Classifier, Prediction
-    from digits_edge.runtime.model_file import Metadata
+    from digits_edge.runtime.classifier import Classifier
+    from digits_edge.runtime.model.bundled import BundledModel, bundled_models
+    from digits_edge.runtime.model.model_file import Metadata
+    from digits_edge.runtime.prediction import Prediction
 
 # since 1.31 onnxruntime keeps an identifier in the home folder and reports to its maker; who wants that sets 0
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -41,23 +42,12 @@ __all__ = [
     "bundled_models",
 ]
 
-_HOMES = {
-    "BundledModel": "bundled",
-    "Classifier": "classifier",
-    "Metadata": "model_file",
-    "Prediction": "classifier",
-    "bundled_models": "bundled",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value  # the next look-up finds it without this function
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "classifier": ("Classifier",),
+        "model.bundled": ("BundledModel", "bundled_models"),
+        "model.model_file": ("Metadata",),
+        "prediction": ("Prediction",),
+    },
+)

@@ -1,4 +1,4 @@
-"""`Classifier`: a model file, opened, that reads digits; `Prediction`: what it read."""
+"""`Classifier`: an open model file that reads digits."""
 
 import os
 from collections.abc import Callable
@@ -7,15 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeGuard
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.runtime.bound_session import BoundSession
-from digits_edge.runtime.bundled import MODELS, Way, ways_to_run
-from digits_edge.runtime.errors import ImageError, ModelError, UsageError
-from digits_edge.runtime.model_file import (
+from digits_edge.runtime.errors import ImageError, ModelError, UsageError, one_line
+from digits_edge.runtime.model.bundled import MODELS
+from digits_edge.runtime.model.model_file import (
     GOLDEN_KEY,
     INPUT_NAME,
     METADATA_KEY,
@@ -23,22 +22,24 @@ from digits_edge.runtime.model_file import (
     Metadata,
     read_model_file,
 )
-from digits_edge.runtime.providers import (
+from digits_edge.runtime.prediction import Prediction, Status
+from digits_edge.runtime.session.bound_session import BoundSession
+from digits_edge.runtime.session.precision import Way, ways_to_run
+from digits_edge.runtime.session.providers import (
     AUTO,
     available_providers,
     full_name,
-    one_line,
     open_session,
     short_name,
 )
-from digits_edge.runtime.threads import thread_count
+from digits_edge.runtime.session.threads import thread_count
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from digits_edge.runtime.canonical import Canonical
-    from digits_edge.runtime.golden import GoldenAnswers
-    from digits_edge.runtime.pictures import PictureSource
+    from digits_edge.runtime.model.golden import GoldenAnswers
+    from digits_edge.runtime.preprocessing.mnist_format import Canonical
+    from digits_edge.runtime.preprocessing.pictures import PictureSource
 
 #: Images that go to onnxruntime at once; its memory grows with them, its speed no longer does.
 LARGEST_BATCH = 1024
@@ -49,42 +50,7 @@ TRIAL_IMAGES = 256
 _IMAGE_SHAPE = (28, 28)
 _PIXELS = 784
 
-Status = Literal["ok", "blank", "uncertain"]
 FloatArray = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a classifier reads in one picture.
-
-    Attributes:
-        digit: the most probable class; None if the picture is blank.
-        label: that class's name; None if the picture is blank.
-        confidence: its probability; 0 if the picture is blank.
-        probabilities: of all classes, in the order of `labels`; zeros if the picture is blank.
-        status: "blank" without ink, "uncertain" where the confidence is below the model's threshold, else "ok".
-        labels: the classes' names.
-        provider: what computed it.
-    """
-
-    digit: int | None
-    label: str | None
-    confidence: float
-    probabilities: tuple[float, ...]
-    status: Status
-    labels: tuple[str, ...]
-    provider: str
-
-    def top(self, count: int) -> list[tuple[str, float]]:
-        """The names and probabilities of the `count` most probable classes, best first; none if blank."""
-        if self.status == "blank":
-            return []
-        return sorted(zip(self.labels, self.probabilities, strict=True), key=lambda pair: -pair[1])[:count]
-
-
-def probability_text(probability: float) -> str:
-    """A probability as a percentage; never 100 %, which no model can know."""
-    return ">99.9 %" if probability >= 0.9995 else f"{100 * probability:.1f} %"
 
 
 class Classifier:
@@ -132,7 +98,7 @@ class Classifier:
                 process may use.
             images: how many will be predicted at most, if that is known. It says how precision and provider are
                 chosen where that is left open. For `FEW_IMAGES` and more, by a short trial, which is made once a week
-                (`digits_edge.runtime.trial`). For fewer, by rule: the CPU provider, and int8 where the processor has
+                (`digits_edge.runtime.session.trial`). For fewer, by rule: the CPU provider, and int8 where the processor has
                 instructions for it. Without a number, by rule too, unless the first images come in a batch of
                 `TRIAL_IMAGES` or more: then by the trial, and the attributes change once.
             one_by_one: open for images that come singly, as at a till: OpenVINO then takes 0.88 of the time for one
@@ -222,14 +188,16 @@ class Classifier:
         Raises:
             ImageError: the picture cannot be read.
         """
-        from digits_edge.runtime.pictures import open_picture  # who has only images need not wait for Pillow
+        from digits_edge.runtime.preprocessing.pictures import (
+            open_picture,  # who has only images need not wait for Pillow
+        )
 
         return self.form(open_picture(source))
 
     @property
     def form(self) -> "Callable[[Image], Canonical]":
         """What brings a picture, as `open_picture` returns it, to the form of this model's images."""
-        from digits_edge.runtime.picture_form import picture_form
+        from digits_edge.runtime.preprocessing.picture_form import picture_form
 
         return picture_form(self.metadata.preprocessing)
 
@@ -274,7 +242,7 @@ class Classifier:
         Raises:
             ModelError: they cannot be read.
         """
-        from digits_edge.runtime.golden import GoldenAnswers
+        from digits_edge.runtime.model.golden import GoldenAnswers
 
         return GoldenAnswers.unpack(self._packed_golden)
 
@@ -323,7 +291,7 @@ def _ways(model: str | os.PathLike[str] | None, provider: str, images: int | Non
 def _fastest(
     bind: Callable[[Path, str], BoundSession], ways: list[Way], threads: int | None
 ) -> tuple[Path, BoundSession]:
-    from digits_edge.runtime.trial import choose  # a start with few pictures does without what it imports
+    from digits_edge.runtime.session.trial import choose  # a start with few pictures does without what it imports
 
     return choose(lambda way: bind(way.file, way.provider), ways, thread_count(threads))
 

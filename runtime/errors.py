@@ -73,3 +73,21 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
     near = get_close_matches(name, tuple(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def one_line(error: Exception) -> str:
+    r"""The reason of an error of another library, on one line of printable characters.
+
+    Args:
+        error: of any kind; onnxruntime's lose the "[ONNXRuntimeError] : " that they begin with.
+
+    Example:
+        >>> one_line(ValueError("first\n  second"))
+        'first'
+        >>> one_line(KeyError())
+        'KeyError'
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0].rpartition("[ONNXRuntimeError] : ")[2]
+    return text if text.isprintable() else repr(text)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from digits_edge.runtime.strokes import draw_digit
+from digits_edge.runtime.datasets.synthetic_digits import draw_digit
 
 Colour = tuple[int, int, int]
 FOLDER = Path(__file__).parent

@@ -20,9 +20,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from digits_edge.runtime.model_file import METADATA_KEY, Metadata, read_model_file
-from digits_edge.train.models import build, input_scale, structure_of
-from digits_edge.train.recipe import named_recipe, recipe_to_json
+from digits_edge.runtime.model.model_file import METADATA_KEY, Metadata, read_model_file
+from digits_edge.train.models.architectures import build, input_scale, structure_of
+from digits_edge.train.training.recipe import named_recipe, recipe_to_json
 
 Array = NDArray[np.float32]
 #: Weights and bias of a layer, as ONNX has them.
@@ -110,7 +110,7 @@ def _widths(layers: list[Layer], architecture: str) -> list[int]:
 
 
 def _to_one_channel(weights: Array) -> Array:
-    """Undo what `digits_edge.export.striding` did to the first convolution: (out, 4, H, W) to (out, 1, 2·H, 2·W)."""
+    """Undo what `digits_edge.export.graph.space_to_depth` did to the first convolution: (out, 4, H, W) to (out, 1, 2·H, 2·W)."""
     out, _, height, width = weights.shape
     return weights.reshape(out, 2, 2, height, width).transpose(0, 3, 1, 4, 2).reshape(out, 1, 2 * height, 2 * width)
 

@@ -25,12 +25,14 @@ def test_runtime_and_its_errors_import_nothing_but_themselves(module):
     assert imported_by(f"import {module}") - imported_by("pass") - sys.stdlib_module_names == {"digits_edge"}
 
 
-@pytest.mark.parametrize("module", ["threads", "files", "providers", "bundled", "model_file"])
+@pytest.mark.parametrize("module", ["session.threads", "files", "session.library", "model.bundled", "model.model_file"])
 def test_what_needs_no_numbers_imports_no_numpy(module):
     assert not imported_by(f"import digits_edge.runtime.{module}") & {"numpy", "onnxruntime", "PIL", *TRAINING_SIDE}
 
 
-@pytest.mark.parametrize("module", ["classifier", "verify", "latency", "doctor", "batch", "datasets"])
+@pytest.mark.parametrize(
+    "module", ["classifier", "checks.verify", "checks.latency", "checks.doctor", "batch.table", "datasets"]
+)
 def test_runtime_imports_nothing_of_the_training_side(module):
     assert not imported_by(f"import digits_edge.runtime.{module}") & {"onnxruntime", *TRAINING_SIDE}
 
@@ -40,7 +42,7 @@ def test_classifier_of_images_waits_for_no_pillow():
 
 
 @pytest.mark.parametrize(
-    "module", ["train.evaluation", "train.data_report", "train.report.evaluation_page", "export.nodes"]
+    "module", ["train.evaluation.evaluation", "train.data.report", "train.report.evaluation_page", "export.graph.nodes"]
 )
 def test_pages_of_data_and_of_model_files_need_no_keras(module):
     pytest.importorskip("sklearn", reason="needs the extra [train]")
@@ -72,7 +74,7 @@ def test_imports_go_one_way():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a home is elsewhere there")
-@pytest.mark.parametrize("module", ["digits_edge.export.quantize", "digits_edge.export.targets.ort"])
+@pytest.mark.parametrize("module", ["digits_edge.export.precision.quantize", "digits_edge.export.targets.ort"])
 def test_onnxruntime_keeps_nothing_in_the_home_folder(module, tmp_path):
     pytest.importorskip("onnx_ir", reason="needs the extra [export]")
     environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": ""}

@@ -13,10 +13,10 @@ from zipfile import ZipFile
 
 import pytest
 
-from digits_edge.runtime.bundled import bundled_models
+from digits_edge.runtime.model.bundled import bundled_models
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("train", "export", "runtime", "cli")
+SIDES = ("train", "export", "measure", "runtime", "cli")
 MODELS = ROOT / "runtime" / "models"
 LARGEST_MODELS_BYTES = 12_000_000
 NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "runs", "__pycache__", "*.egg-info")
@@ -29,7 +29,7 @@ def wheel(tmp_path_factory):
     copy, target = tmp_path_factory.mktemp("copy") / "digits-edge", tmp_path_factory.mktemp("dist")
     shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(target), str(copy)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     with ZipFile(next(target.glob("*.whl"))) as archive:
         yield archive
@@ -40,8 +40,8 @@ def changelog_version():
 
 
 def test_wheel_holds_the_four_packages_and_nothing_else(wheel):
-    files = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
-    files += [ROOT / room / "py.typed" for room in ROOMS]
+    files = [path for room in SIDES for path in (ROOT / room).rglob("*.py")]
+    files += [ROOT / room / "py.typed" for room in SIDES]
     files += [
         *MODELS.glob("*.onnx"),
         MODELS / "index.json",
@@ -89,8 +89,8 @@ def test_version_is_the_same_everywhere():
 def test_bundled_model_bundles_again_to_the_same_entry(tmp_path):
     model = next(model for model in bundled_models() if model.default)
     (tmp_path / "index.json").write_text('{"schema_version": 1, "models": []}')
-    command = [sys.executable, "-m", "digits_edge.runtime.bundled", str(MODELS / model.file), "--folder", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, "-m", "scripts.bundle_model", str(MODELS / model.file), "--folder", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
     assert bundled_models(tmp_path) == [model]
 
@@ -98,8 +98,8 @@ def test_bundled_model_bundles_again_to_the_same_entry(tmp_path):
 def test_file_that_is_no_model_is_not_bundled(tmp_path):
     (tmp_path / "index.json").write_text('{"schema_version": 1, "models": []}')
     (tmp_path / "mine.onnx").write_text("mine")
-    command = [sys.executable, "-m", "digits_edge.runtime.bundled", str(tmp_path / "mine.onnx")]
-    done = subprocess.run([*command, "--folder", str(tmp_path)], capture_output=True, text=True)
+    command = [sys.executable, "-m", "scripts.bundle_model", str(tmp_path / "mine.onnx")]
+    done = subprocess.run([*command, "--folder", str(tmp_path)], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 3
     assert len(done.stderr.splitlines()) == 1
     assert bundled_models(tmp_path) == []

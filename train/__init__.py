@@ -3,20 +3,21 @@
 Keras is imported when a name that needs it is first used, so that the data report and the pages start without it.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from digits_edge.runtime.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from digits_edge.train.augmentation import AUGMENTATIONS, Augmentation
-    from digits_edge.train.bayesian import Budget
-    from digits_edge.train.folds import cross_validate
-    from digits_edge.train.models import build, names, structure_of
-    from digits_edge.train.recipe import RECIPES, Recipe, named_recipe, read_recipe, recipe_data
-    from digits_edge.train.search_folder import Trial
-    from digits_edge.train.search_space import ENOUGH_STEPS
-    from digits_edge.train.training import train
-    from digits_edge.train.trials import Listeners
-    from digits_edge.train.tuning import tune
+    from digits_edge.train.data.augmentation import AUGMENTATIONS, Augmentation
+    from digits_edge.train.models.architectures import build, names, structure_of
+    from digits_edge.train.search.bayesian import Budget
+    from digits_edge.train.search.search_folder import Trial
+    from digits_edge.train.search.search_space import ENOUGH_STEPS
+    from digits_edge.train.search.trials import Listeners
+    from digits_edge.train.search.tuning import tune
+    from digits_edge.train.training.folds import cross_validate
+    from digits_edge.train.training.recipe import RECIPES, Recipe, named_recipe, read_recipe, recipe_data
+    from digits_edge.train.training.training import train
 
 __all__ = [
     "AUGMENTATIONS",
@@ -38,22 +39,18 @@ __all__ = [
     "tune",
 ]
 
-_HOMES = {
-    "augmentation": ("AUGMENTATIONS", "Augmentation"),
-    "bayesian": ("Budget",),
-    "folds": ("cross_validate",),
-    "models": ("build", "names", "structure_of"),
-    "recipe": ("RECIPES", "Recipe", "named_recipe", "read_recipe", "recipe_data"),
-    "search_folder": ("Trial",),
-    "search_space": ("ENOUGH_STEPS",),
-    "training": ("train",),
-    "trials": ("Listeners",),
-    "tuning": ("tune",),
-}
-
-
-def __getattr__(name: str) -> Any:
-    for module, exported in _HOMES.items():
-        if name in exported:
-            return getattr(import_module(f"digits_edge.train.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "data.augmentation": ("AUGMENTATIONS", "Augmentation"),
+        "search.bayesian": ("Budget",),
+        "training.folds": ("cross_validate",),
+        "models.architectures": ("build", "names", "structure_of"),
+        "training.recipe": ("RECIPES", "Recipe", "named_recipe", "read_recipe", "recipe_data"),
+        "search.search_folder": ("Trial",),
+        "search.search_space": ("ENOUGH_STEPS",),
+        "training.training": ("train",),
+        "search.trials": ("Listeners",),
+        "search.tuning": ("tune",),
+    },
+)

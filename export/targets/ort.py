@@ -13,12 +13,12 @@ from pathlib import Path
 
 from onnxruntime.tools.ort_format_model import create_config_from_models
 
+from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import CheckError, UsageError
 from digits_edge.runtime.files import refuse_existing, written_whole
-from digits_edge.runtime.model_file import Metadata, operators_path, read_model_file, seal, unsealed
-from digits_edge.runtime.providers import load_onnxruntime
-from digits_edge.runtime.verify import verify
+from digits_edge.runtime.model.model_file import Metadata, operators_path, read_model_file, seal, unsealed
+from digits_edge.runtime.session.library import load_onnxruntime
 
 #: Of every `.ort` file, from its fifth byte.
 _IDENTIFIER = b"ORTM"

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from digits_edge.export.targets.onnxruntime_web import onnxruntime_web
+from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import CheckError, InputError, UsageError
 from digits_edge.runtime.files import sync_folder
 from digits_edge.runtime.json_record import read_json
 from digits_edge.runtime.service.page import PAGE_FILES
-from digits_edge.runtime.verify import verify
 
 _BROWSER = Path(__file__).with_name("browser")
 #: Says that a folder is such a site, of which files, and what there is to choose.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets.dataset import IMAGE_SHAPE, check_labels
 from digits_edge.runtime.datasets.opening import is_bomb
-from digits_edge.runtime.errors import DataError
+from digits_edge.runtime.errors import DataError, one_line
 
 
 def read_npz(path: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
@@ -35,7 +35,7 @@ def read_npz(path: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.uint
     except (
         Exception
     ) as error:  # numpy, zipfile and zlib raise a dozen kinds for damaged archives, MemoryError among them
-        raise DataError(f"{path} could not be read as .npz ({_one_line(error)}); fetch or save it again") from error
+        raise DataError(f"{path} could not be read as .npz ({one_line(error)}); fetch or save it again") from error
     if images is None:
         found = ", ".join(sorted(names)) or "nothing"
         raise DataError(f"{path} has no {split} split: it holds {found}; save it as x_{split}, y_{split}")
@@ -59,7 +59,3 @@ def _as_images(array: NDArray[np.generic], where: str) -> NDArray[np.uint8]:
     if array.ndim == 0 or array.shape[1:] not in {IMAGE_SHAPE, (*IMAGE_SHAPE, 1), (784,)}:
         raise DataError(f"{where} has the shape {array.shape}; save the images as (N, 28, 28)")
     return array.astype(np.uint8, order="C", copy=False).reshape(len(array), *IMAGE_SHAPE)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

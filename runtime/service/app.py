@@ -26,7 +26,7 @@ from digits_edge.runtime.service.openapi import openapi
 from digits_edge.runtime.service.page import PAGE, PAGE_FILES
 from digits_edge.runtime.service.picture_endpoint import PictureEndpoint
 from digits_edge.runtime.service.served_models import ServedModels
-from digits_edge.runtime.threads import available_threads
+from digits_edge.runtime.session.threads import available_threads
 
 _log = logging.getLogger(__name__)
 #: Swagger UI, as its package has it, for the page that shows the API.

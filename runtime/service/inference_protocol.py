@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from digits_edge.runtime.errors import ImageError
-from digits_edge.runtime.model_file import INPUT_NAME, OUTPUT_NAME
+from digits_edge.runtime.model.model_file import INPUT_NAME, OUTPUT_NAME
 from digits_edge.runtime.service.answers import RecordAnswer, UnknownModelError
 from digits_edge.runtime.service.bodies import body_of
 from digits_edge.runtime.service.served_models import ServedModel, ServedModels

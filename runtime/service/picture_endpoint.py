@@ -10,11 +10,11 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from digits_edge.runtime.canonical import Canonical
+from digits_edge.runtime.checks.occlusion import occlusion_maps
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import UsageError
-from digits_edge.runtime.occlusion import occlusion_maps
-from digits_edge.runtime.pictures import open_picture
+from digits_edge.runtime.preprocessing.mnist_format import Canonical
+from digits_edge.runtime.preprocessing.pictures import open_picture
 from digits_edge.runtime.service.answers import RecordAnswer
 from digits_edge.runtime.service.bodies import body_of
 from digits_edge.runtime.service.served_models import ServedModels

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from digits_edge.runtime.bundled import bundled_models
+from digits_edge.runtime.checks.latency import measure
 from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
 from digits_edge.runtime.errors import UsageError
-from digits_edge.runtime.latency import measure
+from digits_edge.runtime.model.bundled import bundled_models
 from digits_edge.runtime.service.answers import UnknownModelError
 from digits_edge.runtime.service.batching import MicroBatcher
 from digits_edge.runtime.service.metrics import Metrics

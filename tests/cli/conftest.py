@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from digits_edge.cli.main import run as run_command
-from digits_edge.runtime.bundled import find_model
-from digits_edge.runtime.strokes import draw_image
+from digits_edge.runtime.datasets.synthetic_digits import draw_image
+from digits_edge.runtime.session.precision import find_model
 
 
 def heed_interrupts() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_edge.runtime.strokes import draw_image
+from digits_edge.runtime.datasets.synthetic_digits import draw_image
 
 pytestmark = pytest.mark.skipif(find_spec("tf2onnx") is None, reason="needs the extras [train] and [export]")
 
@@ -26,8 +26,8 @@ def drawn(tmp_path_factory) -> Path:
 @pytest.fixture
 def quick(monkeypatch):
     """One turn; figures are not what is tested."""
-    monkeypatch.setattr("digits_edge.train.comparison._TURNS", 1)
-    monkeypatch.setattr("digits_edge.train.comparison._SECONDS", 0.0)
+    monkeypatch.setattr("digits_edge.train.evaluation.comparison._TURNS", 1)
+    monkeypatch.setattr("digits_edge.train.evaluation.comparison._SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_an_option_that_would_change_nothing_is_refused(run, arguments, option):
 
 
 def test_an_unknown_study_is_answered_with_those_there_are_and_the_help_names_them(run, tmp_path):
-    from digits_edge.train.studies import study_names
+    from digits_edge.train.search.studies import study_names
 
     answer = run("compare", "--study", "colour")
     assert answer.code == 2

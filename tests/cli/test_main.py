@@ -119,7 +119,7 @@ def test_debug_may_stand_anywhere_and_shows_the_traceback(run):
 
 
 def test_bug_is_one_line_too(run, monkeypatch):
-    monkeypatch.setattr("digits_edge.runtime.bundled.bundled_models", lambda: 1 / 0)
+    monkeypatch.setattr("digits_edge.runtime.model.bundled.bundled_models", lambda: 1 / 0)
     answer = run("models")
     assert answer.code == 1
     assert "ZeroDivisionError" in answer.complaint

@@ -4,11 +4,12 @@ import time
 
 import pytest
 
-from digits_edge.runtime import trial
-from digits_edge.runtime.bundled import bundled_models, find_model, ways_to_run
-from digits_edge.runtime.int8_kernels import saturate
-from digits_edge.runtime.providers import available_providers
-from digits_edge.runtime.threads import available_threads
+from digits_edge.runtime.model.bundled import bundled_models
+from digits_edge.runtime.session import trial
+from digits_edge.runtime.session.int8_kernels import saturate
+from digits_edge.runtime.session.precision import find_model, ways_to_run
+from digits_edge.runtime.session.providers import available_providers
+from digits_edge.runtime.session.threads import available_threads
 
 
 def flipped(content):
@@ -70,7 +71,7 @@ def test_unknown_provider_is_answered_with_those_there_are(run, seven):
 
 
 def test_provider_that_cannot_be_bound_is_an_error_not_the_cpu(run, seven):
-    from digits_edge.runtime.providers import available_providers
+    from digits_edge.runtime.session.providers import available_providers
 
     missing = next(name for name in ("qnn", "cuda", "directml") if name not in available_providers())
     answer = run("predict", "seven.png", "--provider", missing)

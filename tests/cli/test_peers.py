@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from digits_edge.export.peers.results import read_results
+from digits_edge.measure.results import read_results
 
 QUICK = ("--seconds", "0", "--rounds", "2", "--threads", "1", "--batch-size", "1", "--batch-size", "3")
 

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from digits_edge.runtime.strokes import draw_image
+from digits_edge.runtime.datasets.synthetic_digits import draw_image
 
 pytestmark = pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs the extra [train]")
 

@@ -13,9 +13,9 @@ keras = pytest.importorskip("keras", reason="exporting needs the extras [train] 
 from keras import layers  # noqa: E402
 
 from digits_edge.export import Source, read_source  # noqa: E402
-from digits_edge.runtime.canonical import canonical  # noqa: E402
 from digits_edge.runtime.datasets import Dataset  # noqa: E402
-from digits_edge.runtime.strokes import draw_digit  # noqa: E402
+from digits_edge.runtime.datasets.synthetic_digits import draw_digit  # noqa: E402
+from digits_edge.runtime.preprocessing.mnist_format import canonical  # noqa: E402
 
 
 @pytest.fixture(scope="session")

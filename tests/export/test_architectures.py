@@ -8,13 +8,13 @@ import onnx
 import pytest
 
 from digits_edge.export import Source, calibrated_answers, export
+from digits_edge.runtime.checks.parity import compare, shortfalls
+from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import Dataset, parts
-from digits_edge.runtime.model_file import Precision, read_model_file
-from digits_edge.runtime.parity import compare, shortfalls
-from digits_edge.runtime.verify import verify
+from digits_edge.runtime.model.model_file import Precision, read_model_file
 from digits_edge.train import build, names
-from digits_edge.train.models import input_scale
+from digits_edge.train.models.architectures import input_scale
 
 _IMAGES = 300
 _RIDGE = 0.1

@@ -12,14 +12,13 @@ from keras import saving
 
 from digits_edge.cli.main import run as run_command
 from digits_edge.export import Ensemble, Exported, Source, calibrated_answers, export, read_source
+from digits_edge.runtime.checks.parity import compare, shortfalls
+from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import CheckError, ModelError, UsageError
-from digits_edge.runtime.model_file import PRECISIONS, Member, Metadata, read_model_file
-from digits_edge.runtime.parity import compare, shortfalls
-from digits_edge.runtime.verify import verify
-
-from .conftest import KINDS  # type: ignore[import-not-found]
+from digits_edge.runtime.model.model_file import PRECISIONS, Member, Metadata, read_model_file
+from tests.export.conftest import KINDS
 
 #: They differ in their input's shape and scale, and in how they end.
 MEMBERS = ("batch-norm-before-padding", "softmax-rows", "pooled")

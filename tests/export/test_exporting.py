@@ -10,16 +10,15 @@ import pytest
 from PIL import Image
 
 from digits_edge.export import Source, calibrated_answers, export, read_source
+from digits_edge.runtime.checks.parity import compare, shortfalls
+from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import CATALOGUE, Dataset, parts
 from digits_edge.runtime.errors import CheckError, ModelError, UsageError
-from digits_edge.runtime.garment import garment
-from digits_edge.runtime.golden import LARGEST_PACKED_BYTES
-from digits_edge.runtime.model_file import GOLDEN_KEY, PRECISIONS, Precision, read_model_file
-from digits_edge.runtime.parity import compare, shortfalls
-from digits_edge.runtime.verify import verify
-
-from .conftest import KINDS  # type: ignore[import-not-found]
+from digits_edge.runtime.model.golden import LARGEST_PACKED_BYTES
+from digits_edge.runtime.model.model_file import GOLDEN_KEY, PRECISIONS, Precision, read_model_file
+from digits_edge.runtime.preprocessing.garment import garment
+from tests.export.conftest import KINDS
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -9,8 +9,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from digits_edge.runtime.classifier import Classifier
-from digits_edge.runtime.golden import GoldenAnswers
-from digits_edge.runtime.model_file import GOLDEN_KEY, METADATA_KEY, Metadata, seal
+from digits_edge.runtime.model.golden import GoldenAnswers
+from digits_edge.runtime.model.model_file import GOLDEN_KEY, METADATA_KEY, Metadata, seal
 
 METADATA = Metadata(
     name="squares-fp32",

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.train.report.drawing import as_png
-from digits_edge.train.report.gallery import Tile, draw_gallery
+from digits_edge.train.charts.drawing import as_png
+from digits_edge.train.charts.gallery import Tile, draw_gallery
 from digits_edge.train.report.page import Block, Picture, Text
 
 #: How many of the worst mistakes are shown, and how many on one picture.

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from digits_edge.train.evaluation import Bin
-from digits_edge.train.report.drawing import PALETTE, new_figure, quiet_axes
-from digits_edge.train.report.log_axis import log_axis
+from digits_edge.train.charts.drawing import PALETTE, new_figure, quiet_axes
+from digits_edge.train.charts.log_axis import log_axis
+from digits_edge.train.evaluation.evaluation import Bin
 
 _RIGHT, _CONFIDENCE, _QUIET = PALETTE[0], PALETTE[1], "#57606a"
 _PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.0f} %")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from digits_edge.train.evaluation import ClassFigures
-from digits_edge.train.report.drawing import PALETTE, new_figure, quiet_axes
+from digits_edge.train.charts.drawing import PALETTE, new_figure, quiet_axes
+from digits_edge.train.evaluation.evaluation import ClassFigures
 
 
 def draw_class_scores(classes: Sequence[ClassFigures]) -> Figure:

@@ -8,12 +8,12 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from digits_edge.runtime.accuracy import Accuracy
-from digits_edge.train.comparison import ComparedModel
-from digits_edge.train.report.drawing import AMOUNTS, PALETTE, new_figure, quiet_axes
-from digits_edge.train.report.label_placing import LABEL_POINTS, label_points
-from digits_edge.train.report.log_axis import log_axis
-from digits_edge.train.report.units import error_percent, percent_text, size_text, time_text
+from digits_edge.runtime.checks.accuracy import Accuracy
+from digits_edge.train.charts.drawing import AMOUNTS, PALETTE, new_figure, quiet_axes
+from digits_edge.train.charts.label_placing import LABEL_POINTS, label_points
+from digits_edge.train.charts.log_axis import log_axis
+from digits_edge.train.charts.units import error_percent, percent_text, size_text, time_text
+from digits_edge.train.evaluation.comparison import ComparedModel
 
 _MARKERS = {"onnx": "o", "keras": "s"}
 _ENGINE_COLOURS = {"onnx": PALETTE[0], "keras": PALETTE[1]}

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from digits_edge.train.comparison import ComparedModel
+from digits_edge.train.charts.drawing import as_svg
+from digits_edge.train.charts.units import duration_text, size_text, time_text
+from digits_edge.train.evaluation.comparison import ComparedModel
+from digits_edge.train.evaluation.significance import SIGNIFICANCE
 from digits_edge.train.report.comparison_chart import draw_latencies, draw_models
-from digits_edge.train.report.drawing import as_svg
 from digits_edge.train.report.page import Facts, Picture, Section, Table, Text, render_page
-from digits_edge.train.report.units import duration_text, size_text, time_text
-from digits_edge.train.significance import SIGNIFICANCE
 
 HEAD = (
     "model",
@@ -28,7 +28,7 @@ def comparison_page(models: Sequence[ComparedModel], *, data: str, threads: int)
     """The page as HTML.
 
     Args:
-        models: one or more, as `digits_edge.train.comparison.compare` gives them.
+        models: one or more, as `digits_edge.train.evaluation.comparison.compare` gives them.
         data: the data set and its split, in words.
         threads: of one answer.
     """

@@ -6,11 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.train.data_reading import LISTED as FAULTS_LISTED
-from digits_edge.train.data_reading import WHOLE, Reading
-from digits_edge.train.data_report import DISTANCE_BIN, DataReport, Group, Leakage, Pair, Range, Split, mean_images
-from digits_edge.train.duplicates import MOST_PAIRS
-from digits_edge.train.report.data_charts import (
+from digits_edge.train.charts.data_charts import (
     PairTile,
     draw_classes,
     draw_distances,
@@ -20,8 +16,12 @@ from digits_edge.train.report.data_charts import (
     draw_samples,
     level_edges,
 )
-from digits_edge.train.report.drawing import as_png, as_svg
-from digits_edge.train.report.gallery import Tile, draw_gallery
+from digits_edge.train.charts.drawing import as_png, as_svg
+from digits_edge.train.charts.gallery import Tile, draw_gallery
+from digits_edge.train.data.duplicates import MOST_PAIRS
+from digits_edge.train.data.reading import LISTED as FAULTS_LISTED
+from digits_edge.train.data.reading import WHOLE, Reading
+from digits_edge.train.data.report import DISTANCE_BIN, DataReport, Group, Leakage, Pair, Range, Split, mean_images
 from digits_edge.train.report.page import Block, Facts, Picture, Section, Table, Text, render_page
 
 #: Images of each class in the samples.

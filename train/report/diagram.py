@@ -1,36 +1,14 @@
 """The layers of a model: as a table, and as a diagram with its residual branches, drawn by ourselves."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from digits_edge.train.report.drawing import PALETTE, new_figure
+from digits_edge.train.charts.drawing import PALETTE, new_figure
+from digits_edge.train.models.layer import Layer
 from digits_edge.train.report.page import Table
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer of a Keras model or a node of an ONNX graph.
-
-    Attributes:
-        name: unique in the model.
-        kind: "Conv2D", "MaxPool", …
-        detail: its settings in a few words; may be empty.
-        shape: of what leaves it, without the batch's axis.
-        parameters: how many it has.
-        inputs: names of those whose output goes into it.
-    """
-
-    name: str
-    kind: str
-    detail: str
-    shape: tuple[int | None, ...]
-    parameters: int
-    inputs: tuple[str, ...]
-
 
 _ROW_INCHES, _BOX_HEIGHT = 0.4, 0.68
 _BOX_LEFT, _BOX_RIGHT, _LANE = 0.05, 5.2, 0.2

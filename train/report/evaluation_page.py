@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from digits_edge.train.evaluation import BINS, Evaluation, Scores
+from digits_edge.train.charts.confusion import draw_confusion
+from digits_edge.train.charts.curves import History, curve_figures
+from digits_edge.train.charts.drawing import as_svg
+from digits_edge.train.charts.roc import draw_roc
+from digits_edge.train.evaluation.evaluation import BINS, Evaluation, Scores
+from digits_edge.train.models.layer import Layer
 from digits_edge.train.report.answers import Answered, Explain, looking, mistakes, predictions
 from digits_edge.train.report.calibration import draw_reliability
 from digits_edge.train.report.class_scores import draw_class_scores
-from digits_edge.train.report.confusion import draw_confusion
-from digits_edge.train.report.curves import History, curve_figures
-from digits_edge.train.report.diagram import Layer, draw_diagram, layer_table
-from digits_edge.train.report.drawing import as_svg
+from digits_edge.train.report.diagram import draw_diagram, layer_table
 from digits_edge.train.report.page import Block, Facts, Picture, Section, Table, Text, render_page
-from digits_edge.train.report.roc import draw_roc
 
 
 @dataclass(frozen=True, eq=False)

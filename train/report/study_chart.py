@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from digits_edge.train.report.drawing import AMOUNTS, PALETTE, new_figure, quiet_axes
-from digits_edge.train.report.log_axis import log_axis
-from digits_edge.train.report.units import error_percent, percent_text
-from digits_edge.train.studies import Study
-from digits_edge.train.study_runs import Outcome
+from digits_edge.train.charts.drawing import AMOUNTS, PALETTE, new_figure, quiet_axes
+from digits_edge.train.charts.log_axis import log_axis
+from digits_edge.train.charts.units import error_percent, percent_text
+from digits_edge.train.search.studies import Study
+from digits_edge.train.search.study_runs import Outcome
 
 #: Besides the colours, for those who cannot tell them apart.
 _MARKERS = ("o", "s", "^", "D", "v", "P")

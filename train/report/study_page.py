@@ -3,12 +3,12 @@
 import statistics
 from collections.abc import Sequence
 
-from digits_edge.train.report.drawing import as_svg
+from digits_edge.train.charts.drawing import as_svg
+from digits_edge.train.charts.units import count_text
 from digits_edge.train.report.page import Facts, Picture, Section, Table, Text, render_page
 from digits_edge.train.report.study_chart import draw_curves_of, draw_effect, name_of
-from digits_edge.train.report.units import count_text
-from digits_edge.train.studies import Study
-from digits_edge.train.study_runs import Outcome
+from digits_edge.train.search.studies import Study
+from digits_edge.train.search.study_runs import Outcome
 
 
 def head_of(study: Study) -> list[str]:
@@ -34,7 +34,7 @@ def study_page(study: Study, outcomes: Sequence[Outcome], *, data: str) -> str:
 
     Args:
         study: what was varied.
-        outcomes: of all its variants, as `digits_edge.train.study_runs.conduct` gives them.
+        outcomes: of all its variants, as `digits_edge.train.search.study_runs.conduct` gives them.
         data: the data set's name.
     """
     best = max(outcomes, key=lambda outcome: outcome.mean)

@@ -6,13 +6,13 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from digits_edge.runtime.accuracy import Accuracy
-from digits_edge.train.report.drawing import PALETTE, as_svg, new_figure, quiet_axes
-from digits_edge.train.report.log_axis import log_axis
+from digits_edge.runtime.checks.accuracy import Accuracy
+from digits_edge.train.charts.drawing import PALETTE, as_svg, new_figure, quiet_axes
+from digits_edge.train.charts.log_axis import log_axis
+from digits_edge.train.charts.units import count_text, duration_text, error_percent, setting_text
 from digits_edge.train.report.page import Facts, Picture, Section, Table, Text, render_page
-from digits_edge.train.report.units import count_text, duration_text, error_percent, setting_text
-from digits_edge.train.search_folder import BEST, Trial
-from digits_edge.train.search_space import ENOUGH_STEPS
+from digits_edge.train.search.search_folder import BEST, Trial
+from digits_edge.train.search.search_space import ENOUGH_STEPS
 
 _ERRORS = "errors of the validation, %"
 _MARKERS = "osD^vP"

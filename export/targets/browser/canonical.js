@@ -1,7 +1,7 @@
 /**
  * From a picture of a digit to the form MNIST's images have: `canonical`.
  *
- * It gives what `digits_edge.runtime.canonical` gives for the same pixels, so that the same model file can be used in
+ * It gives what `digits_edge.runtime.preprocessing.mnist_format` gives for the same pixels, so that the same model file can be used in
  * a web page. It runs unchanged in browsers and in Node.
  *
  * @typedef {import("./morphology.js").Plane} Plane

@@ -1,7 +1,7 @@
 /**
  * From a picture of a garment to the form Fashion-MNIST's images have: `garment`.
  *
- * It gives what `digits_edge.runtime.garment` gives for the same pixels; the recipe is told there.
+ * It gives what `digits_edge.runtime.preprocessing.garment` gives for the same pixels; the recipe is told there.
  */
 
 import { IMAGE_SIDE, blank, placed } from "./canonical.js";

@@ -2,7 +2,7 @@
  * The digit's ink in a picture: `findInk`.
  *
  * Its steps are functions on small planes, in this order: `reduced`, `flattened`, `grey`, `lightInk`,
- * `withoutBackground`, `cleaned`. What is decided here, and why, is told in runtime/ink.py.
+ * `withoutBackground`, `cleaned`. What is decided here, and why, is told in runtime/preprocessing/ink.py.
  *
  * @typedef {import("./morphology.js").Plane} Plane
  * @typedef {{width: number, height: number, data: Uint8Array | Uint8ClampedArray}} Picture RGBA, straight alpha

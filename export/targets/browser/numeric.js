@@ -2,7 +2,7 @@
  * Arithmetic whose rounding matters: `rint`, `onGrid`, `sum`, `mean`, `mixed`.
  *
  * Where a digit is centred and how much its strokes are thickened is decided by rounding. So levels are whole multiples
- * of 1/4096, and sums of them are exact in whatever order they are added, here and in `runtime/morphology.py`.
+ * of 1/4096, and sums of them are exact in whatever order they are added, here and in `runtime/preprocessing/morphology.py`.
  */
 
 export const GRID = 4096;

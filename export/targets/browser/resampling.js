@@ -10,7 +10,7 @@ import { transposed } from "./morphology.js";
 
 const PRECISION_BITS = 22;
 const HALF = 1 << (PRECISION_BITS - 1);
-/** As `_OFF_TIES` in runtime/ink.py: no middle of a pixel lies exactly on the edge of what a new pixel covers. */
+/** As `_OFF_TIES` in runtime/preprocessing/ink.py: no middle of a pixel lies exactly on the edge of what a new pixel covers. */
 const OFF_TIES = 2 ** -9;
 /** Larger pictures are first reduced by whole numbers, to this many times the size wanted or more. */
 const REDUCING_GAP = 3;

@@ -1,0 +1,1 @@
+"""The ONNX graph: conversion, rewriting, and the contract it must meet."""

@@ -1,0 +1,208 @@
+"""Folding every scale and shift into weights.
+
+BatchNorm, Rescaling, the input's scale and the temperature arrive as Mul and Add by a constant per channel. They move
+back into the Conv or Gemm they follow, a scale also over Relu and MaxPool, or forward over pooling and Flatten until a
+Conv or Gemm takes them in. What mathematics forbids stays: a shift in front of a padded convolution (the padding is not
+shifted), a negative scale in front of MaxPool.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from digits_edge.export.graph.rewriting import (
+    apply_until_still,
+    array_of,
+    before,
+    bypass,
+    constant,
+    first_input,
+    graph_of,
+    insert_after,
+    integers,
+    is_layer,
+    parameters,
+    rank,
+    replace,
+    set_parameters,
+    static_dims,
+    used_once,
+)
+
+FloatArray = NDArray[np.float32]
+_AFFINE = ("Mul", "Add", "Sub", "Div")
+#: What positive factors may stand before or behind.
+_PASSED_BY_GAINS = ("Relu", "MaxPool")
+_POOLS = ("MaxPool", "AveragePool", "GlobalAveragePool")
+
+
+def scale_input(model: ir.Model, scale: float) -> ir.Model:
+    """Let the model take images that are not scaled yet: the scale goes into the first layer's weights; in place."""
+    image = model.graph.inputs[0]
+    insert_after(image, model.graph, "Mul", [image, constant(model.graph, "input_scale", np.array(scale, np.float32))])
+    apply_until_still(model, FOLDING_RULES)
+    return model
+
+
+def divide_logits(model: ir.Model, temperature: float) -> ir.Model:
+    """Divide the logits by the temperature: folded into the last layer; in place."""
+    logits = model.graph.outputs[0]
+    inverse = constant(model.graph, "inverse_temperature", np.array(1 / temperature, np.float32))
+    insert_after(logits, model.graph, "Mul", [logits, inverse])
+    apply_until_still(model, FOLDING_RULES)
+    return model
+
+
+@dataclass(frozen=True)
+class _Affine:
+    """A node that is value·scale + shift; scale and shift are (C,), or (1,) for all channels alike."""
+
+    value: ir.Value
+    scale: FloatArray
+    shift: FloatArray
+
+
+def _affine(node: ir.Node | None) -> _Affine | None:
+    if node is None or node.op_type not in _AFFINE:
+        return None
+    value, operand = node.inputs
+    if node.op_type in ("Mul", "Add") and array_of(operand) is None:
+        value, operand = operand, value
+    numbers = array_of(operand)
+    if value is None or value.shape is None or numbers is None or numbers.dtype != np.float32:
+        return None
+    shape = (1,) * (rank(value) - numbers.ndim) + numbers.shape
+    if len(shape) != rank(value) or any(size != 1 for axis, size in enumerate(shape) if axis != 1):
+        return None
+    vector, one, zero = numbers.ravel(), np.ones(1, np.float32), np.zeros(1, np.float32)
+    match node.op_type:
+        case "Mul":
+            return _Affine(value, vector, zero)
+        case "Div":
+            return _Affine(value, one / vector, zero)
+        case "Add":
+            return _Affine(value, one, vector)
+        case _:
+            return _Affine(value, one, -vector)
+
+
+def _fold_back(node: ir.Node) -> bool:
+    """Conv or Gemm, then a scale or shift: into its weights and bias."""
+    affine = _affine(node)
+    layer = affine.value.producer() if affine is not None else None
+    if affine is None or layer is None or not is_layer(layer) or not used_once(affine.value):
+        return False
+    weights, bias = parameters(layer)
+    scale, shift = np.broadcast_to(affine.scale, bias.shape), np.broadcast_to(affine.shift, bias.shape)
+    set_parameters(layer, weights * _per_output(layer, scale), bias * scale + shift)
+    bypass(node, affine.value)
+    return True
+
+
+def _scale_back(node: ir.Node) -> bool:
+    """Conv or Gemm, Relu or MaxPool, then a scale: its amount passes these and goes into the weights, its sign stays.
+
+    Each channel then keeps the spread that BatchNorm gave it, so that one uint8 range suits them all; folded forward,
+    the scales would stretch the weights of the next layer's inputs by up to a hundred times.
+    """
+    affine = _affine(node)
+    if affine is None or node.op_type not in ("Mul", "Div"):
+        return False
+    value = affine.value
+    while (layer := value.producer()) is not None and layer.op_type in _PASSED_BY_GAINS and used_once(value):
+        value = first_input(layer)
+    gain, sign = np.abs(affine.scale), np.where(affine.scale < 0, np.float32(-1), np.float32(1))
+    if layer is None or value is affine.value or not is_layer(layer) or not used_once(value) or (gain == 1).all():
+        return False
+    weights, bias = parameters(layer)
+    gain = np.broadcast_to(gain, bias.shape)
+    set_parameters(layer, weights * _per_output(layer, gain), bias * gain)
+    if (sign < 0).any():
+        signs = constant(graph_of(node), f"{node.outputs[0].name}_sign", _shaped(sign, rank(affine.value)))
+        replace(node, "Mul", [affine.value, signs])
+    else:
+        bypass(node, affine.value)
+    return True
+
+
+def _fold_forward(layer: ir.Node) -> bool:
+    """A scale or shift, then Conv or Gemm: into its weights and bias."""
+    node = before(layer, *_AFFINE) if is_layer(layer) else None
+    affine = _affine(node)
+    if affine is None or node is None or not used_once(node.outputs[0]):
+        return False
+    weights, bias = parameters(layer)
+    if layer.op_type == "Conv":
+        padded = any(integers(layer, "pads")) or "auto_pad" in layer.attributes
+        grouped = "group" in layer.attributes and layer.attributes["group"].as_int() != 1
+        if grouped or (padded and affine.shift.any()):
+            return False
+        scale, shift = (np.broadcast_to(v, weights.shape[1]) for v in (affine.scale, affine.shift))
+        set_parameters(layer, weights * scale.reshape(1, -1, 1, 1), bias + np.einsum("oihw,i->o", weights, shift))
+    else:
+        scale, shift = (np.broadcast_to(v, weights.shape[0]) for v in (affine.scale, affine.shift))
+        set_parameters(layer, weights * scale[:, None], bias + shift @ weights)
+    bypass(node, affine.value)
+    return True
+
+
+def _move_over(node: ir.Node) -> bool:
+    """A scale or shift, then pooling, Flatten or the other of the two: swap them, and so come nearer to a layer."""
+    affine = _affine(node)
+    if affine is None or not used_once(node.outputs[0]):
+        return False
+    user, _ = next(iter(node.outputs[0].uses()))
+    if user.op_type in _POOLS:
+        if user.op_type == "MaxPool" and (affine.scale < 0).any():
+            return False
+        if user.op_type == "AveragePool" and any(integers(user, "pads")):
+            return False
+        return _swap(node, user, affine)
+    if user.op_type == "Reshape":
+        alike = affine.scale.size == affine.shift.size == 1
+        flattens = static_dims(user.outputs[0]) == [int(np.prod(static_dims(affine.value)))]
+        return (alike or flattens) and _swap(node, user, affine if alike else _per_entry(affine))
+    shift = _affine(user)
+    if node.op_type == "Mul" and user.op_type == "Add" and shift is not None and (affine.scale != 0).all():
+        # x·s + t = (x + t/s)·s: the scale can travel on where the shift cannot
+        operand = next(i for i, value in enumerate(user.inputs) if array_of(value) is not None)
+        shifted = _shaped(shift.shift / affine.scale, rank(affine.value))
+        user.replace_input_with(operand, constant(graph_of(user), f"{user.outputs[0].name}_shift", shifted))
+        return _swap(node, user, affine)
+    return False
+
+
+def _per_entry(affine: _Affine) -> _Affine:
+    """Flattening turns a number per channel into one per entry of the row."""
+    channels, *others = static_dims(affine.value)
+    entries = int(np.prod(others))
+    scale, shift = (np.repeat(np.broadcast_to(v, channels), entries) for v in (affine.scale, affine.shift))
+    return _Affine(affine.value, scale, shift)
+
+
+def _swap(node: ir.Node, user: ir.Node, affine: _Affine) -> bool:
+    """Let `user` work on the value before the affine node, and the affine node on its result."""
+    graph = graph_of(node)
+    bypass(node, affine.value)
+    is_scale = node.op_type in ("Mul", "Div")
+    result = user.outputs[0]
+    vector = _shaped(affine.scale if is_scale else affine.shift, rank(result))
+    name = f"{result.name}_{'scale' if is_scale else 'shift'}"
+    insert_after(result, graph, "Mul" if is_scale else "Add", [result, constant(graph, name, vector)])
+    return True
+
+
+def _per_output(layer: ir.Node, vector: FloatArray) -> FloatArray:
+    """A number per output channel, as it is broadcast over the layer's weights."""
+    return vector.reshape(-1, 1, 1, 1) if layer.op_type == "Conv" else vector
+
+
+def _shaped(vector: FloatArray, axes: int) -> FloatArray:
+    """A number per channel, as it is broadcast over a value with this many axes."""
+    return vector.reshape((1, -1) + (1,) * (axes - 2)) if axes >= 2 else vector
+
+
+#: Together they fold every Mul and Add by constants into a Conv or Gemm, where mathematics allows.
+FOLDING_RULES = (_fold_back, _scale_back, _fold_forward, _move_over)

@@ -1,0 +1,137 @@
+"""Rewriting the converter's graph so that no Transpose and no shape arithmetic is left.
+
+tf2onnx keeps Keras's channels-last order through Flatten with a Transpose, and computes the batch size with Shape,
+Gather, Slice, Concat and Cast. Here shapes become constants and the dense weights are permuted instead.
+"""
+
+from itertools import chain
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes.common import LiftConstantsToInitializersPass
+
+from digits_edge.export.graph.folding import FOLDING_RULES
+from digits_edge.export.graph.rewriting import (
+    apply_until_still,
+    array_of,
+    before,
+    bypass,
+    constant,
+    first_input,
+    graph_of,
+    integers,
+    is_layer,
+    name_by_position,
+    parameters,
+    rank,
+    replace,
+    set_parameters,
+    static_dims,
+    used_once,
+)
+from digits_edge.runtime.model.model_file import BATCH_AXIS
+from digits_edge.runtime.session.library import load_onnxruntime
+
+_RESHAPING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+
+
+def simplify(model: ir.Model) -> ir.Model:
+    """Rewrite a converted float model until nothing more can be folded; in place.
+
+    Args:
+        model: input float32 (N, 28, 28), output logits (N, C).
+    """
+    LiftConstantsToInitializersPass(lift_all_constants=True)(model)
+    _observe_shapes(model)
+    rules = (_constant_shape, _join_reshapes, _drop_reshape, _matmul_to_gemm, _drop_transpose)
+    apply_until_still(model, (*rules, *FOLDING_RULES))
+    name_by_position(model)
+    return model
+
+
+def _observe_shapes(model: ir.Model) -> None:
+    """Note the shape of every value.
+
+    Shape inference cannot look through the converter's shape arithmetic, so the model is run with two batch sizes:
+    what differs is N.
+    """
+    graph = model.graph
+    values = list(chain.from_iterable(node.outputs for node in graph))
+    proto = ir.to_proto(model)
+    del proto.graph.output[:]
+    proto.graph.output.extend(onnx.ValueInfoProto(name=value.name) for value in values)
+    onnxruntime = load_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    image = graph.inputs[0]
+    image.shape = ir.Shape([BATCH_AXIS, 28, 28])
+    two, three = (session.run(None, {image.name: np.zeros((n, 28, 28), np.float32)}) for n in (2, 3))
+    for value, a, b in zip(values, two, three, strict=True):
+        value.shape = ir.Shape([BATCH_AXIS if m != n else m for m, n in zip(a.shape, b.shape, strict=True)])
+        value.dtype = ir.DataType.from_numpy(a.dtype)
+
+
+def _constant_shape(node: ir.Node) -> bool:
+    """Any change of shape that leaves the batch alone, as a Reshape to constant sizes."""
+    if node.op_type not in _RESHAPING or node.outputs[0].shape is None or node.outputs[0].shape[0] != BATCH_AXIS:
+        return False
+    sizes = np.array([-1, *static_dims(node.outputs[0])], np.int64)
+    target = array_of(node.inputs[1]) if node.op_type == "Reshape" else None
+    if target is not None and np.array_equal(target, sizes):
+        return False
+    shape = constant(graph_of(node), f"{node.outputs[0].name}_shape", sizes)
+    replace(node, "Reshape", [first_input(node), shape])
+    return True
+
+
+def _join_reshapes(node: ir.Node) -> bool:
+    """Reshape after Reshape: only the last shape counts."""
+    first = before(node, "Reshape") if node.op_type == "Reshape" else None
+    if first is None:
+        return False
+    node.replace_input_with(0, first_input(first))
+    return True
+
+
+def _drop_reshape(node: ir.Node) -> bool:
+    """Reshape to the shape that is there already."""
+    if node.op_type != "Reshape" or not list(node.outputs[0].uses()):
+        return False
+    if first_input(node).shape != node.outputs[0].shape:
+        return False
+    bypass(node, first_input(node))
+    return True
+
+
+def _matmul_to_gemm(node: ir.Node) -> bool:
+    """MatMul of rows by constant weights, as a Gemm that can take a bias in."""
+    if node.op_type != "MatMul" or array_of(node.inputs[1]) is None or rank(first_input(node)) != 2:
+        return False
+    result = node.outputs[0]
+    bias = constant(graph_of(node), f"{result.name}_bias", np.zeros(static_dims(result), np.float32))
+    replace(node, "Gemm", [*(value for value in node.inputs if value is not None), bias])
+    return True
+
+
+def _drop_transpose(node: ir.Node) -> bool:
+    """Transpose, Flatten, Gemm: flatten as it lies, and permute the Gemm's weights."""
+    flatten = before(node, "Reshape") if node.op_type == "Gemm" and is_layer(node) else None
+    transpose = before(flatten, "Transpose")
+    if flatten is None or transpose is None or not used_once(flatten.outputs[0]):
+        return False
+    permutation = integers(transpose, "perm")
+    if permutation[0] != 0:
+        return False
+    source = static_dims(first_input(transpose))
+    if static_dims(flatten.outputs[0]) != [int(np.prod(source))]:
+        return False  # a Dense on the feature map: its rows are pixels, not images
+    # entry j of the transposed row is entry order[j] of the row as it lies
+    order = np.arange(np.prod(source)).reshape(source).transpose([axis - 1 for axis in permutation[1:]]).ravel()
+    weights, bias = parameters(node)
+    permuted = np.empty_like(weights)
+    permuted[order] = weights
+    set_parameters(node, permuted, bias)
+    flatten.replace_input_with(0, first_input(transpose))
+    return True

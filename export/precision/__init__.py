@@ -1,0 +1,1 @@
+"""Reduced precision: int8 without overflow, fp16, quantization-aware fine-tuning."""

@@ -1,0 +1,1 @@
+"""Batch prediction: tables and folders of pictures in, a CSV out."""

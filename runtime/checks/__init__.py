@@ -1,0 +1,1 @@
+"""Checks and figures on this machine: parity, accuracy, latency, and what is installed."""

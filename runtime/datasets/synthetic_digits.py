@@ -1,0 +1,161 @@
+"""Digits drawn by this project, free of anybody's data: `draw_digit` in any size, `draw_image` in the MNIST form.
+
+They are the samples, the reference images of the golden answers, and what tests draw on. The same generator state
+draws the same digit.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from digits_edge.runtime.preprocessing.mnist_format import canonical
+
+Points = NDArray[np.float64]
+
+#: The ways to write each digit: strokes through points, parted by bars; x to the right and y down, in hundredths of
+#: the height. A stroke is smooth; where a pen turns a corner, the next stroke begins at the same point.
+SHAPES: dict[int, tuple[str, ...]] = {
+    0: (
+        "38,2 12,18 2,50 10,84 34,99 58,83 66,50 58,17 38,1 26,5",
+        "50,6 22,4 2,35 6,80 32,99 60,78 64,34 46,6 30,2",
+    ),
+    1: (
+        "30,0 30,50 30,100",
+        "15,20 24,12 32,0 | 32,0 32,50 31,100",
+        "14,18 24,11 32,0 | 32,0 32,100 | 10,100 32,99 55,100",
+    ),
+    2: (
+        "5,24 16,6 38,0 60,12 58,36 38,64 4,97 | 4,97 35,95 68,97",
+        "8,20 26,2 50,5 58,26 42,58 16,90 5,93 8,80 24,80 45,94 70,92",
+    ),
+    3: (
+        "6,14 28,0 54,9 53,32 24,46 | 24,46 56,55 63,77 42,98 15,97 2,85",
+        "5,3 30,2 56,2 | 56,2 42,22 26,40 | 26,40 55,48 64,74 44,98 16,97 2,85",
+    ),
+    4: (
+        "14,0 10,28 4,56 | 4,56 35,57 68,54 | 54,8 51,50 48,100",
+        "50,0 28,32 3,66 | 3,66 35,66 70,65 | 50,0 49,50 48,100",
+    ),
+    5: (
+        "58,2 36,2 14,3 | 14,3 12,24 10,45 | 10,45 34,36 58,50 62,76 40,98 14,97 2,87",
+        "16,3 10,26 10,44 | 10,44 34,40 58,55 58,82 34,99 3,92 | 14,3 38,4 62,0",
+    ),
+    6: (
+        "48,0 22,22 6,56 10,87 33,99 57,86 57,62 36,51 14,62 8,76",
+        "32,0 12,34 5,70 20,96 46,96 60,76 48,55 24,58 8,78",
+    ),
+    7: (
+        "3,5 30,3 62,2 | 62,2 42,42 27,100",
+        "3,5 30,3 64,2 | 64,2 44,42 27,100 | 17,50 38,50 60,48",
+        "4,20 5,4 | 5,4 32,5 63,2 | 63,2 45,40 34,100",
+    ),
+    8: (
+        "54,12 32,0 10,12 15,34 37,48 60,67 58,90 32,100 6,89 8,66 34,47 55,30 54,10",
+        "33,0 12,10 14,36 33,46 54,35 54,10 31,0 | 33,46 7,62 8,90 33,100 60,88 58,60 33,46",
+    ),
+    9: (
+        "58,17 38,1 14,10 6,32 22,50 45,42 58,17 | 58,17 56,55 50,100",
+        "56,14 34,0 10,12 8,36 28,48 50,34 57,12 | 57,12 60,50 46,88 14,98",
+    ),
+}
+
+
+def draw_digit(
+    digit: int, rng: np.random.Generator, *, size: int = 256, thickness: float | None = None, wobble: float = 1.0
+) -> Image.Image:
+    """Draw a digit as a hand would: one of its shapes, slanted, stretched and unsteady.
+
+    Args:
+        digit: 0 to 9.
+        rng: what chance decides by; the same state draws the same digit.
+        size: side of the square picture in pixels.
+        thickness: of the pen, in heights of the digit; None draws it between 0.05 and 0.12.
+        wobble: how unsteady the hand is; 0 draws the shape as it is listed.
+
+    Returns:
+        Mode L, white ink on black, antialiased; the digit in the middle, four fifths of the picture high.
+    """
+    return draw_shape(any_of(SHAPES[digit], rng), rng, size=size, thickness=thickness, wobble=wobble)
+
+
+def any_of(shapes: Sequence[str], rng: np.random.Generator) -> str:
+    """One of the ways to write something."""
+    return shapes[int(rng.integers(len(shapes)))]
+
+
+def draw_shape(
+    shape: str, rng: np.random.Generator, *, size: int = 256, thickness: float | None = None, wobble: float = 1.0
+) -> Image.Image:
+    """Draw a shape of one's own, written like those of `SHAPES`; the rest as `draw_digit`."""
+    strokes = _strokes(shape)
+    pen = float(rng.uniform(0.05, 0.12)) if thickness is None else thickness
+    hand = _Hand(rng, wobble)
+    paths = [hand.moved(_smooth(stroke)) for stroke in strokes]
+    return _rendered(paths, pen, size)
+
+
+def draw_image(digit: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A drawn digit in the MNIST form: uint8, (28, 28), white ink on black."""
+    return canonical(draw_digit(digit, rng, size=120)).image
+
+
+def _strokes(shape: str) -> list[Points]:
+    return [np.array([point.split(",") for point in stroke.split()], np.float64) / 100 for stroke in shape.split("|")]
+
+
+class _Hand:
+    """A way of writing: slant, width, and a smooth unsteadiness that keeps joined strokes joined."""
+
+    def __init__(self, rng: np.random.Generator, wobble: float) -> None:
+        slant, turn, stretch = rng.normal(0, (0.16, 0.05, 0.1)) * wobble
+        cos, sin = np.cos(turn), np.sin(turn)
+        self._matrix = np.array([[np.exp(stretch), -slant], [0, 1]]).T @ np.array([[cos, sin], [-sin, cos]])
+        # Waves across the page, the long ones higher: a bend of the whole digit, then a tremor.
+        self._waves = rng.normal(0, 1, (6, 2)) * np.array([[0.5], [0.5], [0.8], [0.8], [1.3], [1.3]])
+        self._phases = rng.uniform(0, 2 * np.pi, 6)
+        amplitudes = np.array([0.035, 0.035, 0.012, 0.012, 0.004, 0.004]) * wobble
+        self._amplitudes = rng.normal(0, 1, (6, 2)) * amplitudes[:, np.newaxis]
+
+    def moved(self, points: Points) -> Points:
+        """Where this hand puts the points of a shape, (N, 2)."""
+        shift = np.sin(2 * np.pi * points @ self._waves.T + self._phases) @ self._amplitudes
+        return np.asarray((points + shift) @ self._matrix)
+
+
+def _smooth(points: Points, steps: int = 16) -> Points:
+    """A round curve through or near the points: Catmull-Rom, `steps` points from each to the next, then evened.
+
+    Few points would leave corners at each; a running mean over a step's length takes them, as a pen's inertia does.
+    """
+    padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
+    before, start, end, after = padded[:-3], padded[1:-2], padded[2:-1], padded[3:]
+    t = np.linspace(0, 1, steps, endpoint=False)[:, np.newaxis, np.newaxis]
+    curve = start + 0.5 * t * (
+        end - before + t * (2 * before - 5 * start + 4 * end - after + t * (3 * (start - end) + after - before))
+    )
+    path = np.concatenate([curve.transpose(1, 0, 2).reshape(-1, 2), points[-1:]])
+    # Mirrored through its ends, the mean leaves them where they are.
+    reach = steps // 2
+    mirrored = np.concatenate([2 * path[:1] - path[reach:0:-1], path, 2 * path[-1:] - path[-2 : -reach - 2 : -1]])
+    sums = np.cumsum(np.concatenate([np.zeros((1, 2)), mirrored]), axis=0)
+    return np.asarray((sums[2 * reach + 1 :] - sums[: -2 * reach - 1]) / (2 * reach + 1))
+
+
+def _rendered(paths: list[Points], pen: float, size: int) -> Image.Image:
+    """The paths drawn with a round pen, four times too large and reduced: Pillow draws without antialiasing."""
+    every = np.concatenate(paths)
+    low, high = every.min(0), every.max(0)
+    scale = 4 * size * 0.8 / (float((high - low).max()) + pen)
+    offset = 2 * size - scale * (low + high) / 2
+    canvas = Image.new("L", (4 * size, 4 * size))
+    draw = ImageDraw.Draw(canvas)
+    radius = max(scale * pen / 2, 1.0)
+    for path in paths:
+        # in steps of 1/64 pixel: the last bits of a sine or a matrix product differ between processors
+        points = [(float(x), float(y)) for x, y in np.rint((path * scale + offset) * 64) / 64]
+        draw.line(points, fill=255, width=round(2 * radius))
+        for x, y in points:
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
+    return canvas.resize((size, size), Image.Resampling.BOX)

@@ -1,5 +1,0 @@
-"""Batch prediction by more than one machine: `predict_with_ray` (the extra `ray`)."""
-
-from digits_edge.runtime.engines.ray_engine import RayReport, predict_with_ray
-
-__all__ = ["RayReport", "predict_with_ray"]

@@ -1,0 +1,1 @@
+"""From a picture to the image that a model takes."""

@@ -1,0 +1,108 @@
+"""What `predict` saw in a picture, step by step, as one picture: `explanation`."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from digits_edge.runtime.prediction import Prediction, probability_text
+from digits_edge.runtime.preprocessing.mnist_format import Canonical, Step
+
+#: Side of a tile, and the room around it, in pixels.
+TILE, GAP = 200, 12
+_CAPTION, _TEXT = 22, 15
+_PAPER, _INK, _FAINT, _BAR, _BOX = "#ffffff", "#222222", "#777777", "#0072b2", "#d55e00"
+
+
+def explanation(picture: Image.Image, seen: Canonical, prediction: Prediction, *, name: str = "") -> Image.Image:
+    """One row of tiles: the picture with its ink boxed, every step, the image that the model takes, its answer.
+
+    Args:
+        picture: as `open_picture` returns it.
+        seen: what `Classifier.prepare` made of it.
+        prediction: what the classifier answered to `seen.image`.
+        name: written above the row.
+
+    Returns:
+        Mode RGB.
+    """
+    image = Step("28 by 28, what the model gets", seen.image)
+    tiles = [("the picture" if seen.blank else "the picture, boxed what is read", _with_box(picture, seen))]
+    tiles += [(step.name, _step_tile(step)) for step in (*seen.steps, *([] if seen.blank else [image]))]
+    columns = len(tiles) + (not seen.blank)
+    answer, font = _answer(prediction, name), ImageFont.load_default(_TEXT + 2)
+    width = max(columns * (TILE + GAP) + GAP, round(font.getlength(answer)) + 2 * GAP)
+    row = Image.new("RGB", (width, TILE + 2 * GAP + 2 * _CAPTION), _PAPER)
+    draw = ImageDraw.Draw(row)
+    draw.text((GAP, GAP // 2), answer, fill=_INK, font=font)
+    for place, (caption, tile) in enumerate(tiles):
+        left = GAP + place * (TILE + GAP)
+        draw.text((left, GAP + _CAPTION), caption, fill=_FAINT, font=ImageFont.load_default(_TEXT - 2))
+        row.paste(tile, (left, GAP + 2 * _CAPTION))
+    if not seen.blank:
+        _draw_bars(draw, prediction, GAP + len(tiles) * (TILE + GAP), GAP + 2 * _CAPTION)
+    return row
+
+
+def stacked(rows: Sequence[Image.Image]) -> Image.Image:
+    """Rows below each other, mode RGB."""
+    whole = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), _PAPER)
+    top = 0
+    for row in rows:
+        whole.paste(row, (0, top))
+        top += row.height
+    return whole
+
+
+def _answer(prediction: Prediction, name: str) -> str:
+    said = "blank: nothing stands out like ink"
+    if prediction.label is not None:
+        said = f"{prediction.label}, {probability_text(prediction.confidence)}"
+        said += "" if prediction.status == "ok" else f", {prediction.status}"
+    return f"{name}: {said}" if name else said
+
+
+def _with_box(picture: Image.Image, seen: Canonical) -> Image.Image:
+    """The picture in a tile, on chequers where it is transparent, with the box of its ink."""
+    scale, size, offset = _fitted(picture.size)
+    small = picture.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST).convert("RGBA")
+    tile = Image.new("RGBA", (TILE, TILE), _PAPER)
+    rows, columns = np.indices((size[1], size[0])) // 8
+    chequers = np.where((rows + columns) % 2, 215, 240).astype(np.uint8)
+    tile.paste(Image.alpha_composite(Image.fromarray(chequers).convert("RGBA"), small), offset)
+    if seen.box is not None:
+        sides = [round(side * scale) + offset[index % 2] for index, side in enumerate(seen.box)]
+        sides[2], sides[3] = max(sides[2] - 1, sides[0]), max(sides[3] - 1, sides[1])
+        ImageDraw.Draw(tile).rectangle(tuple(sides), outline=_BOX, width=2)
+    return tile.convert("RGB")
+
+
+def _step_tile(step: Step) -> Image.Image:
+    pixels = np.rint(np.clip(step.pixels / step.white, 0, 1) * 255).astype(np.uint8)
+    _, size, offset = _fitted((pixels.shape[1], pixels.shape[0]))
+    tile = Image.new("RGB", (TILE, TILE), "black")
+    tile.paste(Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST), offset)
+    return tile
+
+
+def _fitted(size: tuple[int, int]) -> tuple[float, tuple[int, int], tuple[int, int]]:
+    """By what to scale a picture of this width and height to fill a tile, its size then, and its upper left corner."""
+    scale = TILE / max(size)
+    width, height = (max(1, round(side * scale)) for side in size)
+    return scale, (width, height), ((TILE - width) // 2, (TILE - height) // 2)
+
+
+def _draw_bars(draw: ImageDraw.ImageDraw, prediction: Prediction, left: int, upper: int) -> None:
+    """The most probable classes, as many as a digit has, with their probabilities."""
+    font = ImageFont.load_default(_TEXT - 2)
+    draw.text((left, upper - _CAPTION), "probabilities", fill=_FAINT, font=font)
+    best = prediction.top(10)
+    height = TILE / len(best)
+    widest = max(draw.textlength(label, font=font) for label, _ in best) + 8
+    room = TILE - widest - draw.textlength(probability_text(1), font=font) - 6
+    for place, (label, probability) in enumerate(best):
+        top = upper + place * height
+        draw.text((left, top + height / 2), label, fill=_INK, font=font, anchor="lm")
+        right = left + widest + room * probability
+        draw.rectangle((left + widest, top + 3, max(right, left + widest + 1), top + height - 3), fill=_BAR)
+        draw.text((right + 5, top + height / 2), probability_text(probability), fill=_FAINT, font=font, anchor="lm")

@@ -1,0 +1,287 @@
+"""Opening whatever a user calls a picture, safely: `open_picture`; finding pictures in folders: `find_pictures`.
+
+A picture is trusted with nothing: its format must be on a short list, its size is read before it is decoded, and
+whatever goes wrong in the decoder is one `ImageError` that names the picture.
+"""
+
+import errno
+import glob
+import io
+import os
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from digits_edge.runtime.errors import ImageError, InputError, one_line
+
+PictureSource = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[Any]
+
+#: Pillow format → the suffixes by which a folder's pictures are known.
+FORMATS = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg"),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm"),
+}
+SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+
+#: A page of A4 at 600 dots per inch has 35 million, a telephone's picture 50. Decoded and brought to the form of MNIST
+#: so many take up to half a gigabyte; WebP's decoder alone keeps sixteen bytes for each.
+MAX_PIXELS, MAX_WEBP_PIXELS = 60_000_000, 25_000_000
+MAX_BYTES = 4 * MAX_PIXELS
+#: Large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size as long as no side falls below this: a 12-megapixel photo
+#: opens in a quarter of the time, and a digit that fills a twentieth of it still has its 20 pixels.
+JPEG_SIDE = 640
+
+_BAND_PIXELS = 1_000_000
+_warnings_lock = threading.Lock()
+
+
+def open_picture(source: PictureSource, *, most_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Open a picture, decoded and turned the way its EXIF says.
+
+    Args:
+        source: a path; the bytes of a file; a binary file object, read from where it stands to its end (its position
+            is put back if the picture cannot be opened); a Pillow image; or an array, (H, W) or (H, W, C) with
+            C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA, either uint8, bool (true is white) or float in 0…1.
+        most_pixels: that a picture may have, `MAX_PIXELS` or fewer; its memory grows with them.
+
+    Returns:
+        A new image of mode L, LA, RGB or RGBA. Of an animation the first frame; of a large JPEG a reduction, see
+        `JPEG_SIDE`.
+
+    Raises:
+        ImageError: not one of `FORMATS`, damaged, larger than `most_pixels` (a WebP than `MAX_WEBP_PIXELS`), or an
+            array of another kind.
+        InputError: the file is missing, a folder, or may not be read.
+    """
+    if isinstance(source, Image.Image):
+        _check_size(source.size, "the Pillow image", most_pixels)
+        with _as_image_errors("the Pillow image"):
+            return _normalized(source.copy())
+    if isinstance(source, np.ndarray):
+        return _from_array(source, most_pixels)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _decoded(bytes(source), "the picture", most_pixels)
+    if isinstance(source, str | os.PathLike):
+        return _decoded(_file_bytes(Path(source)), printable(source), most_pixels)
+    if hasattr(source, "read"):
+        return _from_stream(source, most_pixels)
+    raise ImageError(
+        f"a {type(source).__name__} is no picture; give a path, bytes, a file object, an image or an array"
+    )
+
+
+def find_pictures(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The pictures that a command's arguments name, in the order given.
+
+    A folder stands for the pictures directly in it, by suffix and sorted by name; a glob (`**` goes into folders) for
+    what it matches, sorted. Any other path is kept as it is, so that a missing file among many is reported when it
+    is opened and the others are still answered.
+
+    Raises:
+        InputError: a folder without pictures, or one that may not be read.
+    """
+    return [picture for path in paths for picture in _pictures_of(Path(path))]
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    """A path as an error message may show it: quoted and escaped if it holds control characters."""
+    text = os.fspath(path)
+    return text if text.isprintable() else repr(text)
+
+
+def _pictures_of(path: Path) -> list[Path]:
+    try:
+        if path.is_dir():
+            return _in_folder(path)
+        if path.exists() or not glob.has_magic(str(path)):
+            return [path]
+    except OSError:
+        return [path]
+    found = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 - path may be absolute
+    # one without a match is reported where it is opened, like a missing file
+    return [match for match in found if match.is_file()] or [path]
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    try:
+        names = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{printable(folder)} cannot be listed: {error.strerror}; check its permissions") from error
+    pictures = [entry for entry in names if entry.suffix.lower() in SUFFIXES and entry.is_file()]
+    if not pictures:
+        inside = next((entry for entry in names if entry.is_dir()), None)
+        deeper = f"; folders in it are named on their own, such as {printable(inside)}" if inside else ""
+        raise InputError(f"{printable(folder)} holds no pictures; wanted are {', '.join(sorted(SUFFIXES))}{deeper}")
+    return pictures
+
+
+def _file_bytes(path: Path) -> bytes:
+    name = printable(path)
+    try:
+        if path.is_dir():
+            raise InputError(f"{name} is a folder; name a picture in it")
+        if path.exists() and not path.is_file():
+            raise InputError(f"{name} is not a regular file; copy it into one first")
+        with path.open("rb") as stream:
+            return _limited_read(stream, name)
+    except FileNotFoundError as error:
+        raise InputError(f"{name} does not exist; check the spelling") from error
+    except PermissionError as error:
+        raise InputError(f"{name} may not be read; check its permissions") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = os.strerror(error.errno or errno.EIO) if isinstance(error, OSError) else str(error)
+        raise InputError(f"{name} could not be read: {reason}") from error
+
+
+def _from_stream(stream: IO[bytes], most_pixels: int) -> Image.Image:
+    name = printable(str(getattr(stream, "name", "the stream")))
+    try:
+        start = stream.tell() if stream.seekable() else None
+        content = _limited_read(stream, name)
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{name} could not be read: {error}; it must be a binary file open for reading") from error
+    try:
+        return _decoded(content, name, most_pixels)
+    except ImageError:
+        if start is not None:
+            stream.seek(start)
+        raise
+
+
+def _limited_read(stream: IO[bytes], name: str) -> bytes:
+    content = stream.read(MAX_BYTES + 1)
+    if not isinstance(content, bytes):
+        raise ImageError(f"{name} is open as text; open it with mode 'rb'")
+    if len(content) > MAX_BYTES:
+        raise ImageError(f"{name} is longer than {MAX_BYTES:,} bytes; reduce the picture first")
+    return content
+
+
+def _decoded(content: bytes, name: str, most_pixels: int) -> Image.Image:
+    if not content:
+        raise ImageError(f"{name} is empty; save the picture again")
+    with _as_image_errors(name):
+        with _no_warnings():
+            image = Image.open(io.BytesIO(content), formats=tuple(FORMATS))
+        _check_size(image.size, name, min(MAX_WEBP_PIXELS, most_pixels) if image.format == "WEBP" else most_pixels)
+        image.draft(None, (JPEG_SIDE, JPEG_SIDE))  # only a JPEG does anything here; None keeps its mode
+        image.load()
+        return _normalized(image)
+
+
+@contextmanager
+def _as_image_errors(name: str) -> Iterator[None]:
+    """Whatever Pillow raises as an `ImageError`: damaged files make it raise nearly anything, KeyError included."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{name} is no picture of a known format; save it as one of {', '.join(FORMATS)}") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{name} has more than {MAX_PIXELS:,} pixels; reduce it first") from error
+    except Exception as error:
+        raise ImageError(f"{name} is damaged or incomplete ({one_line(error)}); save the picture again") from error
+
+
+def _from_array(array: NDArray[Any], most_pixels: int) -> Image.Image:
+    shape = "×".join(map(str, array.shape))
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
+        raise ImageError(f"an array of shape ({shape}) is no picture; wanted is (H, W) or (H, W, C), C from 1 to 4")
+    _check_size((array.shape[1], array.shape[0]), f"the array of shape ({shape})", most_pixels)
+    pixels = _as_uint8(array)
+    return Image.fromarray(pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
+
+
+def _as_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ImageError(f"an array of {array.dtype} is no picture; convert 0…255 with .astype(numpy.uint8)")
+    if not (np.all(array >= 0) and np.all(array <= 1)):  # written so that NaN fails
+        raise ImageError("a float array holds values outside 0…1; divide by 255, or convert with .astype(numpy.uint8)")
+    return np.asarray(np.rint(array * array.dtype.type(255)), np.uint8)
+
+
+def _check_size(size: tuple[int, int], name: str, most: int) -> None:
+    width, height = size
+    if width * height == 0:
+        raise ImageError(f"{name} has no pixels ({width}×{height})")
+    if width * height > most:
+        raise ImageError(f"{name} has {width}×{height} pixels, more than {most:,}; reduce it first")
+
+
+def _normalized(image: Image.Image) -> Image.Image:
+    """Upright, in one of the four modes that `canonical` takes."""
+    image = _upright(image)  # first: a converted TIFF has forgotten its orientation
+    if image.mode.startswith("I") or image.mode == "F":
+        return _eight_bit(image)
+    if "transparency" in image.info:
+        return image.convert("LA" if image.mode in ("1", "L") else "RGBA")
+    if image.mode in ("PA", "La", "RGBa"):
+        return image.convert("RGBA")
+    if image.mode == "1":
+        return image.convert("L")
+    return image if image.mode in ("L", "LA", "RGB", "RGBA") else image.convert("RGB")
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Sixteen-bit and float greys as mode L, their own range stretched to 0…255: scanners leave the top bits empty.
+
+    Band by band, for in float64 a picture of `MAX_PIXELS` would take half a gigabyte.
+    """
+    low, high = np.inf, -np.inf
+    for _, band in _bands(image):
+        finite = band[np.isfinite(band)]
+        if finite.size:
+            low, high = min(low, finite.min()), max(high, finite.max())
+    scale = 255 / (high - low) if high > low else 0.0
+    grey = np.empty((image.height, image.width), np.uint8)
+    for rows, band in _bands(image):
+        with np.errstate(invalid="ignore"):  # of an infinity in a picture that has one value else
+            grey[rows] = np.rint(np.nan_to_num((band - low) * scale, nan=0.0, posinf=255.0, neginf=0.0))
+    return Image.fromarray(grey)
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Some rows of a grey picture after the other: which, and what they are, float64 (n, W)."""
+    height = max(1, _BAND_PIXELS // image.width)
+    for top in range(0, image.height, height):
+        bottom = min(top + height, image.height)
+        with np.errstate(invalid="ignore"):  # of a signalling NaN
+            yield slice(top, bottom), np.asarray(image.crop((0, top, image.width, bottom)), np.float64)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    with _no_warnings():
+        try:
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        except Exception:  # a damaged EXIF block says nothing about the pixels
+            return image
+        return ImageOps.exif_transpose(image) if turned else image
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Silence Pillow's warnings on damaged headers and large pictures: they are answered or harmless.
+
+    Python's warning filters belong to the whole process, so one thread at a time; only headers and EXIF are read
+    here, decoding is outside and stays parallel.
+    """
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,95 @@
+"""Verify model files and put them into the wheel's folder: `python -m scripts.bundle_model FILE.onnx`.
+
+CONTRIBUTING.md says when.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from digits_edge.runtime.checks.verify import verify
+from digits_edge.runtime.classifier import Classifier
+from digits_edge.runtime.errors import CheckError, DigitsEdgeError, UsageError
+from digits_edge.runtime.files import written_whole
+from digits_edge.runtime.model.bundled import INDEX, BundledModel, bundled_models
+from digits_edge.runtime.model.model_file import Metadata, read_model_file
+
+#: Of this working tree, also where the package is installed elsewhere.
+MODELS = Path(__file__).resolve().parents[1] / "runtime" / "models"
+_SCHEMA_VERSION = 1
+
+
+def add_model(path: Path, metadata: Metadata, *, default: bool = False, folder: Path = MODELS) -> BundledModel:
+    """Put a model file into the folder of bundled models, or refresh it there, and write the index.
+
+    Args:
+        path: a model file, in that folder or anywhere else.
+        metadata: what it says of itself; a `Classifier` of it has it, and has checked the file.
+        default: make it the default; the first model of all is.
+        folder: of the bundled models.
+
+    Raises:
+        ModelError: not a whole model file.
+        UsageError: its name does not end in its precision.
+    """
+    if not metadata.name.endswith(f"-{metadata.precision}"):
+        raise UsageError(f"{path} calls itself {metadata.name!r}; a bundled name ends in -{metadata.precision}")
+    content = read_model_file(path)
+    entries = {entry.name: entry for entry in bundled_models(folder)}
+    if default:
+        entries = {name: replace(entry, default=False) for name, entry in entries.items()}
+    others_have_default = any(entry.default for name, entry in entries.items() if name != metadata.name)
+    added = BundledModel(
+        name=metadata.name,
+        file=f"{metadata.name}.onnx",
+        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=len(content),
+        architecture=metadata.architecture,
+        precision=metadata.precision,
+        default=not others_have_default,
+        figures={"parameters": metadata.parameters, "test": metadata.test, "parity": metadata.parity},
+    )
+    with written_whole(folder / added.file) as stream:
+        stream.write(content)
+    write_index([*(entries | {added.name: added}).values()], folder)
+    return added
+
+
+def write_index(models: list[BundledModel], folder: Path = MODELS) -> None:
+    """Write the index, by name.
+
+    Raises:
+        InputError: it could not be written.
+    """
+    entries = [asdict(model) for model in sorted(models, key=lambda model: model.name)]
+    text = json.dumps({"schema_version": _SCHEMA_VERSION, "models": entries}, indent=2)
+    with written_whole(folder / INDEX) as stream:
+        stream.write(f"{text}\n".encode())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = argparse.ArgumentParser("python -m scripts.bundle_model", description="Bundle a model file.")
+    parser.add_argument("file", type=Path, help="made by `digits-edge export`")
+    parser.add_argument("--default", action="store_true", help="make it the model taken where none is named")
+    parser.add_argument("--folder", type=Path, default=MODELS, help="of the models  [default: %(default)s]")
+    options = parser.parse_args(arguments)
+    try:
+        with Classifier(options.file.absolute(), provider="cpu") as classifier:
+            found = verify(classifier)
+        if not found.holds:
+            raise CheckError(f"{options.file} does not hold: {'; '.join(found.problems)}")
+        added = add_model(options.file, classifier.metadata, default=options.default, folder=options.folder)
+    except DigitsEdgeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(f"{options.folder / added.file}: {added.bytes:,} bytes{', the default' if added.default else ''}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

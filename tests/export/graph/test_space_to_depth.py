@@ -1,0 +1,60 @@
+"""Convolutions over blocks answer as those over pixels."""
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digits_edge.export.graph.space_to_depth import blocks_as_channels
+
+
+def convolution(*, kernel=(5, 5), pads=(0, 0, 0, 0), strides=(2, 2), channels=1, sides=(28, 28)) -> ir.Model:
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal((3, channels, *kernel)).astype(np.float32)
+    bias = rng.standard_normal(3).astype(np.float32)
+    image = ir.Value(name="image", shape=ir.Shape(["N", channels, *sides]), type=ir.TensorType(ir.DataType.FLOAT))
+    initializers = [
+        ir.Value(name=name, const_value=ir.tensor(array, name=name))
+        for name, array in (("weights", weights), ("bias", bias))
+    ]
+    node = ir.node("Conv", [image, *initializers], {"strides": list(strides), "pads": list(pads)})
+    result = node.outputs[0]
+    result.name, result.dtype = "result", ir.DataType.FLOAT
+    out = [(side + pads[axis] + pads[axis + 2] - kernel[axis]) // strides[axis] + 1 for axis, side in enumerate(sides)]
+    result.shape = ir.Shape(["N", 3, *out])
+    graph = ir.Graph([image], [result], nodes=[node], initializers=initializers, opset_imports={"": 17}, name="g")
+    return ir.Model(graph, ir_version=8)
+
+
+def answers(model: ir.Model, images: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, {"image": images})[0]
+
+
+def kinds(model: ir.Model) -> list[str]:
+    return [node.op_type for node in model.graph]
+
+
+side = st.integers(1, 7)
+
+
+@given(
+    kernel=st.tuples(side, side),
+    pads=st.tuples(*[st.integers(0, 3)] * 4),
+    sides=st.tuples(*[st.sampled_from([8, 10, 28])] * 2),
+)
+def test_the_sums_are_the_same(kernel, pads, sides):
+    images = np.random.default_rng(1).random((2, 1, *sides), np.float32)
+    asked = {"kernel": kernel, "pads": pads, "sides": sides}
+    widened = blocks_as_channels(convolution(**asked))
+    assert kinds(widened) == ["SpaceToDepth", "Conv"]
+    np.testing.assert_allclose(answers(widened, images), answers(convolution(**asked), images), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "other", [{"strides": (1, 1)}, {"strides": (2, 1)}, {"channels": 2}, {"sides": (27, 28)}], ids=str
+)
+def test_other_convolutions_are_left_alone(other):
+    assert kinds(blocks_as_channels(convolution(**other))) == ["Conv"]

@@ -1,0 +1,54 @@
+"""A model that rounding harms learns to bear it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from digits_edge.export import Source, export, read_source
+from digits_edge.export.precision.quantization_aware import fine_tuned
+from digits_edge.runtime.datasets import Dataset
+from digits_edge.runtime.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def coarse(trained: Callable[[str], Path]) -> Source:
+    """Dense layers in whose channels one weight is large: all others share the few steps that are left.
+
+    The weight belongs to a corner, which is black in every drawing, so that float predictions stay as they were.
+    """
+    source = read_source(trained("softmax-rows"), input_scale=1, labels=tuple("0123456789"))
+    hidden = next(layer for layer in source.model.layers if isinstance(layer, keras.layers.Dense))
+    kernel = np.asarray(hidden.kernel).copy()
+    kernel[0] = 60 * np.abs(kernel).max(axis=0)
+    hidden.kernel.assign(kernel)
+    return source
+
+
+def test_the_model_itself_stays_as_it_was(coarse: Source, drawn: Dataset):
+    inputs = coarse.inputs(drawn.images[:200])
+    before = [weights.copy() for weights in coarse.model.get_weights()]
+    epochs = []
+    tuned = fine_tuned(coarse.model, inputs, inputs[:50], epochs=2, listener=epochs.append)
+    assert epochs == [1, 2]
+    for one, other in zip(before, coarse.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert [type(layer) for layer in tuned.layers] == [type(layer) for layer in coarse.model.layers]
+    assert any(not np.array_equal(one, other) for one, other in zip(before, tuned.get_weights(), strict=True))
+
+
+@pytest.mark.slow
+def test_a_layer_that_had_to_stay_float_can_be_int8_after_such_training(coarse: Source, drawn: Dataset, tmp_path: Path):
+    without = export(coarse, tmp_path / "without.onnx", precision="int8", training=drawn)
+    tuned = export(coarse, tmp_path / "tuned.onnx", precision="int8", training=drawn, quantization_aware_epochs=6)
+    assert without.float_layers == ("gemm_1",)
+    assert tuned.float_layers == ()
+    assert tuned.metadata.overflow_free
+
+
+@pytest.mark.parametrize("source", ["residual"], indirect=True)
+def test_float_precisions_have_no_such_training(source: Source, drawn: Dataset, tmp_path: Path):
+    with pytest.raises(UsageError, match="quantization-aware training is for int8, not fp32"):
+        export(source, tmp_path / "m.onnx", precision="fp32", training=drawn, quantization_aware_epochs=1)

@@ -1,0 +1,124 @@
+"""Tables and pictures of real digits where there are some, and the steps of the engine taken one after the other."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+import pytest
+from PIL import Image
+
+from digits_edge.runtime.batch.distributed import reading
+from digits_edge.runtime.batch.distributed.block_predictor import Answering
+from digits_edge.runtime.batch.distributed.output_folder import OutputFolder
+from digits_edge.runtime.batch.distributed.reading import divide, read, work_left
+from digits_edge.runtime.batch.distributed.record import Manifest, Named, Record
+from digits_edge.runtime.batch.distributed.source import Source, find_sources
+from digits_edge.runtime.classifier import Classifier
+
+HEADER = "label," + ",".join(f"pixel{index}" for index in range(784))
+ROWS_PER_BLOCK, PICTURES_PER_BLOCK = 100, 4
+IMAGES = np.random.default_rng(8).integers(0, 256, (1000, 28, 28), np.uint8)
+LABELS = (np.arange(1000) % 10).astype(np.uint8)
+
+
+def write_csv(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    rows = np.column_stack([labels, images.reshape(-1, 784)])
+    path.write_text("\n".join([HEADER, *(",".join(map(str, row)) for row in rows.tolist())]) + "\n")
+
+
+def write_parquet(path: Path, images: np.ndarray, labels: np.ndarray, rows_per_group: int) -> None:
+    table = arrow.table({"image": [image.tobytes() for image in images], "label": labels})
+    parquet.write_table(table, path, row_group_size=rows_per_group)
+
+
+def write_picture(path: Path, number: int) -> None:
+    """A stroke that says which picture it is."""
+    pixels = np.full((40, 40), 255, np.uint8)
+    pixels[8:32, 6 + number : 10 + number] = 0
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """A folder with tables of 1,000 rows each and, below it, 11 pictures, one of them damaged."""
+    folder = tmp_path / "archive"
+    (folder / "pictures").mkdir(parents=True)
+    write_csv(folder / "a.csv", IMAGES, LABELS)
+    write_parquet(folder / "b.parquet", IMAGES[::-1], LABELS[::-1], rows_per_group=30)
+    (folder / "c-empty.csv").write_text(HEADER + "\n")
+    for number in range(10):
+        write_picture(folder / "pictures" / f"{number}.png", number)
+    (folder / "pictures" / "damaged.png").write_bytes(b"no picture")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "ROWS_PER_BLOCK", ROWS_PER_BLOCK)
+    monkeypatch.setattr(reading, "PICTURES_PER_BLOCK", PICTURES_PER_BLOCK)
+
+
+def manifest_of(sources: list[Source], **changed: object) -> Manifest:
+    with Classifier("edge-int8", provider="cpu") as classifier:
+        digest = str(classifier.path)
+    values = {"model": "edge-int8", "digest": digest, "provider": "cpu", "file_format": "parquet", "batch_size": 128}
+    values["package"] = version("digits-edge")
+    named = tuple(Named(source.name, source.patterns, source.version) for source in sources)
+    return Manifest(**(values | changed), sources=named)  # type: ignore[arg-type]
+
+
+class Steps:
+    """The engine's steps without Ray, which only decides where and when they are taken."""
+
+    def __init__(self, archive: Path, target: Path) -> None:
+        self.archive, self.folder = archive, OutputFolder.of(str(target))
+
+    def begin(self, **changed: object) -> list[Record]:
+        self.sources = find_sources([str(self.archive)])
+        self.run = manifest_of(self.sources, **changed)
+        with Classifier("edge-int8", provider="cpu") as classifier:
+            model = classifier.path.read_bytes()
+        return self.folder.begin(self.run, model, overwrite=False)
+
+    def answers(self, records: list[Record]) -> Iterator[Record]:
+        """Answer what is not dealt with; stop when you like."""
+        answering = Answering(self.folder, self.run)
+        for work in work_left(self.sources, records):
+            for piece in divide(work):
+                with closing(read(piece, "mnist")) as blocks:
+                    yield from map(answering.answer, blocks)
+
+    def whole(self, **changed: object) -> Manifest:
+        records = self.begin(**changed)
+        return self.folder.finish(self.run, [*records, *self.answers(records)])
+
+
+@pytest.fixture
+def steps(archive: Path, tmp_path: Path) -> Steps:
+    return Steps(archive, tmp_path / "out")
+
+
+@pytest.fixture
+def answers_alone() -> Callable[[np.ndarray], np.ndarray]:
+    """What one classifier answers, in batches of 128."""
+
+    def answers(images: np.ndarray) -> np.ndarray:
+        with Classifier("edge-int8", provider="cpu", threads=1) as classifier:
+            return np.concatenate(
+                [classifier.predict_batch(images[start : start + 128]) for start in range(0, len(images), 128)]
+            )
+
+    return answers
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def records_of(folder: Path) -> list[dict[str, object]]:
+    return json.loads((folder / "_manifest.json").read_text())["records"]

@@ -1,0 +1,353 @@
+"""`digits-edge batch-predict --engine ray`, with Ray itself."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+
+from digits_edge.runtime.batch.distributed.file_system import file_system, write_file
+from digits_edge.runtime.session.providers import available_providers
+
+from .conftest import (  # type: ignore[import-not-found]
+    IMAGES,
+    LABELS,
+    Steps,
+    files_in,
+    write_csv,
+    write_parquet,
+    write_picture,
+)
+
+#: In one precision, whichever is faster while the tests run.
+MODEL = ("--model", "edge-int8")
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Ray on Windows is a beta")
+
+
+def batch_predict(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    program = "from digits_edge.cli.main import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", program, "batch-predict", *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def with_ray(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    how = ("--engine", "ray", "--provider", "cpu", "--threads", 2, *MODEL)
+    return batch_predict(*arguments, *how, cwd=cwd, **environment)
+
+
+def labels_of(folder: Path, source: Path) -> pandas.DataFrame:
+    tables = [pandas.read_parquet(path) for path in sorted(folder.glob("*.parquet"))]
+    table = pandas.concat(table for table in tables if "ImageId" in table)
+    return table[table.File == str(source)].reset_index(drop=True)
+
+
+def test_everything_is_answered_as_by_one_machine_and_once(archive, tmp_path):
+    run = with_ray("archive", "-o", "out", cwd=tmp_path)
+    assert run.returncode == 4 and run.stdout == ""
+    first, damaged, last = run.stderr.splitlines()
+    assert re.fullmatch(r"2,010 answered in \d+\.\d s by 2 × edge-int8 on cpu, \d+\.\d\d % right → out", first)
+    assert damaged.startswith(f"error: {archive}/pictures/damaged.png is no picture of a known format")
+    assert last == ("error: 1 row or picture could not be read, as out/_manifest.json tells; the others are answered")
+    for name in ("a.csv", "b.parquet"):
+        alone = batch_predict(
+            archive / name, "-o", "alone.csv", "--overwrite", "--provider", "cpu", *MODEL, cwd=tmp_path
+        )
+        assert alone.returncode == 0
+        found, expected = labels_of(tmp_path / "out", archive / name), pandas.read_csv(tmp_path / "alone.csv")
+        pandas.testing.assert_frame_equal(found[["ImageId", "Label"]], expected, check_dtype=False)
+
+    files = files_in(tmp_path / "out")
+    again = with_ray("archive", "-o", "out", "--json", cwd=tmp_path)
+    report = json.loads(again.stdout)
+    assert again.returncode == 4
+    assert (report["answered"], report["bad"], report["failed"], report["done_before"]) == (2010, 1, 0, 2011)
+    assert files_in(tmp_path / "out") == files
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """Thirty tables."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(30):
+        write_parquet(folder / f"{number:02d}.parquet", np.roll(IMAGES, number, axis=0), np.roll(LABELS, number), 1000)
+    return folder
+
+
+WITH_A_LISTENER = """
+import os, signal, sys
+from pathlib import Path
+from digits_edge.runtime.batch.distributed import predict_with_ray
+
+def processes_below(root):
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            pass
+    found = [root]
+    for process in found:
+        found += [child for child, parent in parents.items() if parent == process]
+    return found
+
+def listen(done):
+    if done >= 10_000 and sys.argv[1]:
+        whom, sys.argv[1] = sys.argv[1], ""
+        if whom == "driver":
+            os.kill(os.getpid(), signal.SIGKILL)
+        for process in processes_below(os.getpid())[1:]:
+            if b"MapWorker" in Path(f"/proc/{process}/cmdline").read_bytes():
+                os.kill(process, signal.SIGKILL)
+                break
+        print("killed", file=sys.__stdout__, flush=True)
+
+report = predict_with_ray(["many"], "out", model="edge-int8", provider="cpu", actors=2, listener=listen)
+print(report.manifest.counts["answered"], report.done_before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
+def test_a_killed_worker_costs_nothing(many, tmp_path):
+    command = [sys.executable, "-c", WITH_A_LISTENER, "worker"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert run.stdout.split() == ["killed", "30000", "0"], run.stderr
+    assert_all_of(many, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the files of a killed process are looked at at once")
+def test_a_killed_run_is_gone_on_with(many, tmp_path):
+    command = [sys.executable, "-c", WITH_A_LISTENER, "driver"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=300).returncode == -9
+    time.sleep(3)  # Ray's processes end when they miss theirs, and may write until then
+    run = with_ray("many", "-o", "out", "--json", cwd=tmp_path)
+    report = json.loads(run.stdout)
+    assert (report["answered"], run.returncode) == (30_000, 0)
+    assert report["done_before"] >= 10_000
+    assert_all_of(many, tmp_path)
+
+
+def assert_all_of(many: Path, folder: Path) -> None:
+    """Each row of each table has one answer, the right one."""
+    expected = None
+    for number, path in enumerate(sorted(many.iterdir())):
+        found = labels_of(folder / "out", path)
+        assert found.ImageId.tolist() == list(range(1, 1001))
+        expected = found.Label.to_numpy() if expected is None else expected
+        np.testing.assert_array_equal(found.Label, np.roll(expected, number))
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    """A Ray cluster of one machine that somebody else has started; its address."""
+    port = free_port()
+    script = Path(sys.executable).with_name("ray")
+    arguments = ["start", "--head", "--block", f"--port={port}", "--num-cpus=2", "--include-dashboard=false"]
+    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+    nowhere: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([script, *arguments], env=environment, start_new_session=True, **nowhere) as process:
+        try:
+            wait_for(port)
+            yield f"127.0.0.1:{port}"
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)  # asked politely it takes half a minute
+
+
+def wait_for(port: int) -> None:
+    for _ in range(240):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.25)
+        else:
+            return
+    raise AssertionError("it did not start")
+
+
+@pytest.mark.slow
+def test_a_cluster_is_joined(cluster, archive, tmp_path):
+    run = with_ray(archive / "a.csv", "-o", "out", "--format", "csv", "--address", cluster, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    [shard] = (tmp_path / "out").glob("*.csv")
+    assert len(shard.read_text().splitlines()) == 1001
+
+
+def test_no_cluster_is_one_line(archive, tmp_path):
+    nobody = f"127.0.0.1:{free_port()}"
+    run = with_ray(archive / "a.csv", "-o", "out", "--address", nobody, cwd=tmp_path)
+    assert run.returncode == 2, run.stderr
+    assert run.stderr.startswith("error: no Ray cluster at 127.0.0.1:") and len(run.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["a.csv", "b.csv", "-o", "x"], "2 sources are for --engine ray; name one"),
+        (["a.csv", "-o", "x", "--address", "h:1"], "--address holds only with --engine ray"),
+        (["a.csv", "-o", "x", "--format", "csv"], "--format holds only with --engine ray"),
+        (["a.csv", "-o", "x", "--engine", "ray", "--resume"], "--resume holds only with --engine local"),
+        (["none", "-o", "x", "--engine", "ray"], "none could not be read: there is no such file or folder"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(tmp_path, arguments, complaint):
+    run = batch_predict(*arguments, cwd=tmp_path)
+    assert run.returncode in (2, 4)
+    assert complaint in run.stderr and len(run.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def object_storage() -> Iterator[str]:
+    """The address of something that speaks S3, with a bucket."""
+    boto3 = pytest.importorskip("boto3", reason="dev has it")
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for(port)
+            address = f"http://127.0.0.1:{port}"
+            keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "us-east-1"}
+            boto3.client("s3", endpoint_url=address, **keys).create_bucket(Bucket="bucket")
+            yield address
+        finally:
+            process.terminate()
+
+
+@pytest.mark.slow
+def test_object_storage_is_read_and_written(object_storage, archive, tmp_path, monkeypatch):
+    """By Arrow, where fsspec has no library for it."""
+    keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
+    keys["AWS_ENDPOINT_URL"] = object_storage
+    for name, value in keys.items():
+        monkeypatch.setenv(name, value)
+    fs, bucket = file_system("s3://bucket/archive")
+    for name, content in files_in(archive).items():
+        write_file(fs, f"{bucket}/{name}", content)
+
+    run = with_ray("s3://bucket/archive", "-o", "s3://bucket/out", cwd=tmp_path, **keys)
+    assert run.returncode == 4, run.stderr
+    assert "error: s3://bucket/archive/pictures/damaged.png is no picture" in run.stderr
+    names = sorted(path.rpartition("/")[2] for path in fs.find("bucket/out"))
+    local = Steps(archive, tmp_path / "local")
+    local.whole()
+    assert sum(name.endswith(".parquet") for name in names) == 3 and "_manifest.json" in names
+    manifest = json.loads(fs.cat_file("bucket/out/_manifest.json"))
+    assert manifest["counts"] == json.loads((tmp_path / "local" / "_manifest.json").read_text())["counts"]
+    assert manifest["sources"][0]["name"] == "s3://bucket/archive/a.csv"
+
+    again = with_ray("s3://bucket/archive", "-o", "s3://bucket/out", "--json", cwd=tmp_path, **keys)
+    assert json.loads(again.stdout)["done_before"] == 2011
+
+
+def test_a_memory_file_system_is_as_good_as_any(tmp_path):
+    fs, folder = file_system("memory://archive")
+    for write, name in ((write_csv, "a.csv"), (write_picture, "p/1.png")):
+        path = tmp_path / "file.png"
+        write(path, IMAGES[:10], LABELS[:10]) if write is write_csv else write(path, 1)
+        write_file(fs, f"{folder}/{name}", path.read_bytes())
+    steps = Steps("memory://archive", "memory://out")
+    manifest = steps.whole()
+    assert manifest.counts["answered"] == 11
+    assert [source.name for source in manifest.sources] == ["memory:///archive/a.csv", "memory:///archive/p"]
+    assert fs.exists("/out/_manifest.json") and not fs.exists("/out/_progress")
+
+
+WITH_A_WORKER_OF_ANOTHER_VERSION = """
+from digits_edge.runtime.batch.distributed import ray_engine
+ray_engine.version = lambda package: "0.0.1"
+ray_engine.predict_with_ray(["archive/a.csv"], "out", model="edge-int8", provider="cpu", actors=1)
+"""
+
+
+@pytest.mark.slow
+def test_an_error_of_a_worker_is_its_own(archive, tmp_path):
+    command = [sys.executable, "-c", WITH_A_WORKER_OF_ANOTHER_VERSION]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    last = run.stderr.splitlines()[-1]
+    assert re.fullmatch(
+        r"digits_edge\.runtime\.errors\.ModelError: a machine has digits-edge \S+, not 0\.0\.1; .*", last
+    )
+
+
+@pytest.mark.slow
+def test_a_provider_without_its_processor_is_one_line(archive, tmp_path):
+    if available_providers() != ["cpu"] and "cuda" in available_providers():
+        pytest.skip("there may be a GPU")
+    arguments = ["batch-predict", "archive/a.csv", "-o", "out", "--engine", "ray", "--provider", "cuda"]
+    command = [sys.executable, "-c", "from digits_edge.cli.main import main; main()", *arguments]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert run.returncode == 3, run.stderr
+    assert run.stderr == "error: provider cuda needs a GPU, and Ray knows none; use --provider cpu\n"
+
+
+@pytest.mark.slow
+def test_answers_below_their_source_are_no_source(archive, tmp_path):
+    for _ in range(2):
+        run = with_ray("archive", "-o", "archive/answers", cwd=tmp_path)
+        assert run.returncode == 4 and "2,010 answered" in run.stderr, run.stderr
+
+
+WITH_A_STRANGER = """
+import os, subprocess, sys
+from digits_edge.runtime.batch.distributed import ray_engine
+
+STRANGER = "import ray, sys; ray.init(address=sys.argv[1], logging_level=50)"
+with ray_engine._ray(None, 1) as (ray, resources):
+    address = ray.get_runtime_context().gcs_address
+    environment = {name: value for name, value in os.environ.items() if "AUTH" not in name}
+    own = subprocess.run([sys.executable, "-c", STRANGER, address], env=os.environ, capture_output=True)
+    other = subprocess.run([sys.executable, "-c", STRANGER, address], env=environment, capture_output=True, text=True)
+    print(own.returncode, other.returncode, "AuthenticationError" in other.stderr)
+"""
+
+
+@pytest.mark.slow
+def test_a_stranger_cannot_join_what_is_started_here(tmp_path):
+    """Ray's ports are open to the network, and who gets in may run anything."""
+    environment = {name: value for name, value in os.environ.items() if "AUTH" not in name}
+    command = [sys.executable, "-c", WITH_A_STRANGER]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert run.stdout.splitlines()[-1:] == ["0 1 True"], run.stdout + run.stderr
+
+
+WITH_RAY_IMPORTED_BEFORE = """
+import ray
+from digits_edge.runtime.batch.distributed import predict_with_ray
+report = predict_with_ray(["archive/a.csv"], "out", model="edge-int8", provider="cpu", actors=1)
+print(report.manifest.counts["answered"])
+"""
+
+
+@pytest.mark.slow
+def test_who_has_imported_ray_may_start_it_too(archive, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if "AUTH" not in name}
+    command = [sys.executable, "-c", WITH_RAY_IMPORTED_BEFORE]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert run.stdout.splitlines()[-1:] == ["1000"], run.stderr

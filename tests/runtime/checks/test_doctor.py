@@ -1,0 +1,52 @@
+import json
+import platform
+
+import pytest
+
+from digits_edge.runtime.checks.doctor import examine
+
+
+def test_examination_is_plain_values_and_finds_this_python():
+    found = examine()
+    assert json.loads(json.dumps(found.to_json()))["python"] == platform.python_version()
+    assert found.packages["numpy"] is not None
+    assert len(found.wheels) == 1
+    assert "cpu" in found.providers
+
+
+def test_providers_that_work_are_timed():
+    found = examine()
+    assert found.trial is not None
+    assert {timing.provider for timing in found.trial.timings} == {
+        name for name, state in found.providers.items() if state == "ok"
+    }
+
+
+def test_nonsense_in_the_environment_is_a_problem_not_an_error(monkeypatch):
+    monkeypatch.setenv("DIGITS_EDGE_THREADS", "many")
+    found = examine()
+    assert found.threads is None
+    assert [line for line in found.problems if "DIGITS_EDGE_THREADS" in line]
+
+
+def test_threads_come_with_their_reasons(monkeypatch):
+    monkeypatch.setenv("DIGITS_EDGE_THREADS", "3")
+    threads = examine().threads
+    assert (threads.allowed, threads.environment) == (3, "3")
+    assert threads.affinity >= 1
+
+
+@pytest.mark.parametrize("form", ["mnist/train-images-idx3-ubyte", "mnist.npz"])
+def test_data_is_found_where_the_environment_says(monkeypatch, tmp_path, form):
+    (tmp_path / form).parent.mkdir(exist_ok=True)
+    (tmp_path / form).touch()
+    monkeypatch.setenv("DIGITS_EDGE_DATA", str(tmp_path))
+    found = examine()
+    assert found.data["mnist"] == str(tmp_path)
+    assert not [line for line in found.missing if line.startswith("mnist")]
+
+
+def test_what_is_missing_comes_with_the_command_that_adds_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("DIGITS_EDGE_DATA", str(tmp_path))
+    monkeypatch.setenv("DIGITS_EDGE_CACHE", str(tmp_path))
+    assert [line for line in examine().missing if line.startswith("mnist: `digits-edge")]

@@ -1,0 +1,110 @@
+"""int8 models on a processor whose kernels saturate, whatever the tests run on: a Haswell, emulated by qemu.
+
+`python -m endurance.processors` checks all bundled models on seven processors.
+"""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from digits_edge.runtime import Classifier
+from digits_edge.runtime.model.golden import EXACT_TOLERANCE, GoldenAnswers
+from digits_edge.runtime.model.model_file import GOLDEN_KEY, METADATA_KEY, Metadata, seal, unsealed
+
+EMULATOR = "qemu-x86_64-static"
+#: The file that 1.0.0 bundled: weights of 8 bits, which overflow on x86 without VNNI.
+OLD = Path(__file__).parents[2] / "data" / "edge-int8-1.0.0.onnx"
+
+pytestmark = [
+    pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="this Python is not for x86-64"),
+    pytest.mark.skipif(shutil.which(EMULATOR) is None, reason=f"no {EMULATOR}: apt install qemu-user-static"),
+]
+
+PROGRAM = """
+import json, sys
+from digits_edge.runtime import Classifier
+from digits_edge.runtime.session.int8_kernels import saturate
+from digits_edge.runtime.checks.verify import verify
+
+old, claiming = sys.argv[1:]
+found = {"saturates": saturate()}
+for name, model, is_verified in (("edge", "edge-int8", True), ("old", old, False), ("claiming", claiming, True)):
+    with Classifier(model, provider="cpu", threads=1) as classifier:
+        found[name] = {
+            "exact_kernels": classifier.exact_kernels,
+            "golden": classifier.predict_batch(classifier.golden.images).tolist(),
+            "problems": verify(classifier).problems if is_verified else None,
+        }
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def claiming(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The old file, made to say that its weights cannot overflow, with what exact arithmetic predicts."""
+    ir = pytest.importorskip("onnx_ir", reason="the extra `export` is not installed")
+    from digits_edge.export.precision.exact import exact_probabilities
+
+    model = onnx.load_from_string(unsealed(OLD.read_bytes()))
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    golden = GoldenAnswers.unpack(properties[GOLDEN_KEY])
+    exact = exact_probabilities(ir.from_proto(model), golden.images)
+    properties[GOLDEN_KEY] = replace(golden, exact=exact).pack()
+    properties[METADATA_KEY] = replace(Metadata.from_json(properties[METADATA_KEY]), overflow_free=True).to_json()
+    onnx.helper.set_model_props(model, properties)
+    path = tmp_path_factory.mktemp("claiming") / OLD.name
+    path.write_bytes(seal(model.SerializeToString()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def haswell(claiming: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the program found on the emulated processor."""
+    command = (EMULATOR, "-cpu", "Haswell", sys.executable, "-c", PROGRAM, str(OLD), str(claiming))
+    # coverage would measure a subprocess, far too slowly for an emulator
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    folder = tmp_path_factory.mktemp("haswell")  # takes the core file of a crash
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def predicted_here(model: str | Path) -> np.ndarray:
+    """Probabilities of the golden images on the processor that runs the tests."""
+    with Classifier(model, provider="cpu", threads=1) as classifier:
+        return classifier.predict_batch(classifier.golden.images)
+
+
+def test_the_kernels_saturate(haswell):
+    assert haswell["saturates"] is True
+
+
+def test_a_bundled_model_holds_with_the_fast_kernels(haswell):
+    assert (haswell["edge"]["problems"], haswell["edge"]["exact_kernels"]) == ([], False)
+
+
+def test_a_bundled_model_predicts_as_it_does_here(haswell):
+    with Classifier("edge-int8", provider="cpu") as classifier:
+        tolerance = classifier.golden.exact_tolerance
+    np.testing.assert_allclose(haswell["edge"]["golden"], predicted_here("edge-int8"), rtol=0, atol=tolerance)
+
+
+def test_an_older_file_gets_exact_kernels(haswell):
+    assert haswell["old"]["exact_kernels"] is True
+    np.testing.assert_allclose(haswell["old"]["golden"], predicted_here(OLD), rtol=0, atol=EXACT_TOLERANCE)
+
+
+def test_a_file_that_wrongly_claims_to_be_overflow_free_does_not_hold(haswell):
+    assert haswell["claiming"]["exact_kernels"] is False
+    assert [problem for problem in haswell["claiming"]["problems"] if "from exact arithmetic" in problem]

@@ -1,0 +1,68 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digits_edge.runtime.errors import ModelError
+from digits_edge.runtime.model.golden import LARGEST_PACKED_BYTES, GoldenAnswers
+
+
+def golden(squares, keras_answers):
+    return GoldenAnswers(squares, keras_answers(squares), 1e-4)
+
+
+def test_golden_answers_come_back_as_they_were(squares, keras_answers):
+    packed = golden(squares, keras_answers)
+    unpacked = GoldenAnswers.unpack(packed.pack())
+    np.testing.assert_array_equal(unpacked.images, squares)
+    np.testing.assert_array_equal(unpacked.probabilities, packed.probabilities)
+    assert unpacked.tolerance == 1e-4
+    assert (unpacked.images.dtype, unpacked.probabilities.dtype) == (np.uint8, np.float32)
+
+
+def test_exact_answers_come_back_to_a_step(squares, keras_answers):
+    packed = replace(golden(squares, keras_answers), exact=keras_answers(squares), exact_tolerance=0.001)
+    unpacked = GoldenAnswers.unpack(packed.pack())
+    np.testing.assert_allclose(unpacked.exact, packed.exact, atol=1 / 65535)
+    assert (unpacked.exact.dtype, unpacked.exact_tolerance) == (np.float32, 0.001)
+    assert GoldenAnswers.unpack(golden(squares, keras_answers).pack()).exact is None
+
+
+def test_packed_answers_are_small(squares, keras_answers):
+    assert len(golden(squares, keras_answers).pack()) < LARGEST_PACKED_BYTES
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"count": 0},
+        {"count": 11},
+        {"count": 10**9},
+        {"count": -1},
+        {"classes": 9},
+        {"images": "no"},
+        {"tolerance": "x"},
+        {"exact": "no", "exact_tolerance": 0.1},
+        {"exact": "", "exact_tolerance": 0.1},
+        {"exact": "eJwDAAAAAAE="},
+    ],
+)
+def test_answers_that_do_not_fit_together_are_refused(squares, keras_answers, change):
+    packed = json.loads(golden(squares, keras_answers).pack()) | change
+    with pytest.raises(ModelError, match="golden answers"):
+        GoldenAnswers.unpack(json.dumps(packed))
+
+
+@given(st.text())
+def test_text_that_is_not_golden_answers_is_refused(text):
+    with pytest.raises(ModelError, match="golden answers"):
+        GoldenAnswers.unpack(text)
+
+
+def test_compressed_images_cannot_fill_the_memory():
+    bomb = GoldenAnswers(np.zeros((20_000, 28, 28), np.uint8), np.zeros((1, 10), np.float32), 1e-4).pack()
+    with pytest.raises(ModelError, match="golden answers"):
+        GoldenAnswers.unpack(bomb)

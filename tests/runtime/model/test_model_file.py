@@ -1,0 +1,91 @@
+import json
+from dataclasses import replace
+
+import onnxruntime
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from digits_edge.runtime.errors import ModelError
+from digits_edge.runtime.model.model_file import Metadata, read_model_file, seal
+
+
+def test_metadata_comes_back_as_it_was(metadata):
+    written = replace(metadata, test={"errors": 3, "images": 10}, versions={"keras": "3"}, temperature=1.25)
+    assert Metadata.from_json(written.to_json()) == written
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("schema_version", 2),
+        ("precision", "int3"),
+        ("labels", 7),
+        ("labels", None),
+    ],
+)
+def test_metadata_of_another_kind_is_refused(metadata, entry, value):
+    values = json.loads(metadata.to_json()) | {entry: value}
+    with pytest.raises(ModelError, match="metadata"):
+        Metadata.from_json(json.dumps(values))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"schema_version": 1}', "not json"])
+def test_what_is_not_metadata_is_refused(text):
+    with pytest.raises(ModelError, match="metadata"):
+        Metadata.from_json(text)
+
+
+def test_sealed_model_is_still_an_onnx_model(model_path):
+    content = read_model_file(model_path)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    assert session.get_modelmeta().custom_metadata_map["digits_edge.sha256"] == content[-64:].decode()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@given(place=st.floats(0, 1, exclude_max=True), mask=st.integers(1, 255))
+def test_flipped_bits_anywhere_are_refused(model_path, tmp_path, place, mask):
+    content = bytearray(model_path.read_bytes())
+    content[int(place * len(content))] ^= mask
+    damaged = tmp_path / "damaged.onnx"
+    damaged.write_bytes(content)
+    with pytest.raises(ModelError, match=r"damaged\.onnx"):
+        read_model_file(damaged)
+
+
+def test_every_bit_of_the_seal_counts(model_path, tmp_path):
+    content, damaged = model_path.read_bytes(), tmp_path / "damaged.onnx"
+    for place in range(len(content) - 64 - 24, len(content)):
+        damaged.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(ModelError):
+            read_model_file(damaged)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 63, 64, 85, 1000, -1, -64, -100])
+def test_file_cut_short_is_refused(model_path, tmp_path, kept):
+    cut = tmp_path / "cut.onnx"
+    cut.write_bytes(model_path.read_bytes()[:kept])
+    with pytest.raises(ModelError, match=r"cut\.onnx"):
+        read_model_file(cut)
+
+
+def test_bytes_after_the_seal_are_refused(model_path):
+    model_path.write_bytes(model_path.read_bytes() + b"\0")
+    with pytest.raises(ModelError, match="not a digits-edge model file"):
+        read_model_file(model_path)
+
+
+def test_model_of_another_maker_is_refused_with_the_command_that_makes_ours(make_model):
+    with pytest.raises(ModelError, match="digits-edge export") as caught:
+        read_model_file(make_model(sealed=False))
+    assert caught.value.exit_code == 3
+
+
+def test_missing_file_and_folder_are_refused(tmp_path):
+    for path in (tmp_path / "none.onnx", tmp_path):
+        with pytest.raises(ModelError, match="could not be read"):
+            read_model_file(path)
+
+
+def test_seal_has_one_length():
+    assert len(seal(b"")) == len(seal(b"model")) - 5

@@ -1,0 +1,338 @@
+"""Which provider "auto" is."""
+
+import json
+import os
+import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digits_edge.runtime.checks.parity import compare
+from digits_edge.runtime.classifier import FEW_IMAGES, TRIAL_IMAGES, Classifier
+from digits_edge.runtime.datasets.synthetic_digits import draw_image
+from digits_edge.runtime.errors import ModelError, UsageError
+from digits_edge.runtime.session import int8_kernels
+from digits_edge.runtime.session import trial as trials
+from digits_edge.runtime.session.bound_session import BoundSession
+from digits_edge.runtime.session.precision import Way, ways_to_run
+from digits_edge.runtime.session.providers import available_providers
+from digits_edge.runtime.session.trial import (
+    MARGIN,
+    Timing,
+    Trial,
+    choose,
+    forget_trials,
+    keep_trial,
+    kept_trial,
+    make_trial,
+)
+
+CPU = Timing("cpu", "m-int8", open_s=0.01, one_s=40e-6, each_s=20e-6)
+OPENVINO = Timing("openvino", "m-int8", open_s=0.2, one_s=50e-6, each_s=8e-6)
+WAYS = [Way(Path("m-int8.onnx"), "cpu"), Way(Path("m-int8.onnx"), "openvino")]
+positive = st.floats(1e-9, 10)
+timings = st.builds(Timing, st.just("other"), st.just("m-int8"), positive, positive, positive)
+
+
+def ways_of(*providers: str) -> list[Way]:
+    return [Way(Path("m-int8.onnx"), provider) for provider in providers]
+
+
+class Session:
+    """A model that takes its time, and more of it for the first call of each size."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.warm: set[int] = set()
+
+    def run(self, outputs: list[str], inputs: dict) -> list:
+        size = len(inputs["image"])
+        time.sleep(self.seconds * size + (0 if size in self.warm else 0.1))
+        self.warm.add(size)
+        return [np.zeros((size, 10), np.float32)]
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """Providers cpu and openvino, the second faster; what is opened is written down."""
+    opened: list[str] = []
+    seconds = {"cpu m-int8": 4e-4, "openvino m-int8": 1e-4}
+
+    def bind(way: Way) -> BoundSession:
+        name = f"{way.provider} {way.file.stem}"
+        opened.append(name)
+        if seconds[name] is None:
+            raise ModelError(f"{name} is gone")
+        return BoundSession(Session(seconds[name]), way.provider, 1)
+
+    monkeypatch.setattr(trials, "user_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(trials, "_made", {})
+
+    def chosen(threads=1):
+        """What is opened by another process."""
+        opened.clear()
+        trials._made.clear()
+        ways = []
+        for name in seconds:
+            provider, model = name.split()
+            file = tmp_path / f"{model}.onnx"
+            file.write_bytes(model.encode() * 100)
+            ways.append(Way(file, provider))
+        file, session = choose(bind, ways, threads)
+        return f"{session.provider} {file.stem}"
+
+    return SimpleNamespace(chosen=chosen, opened=opened, seconds=seconds, cache=tmp_path / "cache/trials")
+
+
+@given(st.lists(timings, max_size=3))
+def test_none_is_chosen_that_is_not_clearly_faster_than_the_cpu(others):
+    others = [replace(timing, provider=f"other{number}") for number, timing in enumerate(others)]
+    costs = {timing.provider: timing.cost_s for timing in (CPU, *others)}
+    chosen = Trial((CPU, *others), {}, 0).fastest().provider
+    if chosen == "cpu":
+        assert all(cost >= MARGIN * costs["cpu"] for cost in costs.values())
+    else:
+        assert costs[chosen] == min(costs.values()) and costs[chosen] < MARGIN * costs["cpu"]
+
+
+def test_the_first_call_is_not_what_counts(machine):
+    machine.chosen()
+    [path] = machine.cache.iterdir()
+    assert all(
+        timing["one_s"] < 0.1 and timing["each_s"] < 0.1 / 128 + 4e-4
+        for timing in json.loads(path.read_text())["timings"]
+    )
+
+
+@given(st.lists(timings, max_size=3), st.dictionaries(st.text(), st.text()))
+def test_a_trial_is_kept_as_it_is(tmp_path_factory, others, failed):
+    failed = {f"gone {name}": why for name, why in failed.items()}
+    cache, trial = tmp_path_factory.mktemp("cache"), Trial((CPU, *others), failed, time.time())
+    keep_trial(trial, cache, "key")
+    assert kept_trial(cache, "key", ways_of("cpu", *(timing.provider for timing in others), *failed)) == trial
+    assert kept_trial(cache, "another key", WAYS[:1]) is None
+
+
+@given(st.binary(max_size=60))
+def test_a_damaged_trial_is_none(tmp_path_factory, content):
+    cache = tmp_path_factory.mktemp("cache")
+    keep_trial(Trial((CPU,), {}, time.time()), cache, "key")
+    [path] = cache.iterdir()
+    path.write_bytes(content)
+    assert kept_trial(cache, "key", WAYS[:1]) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"made_at": 0},
+        {"made_at": time.time() + 1e6},
+        {"made_at": 10**400},
+        {"timings": []},
+        {"timings": [{"provider": "cpu", "model": "m-int8", "open_s": "x", "one_s": 1, "each_s": 1}]},
+        {"timings": [{"provider": "cpu", "model": "m-int8", "open_s": 1, "one_s": float("nan"), "each_s": 1}]},
+        {"failed": {"cuda": "gone"}},
+        {"key": "other"},
+    ],
+    ids=["old", "of tomorrow", "of no time", "empty", "of text", "of nan", "of other providers", "of another key"],
+)
+def test_a_trial_that_does_not_hold_is_none(tmp_path, change):
+    keep_trial(Trial((CPU, OPENVINO), {}, time.time()), tmp_path, "key")
+    assert kept_trial(tmp_path, "key", WAYS) is not None
+    [path] = tmp_path.iterdir()
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert kept_trial(tmp_path, "key", WAYS) is None
+
+
+def test_what_is_faster_here_is_chosen_and_tried_once(machine):
+    assert machine.chosen() == "openvino m-int8"
+    assert set(machine.opened) == {"cpu m-int8", "openvino m-int8"}
+    assert machine.chosen() == "openvino m-int8"
+    assert machine.opened == ["openvino m-int8"]
+    machine.chosen(threads=2)
+    assert "cpu m-int8" in machine.opened  # other threads, another trial
+
+
+def test_what_cannot_be_bound_is_not_chosen_and_remembered(machine):
+    machine.seconds["openvino m-int8"] = None
+    assert machine.chosen() == "cpu m-int8"
+    assert machine.chosen() == "cpu m-int8"
+    assert machine.opened == ["cpu m-int8"]
+
+
+def test_a_device_that_was_lost_leaves_the_cpu_and_is_tried_again(machine):
+    machine.chosen()
+    machine.seconds["openvino m-int8"] = None
+    assert machine.chosen() == "cpu m-int8"
+    machine.seconds["openvino m-int8"] = 1e-4
+    assert machine.chosen() == "openvino m-int8"
+
+
+def test_without_a_cache_every_process_measures_once(machine):
+    machine.cache.parent.write_text("a file where the folder would be")
+    assert machine.chosen() == machine.chosen() == "openvino m-int8"
+    assert "cpu m-int8" in machine.opened
+    kept = dict(trials._made)
+    assert len(kept) == 1
+    forget_trials()
+    assert not trials._made
+
+
+def test_a_device_lost_leaves_the_cpu_where_the_cache_is_read_only(machine, monkeypatch):
+    machine.chosen()
+    machine.seconds["openvino m-int8"] = None
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    assert machine.chosen() == "cpu m-int8"
+
+
+def test_what_failed_is_tried_again_within_the_day(tmp_path):
+    for age_s, kept in ((600, True), (7200, False)):
+        keep_trial(Trial((CPU,), {"openvino": "gone"}, time.time() - age_s), tmp_path, "key")
+        assert (kept_trial(tmp_path, "key", WAYS) is not None) == kept
+
+
+def test_the_doctor_has_trials_made_anew(machine):
+    machine.chosen()
+    forget_trials()
+    machine.chosen()
+    assert "cpu m-int8" in machine.opened
+
+
+def test_real_providers_are_timed(model_path):
+    def bind(way):
+        classifier = Classifier(way.file, provider=way.provider, threads=1)
+        run = SimpleNamespace(run=lambda _, inputs: classifier.predict_batch(inputs["image"]))
+        return BoundSession(run, way.provider, 1)
+
+    trial = make_trial(bind, ways_to_run(model_path, available_providers()))
+    assert (trial.timings[0].provider, trial.timings[0].model) == ("cpu", model_path.stem)
+    assert {timing.provider for timing in trial.timings} | set(trial.failed) == set(available_providers())
+    assert all(timing.each_s > 0 and timing.one_s > 0 and timing.open_s > 0 for timing in trial.timings)
+
+
+def test_a_precision_that_is_faster_here_is_taken(machine):
+    machine.seconds |= {"cpu m-fp32": 1e-4, "openvino m-int8": 9e-4, "openvino m-fp32": 9e-4}
+    assert machine.chosen() == "cpu m-fp32"
+    assert machine.chosen() == "cpu m-fp32"
+    assert machine.opened == ["cpu m-fp32"]
+
+
+def test_between_precisions_that_are_as_fast_the_expected_one_is_taken(machine):
+    machine.seconds["openvino m-int8"] = None
+    machine.seconds["cpu m-fp32"] = 3.9e-4
+    assert machine.chosen() == "cpu m-int8"
+
+
+def test_accelerators_are_tried_with_one_precision_and_the_cpu_with_all(monkeypatch):
+    monkeypatch.setattr(int8_kernels, "are_fast", lambda: True)
+    ways = [(way.file.stem, way.provider) for way in ways_to_run("edge", ["cuda", "cpu"])]
+    assert ways == [("edge-int8", "cpu"), ("edge-fp32", "cpu"), ("edge-fp32", "cuda")]
+
+
+@pytest.fixture
+def other(monkeypatch) -> str:
+    """A trial that finds the precision fastest that is not the expected one."""
+
+    def chosen(bind, ways, threads):
+        way = next(way for way in ways if way.file != ways[0].file)
+        return way.file, bind(way)
+
+    monkeypatch.setattr(int8_kernels, "are_fast", lambda: False)
+    monkeypatch.setattr(trials, "choose", chosen)
+    return "edge-int8"
+
+
+BATCH = np.zeros((TRIAL_IMAGES, 28, 28), np.uint8)
+
+
+def test_a_batch_that_comes_first_is_tried_out(other):
+    with Classifier("edge", provider="cpu") as classifier:
+        assert classifier.metadata.name == "edge-fp32"
+        classifier.predict_batch(BATCH)
+        assert classifier.metadata.name == classifier.path.stem == other
+        with Classifier(other, provider="cpu") as named:
+            assert classifier.golden.tolerance == named.golden.tolerance
+            np.testing.assert_array_equal(classifier.predict_batch(BATCH), named.predict_batch(BATCH))
+        with pickle.loads(pickle.dumps(classifier)) as copy:
+            assert copy.metadata.name == other
+
+
+def test_single_images_are_never_tried_out_nor_what_comes_after_them(other):
+    with Classifier("edge", provider="cpu") as classifier:
+        before = classifier.predict_batch(BATCH[:1])
+        np.testing.assert_array_equal(classifier.predict_batch(BATCH)[:1], before)
+        assert classifier.metadata.name == "edge-fp32"
+
+
+def test_many_images_are_tried_out_before_the_first(other):
+    with Classifier("edge", provider="cpu", images=FEW_IMAGES) as classifier:
+        assert classifier.metadata.name == other
+
+
+def test_batches_that_come_first_side_by_side_are_tried_out_once(other):
+    with Classifier("edge", provider="cpu") as classifier, ThreadPoolExecutor(4) as callers:
+        found = list(callers.map(classifier.predict_batch, [BATCH] * 8))
+        assert classifier.metadata.name == other
+        assert all(np.array_equal(found[0], one) for one in found)
+
+
+def test_a_closed_classifier_tries_nothing_out(other):
+    classifier = Classifier("edge", provider="cpu")
+    classifier.close()
+    with pytest.raises(UsageError, match="closed"):
+        classifier.predict_batch(BATCH)
+
+
+def test_few_images_take_the_precision_of_the_rule(monkeypatch):
+    monkeypatch.setattr(trials, "choose", lambda *_: pytest.fail("tried"))
+    for is_fast, name in ((True, "edge-int8"), (False, "edge-fp32")):
+        monkeypatch.setattr(int8_kernels, "are_fast", lambda is_fast=is_fast: is_fast)
+        with Classifier("edge", images=1) as classifier:
+            assert classifier.metadata.name == name
+
+
+def test_precisions_of_a_model_agree_on_every_clear_digit():
+    rng = np.random.default_rng(0)
+    images = np.stack([draw_image(digit, rng) for digit in range(10) for _ in range(50)])
+    with Classifier("edge-fp32", provider="cpu") as float_model, Classifier("edge-int8", provider="cpu") as int8_model:
+        parity = compare(float_model.predict_batch(images), int8_model.predict_batch(images))
+    assert parity.clear > 450
+    assert parity.changed_clear == 0
+
+
+def test_auto_is_one_of_them(model_path):
+    with Classifier(model_path) as classifier:
+        assert classifier.provider in available_providers()
+
+
+def test_few_images_are_answered_by_the_cpu_without_a_trial(model_path, monkeypatch):
+    monkeypatch.setattr(trials, "choose", lambda *_: pytest.fail("tried"))
+    with Classifier(model_path, images=FEW_IMAGES - 1) as classifier:
+        assert classifier.provider == "cpu"
+
+
+def test_a_copy_has_the_provider_of_the_original(model_path):
+    with Classifier(model_path) as classifier, pickle.loads(pickle.dumps(classifier)) as copy:
+        assert copy.provider == classifier.provider
+
+
+def test_what_is_too_old_is_removed(tmp_path):
+    for key in ("old", "new"):
+        keep_trial(Trial((CPU,), {}, time.time()), tmp_path, key)
+    assert len(list(tmp_path.iterdir())) == 2
+    for path in tmp_path.iterdir():
+        os.utime(path, (0, 0))
+    keep_trial(Trial((CPU,), {}, time.time()), tmp_path, "new")
+    assert len(list(tmp_path.iterdir())) == 1
+    assert kept_trial(tmp_path, "new", WAYS[:1]) is not None

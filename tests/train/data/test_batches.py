@@ -1,0 +1,76 @@
+"""An epoch's batches are a function of seed and epoch; augmentation does what it says."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from digits_edge.runtime.datasets import Dataset
+from digits_edge.train.data.augmentation import AUGMENTATIONS, HAND, NO_AUGMENTATION, Augmentation, Spoiling
+from digits_edge.train.data.augmenting import augment
+from digits_edge.train.data.batches import Batches, scaled
+
+
+def batches(data: Dataset, *, epoch: int, seed: int = 0, augmentation: Augmentation = HAND) -> list[np.ndarray]:
+    assert data.labels is not None
+    made = Batches(data.images, data.labels, np.arange(len(data)), batch_size=64, augmentation=augmentation, seed=seed)
+    made.epoch = epoch
+    return [np.asarray(made[index][0]) for index in range(len(made))]
+
+
+def test_an_epoch_is_the_same_whatever_came_before_it(squares: Dataset) -> None:
+    for first, second in zip(batches(squares, epoch=3), batches(squares, epoch=3), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("change", [{"epoch": 4}, {"epoch": 3, "seed": 1}])
+def test_other_epochs_and_seeds_are_others(squares: Dataset, change: dict[str, int]) -> None:
+    assert not np.array_equal(batches(squares, epoch=3)[0], batches(squares, **change)[0])
+
+
+def test_an_epoch_shows_every_image_once(squares: Dataset) -> None:
+    shown = np.concatenate(batches(squares, epoch=0, augmentation=NO_AUGMENTATION))
+    assert len(shown) == len(squares)
+    np.testing.assert_array_equal(
+        np.sort(shown.sum(axis=(1, 2, 3))), np.sort(scaled(squares.images).sum(axis=(1, 2, 3)))
+    )
+
+
+def test_augmentation_reaches_the_batches(squares: Dataset) -> None:
+    plain, changed = (batches(squares, epoch=0, augmentation=a)[0] for a in (NO_AUGMENTATION, HAND))
+    assert (np.abs(plain - changed).max(axis=(1, 2, 3)) > 0.1).mean() > 0.9
+
+
+@given(st.sampled_from(sorted(AUGMENTATIONS)), st.integers(0, 2**32))
+@settings(max_examples=15, deadline=None)
+def test_augmented_images_stay_images(name: str, seed: int) -> None:
+    images = np.random.default_rng(seed).random((5, 28, 28, 1), np.float32)
+    changed = augment(images, AUGMENTATIONS[name], np.random.default_rng(seed))
+    assert changed.shape == images.shape
+    assert changed.dtype == np.float32
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+
+
+def test_bending_moves_pixels_smoothly_and_no_further_than_asked() -> None:
+    rng = np.random.default_rng(0)
+    ramp = np.tile(np.arange(28, dtype=np.float32) / 28, (50, 28, 1))[..., np.newaxis]
+    bent = augment(ramp, Augmentation(spoiling=Spoiling(share=1, elastic_px=2)), rng)[:, 3:-3, 3:-3, 0]
+    moved_px = bent * 28 - np.arange(3, 25)
+    every_second = np.abs(moved_px).max((1, 2)) > 1e-4
+    assert every_second.mean() == pytest.approx(0.5, abs=0.2)
+    moved_px = moved_px[every_second]
+    assert np.abs(moved_px).max() <= 2.001
+    assert np.abs(moved_px).max() > 1
+    assert np.abs(np.diff(moved_px, axis=1)).max() < 0.8
+    assert moved_px.std(axis=0).min() > 0.2
+
+
+def test_a_shift_moves_the_ink_by_at_most_so_many_pixels() -> None:
+    dot = np.zeros((200, 28, 28, 1), np.float32)
+    dot[:, 14, 14] = 1
+    moved = augment(dot, Augmentation(translation_px=3), np.random.default_rng(0))
+    for axis in (1, 2):
+        centre = (moved.sum(axis=3 - axis) * np.arange(28)[None, :, None]).sum(axis=(1, 2)) / moved.sum(axis=(1, 2, 3))
+        assert np.abs(centre - 14).max() <= 3.01
+        assert np.abs(centre - 14).max() > 2

@@ -1,0 +1,39 @@
+import keras
+import numpy as np
+import pytest
+
+from digits_edge.train.models.batch_norm import with_fused_batch_norm
+
+
+def _a_model() -> keras.Model:
+    keras.utils.set_random_seed(3)
+    image = keras.Input((6, 6, 2))
+    x = keras.layers.Conv2D(4, 3)(image)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.Flatten()(keras.layers.ReLU()(x))
+    x = keras.layers.BatchNormalization()(keras.layers.Dense(5)(x))
+    return keras.Model(image, keras.layers.Dense(3)(x))
+
+
+def _trained(model: keras.Model) -> tuple[list[float], list[np.ndarray]]:
+    rng = np.random.default_rng(0)
+    images, targets = rng.normal(2, 3, (40, 6, 6, 2)).astype("f4"), rng.integers(0, 3, 40)
+    model.compile(keras.optimizers.SGD(0.05), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    losses = model.fit(images, targets, batch_size=8, epochs=4, shuffle=False, verbose=0).history["loss"]
+    return losses, model.get_weights()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the kernel is TensorFlow's")
+def test_a_fused_training_is_keras_own():
+    model = _a_model()
+    fused = with_fused_batch_norm(model)
+    assert [type(layer).__name__ for layer in fused.layers].count("_FusedBatchNormalization") == 1, "that of the images"
+    assert [layer.name for layer in fused.layers[1:]] == [layer.name for layer in model.layers[1:]]
+    images = np.random.default_rng(1).normal(size=(5, 6, 6, 2)).astype("f4")
+    np.testing.assert_array_equal(fused.predict(images, verbose=0), model.predict(images, verbose=0))
+
+    losses, weights = _trained(model)
+    fused_losses, fused_weights = _trained(fused)
+    np.testing.assert_allclose(fused_losses, losses, rtol=1e-4)
+    for ours, theirs in zip(fused_weights, weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)

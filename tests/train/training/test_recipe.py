@@ -1,0 +1,99 @@
+"""Recipes: named, changed, written and read."""
+
+import contextlib
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from digits_edge.runtime.errors import InputError, UsageError
+from digits_edge.train import RECIPES, named_recipe, names, read_recipe
+from digits_edge.train.data.augmentation import GARMENT, HAND
+from digits_edge.train.training.recipe import recipe_to_json
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_every_model_has_every_kind_of_recipe(kind: str) -> None:
+    of_ours = {"edge"} if kind == "document" else set()
+    assert set(RECIPES[kind]) == set(names()) - of_ours
+    assert all(recipe.model == name for name, recipe in RECIPES[kind].items())
+
+
+def test_the_documents_recipe_is_the_documents() -> None:
+    recipe = named_recipe("document", "cnn")
+    assert (recipe.optimizer, recipe.batch_size, recipe.epochs, recipe.patience) == ("adam", 64, 50, 3)
+    assert recipe.schedule == "plateau"
+
+
+def test_garments_have_recipes_of_their_own_where_digits_are_turned() -> None:
+    digits, garments = (named_recipe("best", "cnn-small", data=data) for data in ("mnist", "fashion-mnist"))
+    assert (digits.augmentation, garments.augmentation) == (HAND, GARMENT)
+    assert garments.epochs > digits.epochs
+    student = named_recipe("best", "edge", data="fashion-mnist")
+    assert student.teaching is not None
+    assert student.augmentation.spoiling.share > 0 and student.augmentation.unspoiled == GARMENT
+    assert {teacher.augmentation for teacher in student.teaching.teachers} == {GARMENT}
+    assert named_recipe("best", "perceptron", data="fashion-mnist") == named_recipe("best", "perceptron")
+    assert named_recipe("document", "cnn-small", data="fashion-mnist") == named_recipe("document", "cnn-small")
+    assert named_recipe("best", "cnn-small", data="fashion-mnist", epochs=3).epochs == 3
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, recipes in RECIPES.items() for name in recipes])
+def test_a_recipe_survives_its_file(tmp_path: Path, kind: str, name: str) -> None:
+    recipe = named_recipe(kind, name, seed=7)
+    (tmp_path / "recipe.json").write_text(json.dumps({"recipe": recipe_to_json(recipe)}))
+    assert read_recipe(tmp_path / "recipe.json") == recipe
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"recipe": 3}', '{"recipe": {"augmentation": {"spin": 1}}}'])
+def test_a_file_without_a_recipe_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "recipe.json").write_text(content)
+    with pytest.raises(InputError, match=r"recipe\.json"):
+        read_recipe(tmp_path / "recipe.json")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("schedule", "cosin"),
+        ("epochs", "3"),
+        ("epochs", 0),
+        ("optimizer", "adm"),
+        ("dtype_policy", "flot"),
+        ("learning_rate", -1.0),
+        ("augmentation", {"zoom": 1.5}),
+        ("augmentation", {"spin": 1.0}),
+        ("colour", "blue"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(tmp_path: Path, setting: str, value: object) -> None:
+    recipe = recipe_to_json(named_recipe("best", "mlp")) | {setting: value}
+    (tmp_path / "recipe.json").write_text(json.dumps({"recipe": recipe}))
+    with pytest.raises(InputError, match=rf"recipe\.json: {setting}"):
+        read_recipe(tmp_path / "recipe.json")
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["model", "epochs", "seed", "augmentation", "structure"]), st.none() | st.integers() | st.text()
+    )
+)
+@settings(max_examples=50, deadline=None)
+def test_any_values_are_a_recipe_or_an_input_error(values: dict[str, object]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "recipe.json")
+        path.write_text(json.dumps({"recipe": recipe_to_json(named_recipe("best", "mlp")) | values}))
+        with contextlib.suppress(InputError):
+            recipe = read_recipe(path)
+            assert recipe.epochs >= 1
+            assert 0 <= recipe.seed < 2**32
+
+
+def test_unknown_names_list_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="resnet"):
+        named_recipe("best", "lenet")
+    with pytest.raises(UsageError, match="document"):
+        named_recipe("worst", "cnn")

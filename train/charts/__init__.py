@@ -1,0 +1,1 @@
+"""Charts that reports and run folders share."""

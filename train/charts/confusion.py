@@ -1,0 +1,51 @@
+"""The confusion matrix as a picture in which the errors are seen."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.colors import ListedColormap, LogNorm
+from matplotlib.figure import Figure
+
+from digits_edge.train.charts.drawing import new_figure
+
+_RIGHT, _NONE = "#d8dee4", "#f6f8fa"
+_ERRORS = "Oranges"
+
+
+def draw_confusion(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> Figure:
+    """Counts of every truth (row) and answer (column).
+
+    The colour counts errors only, on a logarithm; the right answers of the diagonal are grey, or nothing else would
+    be seen.
+    """
+    counts = np.array(confusion)
+    wrong = np.where(np.eye(len(counts), dtype=bool), 0, counts)
+    long_names = max(map(len, names)) > 2
+    figure = new_figure(5.6 if long_names else 5.2)
+    axes = figure.subplots()
+    most = max(int(wrong.max()), 2)
+    axes.imshow(np.eye(len(counts)), cmap=ListedColormap([_NONE, _RIGHT]))
+    # from half an error on, so that a single one has a colour
+    shown = axes.imshow(np.ma.masked_equal(wrong, 0), cmap=_ERRORS, norm=LogNorm(0.5, most))
+    for row, column in np.ndindex(counts.shape):
+        if count := counts[row, column]:
+            dark = row != column and np.log(2 * count) > 0.6 * np.log(2 * most)
+            axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color="white" if dark else "black")
+    axes.set_xticks(range(len(names)), names)
+    if long_names:
+        axes.tick_params(axis="x", rotation=45)
+        for name in axes.get_xticklabels():
+            name.set(ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xticks(np.arange(len(names) + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(len(names) + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
+    axes.set(xlabel="what the model said", ylabel="what was true")
+    bar = figure.colorbar(shown, ax=axes, shrink=0.6, pad=0.02, label="errors")
+    bar.outline.set_visible(False)
+    ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000) if tick <= most]
+    bar.set_ticks(ticks, labels=[str(tick) for tick in ticks])
+    bar.minorticks_off()
+    return figure

@@ -1,0 +1,95 @@
+"""The curves of a training: errors, loss and learning rate per epoch, each as a chart and all as one wide picture."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from digits_edge.runtime.files import written_whole
+from digits_edge.train.charts.drawing import PALETTE, new_figure, quiet_axes
+from digits_edge.train.charts.log_axis import log_axis
+from digits_edge.train.charts.units import error_percent
+
+_TRAINING, _VALIDATION, _RATE = PALETTE[:3]
+_LEAST_LOSS = 1e-6
+
+#: A row per epoch with `epoch`, `accuracy`, `loss`, their `val_` twins and `learning_rate`.
+History = Sequence[dict[str, float]]
+
+
+def draw_curves(history: History, kept: dict[str, float], path: Path) -> None:
+    """Draw a run's history as one wide PNG.
+
+    Args:
+        history: a row per epoch.
+        kept: the row of the epoch whose weights are kept.
+        path: where the PNG goes; it appears whole.
+    """
+    figure = new_figure(3.6, 12)
+    for axes, draw in zip(figure.subplots(1, len(CURVES)), CURVES.values(), strict=True):
+        draw(axes, history, kept)
+    with written_whole(path) as stream:
+        figure.savefig(stream, format="png", dpi=110)
+
+
+def curve_figures(history: History, kept: dict[str, float]) -> dict[str, Figure]:
+    """The curves as figures of their own, by what they show: "errors", "loss", "learning rate"."""
+    figures = {}
+    for name, draw in CURVES.items():
+        figures[name] = new_figure()
+        draw(figures[name].subplots(), history, kept)
+    return figures
+
+
+def _draw_errors(axes: Axes, history: History, kept: dict[str, float]) -> None:
+    _draw_both(axes, history, kept, _error_percent)
+    quiet_axes(axes, title="Errors, % (100 % − accuracy)", x="epoch")
+
+
+def _draw_loss(axes: Axes, history: History, kept: dict[str, float]) -> None:
+    _draw_both(axes, history, kept, _loss)
+    quiet_axes(axes, title="Loss", x="epoch")
+
+
+def _draw_rate(axes: Axes, history: History, kept: dict[str, float]) -> None:
+    rates = [row["learning_rate"] for row in history]
+    axes.plot([row["epoch"] for row in history], rates, color=_RATE, marker=".")
+    axes.set_ylim(0, 1.08 * max(rates) or 1)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    quiet_axes(axes, title="Learning rate at the epoch's end", x="epoch")
+
+
+#: What is drawn of a history, in this order.
+CURVES: dict[str, Callable[[Axes, History, dict[str, float]], None]] = {
+    "errors": _draw_errors,
+    "loss": _draw_loss,
+    "learning rate": _draw_rate,
+}
+
+
+def _draw_both(
+    axes: Axes, history: History, kept: dict[str, float], value: Callable[[dict[str, float], str], float]
+) -> None:
+    epochs = [row["epoch"] for row in history]
+    axes.plot(epochs, [value(row, "") for row in history], color=_TRAINING, marker=".", label="training")
+    axes.plot(epochs, [value(row, "val_") for row in history], color=_VALIDATION, marker=".", label="validation")
+    said = f"kept: {value(kept, 'val_'):.3g} in epoch {kept['epoch']:.0f}"
+    axes.plot(kept["epoch"], value(kept, "val_"), "o", markerfacecolor="none", color=_VALIDATION, label=said)
+    values = [value(row, kind) for row in history for kind in ("", "val_")]
+    # the first epochs are ten times the last
+    log_axis(axes, "y", min(values) / 1.15, max(values) * 1.15, "{:g}".format)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.legend()
+
+
+def _error_percent(row: dict[str, float], kind: str) -> float:
+    # how many images there were, a history does not say
+    return error_percent(10_000 * (1 - row[f"{kind}accuracy"]), 10_000)
+
+
+def _loss(row: dict[str, float], kind: str) -> float:
+    # a small and easy data set comes to exactly 0, and a logarithm has no zero
+    return max(row[f"{kind}loss"], _LEAST_LOSS)

@@ -1,0 +1,146 @@
+"""The pictures of a data report: classes, pixel values, ink, samples, pairs of similar images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
+
+from digits_edge.train.charts.drawing import AMOUNTS, PALETTE, WIDTH_INCHES, new_figure, quiet_axes
+
+_MARKED, _FRAME, _QUIET = PALETTE[1], "#d8dee4", "#57606a"
+_FONT = 11
+#: The grey levels are counted by eights: single levels are a comb, since scanners and resizing do not use all alike.
+_LEVELS_PER_BIN = 8
+
+
+@dataclass(frozen=True, eq=False)
+class PairTile:
+    """Two images side by side.
+
+    Attributes:
+        left, right: uint8, (28, 28).
+        caption: under both, one line or more.
+        marked: whether they stand in an orange frame.
+    """
+
+    left: NDArray[np.uint8]
+    right: NDArray[np.uint8]
+    caption: str
+    marked: bool = False
+
+
+def draw_classes(shares: Mapping[str, Sequence[float]], names: Sequence[str]) -> Figure:
+    """Share of each class, 0…1, by split, as bars; a dashed line where all would be equal."""
+    figure = new_figure(4.4)
+    axes = figure.subplots()
+    height = 0.8 / len(shares)
+    for index, (split, own) in enumerate(shares.items()):
+        place = np.arange(len(names)) + (index - (len(shares) - 1) / 2) * height
+        axes.barh(place, own, height, color=PALETTE[index], label=split)
+    axes.axvline(1 / len(names), color="black", linewidth=1, linestyle="--", label="all equal")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    quiet_axes(axes, x="share of the split's images", y="" if len(max(names, key=len)) > 2 else "label")
+    axes.grid(visible=False, axis="y")
+    figure.legend(loc="outside upper right", ncols=3, frameon=False)
+    return figure
+
+
+def draw_levels(counts: Mapping[str, Sequence[int]], edges: NDArray[np.float64], x: str) -> Figure:
+    """Histogram of the pixels' values by split.
+
+    Args:
+        counts: by split, how many pixels have each of the 256 grey levels.
+        edges: where the 32 bins of eight levels end on the axis that is drawn, (33,).
+        x: what that axis is.
+    """
+    figure = new_figure(3.4)
+    axes = figure.subplots()
+    for index, (split, own) in enumerate(counts.items()):
+        shares = np.array(own).reshape(-1, _LEVELS_PER_BIN).sum(axis=1) / sum(own)
+        # a line of its own kind: where the splits are alike one lies on the other
+        axes.stairs(shares, edges, color=PALETTE[index], label=split, linewidth=2, linestyle=("-", "--")[index])
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    quiet_axes(axes, x=x, y="share of pixels, log")
+    if len(counts) > 1:
+        axes.legend(frameon=False)
+    return figure
+
+
+def level_edges() -> NDArray[np.float64]:
+    """The ends of the bins in grey levels, (33,): level v lies between v − ½ and v + ½."""
+    return np.arange(0, 257, _LEVELS_PER_BIN, dtype=np.float64) - 0.5
+
+
+def draw_ink(share: NDArray[np.float64]) -> Figure:
+    """How often each position of the 28×28 is not 0, as a map; those that never are stay white."""
+    figure = new_figure(4.6)
+    axes = figure.subplots()
+    shown = axes.imshow(np.ma.masked_equal(100 * share, 0), cmap=AMOUNTS, vmin=0)
+    axes.set_xticks([0, 7, 14, 21, 27])
+    axes.set_yticks([0, 7, 14, 21, 27])
+    axes.set(xlabel="column", ylabel="row")
+    figure.colorbar(shown, ax=axes, shrink=0.85, label="images with ink here, %")
+    return figure
+
+
+def draw_samples(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], columns: int) -> Figure:
+    """A line of images for each name, which stands before it; at most `columns` images in a line."""
+    longest = max(len(name) for name, _ in rows)
+    cell = (WIDTH_INCHES - 0.085 * longest) / columns
+    figure = new_figure(len(rows) * cell)
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for axes, (name, images) in zip(grid, rows, strict=True):
+        axes[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=_FONT)
+        for index, place in enumerate(axes):
+            place.set_xticks([])
+            place.set_yticks([])
+            place.spines[:].set(color=_FRAME, visible=index < len(images))
+            if index < len(images):
+                place.imshow(images[index], cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
+    return figure
+
+
+def draw_pairs(tiles: Sequence[PairTile], columns: int = 2) -> Figure:
+    """A grid of pairs, row by row."""
+    rows = -(-len(tiles) // columns)
+    lines = max(tile.caption.count("\n") + 1 for tile in tiles)
+    figure = new_figure(rows * (0.5 * WIDTH_INCHES / columns + lines * _FONT / 72 * 1.4 + 0.1))
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, tile in zip(grid.flat, tiles, strict=False):
+        axes.axis("on")
+        gap = np.zeros((28, 1), np.uint8)
+        axes.imshow(np.hstack([tile.left, gap, tile.right]), cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
+        axes.axvline(28, color=_QUIET, linewidth=1)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set(color=_MARKED if tile.marked else _FRAME, linewidth=2.5 if tile.marked else 0.8)
+        axes.set_xlabel(tile.caption, fontsize=_FONT, labelpad=3)
+    return figure
+
+
+def draw_distances(counts: Sequence[int], bin_width: float, near: float) -> Figure:
+    """How far test images are from their closest training image; a line where "near" ends.
+
+    Args:
+        counts: of images, in bins from 0.
+        bin_width: in grey levels.
+        near: the distance up to which images count as near, in grey levels.
+    """
+    figure = new_figure(3.4)
+    axes = figure.subplots()
+    edges = np.arange(len(counts) + 1) * bin_width
+    axes.stairs(counts, edges, fill=True, color=PALETTE[0])
+    axes.axvline(near, color=PALETTE[1], linewidth=2, linestyle="--", label=f"near: up to {near:g}")
+    axes.set_xlim(0, max(edges[-1], 1.5 * near))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    quiet_axes(axes, x="RMS difference to the closest training image, grey levels", y="test images")
+    axes.legend(frameon=False)
+    return figure

@@ -1,0 +1,65 @@
+"""Images with what was said of them, as grids; plain, or under a map of where the answer comes from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from digits_edge.train.charts.drawing import PALETTE, WIDTH_INCHES, new_figure
+
+_FOR, _AGAINST, _WRONG = PALETTE[1], PALETTE[0], PALETTE[1]
+#: How much of an image a map's peak hides.
+_OPACITY = 0.8
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """One image of a grid.
+
+    Attributes:
+        image: uint8, (28, 28), white ink on black; drawn as dark ink on white.
+        caption: one or two lines under it.
+        wrong: whether it is marked with a frame.
+        overlay: (28, 28), −1 to 1, laid over it: orange where it is positive, blue where it is negative.
+    """
+
+    image: NDArray[np.uint8]
+    caption: str
+    wrong: bool = False
+    overlay: NDArray[np.floating] | None = None
+
+
+def draw_gallery(tiles: Sequence[Tile | None], columns: int, *, font_size: float = 9.5) -> Figure:
+    """A grid of images, row by row; None leaves its place free."""
+    rows = -(-len(tiles) // columns)
+    lines = max(tile.caption.count("\n") + 1 for tile in tiles if tile)
+    cell = WIDTH_INCHES / columns
+    figure = new_figure(rows * (0.94 * cell + lines * font_size / 72 * 1.35))
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, tile in zip(grid.flat, tiles, strict=False):
+        if tile is not None:
+            _draw_tile(axes, tile, font_size)
+    return figure
+
+
+def _draw_tile(axes: Axes, tile: Tile, font_size: float) -> None:
+    axes.axis("on")
+    axes.imshow(tile.image, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
+    if tile.overlay is not None:
+        axes.imshow(_coloured(tile.overlay), interpolation="bilinear")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set(color=_WRONG if tile.wrong else "#d8dee4", linewidth=2.5 if tile.wrong else 0.8)
+    axes.set_xlabel(tile.caption, fontsize=font_size, labelpad=3)
+
+
+def _coloured(overlay: NDArray[np.floating]) -> NDArray[np.float64]:
+    """RGBA, (28, 28, 4)."""
+    colour = np.where((overlay >= 0)[..., None], to_rgb(_FOR), to_rgb(_AGAINST))
+    return np.concatenate([colour, _OPACITY * np.abs(overlay)[..., None]], axis=-1)

@@ -1,0 +1,1 @@
+"""The Keras models by name, and what their layers need."""

@@ -1,0 +1,1 @@
+"""Training: recipes, run folders, checkpoints, distillation, cross-validation."""
