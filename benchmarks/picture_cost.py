@@ -12,7 +12,7 @@ from PIL import Image
 
 from digits_edge.measure.round_robin import medians_us
 from digits_edge.runtime.datasets.synthetic_digits import draw_digit
-from digits_edge.runtime.preprocessing.mnist_format import canonical
+from digits_edge.runtime.preprocessing.mnist_format import to_mnist_format
 
 SIDE_PX = 1000
 DIGITS_PX = (800, 300, 80)
@@ -40,7 +40,7 @@ def main() -> None:
     for mode in MODES:
         for digit_px in DIGITS_PX:
             picture = page(digit_px, mode)
-            calls = {"pillow": partial(by_pillow, picture), "ours": partial(canonical, picture)}
+            calls = {"pillow": partial(by_pillow, picture), "ours": partial(to_mnist_format, picture)}
             us = medians_us(calls, rounds=rounds, warm_up=3)
             ratio, ms = us["ours"] / us["pillow"], {name: each / 1e3 for name, each in us.items()}
             print(

@@ -23,7 +23,7 @@ from digits_edge.export.exporting import REFUSED
 from digits_edge.runtime.checks.accuracy import Accuracy
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import load
-from digits_edge.runtime.preprocessing.mnist_format import canonical
+from digits_edge.runtime.preprocessing.mnist_format import to_mnist_format
 from digits_edge.runtime.preprocessing.pictures import open_picture
 from digits_edge.train.evaluation.evaluation import evaluate
 
@@ -66,7 +66,7 @@ def on_pictures(classifier: Classifier, folder: Path) -> dict[str, Any]:
     """How many pictures are read right, and how many of all are called uncertain, by kind."""
     with (folder / "labels.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    images = np.stack([canonical(open_picture(folder / row["file"])).image for row in rows])
+    images = np.stack([to_mnist_format(open_picture(folder / row["file"])).image for row in rows])
     answers: NDArray[np.float32] = classifier.predict_batch(images)
     right = answers.argmax(axis=1) == [int(row["label"]) for row in rows]
     uncertain = answers.max(axis=1) < classifier.metadata.uncertain_below

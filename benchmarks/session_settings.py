@@ -27,7 +27,7 @@ from digits_edge.runtime.session.threads import available_threads
 from .noise import batch_calls, images
 
 AS_OPENED = "session.run, as we open it"
-_LEAST_ROUNDS = 20
+_MIN_ROUNDS = 20
 _LEVELS = onnxruntime.GraphOptimizationLevel
 
 
@@ -125,7 +125,7 @@ def main() -> None:
     for model in options.models or [each.name for each in bundled_models()]:
         path = find_model(model, "cpu")
         for batch_size in options.batch_size:
-            found = compare(path, batch_size, max(_LEAST_ROUNDS, options.images // batch_size))
+            found = compare(path, batch_size, max(_MIN_ROUNDS, options.images // batch_size))
             _print(found)
             print(json.dumps(found))
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from digits_edge.export.graph.contract import answer_probabilities, take_pixels, take_quantized_pixels
 from digits_edge.export.graph.convert import convert
 from digits_edge.export.graph.folding import scale_input
-from digits_edge.export.graph.space_to_depth import blocks_as_channels
+from digits_edge.export.graph.space_to_depth import to_space_to_depth
 from digits_edge.export.package import package
 from digits_edge.export.precision.quantize import quantize
-from digits_edge.runtime.model.golden import GoldenAnswers
+from digits_edge.runtime.model.golden import GoldenValues
 from digits_edge.runtime.model.model_file import Metadata, Precision
 from digits_edge.train import build
 
@@ -45,7 +45,7 @@ def write_model_file(model: Any, precision: Precision, path: Path) -> Path:
     graph = convert(model)
     if precision == "int8":
         calibration = images(_CALIBRATION_IMAGES) * np.float32(PIXEL_SCALE)
-        graph = take_quantized_pixels(quantize(blocks_as_channels(graph), calibration), PIXEL_SCALE)
+        graph = take_quantized_pixels(quantize(to_space_to_depth(graph), calibration), PIXEL_SCALE)
     else:
         graph = take_pixels(scale_input(graph, PIXEL_SCALE))
     graph = answer_probabilities(graph)
@@ -57,6 +57,6 @@ def write_model_file(model: Any, precision: Precision, path: Path) -> Path:
         labels=tuple("0123456789"),
         parameters=model.count_params(),
     )
-    golden = GoldenAnswers(images(1), np.full((1, 10), 0.1, np.float32), 1.0)
+    golden = GoldenValues(images(1), np.full((1, 10), 0.1, np.float32), 1.0)
     path.write_bytes(package(graph, metadata, golden))
     return path

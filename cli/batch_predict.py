@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from digits_edge.cli.keras_side import needs_extra
+from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.options import (
     batch_size_option,
     json_option,
@@ -16,7 +16,7 @@ from digits_edge.cli.options import (
     refuse_options,
     session_options,
 )
-from digits_edge.cli.output import complain, note, percent, print_json, progress, show
+from digits_edge.cli.output import note, percent, print_error, print_json, progress, show
 from digits_edge.runtime.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _OF_LOCAL = ("on_error", "resume")
 _OF_RAY = ("address", "file_format")
 #: Of what could not be answered, so many are told; the manifest has all.
-_MOST_TOLD = 10
+_MAX_TOLD = 10
 
 
 @click.command()
@@ -161,7 +161,7 @@ def command(
         what, found = said
         note(f"{what} in {report.elapsed_s:.2f} s by {name} on {bound}{found} → {output}")
     for reason in failed.values():
-        complain(InputError(reason))
+        print_error(InputError(reason))
     if unread:
         raise InputError(f"{unread} pictures could not be read; the others are answered")
 
@@ -185,8 +185,8 @@ def _with_ray(sources: tuple[str, ...], output: str, *, as_json: bool, **how: An
         )
     else:
         note(_told(report, output))
-    for reason in (*failed, *bad)[:_MOST_TOLD]:
-        complain(InputError(reason))
+    for reason in (*failed, *bad)[:_MAX_TOLD]:
+        print_error(InputError(reason))
     unread = [(len(bad), "row or picture", "rows or pictures"), (len(failed), "source", "sources")]
     if said := " and ".join(f"{count:,} {one if count == 1 else many}" for count, one, many in unread if count):
         raise InputError(f"{said} could not be read, as {output}/_manifest.json tells; the others are answered")
@@ -217,10 +217,10 @@ def _pictures(source: str) -> list[Path]:
 def _most_rows(source: str) -> int:
     """How many a CSV has at most; many if its size does not tell."""
     from digits_edge.runtime.classifier import FEW_IMAGES
-    from digits_edge.runtime.datasets.kaggle_csv import LEAST_ROW_BYTES
+    from digits_edge.runtime.datasets.kaggle_csv import MIN_ROW_BYTES
 
     path = Path(source)
-    return path.stat().st_size // LEAST_ROW_BYTES if path.is_file() and path.suffix.lower() == ".csv" else FEW_IMAGES
+    return path.stat().st_size // MIN_ROW_BYTES if path.is_file() and path.suffix.lower() == ".csv" else FEW_IMAGES
 
 
 def _left_out(report: "BatchReport", output: str) -> str:

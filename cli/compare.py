@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from digits_edge.cli.either_model import EitherModel, open_either
-from digits_edge.cli.keras_side import needs_extra
+from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.labelled_images import Split, choose_data, note_other_classes
+from digits_edge.cli.loaded_model import LoadedModel, open_model
 from digits_edge.cli.options import (
     batch_size_option,
     data_option,
@@ -120,7 +120,7 @@ def _compare(
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
     with ExitStack() as stack:
         opened = [
-            open_either(model, provider=provider, threads=threads, input_scale=input_scale, labels=None)
+            open_model(model, provider=provider, threads=threads, input_scale=input_scale, labels=None)
             for model in models
         ]
         for one in opened:
@@ -150,7 +150,7 @@ def _compare(
         note(f"{page} has the table and pictures")
 
 
-def _candidate(model: EitherModel) -> "Candidate":
+def _candidate(model: LoadedModel) -> "Candidate":
     """A model as one that can be compared, under its own name where it is bundled, else under its path."""
     from digits_edge.train.evaluation.comparison import Candidate, training_cost
 

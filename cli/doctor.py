@@ -9,7 +9,7 @@ from digits_edge.cli.output import print_json, say
 from digits_edge.runtime.errors import ModelError
 
 if TYPE_CHECKING:
-    from digits_edge.runtime.session.trial import Trial
+    from digits_edge.runtime.session.trial import SpeedTrial
 
 
 @click.command()
@@ -54,7 +54,7 @@ def command(as_json: bool) -> None:
         raise ModelError(f"{len(found.problems)} problem(s) keep this machine from reading digits; see above")
 
 
-def _explained(trial: "Trial") -> list[str]:
+def _explained(trial: "SpeedTrial") -> list[str]:
     """How fast each precision of the default model was on each provider, and what is taken for how many pictures."""
     from digits_edge.runtime.classifier import FEW_IMAGES
     from digits_edge.runtime.session.trial import BATCH

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from digits_edge.cli.either_model import EitherModel, open_either
-from digits_edge.cli.keras_side import needs_extra
+from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.labelled_images import Split, choose_data, note_other_classes
+from digits_edge.cli.loaded_model import LoadedModel, open_model
 from digits_edge.cli.options import (
     data_option,
     file_path,
@@ -63,7 +63,7 @@ def command(
     with needs_extra("train"):
         from digits_edge.train.evaluation.evaluation import evaluate
     names = labels.split(",") if labels else None
-    opened = open_either(model, provider=provider, threads=threads, input_scale=input_scale, labels=names)
+    opened = open_model(model, provider=provider, threads=threads, input_scale=input_scale, labels=names)
     dataset, split = choose_data([opened], data, split)
     true_labels = dataset.labels_for(len(opened.labels), model)
     if names is None and opened.data:
@@ -94,7 +94,7 @@ def command(
         say(f"{target}: the page")
 
 
-def _say(model: EitherModel, dataset: Dataset, split: Split, evaluation: "Evaluation") -> None:
+def _say(model: LoadedModel, dataset: Dataset, split: Split, evaluation: "Evaluation") -> None:
     accuracy = evaluation.accuracy
     low, high = accuracy.interval()
     say(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.cli.either_model import EitherModel
-from digits_edge.cli.keras_side import needs_extra
+from digits_edge.cli.extras import needs_extra
+from digits_edge.cli.loaded_model import LoadedModel
 from digits_edge.cli.output import show
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import Dataset
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from digits_edge.export import Source
     from digits_edge.train.evaluation.evaluation import Evaluation
     from digits_edge.train.models.layer import Layer
-    from digits_edge.train.report.answers import Explain
+    from digits_edge.train.report.predictions import Explain
 
 _GRAD_CAM = (
     "Grad-CAM (Selvaraju et al. 2017): orange is where the last feature maps speak for the class under the picture. "
@@ -38,7 +38,7 @@ _FAINT = 0.02
 
 def write_evaluation_page(
     target: Path,
-    model: EitherModel,
+    model: LoadedModel,
     dataset: Dataset,
     split: str,
     probabilities: NDArray[np.float32],
@@ -54,12 +54,12 @@ def write_evaluation_page(
     with needs_extra("export"):
         layers = _layers(model)
     with needs_extra("train"):
-        from digits_edge.train.report.answers import Answered
-        from digits_edge.train.report.evaluation_page import Portrait, evaluation_page
+        from digits_edge.train.report.evaluation_page import ModelSection, evaluation_page
         from digits_edge.train.report.page import write_page
+        from digits_edge.train.report.predictions import Predicted
     explain, explained = _explaining(model)
     assert dataset.labels is not None
-    portrait = Portrait(
+    portrait = ModelSection(
         title=f"{model.asked} on {dataset.name}",
         subtitle=f"{len(dataset):,} images of the split {split}, answered by {model.provider}",
         layers=layers,
@@ -68,11 +68,11 @@ def write_evaluation_page(
         explained=explained,
         **_training(model),
     )
-    answered = Answered(dataset.images, dataset.labels, probabilities, model.labels)
+    answered = Predicted(dataset.images, dataset.labels, probabilities, model.labels)
     write_page(target, evaluation_page(evaluation, answered, portrait))
 
 
-def _layers(model: EitherModel) -> "list[Layer]":
+def _layers(model: LoadedModel) -> "list[Layer]":
     from digits_edge.train.models.layer import Layer
 
     if isinstance(model.opened, Classifier):
@@ -84,7 +84,7 @@ def _layers(model: EitherModel) -> "list[Layer]":
     return keras_layers(model.opened.model)
 
 
-def _explaining(model: EitherModel) -> "tuple[Explain, str]":
+def _explaining(model: LoadedModel) -> "tuple[Explain, str]":
     """What draws where the model looks, and the words for it."""
     if not isinstance(model.opened, Classifier):
         from digits_edge.train.evaluation.gradcam import has_maps
@@ -105,7 +105,7 @@ def _grad_cams(source: "Source") -> "Explain":
     return explain
 
 
-def _occlusions(model: EitherModel) -> "Explain":
+def _occlusions(model: LoadedModel) -> "Explain":
     from digits_edge.runtime.checks.occlusion import occlusion_maps
 
     def explain(images: NDArray[np.uint8], classes: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -119,7 +119,7 @@ def _occlusions(model: EitherModel) -> "Explain":
     return explain
 
 
-def _facts(model: EitherModel, layers: "Sequence[Layer]") -> list[tuple[str, str]]:
+def _facts(model: LoadedModel, layers: "Sequence[Layer]") -> list[tuple[str, str]]:
     trained_on = str(model.data.get("name", "unknown"))
     if not isinstance(model.opened, Classifier):
         return [
@@ -144,8 +144,8 @@ def _facts(model: EitherModel, layers: "Sequence[Layer]") -> list[tuple[str, str
     return facts
 
 
-def _training(model: EitherModel) -> dict[str, Any]:
-    """What a run folder knows of its training, as arguments of `Portrait`; nothing for a bare file."""
+def _training(model: LoadedModel) -> dict[str, Any]:
+    """What a run folder knows of its training, as arguments of `ModelSection`; nothing for a bare file."""
     if not model.path.is_dir():
         return {}
     from digits_edge.train.charts.units import duration_text, setting_text

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from digits_edge.cli.keras_side import needs_extra
+from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.options import (
     data_option,
     file_path,

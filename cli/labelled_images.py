@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from digits_edge.cli.either_model import EitherModel
+from digits_edge.cli.loaded_model import LoadedModel
 from digits_edge.cli.output import note, progress
 from digits_edge.runtime.datasets import CATALOGUE, Dataset, common_parts, load
 from digits_edge.runtime.datasets.catalogue import DIGITS
@@ -13,7 +13,7 @@ from digits_edge.runtime.errors import DataError, UsageError
 Split = Literal["train", "validation", "test", "held-back"]
 
 
-def choose_data(models: Sequence[EitherModel], data: str | None, split: Split | None) -> tuple[Dataset, Split]:
+def choose_data(models: Sequence[LoadedModel], data: str | None, split: Split | None) -> tuple[Dataset, Split]:
     """The labelled images that models are measured on, and which split they are.
 
     Args:
@@ -55,7 +55,7 @@ def _few(labels: Sequence[str]) -> str:
     return ", ".join(labels if len(labels) < 5 else [*labels[:3], "…", labels[-1]])
 
 
-def _test_images(models: Sequence[EitherModel], data: str | None) -> Dataset:
+def _test_images(models: Sequence[LoadedModel], data: str | None) -> Dataset:
     test = _load(models, data, "test")
     for model in models:
         # a file of its own is read for whichever split is asked
@@ -69,7 +69,7 @@ def _test_images(models: Sequence[EitherModel], data: str | None) -> Dataset:
     return test
 
 
-def _part(models: Sequence[EitherModel], data: str | None, split: Split) -> Dataset:
+def _part(models: Sequence[LoadedModel], data: str | None, split: Split) -> Dataset:
     """Those rows of the training data that are this part of it for all models."""
     training = _load(models, data, "train")
     if training.labels is None:
@@ -96,7 +96,7 @@ def _part(models: Sequence[EitherModel], data: str | None, split: Split) -> Data
     return replace(training.taken(chosen, split), name=training.name)
 
 
-def _load(models: Sequence[EitherModel], data: str | None, split: Literal["train", "test"]) -> Dataset:
+def _load(models: Sequence[LoadedModel], data: str | None, split: Literal["train", "test"]) -> Dataset:
     trained_on = list(dict.fromkeys(str(model.data["name"]) for model in models if "name" in model.data))
     name = trained_on[0] if trained_on else "mnist"
     if data is None and len(trained_on) > 1:

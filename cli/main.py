@@ -16,7 +16,7 @@ from typing import NoReturn, TextIO
 
 import click
 
-from digits_edge.cli.output import complain, note, wipe
+from digits_edge.cli.output import note, print_error, wipe
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, UsageError, did_you_mean
 
 PROGRAM = "digits-edge"
@@ -136,7 +136,7 @@ def run(arguments: Sequence[str]) -> int:
 
             traceback.print_exc()
         ours = _as_ours(error)
-        complain(ours)
+        print_error(ours)
         return ours.exit_code
     finally:
         with contextlib.suppress(OSError):

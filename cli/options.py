@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from digits_edge.runtime.session.threads import MOST_THREADS
+from digits_edge.runtime.session.threads import MAX_THREADS
 
-THREADS = click.IntRange(1, MOST_THREADS)
+THREADS = click.IntRange(1, MAX_THREADS)
 #: More is a slip of the finger, and a process that the system ends.
 BATCH_SIZE = click.IntRange(1, 65_536)
 

@@ -41,7 +41,7 @@ def note(text: str) -> None:
     click.echo(_visible_lines(text), err=True)
 
 
-def complain(error: DigitsEdgeError) -> None:
+def print_error(error: DigitsEdgeError) -> None:
     """One line on stderr; control characters of names and rows are shown, not sent to the terminal."""
     note(f"error: {visible(str(error))}")
 

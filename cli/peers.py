@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from digits_edge.cli.keras_side import needs_extra
+from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.options import file_path
 from digits_edge.cli.output import note, print_json, print_table, progress, show
 from digits_edge.runtime.datasets import load
@@ -81,7 +81,7 @@ def run_peers(
         note("litert, keras and tf.function are left out: they run a Keras model, which --keras names")
 
     rows: list[PeerRow] = []
-    left_out = _LeftOut()
+    left_out = _Skipped()
     for subject in subjects:
         found = measure_peers(
             subject,
@@ -92,7 +92,7 @@ def run_peers(
             rounds=rounds,
             seconds=seconds,
             listener=show,
-            leave_out=left_out,
+            on_skip=left_out,
         )
         for row in found if as_json else ():
             print_json(asdict(row))
@@ -104,7 +104,7 @@ def run_peers(
         note(f"{target} has the table")
 
 
-class _LeftOut:
+class _Skipped:
     """Says which engine is left out, once for each reason."""
 
     def __init__(self) -> None:

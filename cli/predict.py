@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from digits_edge.cli.options import file_path, json_option, model_option, overwrite_option, session_options
-from digits_edge.cli.output import complain, note, print_json, progress, say
+from digits_edge.cli.output import note, print_error, print_json, progress, say
 from digits_edge.runtime.errors import InputError
-from digits_edge.runtime.files import refuse_existing, written_whole
+from digits_edge.runtime.files import atomic_write, refuse_existing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from digits_edge.runtime.prediction import Prediction
 
 #: A row takes 250 lines of pixels; a picture of more than this many rows is none that people look at.
-_MOST_EXPLAINED = 100
+_MAX_EXPLAINED = 100
 #: What JSON says of a picture that could not be read, beside the reason.
 _UNREAD = {
     "digit": None,
@@ -84,7 +84,7 @@ def command(
                     print_json({"path": name, **_UNREAD, "error": str(error)})
                 if len(sources) == 1:
                     raise
-                complain(error)
+                print_error(error)
                 failures += 1
                 continue
             if as_json:
@@ -126,8 +126,8 @@ def _explanation_path(asked: str, pictures: int, *, overwrite: bool) -> Path:
     target = file_path(asked)
     if target.suffix.lower() != ".png":
         raise click.UsageError(f"--explain writes a PNG: name a file that ends in .png, not {asked}.")
-    if pictures > _MOST_EXPLAINED:
-        raise click.UsageError(f"--explain draws {_MOST_EXPLAINED} pictures at most, and these are {pictures}.")
+    if pictures > _MAX_EXPLAINED:
+        raise click.UsageError(f"--explain draws {_MAX_EXPLAINED} pictures at most, and these are {pictures}.")
     refuse_existing(target, overwrite=overwrite)
     return target
 
@@ -145,5 +145,5 @@ def _explained(classifier: "Classifier", source: Any, name: str) -> "tuple[Predi
 def _write_rows(rows: "list[Image]", target: Path) -> None:
     from digits_edge.runtime.preprocessing.explanation import stacked
 
-    with written_whole(target) as stream:
+    with atomic_write(target) as stream:
         stacked(rows).save(stream, format="PNG")

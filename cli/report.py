@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from digits_edge.cli.keras_side import needs_extra
+from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.options import file_path, json_option, output_option, overwrite_option
 from digits_edge.cli.output import percent, print_json, print_table, progress, say, show
 from digits_edge.runtime.files import refuse_existing

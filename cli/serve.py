@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from digits_edge.cli.keras_side import needs_extra
+from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.options import file_path, json_option, session_options
 from digits_edge.cli.output import note, print_json
 from digits_edge.runtime.errors import InputError

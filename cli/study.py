@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from digits_edge.cli.keras_side import needs_extra
+from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.output import note, print_json, print_table, progress
 from digits_edge.runtime.datasets import load
 

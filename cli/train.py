@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from digits_edge.cli.keras_side import needs_extra
+from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.options import data_option, file_path, json_option, output_option, overwrite_option
 from digits_edge.cli.output import note, percent, print_json, progress, say, show
 
@@ -63,9 +63,9 @@ if TYPE_CHECKING:
     type=click.Choice(["float32", "mixed_bfloat16", "mixed_float16"]),
     help="mixed_bfloat16 is faster on CPUs that have it.",
 )
-@click.option("--untaught", is_flag=True, help="Learn the labels alone, where the recipe has teachers.")
+@click.option("--no-distillation", is_flag=True, help="Learn the labels alone, where the recipe has teachers.")
 @click.option(
-    "--lesson",
+    "--distillation-cache",
     metavar="FOLDER",
     help="Keep, or find, a student's teachers and their answers there, for other students of the same teaching, "
     "augmentation, data and validation.  [default: in the run folder]",
@@ -89,8 +89,8 @@ def command(
     kind: str,
     augmentation: str | None,
     folds: int | None,
-    untaught: bool,
-    lesson: str | None,
+    no_distillation: bool,
+    distillation_cache: str | None,
     stream: bool,
     resume: bool,
     overwrite: bool,
@@ -118,13 +118,13 @@ def command(
 
     if folds is not None and settings["validation"] is not None:
         raise click.UsageError("--validation holds only without --folds: each fold validates once.")
-    if folds is not None and lesson is not None:
-        raise click.UsageError("--lesson holds only without --folds: each fold has teachers of its own.")
+    if folds is not None and distillation_cache is not None:
+        raise click.UsageError("--distillation-cache holds only without --folds: each fold has teachers of its own.")
     changed = {setting: value for setting, value in settings.items() if value is not None}
     if augmentation is not None:
         changed["augmentation"] = AUGMENTATIONS[augmentation]
-    if untaught:
-        changed["teaching"] = None
+    if no_distillation:
+        changed["distillation"] = None
     begun = None
     if resume and context.get_parameter_source("kind") is ParameterSource.DEFAULT:
         folder = file_path(output) if output is not None else _default_folder(name)
@@ -143,9 +143,11 @@ def command(
         recipe = asked.recipe(dataset)
         if stream and not isinstance(dataset.images, memmap):
             note(f"--stream changes nothing: {dataset.name} is no CSV")
-        if lesson is not None and recipe.teaching is None:
-            raise click.UsageError(f"--lesson holds only for a student, and {recipe.model} has no teachers.")
-        lesson_folder = None if lesson is None else file_path(lesson)
+        if distillation_cache is not None and recipe.distillation is None:
+            raise click.UsageError(
+                f"--distillation-cache holds only for a student, and {recipe.model} has no teachers."
+            )
+        cache_folder = None if distillation_cache is None else file_path(distillation_cache)
         with needs_extra("train"):
             from digits_edge.train import cross_validate, train
         epochs = _Epochs(recipe.epochs)
@@ -155,7 +157,7 @@ def command(
             if folds is not None:
                 _say_folds(cross_validate(recipe, dataset, folder, folds, on_fold=epochs.fold, **how), as_json)
                 return
-            about = train(recipe, dataset, folder, lesson_folder=lesson_folder, **how)
+            about = train(recipe, dataset, folder, cache_folder=cache_folder, **how)
         except KeyboardInterrupt as interrupt:
             interrupt.add_note(f"{folder} keeps all finished epochs, and the same command with --resume goes on")
             raise

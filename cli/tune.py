@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from digits_edge.cli.keras_side import needs_extra
+from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.options import data_option, file_path, json_option, output_option, overwrite_option
 from digits_edge.cli.output import note, percent, print_json, print_table, progress, say, show
 from digits_edge.train.charts.units import setting_text

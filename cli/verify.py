@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from digits_edge.cli.keras_side import needs_extra
+from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.labelled_images import note_other_classes
 from digits_edge.cli.options import data_option, file_path, input_scale_option, json_option, session_options
 from digits_edge.cli.output import percent, print_json, progress, say, show
@@ -94,14 +94,14 @@ class _LiveKeras:
             if source.parameters != member.parameters:
                 order = ", ".join(member.name for member in metadata.members)
                 raise UsageError(f"{path} is not the {member.name} of {metadata.name}; --keras goes in order: {order}")
-        from digits_edge.export import mean_answers
+        from digits_edge.export import mean_outputs
 
         images, labels = classifier.golden.images, None
         if self._training is not None and self._training.labels is not None:
             rows = parts(self._training.labels, metadata.data.get("validation", "tenth")).validation
             images, labels = self._training.images[rows], self._training.labels[rows]
         temperatures = [member.temperature for member in metadata.members] or [metadata.temperature]
-        return Reference(images, mean_answers(sources, images, temperatures), labels)
+        return Reference(images, mean_outputs(sources, images, temperatures), labels)
 
     def _sources(self, labels: tuple[str, ...]) -> "list[Source]":
         """The models, for files with these labels."""

@@ -197,19 +197,19 @@ def _weights_of_run(place: Path) -> str | None:
 
 
 def _epochs(place: Path) -> int:
-    from digits_edge.train.training.checkpoint import read_progress
+    from digits_edge.train.training.checkpoint import read_state
 
     path = place / "run" / "checkpoint.npz"
-    return len(read_progress(path).history) if path.exists() else 0
+    return len(read_state(path).history) if path.exists() else 0
 
 
 def _trial_is_whole(place: Path) -> str | None:
     from digits_edge.runtime.json_record import as_record, read_json
-    from digits_edge.runtime.session.trial import Trial
+    from digits_edge.runtime.session.trial import SpeedTrial
 
     paths = [*(place / "cache" / "trials").glob("*.json")]
     for path in paths:
-        as_record(Trial, read_json(path))
+        as_record(SpeedTrial, read_json(path))
     return "a whole trial" if paths else None
 
 

@@ -9,17 +9,17 @@ import digits_edge.runtime  # noqa: F401 - before anything here imports onnxrunt
 from digits_edge.runtime.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from digits_edge.export.ensemble import Ensemble, mean_answers
+    from digits_edge.export.ensemble import Ensemble, mean_outputs
     from digits_edge.export.exporting import Exported, export
-    from digits_edge.export.source import Source, calibrated_answers, read_source
+    from digits_edge.export.source import Source, calibrated_outputs, read_source
 
-__all__ = ["Ensemble", "Exported", "Source", "calibrated_answers", "export", "mean_answers", "read_source"]
+__all__ = ["Ensemble", "Exported", "Source", "calibrated_outputs", "export", "mean_outputs", "read_source"]
 
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "ensemble": ("Ensemble", "mean_answers"),
+        "ensemble": ("Ensemble", "mean_outputs"),
         "exporting": ("Exported", "export"),
-        "source": ("Source", "calibrated_answers", "read_source"),
+        "source": ("Source", "calibrated_outputs", "read_source"),
     },
 )

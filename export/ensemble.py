@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from digits_edge.export.source import Source, calibrated_answers
+from digits_edge.export.source import Source, calibrated_outputs
 from digits_edge.runtime.errors import UsageError
 from digits_edge.runtime.model.model_file import BATCH_AXIS, INPUT_NAME, OUTPUT_NAME
 
@@ -90,7 +90,7 @@ def mean_of(answers: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return mean.astype(np.float32)
 
 
-def mean_answers(
+def mean_outputs(
     sources: Sequence[Source], images: NDArray[np.uint8], temperatures: Sequence[float]
 ) -> NDArray[np.float32]:
     """The mean of Keras's calibrated probabilities, float32 (N, C).
@@ -100,7 +100,7 @@ def mean_answers(
         images: uint8 (N, 28, 28).
         temperatures: of each member.
     """
-    return mean_of([calibrated_answers(s, images, t) for s, t in zip(sources, temperatures, strict=True)])
+    return mean_of([calibrated_outputs(s, images, t) for s, t in zip(sources, temperatures, strict=True)])
 
 
 def average(models: Sequence[ir.Model]) -> ir.Model:

@@ -13,12 +13,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from digits_edge.export.ensemble import Ensemble, average
-from digits_edge.export.gate import Gate, GraphAnswers
+from digits_edge.export.gate import Gate, GraphOutputs
 from digits_edge.export.graph.contract import answer_probabilities, take_pixels, take_quantized_pixels
 from digits_edge.export.graph.convert import convert
 from digits_edge.export.graph.folding import divide_logits, scale_input
-from digits_edge.export.graph.space_to_depth import blocks_as_channels
-from digits_edge.export.keras_outputs import Answered, KerasAnswers, ask, together
+from digits_edge.export.graph.space_to_depth import to_space_to_depth
+from digits_edge.export.keras_outputs import KerasOutputs, ReferenceOutputs, ask, together
 from digits_edge.export.package import package
 from digits_edge.export.precision.exact import exact_probabilities
 from digits_edge.export.precision.half import to_half
@@ -28,8 +28,8 @@ from digits_edge.export.source import Source
 from digits_edge.runtime.checks.parity import Parity, compare
 from digits_edge.runtime.datasets import CATALOGUE, Dataset, common_parts, parts, stratified
 from digits_edge.runtime.errors import CheckError, UsageError
-from digits_edge.runtime.files import refuse_existing, written_whole
-from digits_edge.runtime.model.golden import GoldenAnswers
+from digits_edge.runtime.files import atomic_write, refuse_existing
+from digits_edge.runtime.model.golden import GoldenValues
 from digits_edge.runtime.model.model_file import Member, Metadata, Precision, Preprocessing
 
 MODEL_VERSION = "1.1.0"
@@ -37,7 +37,7 @@ CALIBRATION_IMAGES = 500
 #: The share of the validation images that a model is to be uncertain of.
 REFUSED = 0.01
 #: Who is as sure as this is not called uncertain, however sure of itself a model is.
-_SURE = 0.99
+_CLEAR = 0.99
 #: How far a probability may be from exact arithmetic where the export takes place.
 _MAX_FROM_EXACT = 0.03
 #: Told what the export is doing now.
@@ -64,11 +64,11 @@ class Exported:
 
 
 @dataclass(frozen=True, eq=False)
-class _Made:
+class ConvertedModel:
     """A source, what Keras answers, and the graph that should answer alike."""
 
     source: Source
-    keras: KerasAnswers
+    keras: KerasOutputs
     graph: ir.Model
     float_layers: tuple[str, ...]
 
@@ -131,7 +131,7 @@ def export(
     listener("verifying")
     reference = together(source.members, [one.keras for one in made])
     graph = average([one.graph for one in made])
-    gate, answers = Gate.of(reference, precision), GraphAnswers(graph)
+    gate, answers = Gate.of(reference, precision), GraphOutputs(graph)
     parity, problems = gate.judge(answers)
     if problems:
         raise CheckError(f"the {precision} model does not answer like Keras, nothing is written: {'; '.join(problems)}")
@@ -160,7 +160,7 @@ def export(
         command=command,
     )
     content = package(graph, metadata, golden)
-    with written_whole(target) as stream:
+    with atomic_write(target) as stream:
         stream.write(content)
     float_layers = tuple(
         f"{one.source.name} {layer}" if isinstance(source, Ensemble) else layer
@@ -170,7 +170,7 @@ def export(
     return Exported(target, len(content), metadata, parity, float_layers)
 
 
-def _with_exact(golden: GoldenAnswers, graph: ir.Model, answers: GraphAnswers) -> GoldenAnswers:
+def _with_exact(golden: GoldenValues, graph: ir.Model, answers: GraphOutputs) -> GoldenValues:
     """The golden answers and what exact arithmetic makes of the graph, if this processor computes the same.
 
     Where float32 between the layers rounds otherwise than float64, a network may amplify it: untrained `resnet` and
@@ -226,7 +226,7 @@ def _make(
     float_layers: tuple[str, ...],
     quantization_aware_epochs: int,
     listener: Listener,
-) -> _Made:
+) -> ConvertedModel:
     """Ask Keras, and make the graph that takes pixels and answers with calibrated probabilities."""
     listener(f"asking Keras for {source.name}")
     answers = ask(source, training)
@@ -239,9 +239,11 @@ def _make(
     logits_graph = divide_logits(float_graph, answers.temperature)
     if precision == "int8":
         assert training is not None  # or `_check_data` had refused
-        return _Made(source, answers, *_int8(logits_graph, source, training, Gate.of(answers, precision), float_layers))
+        return ConvertedModel(
+            source, answers, *_int8(logits_graph, source, training, Gate.of(answers, precision), float_layers)
+        )
     graph = take_pixels(scale_input(logits_graph, source.pixel_scale))
-    return _Made(source, answers, answer_probabilities(to_half(graph) if precision == "fp16" else graph), ())
+    return ConvertedModel(source, answers, answer_probabilities(to_half(graph) if precision == "fp16" else graph), ())
 
 
 def _fine_tuned(source: Source, training: Dataset | None, epochs: int, listener: Listener) -> keras.Model:
@@ -272,19 +274,19 @@ def _int8(
             raise UsageError(f"{source.name} has no layer {layer!r}; its layers are {', '.join(left)}")
     left = [layer for layer in left if layer not in float_layers]
     calibration = calibration_images(source, training).astype(np.float32) * np.float32(source.pixel_scale)
-    serialized = ir.to_proto(blocks_as_channels(logits_graph))
+    serialized = ir.to_proto(to_space_to_depth(logits_graph))
 
     def quantized(float_layers: tuple[str, ...]) -> ir.Model:
         graph = quantize(ir.from_proto(serialized), calibration, float_layers=float_layers)
         return answer_probabilities(take_quantized_pixels(graph, source.pixel_scale))
 
     def distance(float_layers: tuple[str, ...]) -> float:
-        answers = GraphAnswers(quantized(float_layers))(gate.compared.images)
+        answers = GraphOutputs(quantized(float_layers))(gate.compared.images)
         return float(np.abs(answers - gate.compared.probabilities).mean())
 
     while True:
         graph = quantized(float_layers)
-        _, problems = gate.judge(GraphAnswers(graph))
+        _, problems = gate.judge(GraphOutputs(graph))
         if not left or not problems:
             return graph, float_layers
         worst = min(left, key=lambda layer: distance((*float_layers, layer)))
@@ -292,16 +294,16 @@ def _int8(
         left.remove(worst)
 
 
-def _uncertain_below(validation: Answered | None, answers: GraphAnswers) -> float:
+def _uncertain_below(validation: ReferenceOutputs | None, answers: GraphOutputs) -> float:
     """The confidence that all but a hundredth of the validation images reach; a half where there are too few."""
     if validation is None or len(validation.images) * REFUSED < 1:
         return Metadata.uncertain_below
     reached = float(np.quantile(answers(validation.images).max(axis=1), REFUSED))
     # rounded down, or more than that hundredth would lie below
-    return min(math.floor(reached * 1e4) / 1e4, _SURE)
+    return min(math.floor(reached * 1e4) / 1e4, _CLEAR)
 
 
-def _compared_on(source: Source | Ensemble, reference: KerasAnswers) -> str:
+def _compared_on(source: Source | Ensemble, reference: KerasOutputs) -> str:
     if reference.validation is None:
         return "reference images"
     # what validated one fold, the others learnt from: good for parity, no measure of accuracy
@@ -317,7 +319,7 @@ def _held_out(source: Source | Ensemble, training: Dataset | None, test: Dataset
     return training.taken(rows, "held-back") if len(rows) else test
 
 
-def _test_figure(answers: GraphAnswers, test: Dataset | None, training: Dataset | None) -> dict[str, object] | None:
+def _test_figure(answers: GraphOutputs, test: Dataset | None, training: Dataset | None) -> dict[str, object] | None:
     """Errors on the test set; None without labels, or where it is what the model was trained on."""
     if test is None or test.labels is None or not len(test):
         return None
@@ -327,7 +329,7 @@ def _test_figure(answers: GraphAnswers, test: Dataset | None, training: Dataset 
     return {"name": test.name, "sha256": test.sha256, "errors": errors, "images": len(test.images)}
 
 
-def _members(made: list[_Made], precision: Precision) -> tuple[Member, ...]:
+def _members(made: list[ConvertedModel], precision: Precision) -> tuple[Member, ...]:
     return tuple(
         Member(
             name=one.source.name,

@@ -6,18 +6,18 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from digits_edge.export.keras_outputs import Answered, KerasAnswers
+from digits_edge.export.keras_outputs import KerasOutputs, ReferenceOutputs
 from digits_edge.export.reference import steady
 from digits_edge.runtime.checks.parity import GOLDEN_TOLERANCE, Parity, compare, golden_shortfalls, shortfalls
 from digits_edge.runtime.errors import CheckError
-from digits_edge.runtime.model.golden import GoldenAnswers
+from digits_edge.runtime.model.golden import GoldenValues
 from digits_edge.runtime.model.model_file import Precision
 from digits_edge.runtime.session.providers import open_session
 
 _BATCH = 500
 
 
-class GraphAnswers:
+class GraphOutputs:
     """What a graph answers, on the CPU provider."""
 
     def __init__(self, graph: ir.Model) -> None:
@@ -34,11 +34,11 @@ class Gate:
     """The limits of a precision, and the images and golden answers they hold on."""
 
     precision: Precision
-    compared: Answered
-    golden: GoldenAnswers
+    compared: ReferenceOutputs
+    golden: GoldenValues
 
     @classmethod
-    def of(cls, keras: KerasAnswers, precision: Precision) -> "Gate":
+    def of(cls, keras: KerasOutputs, precision: Precision) -> "Gate":
         """The gate of a source.
 
         Raises:
@@ -50,9 +50,9 @@ class Gate:
                 "Keras is clear on none of the reference digits; is --input-scale right, and is the model trained?"
             )
         images, probabilities = keras.reference.images[rows], keras.reference.probabilities[rows]
-        return cls(precision, keras.compared, GoldenAnswers(images, probabilities, GOLDEN_TOLERANCE[precision]))
+        return cls(precision, keras.compared, GoldenValues(images, probabilities, GOLDEN_TOLERANCE[precision]))
 
-    def judge(self, answers: GraphAnswers) -> tuple[Parity, list[str]]:
+    def judge(self, answers: GraphOutputs) -> tuple[Parity, list[str]]:
         """How far the answers are from Keras's, and what of it is too far."""
         parity = compare(self.compared.probabilities, answers(self.compared.images), self.compared.labels)
         golden = compare(self.golden.probabilities, answers(self.golden.images))

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from digits_edge.export.ensemble import mean_of
 from digits_edge.export.reference import candidate_images
-from digits_edge.export.source import Source, calibrated_answers
+from digits_edge.export.source import Source, calibrated_outputs
 from digits_edge.export.temperature import fit_temperature, softmax
 from digits_edge.runtime.datasets import Dataset, parts
 
 
 @dataclass(frozen=True, eq=False)
-class Answered:
+class ReferenceOutputs:
     """Images, Keras's calibrated answers to them, and the truth where it is known."""
 
     images: NDArray[np.uint8]
@@ -23,7 +23,7 @@ class Answered:
 
 
 @dataclass(frozen=True, eq=False)
-class KerasAnswers:
+class KerasOutputs:
     """What Keras answers.
 
     Attributes:
@@ -35,16 +35,16 @@ class KerasAnswers:
 
     temperature: float
     calibrated: bool
-    reference: Answered
-    validation: Answered | None
+    reference: ReferenceOutputs
+    validation: ReferenceOutputs | None
 
     @property
-    def compared(self) -> Answered:
+    def compared(self) -> ReferenceOutputs:
         """The validation images or, without them, the reference images."""
         return self.validation or self.reference
 
 
-def ask(source: Source, training: Dataset | None) -> KerasAnswers:
+def ask(source: Source, training: Dataset | None) -> KerasOutputs:
     """Ask Keras, with the temperature that fits the source's own validation part of its training data."""
     images, fitted, validation = candidate_images(), None, None
     if training is not None and training.labels is not None:
@@ -52,13 +52,13 @@ def ask(source: Source, training: Dataset | None) -> KerasAnswers:
         assert validating.labels is not None
         logits = source.logits(validating.images)
         fitted = fit_temperature(logits, validating.labels)
-        validation = Answered(validating.images, softmax(logits, fitted or 1.0), validating.labels)
+        validation = ReferenceOutputs(validating.images, softmax(logits, fitted or 1.0), validating.labels)
     temperature = fitted or 1.0
-    reference = Answered(images, calibrated_answers(source, images, temperature))
-    return KerasAnswers(temperature, fitted is not None, reference, validation)
+    reference = ReferenceOutputs(images, calibrated_outputs(source, images, temperature))
+    return KerasOutputs(temperature, fitted is not None, reference, validation)
 
 
-def together(members: Sequence[Source], asked: Sequence[KerasAnswers]) -> KerasAnswers:
+def together(members: Sequence[Source], asked: Sequence[KerasOutputs]) -> KerasOutputs:
     """The mean of what each member answered; of one, what it answered.
 
     Where other images validated each (the folds of a cross-validation), all answer those of the first.
@@ -67,14 +67,14 @@ def together(members: Sequence[Source], asked: Sequence[KerasAnswers]) -> KerasA
         return asked[0]
     validation = asked[0].validation
 
-    def to_the_first(member: Source, own: KerasAnswers) -> NDArray[np.float32]:
+    def to_the_first(member: Source, own: KerasOutputs) -> NDArray[np.float32]:
         assert validation is not None and own.validation is not None
         if member.validation == members[0].validation:
             return own.validation.probabilities
-        return calibrated_answers(member, validation.images, own.temperature)
+        return calibrated_outputs(member, validation.images, own.temperature)
 
     if validation is not None:
         answers = [to_the_first(member, own) for member, own in zip(members, asked, strict=True)]
         validation = replace(validation, probabilities=mean_of(answers))
     reference = replace(asked[0].reference, probabilities=mean_of([own.reference.probabilities for own in asked]))
-    return KerasAnswers(1.0, all(own.calibrated for own in asked), reference, validation)
+    return KerasOutputs(1.0, all(own.calibrated for own in asked), reference, validation)

@@ -5,11 +5,11 @@ import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
 from digits_edge.runtime.errors import CheckError, ModelError
-from digits_edge.runtime.model.golden import LARGEST_PACKED_BYTES, GoldenAnswers
-from digits_edge.runtime.model.model_file import GOLDEN_KEY, METADATA_KEY, Metadata, seal
+from digits_edge.runtime.model.golden import MAX_PACKED_BYTES, GoldenValues
+from digits_edge.runtime.model.model_file import GOLDEN_KEY, METADATA_KEY, Metadata, with_digest
 
 
-def package(model: ir.Model, metadata: Metadata, golden: GoldenAnswers) -> bytes:
+def package(model: ir.Model, metadata: Metadata, golden: GoldenValues) -> bytes:
     """The model file: checked by onnx, described, sealed.
 
     Args:
@@ -22,8 +22,8 @@ def package(model: ir.Model, metadata: Metadata, golden: GoldenAnswers) -> bytes
         ModelError: the graph is not a valid ONNX model.
     """
     packed = golden.pack()
-    if len(packed) > LARGEST_PACKED_BYTES:
-        raise CheckError(f"golden answers take {len(packed)} bytes; at most {LARGEST_PACKED_BYTES} fit the model file")
+    if len(packed) > MAX_PACKED_BYTES:
+        raise CheckError(f"golden answers take {len(packed)} bytes; at most {MAX_PACKED_BYTES} fit the model file")
     ClearMetadataAndDocStringPass()(model)
     for value in (output for node in model.graph for output in node.outputs if not output.is_graph_output()):
         # whoever opens the file infers these; what rewriting left of them may be stale
@@ -38,4 +38,4 @@ def package(model: ir.Model, metadata: Metadata, golden: GoldenAnswers) -> bytes
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"{metadata.name} has a layer that {metadata.precision} cannot hold: {reason}") from error
-    return seal(proto.SerializeToString(deterministic=True))
+    return with_digest(proto.SerializeToString(deterministic=True))

@@ -13,7 +13,7 @@ _SEED = 48
 _GREYS = 8
 #: Keras wavers where its first two probabilities are nearer than this; rounding on another machine could then change
 #: the answer.
-_LEAST_MARGIN = 0.5
+_MIN_MARGIN = 0.5
 
 
 def candidate_images() -> NDArray[np.uint8]:
@@ -31,4 +31,4 @@ def steady(probabilities: NDArray[np.float32]) -> NDArray[np.intp]:
         probabilities: Keras's, (96, C).
     """
     ranked = np.sort(probabilities, axis=1)
-    return np.flatnonzero(ranked[:, -1] - ranked[:, -2] >= _LEAST_MARGIN)[:COUNT]
+    return np.flatnonzero(ranked[:, -1] - ranked[:, -2] >= _MIN_MARGIN)[:COUNT]

@@ -97,7 +97,7 @@ def as_logits(answers: NDArray[np.float32]) -> NDArray[np.float32]:
     return logits
 
 
-def calibrated_answers(source: Source, images: NDArray[np.uint8], temperature: float) -> NDArray[np.float32]:
+def calibrated_outputs(source: Source, images: NDArray[np.uint8], temperature: float) -> NDArray[np.float32]:
     """Keras's probabilities, float32 (N, C), under the temperature that a model file has folded in."""
     return softmax(source.logits(images), temperature)
 

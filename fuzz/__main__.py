@@ -20,7 +20,7 @@ from fuzz.corpus import inputs, keep
 from fuzz.targets import TARGETS
 
 _STATUS = re.compile(r"^#(\d+)\s.*cov: (\d+)", re.MULTILINE)
-_LARGEST_KEPT_BYTES = 2048
+_MAX_KEPT_BYTES = 2048
 _KEPT = "kept-"
 
 
@@ -80,7 +80,7 @@ def _worker(name: str, corpus: Path, *options: str) -> tuple[int, str]:
 def _small(corpus: Path) -> list[bytes]:
     """What libFuzzer found and could make small, without the seeds."""
     found = [path for path in corpus.iterdir() if not path.name.startswith(_KEPT)]
-    return [path.read_bytes() for path in found if path.stat().st_size <= _LARGEST_KEPT_BYTES]
+    return [path.read_bytes() for path in found if path.stat().st_size <= _MAX_KEPT_BYTES]
 
 
 def _line(row: dict[str, Any]) -> str:

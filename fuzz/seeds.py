@@ -97,12 +97,12 @@ def _model() -> Iterator[bytes]:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    from digits_edge.runtime.model.golden import GoldenAnswers
+    from digits_edge.runtime.model.golden import GoldenValues
     from digits_edge.runtime.model.model_file import GOLDEN_KEY, METADATA_KEY, Metadata
 
     images = _digit(28)[np.newaxis]
     metadata = Metadata("seed-fp32", "1", "seed", "fp32", ("0", "1"), parameters=1568)
-    golden = GoldenAnswers(images, np.array([[0.5, 0.5]], np.float32), 1e-3)
+    golden = GoldenValues(images, np.array([[0.5, 0.5]], np.float32), 1e-3)
     graph = helper.make_graph(
         [
             helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),

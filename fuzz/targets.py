@@ -47,7 +47,7 @@ def _file(name: str, content: bytes) -> Path:
 def picture(content: bytes) -> None:
     """A picture file's bytes, to the image that a model takes."""
     from digits_edge.runtime.errors import ImageError
-    from digits_edge.runtime.preprocessing.mnist_format import canonical
+    from digits_edge.runtime.preprocessing.mnist_format import to_mnist_format
     from digits_edge.runtime.preprocessing.pictures import open_picture
 
     try:
@@ -55,7 +55,7 @@ def picture(content: bytes) -> None:
     except ImageError:
         return
     if opened.width * opened.height <= 512 * 512:  # more takes time and no other branch
-        _check_image(canonical(opened).image)
+        _check_image(to_mnist_format(opened).image)
 
 
 def pixels(content: bytes) -> None:
@@ -63,8 +63,8 @@ def pixels(content: bytes) -> None:
     from PIL import Image
 
     from digits_edge.runtime.errors import ImageError
-    from digits_edge.runtime.preprocessing.garment import garment
-    from digits_edge.runtime.preprocessing.mnist_format import canonical
+    from digits_edge.runtime.preprocessing.garment import to_fashion_mnist_format
+    from digits_edge.runtime.preprocessing.mnist_format import to_mnist_format
     from digits_edge.runtime.preprocessing.pictures import open_picture
 
     if len(content) < 8:
@@ -87,8 +87,8 @@ def pixels(content: bytes) -> None:
             picture = open_picture(array.reshape(shape))
     except ImageError:
         return
-    _check_image(canonical(picture).image)
-    _check_image(garment(picture).image)
+    _check_image(to_mnist_format(picture).image)
+    _check_image(to_fashion_mnist_format(picture).image)
 
 
 def _check_image(image: np.ndarray) -> None:
@@ -157,23 +157,23 @@ def npz(content: bytes) -> None:
 def model_text(content: bytes) -> None:
     """What a model file says of itself: its metadata and its golden answers."""
     from digits_edge.runtime.errors import ModelError
-    from digits_edge.runtime.model.golden import GoldenAnswers
+    from digits_edge.runtime.model.golden import GoldenValues
     from digits_edge.runtime.model.model_file import Metadata
 
     text = content.decode(errors="replace")
     with suppress(ModelError):
         assert Metadata.from_json(Metadata.from_json(text).to_json()) == Metadata.from_json(text)
     with suppress(ModelError):
-        GoldenAnswers.unpack(text)
+        GoldenValues.unpack(text)
 
 
 def model(content: bytes) -> None:
     """A model file as it is, and one whose sum was made right: onnxruntime parses it."""
     from digits_edge.runtime.classifier import Classifier
     from digits_edge.runtime.errors import DigitsEdgeError
-    from digits_edge.runtime.model.model_file import seal
+    from digits_edge.runtime.model.model_file import with_digest
 
-    for file in (content, seal(content)):
+    for file in (content, with_digest(content)):
         path = _file("model.onnx", file)
         with suppress(DigitsEdgeError), Classifier(path, provider="cpu", threads=1) as classifier:
             assert classifier.golden is not None
@@ -221,25 +221,25 @@ def recipe(content: bytes) -> None:
 def index(content: bytes) -> None:
     """The index of the bundled models."""
     from digits_edge.runtime.errors import ModelError
-    from digits_edge.runtime.model.bundled import bundled_models, is_model_name, is_whole
+    from digits_edge.runtime.model.bundled import bundled_models, is_intact, is_model_name
     from digits_edge.runtime.session.precision import find_model
 
     _file("index.json", content)
     with suppress(ModelError):
         for entry in bundled_models(_FOLDER):
-            is_whole(entry, _FOLDER)
+            is_intact(entry, _FOLDER)
         is_model_name("edge", _FOLDER)
         find_model(None, "cpu", folder=_FOLDER)
 
 
 def trial(content: bytes) -> None:
     """What `--provider auto` has kept of a trial."""
-    from digits_edge.runtime.session.trial import _path, kept_trial
+    from digits_edge.runtime.session.trial import _path, stored_trial
 
     folder = _FOLDER / "trials"
     folder.mkdir(exist_ok=True)
     _path(folder, "key").write_bytes(content)
-    kept = kept_trial(folder, "key", ["cpu", "openvino"])
+    kept = stored_trial(folder, "key", ["cpu", "openvino"])
     assert kept is None or kept.quickest() in ("cpu", "openvino")
 
 
@@ -263,13 +263,13 @@ def cut_run(content: bytes) -> None:
 def checkpoint(content: bytes) -> None:
     """The state of a training that was cut."""
     from digits_edge.runtime.errors import InputError
-    from digits_edge.train.training.checkpoint import read_progress
+    from digits_edge.train.training.checkpoint import read_state
 
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, state=np.array(content.decode(errors="replace")))
     for file in (content, packed.getvalue()):
         with suppress(InputError):
-            read_progress(_file("checkpoint.npz", file))
+            read_state(_file("checkpoint.npz", file))
 
 
 def command_line(content: bytes) -> None:

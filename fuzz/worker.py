@@ -11,8 +11,8 @@ import atheris
 from fuzz.targets import TARGETS
 
 #: What an input may cost at most.
-HANG_S, MOST_MB = 2, 500
-#: atheris's hooks lose some 10 kB with every input, so that a process cannot be held to `MOST_MB` as a whole.
+HANG_S, MAX_MB = 2, 500
+#: atheris's hooks lose some 10 kB with every input, so that a process cannot be held to `MAX_MB` as a whole.
 _PROCESS_MB = 16_000
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -44,7 +44,7 @@ def _weighed(run: Callable[[bytes], None]) -> Callable[[bytes], None]:
         if megabytes > most:
             most = megabytes
             print(f"MEMORY {most}", flush=True)
-        assert megabytes <= MOST_MB, f"{megabytes} MB"
+        assert megabytes <= MAX_MB, f"{megabytes} MB"
 
     return weighed
 

@@ -61,7 +61,7 @@ def _ours(spec: EngineSpec) -> Engine:
     classifier = Classifier(spec.model, **how)
 
     def program(batch_size: int) -> Answer:
-        fitting = Classifier(spec.model, **how, one_by_one=True) if batch_size == 1 else classifier
+        fitting = Classifier(spec.model, **how, single_image=True) if batch_size == 1 else classifier
         return fitting.predict_batch
 
     plug_in = ["onnxruntime-ep-openvino"] if spec.provider == "openvino" else []

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from digits_edge.export.source import Source, as_logits, read_source
 from digits_edge.measure.engine_spec import KerasSpec
 from digits_edge.runtime.errors import UsageError
-from digits_edge.runtime.model.golden import GoldenAnswers
+from digits_edge.runtime.model.golden import GoldenValues
 from digits_edge.runtime.model.model_file import Metadata
 
 _TINY = float(np.finfo(np.float32).tiny)
@@ -37,7 +37,7 @@ class KerasPeer:
     in_softmax: bool
 
     @classmethod
-    def of_model_file(cls, source: Source, path: Path, metadata: Metadata, golden: GoldenAnswers) -> Self:
+    def of_model_file(cls, source: Source, path: Path, metadata: Metadata, golden: GoldenValues) -> Self:
         """Take the model that a model file was made of.
 
         Args:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from digits_edge.measure.keras_peer import KerasPeer
 from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.model.model_file import Precision
-from digits_edge.runtime.session.quiet import silent_stderr
+from digits_edge.runtime.session.quiet import silenced_stderr
 
 
 def write_litert(
@@ -65,7 +65,7 @@ def to_litert(
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.uint8
     try:
-        with silent_stderr():
+        with silenced_stderr():
             return bytes(converter.convert())
     except Exception as error:  # the converter raises whatever its parts raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

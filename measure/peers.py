@@ -21,7 +21,7 @@ from digits_edge.measure.round_robin import round_robin
 from digits_edge.runtime.checks.parity import Parity, compare, golden_shortfalls
 from digits_edge.runtime.classifier import Classifier, FloatArray
 from digits_edge.runtime.errors import CheckError, ModelError
-from digits_edge.runtime.model.golden import GoldenAnswers
+from digits_edge.runtime.model.golden import GoldenValues
 from digits_edge.runtime.model.model_file import Metadata
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 #: Told of what happens now.
 Listener = Callable[[str], None]
 #: Told which engine is left out, and why.
-LeaveOut = Callable[[str, str], None]
+SkipListener = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Subject:
 
     path: Path
     metadata: Metadata
-    golden: GoldenAnswers
+    golden: GoldenValues
     answers: FloatArray
 
     @classmethod
@@ -81,7 +81,7 @@ def measure_peers(
     rounds: int,
     seconds: float,
     listener: Listener = lambda what: None,
-    leave_out: LeaveOut = lambda engine, reason: None,
+    on_skip: SkipListener = lambda engine, reason: None,
 ) -> list[PeerRow]:
     """Time every engine that is installed here with a model file.
 
@@ -94,7 +94,7 @@ def measure_peers(
         rounds: how often each engine has its turn for a batch size.
         seconds: for each row, at least, in all rounds together.
         listener: told of every step.
-        leave_out: told of every engine that cannot be measured.
+        on_skip: told of every engine that cannot be measured.
 
     Raises:
         CheckError: none of ours could be measured.
@@ -112,7 +112,7 @@ def measure_peers(
             try:
                 litert = write_litert(keras, subject.metadata.precision, batch_sizes, folder, calibration)
             except ModelError as error:
-                leave_out(LITERT, str(error))
+                on_skip(LITERT, str(error))
         for count in threads:
             rows += measure_engines(
                 subject,
@@ -121,7 +121,7 @@ def measure_peers(
                 rounds=rounds,
                 seconds=seconds,
                 listener=listener,
-                leave_out=leave_out,
+                on_skip=on_skip,
             )
     return rows
 
@@ -134,7 +134,7 @@ def measure_engines(
     rounds: int,
     seconds: float,
     listener: Listener = lambda what: None,
-    leave_out: LeaveOut = lambda engine, reason: None,
+    on_skip: SkipListener = lambda engine, reason: None,
 ) -> list[PeerRow]:
     """Time these engines, each in a process of its own, one at a time.
 
@@ -148,7 +148,7 @@ def measure_engines(
         rounds: how often each engine has its turn for a batch size.
         seconds: for each row, at least, in all rounds together.
         listener: told of every step.
-        leave_out: told of every engine that cannot be measured.
+        on_skip: told of every engine that cannot be measured.
 
     Raises:
         CheckError: none of ours could be measured.
@@ -157,10 +157,10 @@ def measure_engines(
     with ExitStack() as stack:
         listener(f"starting {len(specs)} engines")
         processes = [stack.enter_context(EngineProcess(spec)) for spec in specs]
-        opened = [process for process in processes if _is_open(process, leave_out)]
+        opened = [process for process in processes if _is_open(process, on_skip)]
         for batch_size in batch_sizes:
             listener(f"{subject.name}: preparing batches of {batch_size}")
-            parities = {process.name: _parity(process, subject, batch_size, leave_out) for process in opened}
+            parities = {process.name: _parity(process, subject, batch_size, on_skip) for process in opened}
             ready = [process for process in opened if parities[process.name] is not None]
 
             def show_turn(engine: str, number: int, *, batch_size: int = batch_size) -> None:
@@ -170,34 +170,34 @@ def measure_engines(
                 {process.name: partial(process.time_us, seconds / rounds) for process in ready},
                 rounds=rounds,
                 on_turn=show_turn,
-                on_failure=lambda engine, error: leave_out(engine, str(error)),
+                on_failure=lambda engine, error: on_skip(engine, str(error)),
             )
             rows += _rows(subject, batch_size, ready, times_us, parities)
     return rows
 
 
-def _is_open(process: EngineProcess, leave_out: LeaveOut) -> bool:
+def _is_open(process: EngineProcess, on_skip: SkipListener) -> bool:
     try:
         process.wait()
     except EngineError as error:
-        leave_out(process.name, str(error))
+        on_skip(process.name, str(error))
         return False
     return True
 
 
-def _parity(process: EngineProcess, subject: Subject, batch_size: int, leave_out: LeaveOut) -> Parity | None:
+def _parity(process: EngineProcess, subject: Subject, batch_size: int, on_skip: SkipListener) -> Parity | None:
     """How far an engine's answers are from ours; None where it gives none, or wrong ones."""
     try:
         answers = process.prepare(batch_size)
     except EngineError as error:
-        leave_out(process.name, str(error))
+        on_skip(process.name, str(error))
         return None
     if answers.shape != subject.answers.shape:
-        leave_out(process.name, f"its answers are {answers.shape}, not {subject.answers.shape}")
+        on_skip(process.name, f"its answers are {answers.shape}, not {subject.answers.shape}")
         return None
     parity = compare(subject.answers, answers)
     if problems := golden_shortfalls(parity, subject.tolerance):
-        leave_out(process.name, f"it does not answer like ours: {'; '.join(problems)}")
+        on_skip(process.name, f"it does not answer like ours: {'; '.join(problems)}")
         return None
     return parity
 

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from digits_edge.runtime.errors import DataError
-from digits_edge.runtime.files import written_whole
+from digits_edge.runtime.files import atomic_write
 from digits_edge.runtime.session.machine import processor
 
 #: How the file of `digits-edge benchmark --peers` ends; other results have other columns.
@@ -66,7 +66,7 @@ def write_results(rows: Sequence[PeerRow], path: Path) -> None:
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
     table.writerows(asdict(row) for row in rows)
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(text.getvalue().encode())
 
 

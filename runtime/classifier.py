@@ -37,12 +37,12 @@ from digits_edge.runtime.session.threads import thread_count
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from digits_edge.runtime.model.golden import GoldenAnswers
-    from digits_edge.runtime.preprocessing.mnist_format import Canonical
+    from digits_edge.runtime.model.golden import GoldenValues
+    from digits_edge.runtime.preprocessing.mnist_format import PreparedPicture
     from digits_edge.runtime.preprocessing.pictures import PictureSource
 
 #: Images that go to onnxruntime at once; its memory grows with them, its speed no longer does.
-LARGEST_BATCH = 1024
+MAX_BATCH = 1024
 #: Fewer are predicted by the CPU provider before another has been imported, opened and warmed up.
 FEW_IMAGES = 5000
 #: A first batch of so many is the first of many batches.
@@ -85,7 +85,7 @@ class Classifier:
         provider: str = AUTO,
         threads: int | None = None,
         images: int | None = None,
-        one_by_one: bool = False,
+        single_image: bool = False,
     ) -> None:
         """Open a model.
 
@@ -101,7 +101,7 @@ class Classifier:
                 (`digits_edge.runtime.session.trial`). For fewer, by rule: the CPU provider, and int8 where the processor has
                 instructions for it. Without a number, by rule too, unless the first images come in a batch of
                 `TRIAL_IMAGES` or more: then by the trial, and the attributes change once.
-            one_by_one: open for images that come singly, as at a till: OpenVINO then takes 0.88 of the time for one
+            single_image: open for images that come singly, as at a till: OpenVINO then takes 0.88 of the time for one
                 (Intel Xeon), and batches are answered image by image.
 
         Raises:
@@ -110,10 +110,10 @@ class Classifier:
         """
 
         def bind(path: Path, name: str) -> BoundSession:
-            return open_session(read_model_file(path), name, threads, one_by_one=one_by_one, origin=str(path))
+            return open_session(read_model_file(path), name, threads, single_image=single_image, origin=str(path))
 
         ways = _ways(model, provider, images)
-        self._asked: tuple[Any, ...] = (threads, one_by_one)
+        self._asked: tuple[Any, ...] = (threads, single_image)
         if len(ways) == 1 or images is None:
             self._use(ways[0].file, bind(ways[0].file, ways[0].provider))
         else:
@@ -179,7 +179,7 @@ class Classifier:
             provider=self.provider,
         )
 
-    def prepare(self, source: "PictureSource") -> "Canonical":
+    def prepare(self, source: "PictureSource") -> "PreparedPicture":
         """Bring a picture to the form of the images that this model was trained on, and keep the steps.
 
         Args:
@@ -195,18 +195,18 @@ class Classifier:
         return self.form(open_picture(source))
 
     @property
-    def form(self) -> "Callable[[Image], Canonical]":
+    def form(self) -> "Callable[[Image], PreparedPicture]":
         """What brings a picture, as `open_picture` returns it, to the form of this model's images."""
-        from digits_edge.runtime.preprocessing.picture_form import picture_form
+        from digits_edge.runtime.preprocessing.picture_format import picture_format
 
-        return picture_form(self.metadata.preprocessing)
+        return picture_format(self.metadata.preprocessing)
 
     def predict_batch(self, images: NDArray[np.uint8]) -> FloatArray:
         """Probabilities of the classes for a batch of images.
 
         Args:
             images: uint8, (N, 28, 28) or (N, 784), white ink on black. N may be 0, and as large as memory: at most
-                `LARGEST_BATCH` go to onnxruntime at once.
+                `MAX_BATCH` go to onnxruntime at once.
 
         Returns:
             float32, (N, C), rows summing to 1; columns in the order of `labels`.
@@ -223,11 +223,11 @@ class Classifier:
         if images.dtype != np.uint8 or images.shape[1:] != _IMAGE_SHAPE:
             images = _as_images(images)
         try:
-            if 0 < len(images) <= LARGEST_BATCH:
+            if 0 < len(images) <= MAX_BATCH:
                 return self._run(images)
             answers = np.empty((len(images), len(self.labels)), np.float32)
-            for start in range(0, len(images), LARGEST_BATCH):
-                part = slice(start, start + LARGEST_BATCH)
+            for start in range(0, len(images), MAX_BATCH):
+                part = slice(start, start + MAX_BATCH)
                 answers[part] = self._run(images[part])
         except UsageError:
             raise
@@ -236,15 +236,15 @@ class Classifier:
         return answers
 
     @cached_property
-    def golden(self) -> "GoldenAnswers":
+    def golden(self) -> "GoldenValues":
         """The reference images in the file, and what Keras answered for them.
 
         Raises:
             ModelError: they cannot be read.
         """
-        from digits_edge.runtime.model.golden import GoldenAnswers
+        from digits_edge.runtime.model.golden import GoldenValues
 
-        return GoldenAnswers.unpack(self._packed_golden)
+        return GoldenValues.unpack(self._packed_golden)
 
     def close(self) -> None:
         """Free the model's memory; the classifier cannot be used afterwards. Closing again does nothing."""
@@ -267,8 +267,10 @@ class Classifier:
         return f"<Classifier {self.metadata.name} provider={self.provider} threads={self.threads}>"
 
 
-def _reopened(model: str | os.PathLike[str] | None, provider: str, threads: int | None, one_by_one: bool) -> Classifier:
-    return Classifier(model, provider=provider, threads=threads, one_by_one=one_by_one)
+def _reopened(
+    model: str | os.PathLike[str] | None, provider: str, threads: int | None, single_image: bool
+) -> Classifier:
+    return Classifier(model, provider=provider, threads=threads, single_image=single_image)
 
 
 @dataclass(frozen=True, eq=False)
@@ -337,7 +339,7 @@ def _contents(bound: BoundSession, path: Path) -> tuple[Metadata, str]:
     ends = (*session.get_inputs(), *session.get_outputs())
     found = [(node.name, node.type, node.shape[1:]) for node in ends]
     sizes = [size for node in ends for size in node.shape[:1]]
-    free = all(size == 1 if bound.one_by_one else not isinstance(size, int) for size in sizes)
+    free = all(size == 1 if bound.single_image else not isinstance(size, int) for size in sizes)
     expected = [
         (INPUT_NAME, "tensor(uint8)", list(_IMAGE_SHAPE)),
         (OUTPUT_NAME, "tensor(float)", [len(metadata.labels)]),

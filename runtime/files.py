@@ -48,7 +48,7 @@ def user_cache() -> Path:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that appears under `path` complete, or not at all.
 
     The bytes go to a hidden file beside the target, are synced to the disk and renamed when the block ends; an

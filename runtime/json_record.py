@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 _Record = TypeVar("_Record")
 #: The longest that we write ourselves, the recipe of a student with its teachers, has some ten thousand.
-_MOST_BYTES = 10_000_000
+_MAX_BYTES = 10_000_000
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -32,13 +32,13 @@ def read_json(path: Path) -> Any:
     """The value of a JSON file.
 
     Raises:
-        ValueError: it holds none, or is longer than `_MOST_BYTES`, as a device is.
+        ValueError: it holds none, or is longer than `_MAX_BYTES`, as a device is.
         OSError: it cannot be read.
     """
     with path.open("rb") as stream:
-        content = stream.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise ValueError(f"it is longer than {_MOST_BYTES:,} bytes")
+        content = stream.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise ValueError(f"it is longer than {_MAX_BYTES:,} bytes")
     return parse_json(content)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import CheckError, DigitsEdgeError, UsageError
-from digits_edge.runtime.files import written_whole
+from digits_edge.runtime.files import atomic_write
 from digits_edge.runtime.model.bundled import INDEX, BundledModel, bundled_models
 from digits_edge.runtime.model.model_file import Metadata, read_model_file
 
@@ -53,7 +53,7 @@ def add_model(path: Path, metadata: Metadata, *, default: bool = False, folder: 
         default=not others_have_default,
         figures={"parameters": metadata.parameters, "test": metadata.test, "parity": metadata.parity},
     )
-    with written_whole(folder / added.file) as stream:
+    with atomic_write(folder / added.file) as stream:
         stream.write(content)
     write_index([*(entries | {added.name: added}).values()], folder)
     return added
@@ -67,7 +67,7 @@ def write_index(models: list[BundledModel], folder: Path = MODELS) -> None:
     """
     entries = [asdict(model) for model in sorted(models, key=lambda model: model.name)]
     text = json.dumps({"schema_version": _SCHEMA_VERSION, "models": entries}, indent=2)
-    with written_whole(folder / INDEX) as stream:
+    with atomic_write(folder / INDEX) as stream:
         stream.write(f"{text}\n".encode())
 
 

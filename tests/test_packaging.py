@@ -18,7 +18,7 @@ from digits_edge.runtime.model.bundled import bundled_models
 ROOT = Path(__file__).parents[1]
 SIDES = ("train", "export", "measure", "runtime", "cli")
 MODELS = ROOT / "runtime" / "models"
-LARGEST_MODELS_BYTES = 12_000_000
+MAX_MODELS_BYTES = 12_000_000
 NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "runs", "__pycache__", "*.egg-info")
 
 
@@ -78,7 +78,7 @@ def test_index_has_the_sums_of_the_files_beside_it():
 
 
 def test_models_stay_small():
-    assert sum(path.stat().st_size for path in MODELS.glob("*.onnx")) < LARGEST_MODELS_BYTES
+    assert sum(path.stat().st_size for path in MODELS.glob("*.onnx")) < MAX_MODELS_BYTES
 
 
 def test_version_is_the_same_everywhere():

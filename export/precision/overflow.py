@@ -24,7 +24,7 @@ MAX_PAIR_SUM = 128
 _MAX_ALONE = MAX_PAIR_SUM // 2
 _MAX_WEIGHT = 127
 #: Of a channel whose weights are all zero.
-_LEAST_SCALE = 1e-30
+_MIN_SCALE = 1e-30
 _LAYERS = ("Conv", "Gemm", "MatMul")
 
 
@@ -68,7 +68,7 @@ def channel_scales(weights: NDArray[np.float32], operator: str) -> NDArray[np.fl
     axis = channel_axis(operator)
     by_channel = np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1).astype(np.float64)
     scales = np.maximum(np.abs(by_channel).max(axis=1) / _MAX_WEIGHT, pair_sums(weights, operator) / MAX_PAIR_SUM)
-    scales = np.maximum(scales, _LEAST_SCALE).astype(np.float32)
+    scales = np.maximum(scales, _MIN_SCALE).astype(np.float32)
     # two halves that are rounded up may exceed the limit by one
     while (over := pair_sums(quantized(weights, scales, operator), operator) > MAX_PAIR_SUM).any():
         scales[over] = np.nextafter(scales[over], np.float32(np.inf))
@@ -106,7 +106,7 @@ def quantization_overrides(model: ir.Model, *, float_layers: Collection[str] = (
                 axis = channel_axis(node.op_type)
                 each = [{"axis": axis, "scale": scale} for scale in channel_scales(weights, node.op_type)]
             else:
-                each = [{"scale": np.float32(max(np.abs(weights).max() / _MAX_ALONE, _LEAST_SCALE))}]
+                each = [{"scale": np.float32(max(np.abs(weights).max() / _MAX_ALONE, _MIN_SCALE))}]
             overrides[value.name or ""] = [{**one, "zero_point": np.int8(0)} for one in each]
     return overrides
 

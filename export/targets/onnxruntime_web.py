@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from digits_edge.runtime.errors import InputError, UsageError
-from digits_edge.runtime.files import user_cache, written_whole
+from digits_edge.runtime.files import atomic_write, user_cache
 
 VERSION = "1.30.0"
 _PACKAGE = f"onnxruntime-web@{VERSION}"
@@ -41,14 +41,14 @@ def onnxruntime_web(archive: Path | None = None) -> dict[str, bytes]:
     return _unpacked(_checked(path, "remove it"))
 
 
-def _checked(path: Path, mend: str) -> bytes:
+def _checked(path: Path, remedy: str) -> bytes:
     """The archive's bytes, if they are those that npm lists."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     if base64.b64encode(hashlib.sha512(content).digest()).decode() != _INTEGRITY:
-        raise InputError(f"{path} is not {_PACKAGE} as npm lists it; {mend}")
+        raise InputError(f"{path} is not {_PACKAGE} as npm lists it; {remedy}")
     return content
 
 
@@ -65,7 +65,7 @@ def _fetch(path: Path) -> None:
             raise UsageError(f"npm could not fetch {_PACKAGE} ({reason}); name it by --onnxruntime-web {_ARCHIVE}")
         content = _checked(Path(folder) / _ARCHIVE, "npm fetched another; name it by --onnxruntime-web")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(content)
 
 

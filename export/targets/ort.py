@@ -16,8 +16,8 @@ from onnxruntime.tools.ort_format_model import create_config_from_models
 from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import CheckError, UsageError
-from digits_edge.runtime.files import refuse_existing, written_whole
-from digits_edge.runtime.model.model_file import Metadata, operators_path, read_model_file, seal, unsealed
+from digits_edge.runtime.files import atomic_write, refuse_existing
+from digits_edge.runtime.model.model_file import Metadata, operators_path, read_model_file, with_digest, without_digest
 from digits_edge.runtime.session.library import load_onnxruntime
 
 #: Of every `.ort` file, from its fifth byte.
@@ -60,14 +60,14 @@ def export_ort(model_file: Path, target: Path, *, overwrite: bool = False) -> Or
     listed = operators_path(target)
     for path in (target, listed):
         refuse_existing(path, overwrite=overwrite)
-    model = unsealed(read_model_file(model_file))
+    model = without_digest(read_model_file(model_file))
     if model[4:8] == _IDENTIFIER:
         raise UsageError(f"{model_file} is in onnxruntime's format already")
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "model.ort"
         _optimize(model, made)
         operators = _required_operators(made, target.name)
-        made.write_bytes(seal(made.read_bytes()))
+        made.write_bytes(with_digest(made.read_bytes()))
         with Classifier(made, provider="cpu") as classifier:
             if classifier.metadata.may_overflow:
                 raise UsageError(
@@ -79,9 +79,9 @@ def export_ort(model_file: Path, target: Path, *, overwrite: bool = False) -> Or
             problems = "; ".join(checked.problems)
             raise CheckError(f"{target.name} does not answer like Keras, nothing is written: {problems}")
         content = made.read_bytes()
-    with written_whole(target) as stream:
+    with atomic_write(target) as stream:
         stream.write(content)
-    with written_whole(listed) as stream:
+    with atomic_write(listed) as stream:
         stream.write(operators.encode())
     return OrtExported(target, len(content), classifier.metadata, listed)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from digits_edge.runtime.errors import InputError, UsageError
-from digits_edge.runtime.files import lock, refuse_existing, sync_folder, written_whole
+from digits_edge.runtime.files import atomic_write, lock, refuse_existing, sync_folder
 from digits_edge.runtime.json_record import as_record, read_json
 
 STANDARD_STREAM = "-"
@@ -101,7 +101,7 @@ def batch_output(
         with _written_at_once(path, header, error_header) as output:
             yield output
     else:
-        with _gone_on_with(path, header, error_header, resume) as output:
+        with _resumed(path, header, error_header, resume) as output:
             yield output
 
 
@@ -110,11 +110,11 @@ def _written_at_once(path: Path, header: bytes, error_header: bytes) -> Iterator
     with ExitStack() as files:
 
         def open_errors() -> IO[bytes]:
-            errors = files.enter_context(written_whole(errors_path(path)))
+            errors = files.enter_context(atomic_write(errors_path(path)))
             errors.write(error_header)
             return errors
 
-        answers = files.enter_context(written_whole(path))
+        answers = files.enter_context(atomic_write(path))
         answers.write(header)
         output = BatchOutput(answers, open_errors)
         yield output
@@ -144,7 +144,7 @@ class _GrowingOutput(BatchOutput):
             os.fsync(stream.fileno())
         sizes = [stream.tell() for stream in self._files]
         self._state = replace(self._state, done=self.done, counts=self.counts, bytes=sizes[0], error_bytes=sizes[1])
-        with written_whole(self._state_path) as stream:
+        with atomic_write(self._state_path) as stream:
             stream.write(json.dumps(asdict(self._state)).encode())
         self._synced_s = time.monotonic()
 
@@ -169,7 +169,7 @@ class _State:
 
 
 @contextmanager
-def _gone_on_with(path: Path, header: bytes, error_header: bytes, made_of: dict[str, Any]) -> Iterator[BatchOutput]:
+def _resumed(path: Path, header: bytes, error_header: bytes, made_of: dict[str, Any]) -> Iterator[BatchOutput]:
     partial = path.with_name(f"{path.name}.partial")
     partial_errors, state_path = (partial.with_name(partial.name + suffix) for suffix in (".errors", ".json"))
     try:

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from digits_edge.runtime.batch.output import STANDARD_STREAM, batch_output, csv_lines
 from digits_edge.runtime.batch.table import in_order
 from digits_edge.runtime.classifier import Classifier
-from digits_edge.runtime.datasets.progress import Progress
+from digits_edge.runtime.datasets.dataset import ProgressCallback
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.model.model_file import Preprocessing, recorded_digest
 from digits_edge.runtime.prediction import Prediction
-from digits_edge.runtime.preprocessing.picture_form import picture_form
+from digits_edge.runtime.preprocessing.picture_format import picture_format
 from digits_edge.runtime.preprocessing.pictures import open_picture
 
 COLUMNS = ("File", "Label", "Confidence", "Status")
@@ -70,7 +70,7 @@ def batch_predict_pictures(
     workers: int = 1,
     overwrite: bool = False,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> PictureReport:
     """Read pictures, several at once, in memory that does not grow with them.
 
@@ -158,7 +158,7 @@ def _end_after_the_caller() -> None:
 def _prepared(preprocessing: Preprocessing, path: Path) -> NDArray[np.uint8] | InputError:
     """A picture's image, or why it has none."""
     try:
-        return picture_form(preprocessing)(open_picture(path)).image
+        return picture_format(preprocessing)(open_picture(path)).image
     except InputError as error:
         return error
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.batch.output import STANDARD_STREAM, batch_output, csv_lines
 from digits_edge.runtime.datasets.block import Block
+from digits_edge.runtime.datasets.dataset import ProgressCallback
 from digits_edge.runtime.datasets.kaggle_csv import read_blocks
-from digits_edge.runtime.datasets.progress import Progress
 from digits_edge.runtime.errors import DataError, UsageError
 
 #: Blocks per worker; one of 128 rows takes 0.1 MB.
@@ -54,7 +54,7 @@ def batch_predict(
     overwrite: bool = False,
     skip_bad_rows: bool = False,
     resume_as: str | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> BatchReport:
     """Answer every row of a table, in memory that does not grow with it.
 
@@ -120,7 +120,7 @@ def _made_of(source: str | Path, predicts: str, skip_bad_rows: bool) -> dict[str
 
 
 def _read(
-    source: str | Path, rows_per_block: int, first_row: int, skip_bad_rows: bool, progress: Progress | None
+    source: str | Path, rows_per_block: int, first_row: int, skip_bad_rows: bool, progress: ProgressCallback | None
 ) -> Iterator[Block]:
     how: dict[str, Any] = {"rows_per_block": rows_per_block, "first_row": first_row, "skip_bad_rows": skip_bad_rows}
     if source == STANDARD_STREAM:

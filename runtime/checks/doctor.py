@@ -9,7 +9,7 @@ from digits_edge.runtime.datasets.catalogue import CATALOGUE
 from digits_edge.runtime.datasets.loading import ENVIRONMENT as DATA_ENVIRONMENT
 from digits_edge.runtime.datasets.loading import data_folders
 from digits_edge.runtime.errors import DigitsEdgeError, ModelError
-from digits_edge.runtime.model.bundled import MODELS, bundled_models, is_whole
+from digits_edge.runtime.model.bundled import MODELS, bundled_models, is_intact
 from digits_edge.runtime.model.model_file import read_model_file
 from digits_edge.runtime.session.int8_kernels import are_fast, saturate
 from digits_edge.runtime.session.library import installed_wheels, versions_of
@@ -17,7 +17,7 @@ from digits_edge.runtime.session.machine import processor
 from digits_edge.runtime.session.precision import ways_to_run
 from digits_edge.runtime.session.providers import available_providers, open_session
 from digits_edge.runtime.session.threads import ENVIRONMENT, affinity, available_threads, cgroup_quota
-from digits_edge.runtime.session.trial import Trial, forget_trials, make_trial, remember_trial
+from digits_edge.runtime.session.trial import SpeedTrial, clear_trials, keep_trial, make_trial
 
 #: By extra, what it brings.
 _EXTRAS = {
@@ -88,7 +88,7 @@ class Examination:
     packages: dict[str, str | None]
     wheels: dict[str, str]
     providers: dict[str, str]
-    trial: Trial | None
+    trial: SpeedTrial | None
     threads: Threads | None
     models: dict[str, bool]
     data: dict[str, str]
@@ -144,7 +144,7 @@ def _threads(problems: list[str]) -> Threads | None:
 
 def _models(problems: list[str]) -> dict[str, bool]:
     try:
-        models = {model.name: is_whole(model) for model in bundled_models()}
+        models = {model.name: is_intact(model) for model in bundled_models()}
     except ModelError as error:
         problems.append(str(error))
         return {}
@@ -152,12 +152,12 @@ def _models(problems: list[str]) -> dict[str, bool]:
     return models
 
 
-def _tried(problems: list[str], *, can_open: bool, threads: int | None) -> tuple[Trial | None, dict[str, str]]:
+def _tried(problems: list[str], *, can_open: bool, threads: int | None) -> tuple[SpeedTrial | None, dict[str, str]]:
     """The providers timed with the default model, and which of them read digits.
 
     Stored trials are removed: users run the doctor after they have changed something. The one made here is stored.
     """
-    forget_trials()
+    clear_trials()
     try:
         names = available_providers()
         if threads is None or not can_open:
@@ -166,7 +166,7 @@ def _tried(problems: list[str], *, can_open: bool, threads: int | None) -> tuple
         trial = make_trial(
             lambda way: open_session(read_model_file(way.file), way.provider, threads, origin=str(way.file)), ways
         )
-        remember_trial(trial, ways, threads)
+        keep_trial(trial, ways, threads)
     except ModelError as error:
         problems.append(str(error))
         return None, {}

@@ -16,7 +16,7 @@ from digits_edge.runtime.errors import ModelError, UsageError
 
 BATCH_SIZES = (1, 8, 32, 256, 1024)
 #: Under this many samples the 99th percentile is but the largest of them.
-_FEWEST_FOR_P99 = 100
+_MIN_FOR_P99 = 100
 
 _FIRST_ANSWER = """
 import sys, time
@@ -60,7 +60,7 @@ class Samples:
     @property
     def p99_us(self) -> float | None:
         """One call in a hundred takes longer; None under 100 samples."""
-        return percentile(self.us, 99) if len(self.us) >= _FEWEST_FOR_P99 else None
+        return percentile(self.us, 99) if len(self.us) >= _MIN_FOR_P99 else None
 
     @property
     def mean_us(self) -> float:

@@ -1,6 +1,7 @@
 """`Dataset`: images, their labels, and what must be said about where they came from."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from digits_edge.runtime.errors import DataError
 
 IMAGE_SHAPE = (28, 28)
 CLASSES = 10
+
+ProgressCallback = Callable[[int, int | None], None]
+"""Called with the amount done and the total, or None where the total is unknown."""
 
 
 @dataclass(frozen=True, eq=False)

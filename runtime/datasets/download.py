@@ -11,15 +11,15 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from digits_edge.runtime.datasets.catalogue import KnownFile, KnownSet
-from digits_edge.runtime.datasets.progress import Progress
+from digits_edge.runtime.datasets.dataset import ProgressCallback
 from digits_edge.runtime.errors import DataError
-from digits_edge.runtime.files import written_whole
+from digits_edge.runtime.files import atomic_write
 
 _TIMEOUT_S = 3.0  # to connect, and between two reads; a stalled transfer is resumed
 _READ_BYTES = 64 * 1024
 
 
-def download(known: KnownSet, split: str, folder: Path, *, progress: Progress | None = None) -> None:
+def download(known: KnownSet, split: str, folder: Path, *, progress: ProgressCallback | None = None) -> None:
     """Fetch what `folder` lacks of one split.
 
     A file appears complete and checked. What came of one that was cut stays beside it as `.part`, and the next call
@@ -53,7 +53,7 @@ def download(known: KnownSet, split: str, folder: Path, *, progress: Progress | 
             )
 
 
-def _fetch_checked(url: str, file: KnownFile, folder: Path, progress: Progress) -> None:
+def _fetch_checked(url: str, file: KnownFile, folder: Path, progress: ProgressCallback) -> None:
     """Fetch, check, put in place.
 
     The bytes that were checked are the bytes that are written, so that another process downloading into the same
@@ -70,7 +70,7 @@ def _fetch_checked(url: str, file: KnownFile, folder: Path, progress: Progress) 
     _fetch(url, part, progress)
     content = part.read_bytes()
     if _content_sha256(content) == file.sha256:
-        with written_whole(folder / file.name) as stream:
+        with atomic_write(folder / file.name) as stream:
             stream.write(content)
         part.unlink(missing_ok=True)
         return
@@ -80,7 +80,7 @@ def _fetch_checked(url: str, file: KnownFile, folder: Path, progress: Progress) 
     _fetch_checked(url, file, folder, progress)  # the old part was of something else: once more from the start
 
 
-def _fetch(url: str, part: Path, progress: Progress) -> None:
+def _fetch(url: str, part: Path, progress: ProgressCallback) -> None:
     """Complete `part`, asking again for the rest as long as each attempt gains something."""
     while True:
         before = _size(part)
@@ -93,7 +93,7 @@ def _fetch(url: str, part: Path, progress: Progress) -> None:
                 raise
 
 
-def _fetch_rest(url: str, part: Path, progress: Progress) -> None:
+def _fetch_rest(url: str, part: Path, progress: ProgressCallback) -> None:
     done = _size(part)
     request = Request(url, headers={"Range": f"bytes={done}-"} if done else {})
     try:

@@ -16,16 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets.block import Block, numbered
-from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE
+from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE, ProgressCallback
 from digits_edge.runtime.datasets.opening import display_name, opened
-from digits_edge.runtime.datasets.progress import Progress
 from digits_edge.runtime.errors import DataError, RowError
 
 LABEL = "label"
 PIXELS = tuple(f"pixel{index}" for index in range(784))
 
 #: A digit and a separator for each pixel.
-LEAST_ROW_BYTES = 2 * len(PIXELS)
+MIN_ROW_BYTES = 2 * len(PIXELS)
 
 # What is parsed at once. All of its temporaries are then smaller than what malloc asks the system for anew, 128 KiB,
 # and stay in the cache: 51 MB took 0.17 s so, 0.26 s in pieces of 64 KiB and 0.20 s in pieces of 16 KiB.
@@ -41,7 +40,7 @@ def read_blocks(
     rows_per_block: int = 1024,
     first_row: int = 1,
     skip_bad_rows: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Generator[Block, None, None]:
     """Yield a CSV in blocks, one after the other; what has been yielded is not kept.
 

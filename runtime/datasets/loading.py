@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets.catalogue import CATALOGUE, SPLITS, identified
-from digits_edge.runtime.datasets.dataset import Dataset, check_labels, content_sha256
+from digits_edge.runtime.datasets.dataset import Dataset, ProgressCallback, check_labels, content_sha256
 from digits_edge.runtime.datasets.idx import read_images, read_labels
 from digits_edge.runtime.datasets.kaggle_csv import read_csv, read_csv_on_disk
 from digits_edge.runtime.datasets.npz import read_npz
-from digits_edge.runtime.datasets.progress import Progress
 from digits_edge.runtime.errors import DataError, UsageError
 from digits_edge.runtime.files import user_cache
 
@@ -24,7 +23,7 @@ def load(
     split: str = "train",
     *,
     data: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     disk: Path | None = None,
 ) -> Dataset:
     """Read one split of a data set.
@@ -63,7 +62,7 @@ def locate(
     split: str = "train",
     *,
     data: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> tuple[Path, str]:
     """Find the file that holds the images of a split; a known set that is nowhere is downloaded.
 
@@ -107,7 +106,7 @@ def data_folders() -> list[Path]:
     return [*([Path(named).expanduser()] if named else []), user_cache() / "datasets"]
 
 
-def _find_known(name: str, split: str, progress: Progress | None) -> Path:
+def _find_known(name: str, split: str, progress: ProgressCallback | None) -> Path:
     """Find the file of a set of the catalogue; download it where it is nowhere."""
     folders = data_folders()
     if os.environ.get(ENVIRONMENT) and not folders[0].is_dir():

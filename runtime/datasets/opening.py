@@ -10,14 +10,14 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from digits_edge.runtime.datasets.progress import Progress
+from digits_edge.runtime.datasets.dataset import ProgressCallback
 from digits_edge.runtime.errors import DataError
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
 #: Images of handwriting pack to a fifth; even a set of blank ones is rarely larger than this.
-_MOST_UNPACKED_BYTES, _MOST_RATIO = 64_000_000, 100
+_MAX_UNPACKED_BYTES, _MAX_RATIO = 64_000_000, 100
 
 
 def display_name(source: Path | BinaryIO) -> str:
@@ -27,7 +27,7 @@ def display_name(source: Path | BinaryIO) -> str:
 
 @contextmanager
 def opened(
-    source: Path | BinaryIO, progress: Progress | None = None, *, name: str | None = None
+    source: Path | BinaryIO, progress: ProgressCallback | None = None, *, name: str | None = None
 ) -> Iterator[io.BufferedIOBase]:
     """Open for reading; gzip is told by its first bytes, not by the name, and decompressed on the way.
 
@@ -60,13 +60,13 @@ def opened(
 
 def is_bomb(unpacked: int, packed: int) -> bool:
     """Whether so few bytes would fill the memory with so many more that no images can be meant."""
-    return unpacked > _MOST_UNPACKED_BYTES and unpacked > _MOST_RATIO * packed
+    return unpacked > _MAX_UNPACKED_BYTES and unpacked > _MAX_RATIO * packed
 
 
 class _Counted(io.RawIOBase):
     """A stream that tells how much of it has been read."""
 
-    def __init__(self, raw: Any, progress: Progress) -> None:
+    def __init__(self, raw: Any, progress: ProgressCallback) -> None:
         self._raw, self._progress = raw, progress
         self._done, self._total = 0, _file_bytes(raw)
 

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets.block import Block, numbered
-from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE
+from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE, ProgressCallback
 from digits_edge.runtime.datasets.kaggle_csv import LABEL, PIXELS
 from digits_edge.runtime.datasets.opening import display_name
-from digits_edge.runtime.datasets.progress import Progress
 from digits_edge.runtime.errors import DataError, RowError
 
 IMAGE = "image"
@@ -34,7 +33,7 @@ def read_parquet_blocks(
     rows_per_block: int = 1024,
     first_row: int = 1,
     skip_bad_rows: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Generator[Block, None, None]:
     """Yield a Parquet file in blocks, one after the other; what has been yielded is not kept.
 

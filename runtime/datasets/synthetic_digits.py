@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from digits_edge.runtime.preprocessing.mnist_format import canonical
+from digits_edge.runtime.preprocessing.mnist_format import to_mnist_format
 
 Points = NDArray[np.float64]
 
@@ -98,7 +98,7 @@ def draw_shape(
 
 def draw_image(digit: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """A drawn digit in the MNIST form: uint8, (28, 28), white ink on black."""
-    return canonical(draw_digit(digit, rng, size=120)).image
+    return to_mnist_format(draw_digit(digit, rng, size=120)).image
 
 
 def _strokes(shape: str) -> list[Points]:

@@ -66,7 +66,7 @@ def is_model_name(name: str, folder: Path = MODELS) -> bool:
     return not Path(name).exists() and any(name in (whole, whole.rpartition("-")[0]) for whole in names)
 
 
-def is_whole(model: BundledModel, folder: Path = MODELS) -> bool:
+def is_intact(model: BundledModel, folder: Path = MODELS) -> bool:
     """Whether a bundled file is the one the index was written for."""
     try:
         content = (folder / model.file).read_bytes()

@@ -17,9 +17,9 @@ from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.json_record import parse_json
 
 #: Metadata is read into memory at every start, so the golden answers stay small.
-LARGEST_PACKED_BYTES = 16 * 1024
+MAX_PACKED_BYTES = 16 * 1024
 _IMAGE_SHAPE = (28, 28)
-_MOST_IMAGES = 1000
+_MAX_IMAGES = 1000
 #: How far a probability may be from exact arithmetic. Bundled models were 0.0008 away at most (2,000 images or more, on
 #: AMD Zen 3 and an emulated Haswell); sums that saturate moved golden probabilities of the old `edge-int8` by 0.05.
 EXACT_TOLERANCE = 0.005
@@ -27,7 +27,7 @@ _STEPS = 65535
 
 
 @dataclass(frozen=True)
-class GoldenAnswers:
+class GoldenValues:
     """Reference images and their right answers.
 
     Attributes:
@@ -60,7 +60,7 @@ class GoldenAnswers:
         return json.dumps(packed)
 
     @classmethod
-    def unpack(cls, text: str) -> "GoldenAnswers":
+    def unpack(cls, text: str) -> "GoldenValues":
         """Read what `pack` wrote.
 
         Raises:
@@ -69,7 +69,7 @@ class GoldenAnswers:
         try:
             packed = parse_json(text)
             count, classes, tolerance = int(packed["count"]), int(packed["classes"]), float(packed["tolerance"])
-            if not 0 < count <= _MOST_IMAGES:
+            if not 0 < count <= _MAX_IMAGES:
                 raise ValueError(f"{count} images")
             size = count * _IMAGE_SHAPE[0] * _IMAGE_SHAPE[1]
             images = np.frombuffer(_inflated(packed["images"], size), np.uint8).reshape(count, *_IMAGE_SHAPE)

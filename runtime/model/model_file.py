@@ -149,7 +149,7 @@ def operators_path(model_file: Path) -> Path:
     return model_file.with_name(f"{model_file.stem}.required_operators.config")
 
 
-def seal(model: bytes) -> bytes:
+def with_digest(model: bytes) -> bytes:
     """Append the sum of a serialized model to it."""
     return model + _DIGEST_PREFIX + hashlib.sha256(model).hexdigest().encode()
 
@@ -169,7 +169,7 @@ def recorded_digest(path: Path) -> str:
         raise ModelError(_unread(path, error)) from error
 
 
-def unsealed(model_file: bytes) -> bytes:
+def without_digest(model_file: bytes) -> bytes:
     """The bytes of a whole model file without the sum at their end."""
     return model_file[: -len(_DIGEST_PREFIX) - _HEX_DIGITS]
 
@@ -186,7 +186,7 @@ def read_model_file(path: Path) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(_unread(path, error)) from error
-    model, prefix, digest = _split_seal(content)
+    model, prefix, digest = _split_digest(content)
     if prefix != _DIGEST_PREFIX:
         raise ModelError(
             f"{path} is not a digits-edge model file, or is cut short; "
@@ -201,7 +201,7 @@ def _unread(path: Path, error: OSError) -> str:
     return f"{path} could not be read: {error.strerror}; `digits-edge models` lists the bundled ones"
 
 
-def _split_seal(content: bytes) -> tuple[bytes, bytes, bytes]:
+def _split_digest(content: bytes) -> tuple[bytes, bytes, bytes]:
     seal_start, digest_start = len(content) - len(_DIGEST_PREFIX) - _HEX_DIGITS, len(content) - _HEX_DIGITS
     if seal_start < 0:
         return content, b"", b""

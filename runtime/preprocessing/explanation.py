@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from digits_edge.runtime.prediction import Prediction, probability_text
-from digits_edge.runtime.preprocessing.mnist_format import Canonical, Step
+from digits_edge.runtime.preprocessing.mnist_format import PreparedPicture, Step
 
 #: Side of a tile, and the room around it, in pixels.
 TILE, GAP = 200, 12
@@ -14,7 +14,7 @@ _CAPTION, _TEXT = 22, 15
 _PAPER, _INK, _FAINT, _BAR, _BOX = "#ffffff", "#222222", "#777777", "#0072b2", "#d55e00"
 
 
-def explanation(picture: Image.Image, seen: Canonical, prediction: Prediction, *, name: str = "") -> Image.Image:
+def explanation(picture: Image.Image, seen: PreparedPicture, prediction: Prediction, *, name: str = "") -> Image.Image:
     """One row of tiles: the picture with its ink boxed, every step, the image that the model takes, its answer.
 
     Args:
@@ -62,7 +62,7 @@ def _answer(prediction: Prediction, name: str) -> str:
     return f"{name}: {said}" if name else said
 
 
-def _with_box(picture: Image.Image, seen: Canonical) -> Image.Image:
+def _with_box(picture: Image.Image, seen: PreparedPicture) -> Image.Image:
     """The picture in a tile, on chequers where it is transparent, with the box of its ink."""
     scale, size, offset = _fitted(picture.size)
     small = picture.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST).convert("RGBA")

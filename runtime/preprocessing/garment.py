@@ -1,4 +1,4 @@
-"""From a picture of a garment to the form Fashion-MNIST's images have: `garment`.
+"""From a picture of a garment to the form Fashion-MNIST's images have: `to_fashion_mnist_format`.
 
 The published recipe (Xiao, Rasul and Vollgraf 2017, section 2): trim what has the ground's colour, bring the longer
 side to 28 pixels, centre, negate, grey. Here the ground may also be dark, tinted or transparent.
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digits_edge.runtime.preprocessing.ink import flattened, reduced, resized, without_idle_alpha
-from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, Canonical, Step
+from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, PreparedPicture, Step
 from digits_edge.runtime.preprocessing.morphology import GRID, Array, Mask, percentile, pieces
 
 #: What differs less from the ground, of 255 in any channel, is ground: the publication's 5 %.
@@ -20,7 +20,7 @@ _SMALLEST_PIECE = 0.02
 _LUMINANCE = np.array([1225, 2404, 467]) / GRID
 
 
-def garment(picture: Image.Image) -> Canonical:
+def to_fashion_mnist_format(picture: Image.Image) -> PreparedPicture:
     """Bring a picture of one garment on a plain ground to the Fashion-MNIST form.
 
     Args:
@@ -34,7 +34,7 @@ def garment(picture: Image.Image) -> Canonical:
     ground = percentile(np.concatenate([colours[0], colours[-1], colours[:, 0], colours[:, -1]]), 50)
     mask = _solid(np.abs(colours - ground).max(axis=2) > GROUND_TOLERANCE)
     if not mask.any():
-        return Canonical(np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8), blank=True, box=None)
+        return PreparedPicture(np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8), blank=True, box=None)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     x_scale, y_scale = picture.width / mask.shape[1], picture.height / mask.shape[0]
     left, upper = int(columns[0] * x_scale), int(rows[0] * y_scale)
@@ -43,7 +43,7 @@ def garment(picture: Image.Image) -> Canonical:
     size = (max(1, round((right - left) * scale)), max(1, round((lower - upper) * scale)))
     cloth = flattened(resized(picture, (left, upper, right, lower), size))
     away = _from_ground(cloth, ground)
-    return Canonical(
+    return PreparedPicture(
         _framed(away), blank=False, box=(left, upper, right, lower), steps=(Step("what differs from the ground", away),)
     )
 

@@ -1,4 +1,4 @@
-"""From a user's picture to the form MNIST's images have: `canonical`.
+"""From a user's picture to the form MNIST's images have: `to_mnist_format`.
 
 The picture is looked at as a whole to find the ink, and again close up where the ink is a small part of it; then its
 strokes are `thickened` where they are thin, and it is `framed`.
@@ -38,7 +38,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Canonical:
+class PreparedPicture:
     """A picture in the form of MNIST's images.
 
     Attributes:
@@ -54,7 +54,7 @@ class Canonical:
     steps: tuple[Step, ...] = field(default=(), repr=False)
 
 
-def canonical(picture: Image.Image) -> Canonical:
+def to_mnist_format(picture: Image.Image) -> PreparedPicture:
     """Bring a picture of one digit to the MNIST form.
 
     Args:
@@ -67,12 +67,12 @@ def canonical(picture: Image.Image) -> Canonical:
     picture = without_idle_alpha(picture)
     ink = find_ink(picture, (0, 0, *picture.size))
     if ink.box is None:
-        return Canonical(np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8), blank=True, box=None, steps=_steps(ink))
+        return PreparedPicture(np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8), blank=True, box=None, steps=_steps(ink))
     if max(ink.box[2] - ink.box[0], ink.box[3] - ink.box[1]) < 0.5 * max(picture.size):
         closer = find_ink(picture, _with_margin(ink.box, picture.size))
         ink = ink if closer.box is None else closer
     thick = thickened(ink.cut)
-    return Canonical(
+    return PreparedPicture(
         framed(thick), blank=False, box=ink.box, steps=(*_steps(ink), Step("strokes as MNIST has them", thick, 1.0))
     )
 

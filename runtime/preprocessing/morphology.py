@@ -1,4 +1,4 @@
-"""Image operations in numpy, as `canonical` needs them.
+"""Image operations in numpy, as `to_mnist_format` needs them.
 
 `on_grid`, `blurred`, `running`, `opened`, `otsu`, `pieces`, `boxes`, and `percentile`.
 

@@ -226,7 +226,7 @@ def _check_size(size: tuple[int, int], name: str, most: int) -> None:
 
 
 def _normalized(image: Image.Image) -> Image.Image:
-    """Upright, in one of the four modes that `canonical` takes."""
+    """Upright, in one of the four modes that `to_mnist_format` takes."""
     image = _upright(image)  # first: a converted TIFF has forgotten its orientation
     if image.mode.startswith("I") or image.mode == "F":
         return _eight_bit(image)

@@ -8,8 +8,8 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from digits_edge.runtime.service.answers import ErrorAnswer
 from digits_edge.runtime.service.limits import Limits
+from digits_edge.runtime.service.responses import ErrorResponse
 
 _BUSY = "the service is busy; try again in a second"
 _SOON = {"retry-after": "1"}
@@ -43,11 +43,11 @@ class Admission:
             await self._app(scope, receive, send)
             return
         if Headers(scope=scope).get("sec-fetch-site") == "cross-site":
-            await ErrorAnswer(403, "a page of another site may not ask this service")(scope, receive, send)
+            await ErrorResponse(403, "a page of another site may not ask this service")(scope, receive, send)
             return
         if self.requests >= self._limits.requests:
             self._shed()
-            await ErrorAnswer(429, _BUSY, _SOON)(scope, receive, send)
+            await ErrorResponse(429, _BUSY, _SOON)(scope, receive, send)
             return
         self.requests += 1
         taken = 0
@@ -93,9 +93,9 @@ class Admission:
             if answering or not time.expired():
                 raise
             late = (
-                ErrorAnswer(503, "the answer takes too long; ask for less at once", _SOON)
+                ErrorResponse(503, "the answer takes too long; ask for less at once", _SOON)
                 if arrived
-                else ErrorAnswer(408, f"the body did not arrive within {self._limits.body_s:g} s")
+                else ErrorResponse(408, f"the body did not arrive within {self._limits.body_s:g} s")
             )
             await late(scope, receive, send)
 
@@ -117,7 +117,7 @@ class ApiKey:
         if scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode("latin-1"), self._key):
             await self._app(scope, receive, send)
             return
-        refused = ErrorAnswer(
+        refused = ErrorResponse(
             401, "send the service's key as `Authorization: Bearer KEY`", {"www-authenticate": "Bearer"}
         )
         await refused(scope, receive, send)

@@ -18,13 +18,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digits_edge.runtime.errors import DigitsEdgeError
 from digits_edge.runtime.service.admission import Admission, ApiKey
-from digits_edge.runtime.service.answers import ErrorAnswer, status_of
 from digits_edge.runtime.service.inference_protocol import InferenceProtocol
 from digits_edge.runtime.service.limits import Limits
 from digits_edge.runtime.service.metrics import Measured, Metrics
 from digits_edge.runtime.service.openapi import openapi
 from digits_edge.runtime.service.page import PAGE, PAGE_FILES
 from digits_edge.runtime.service.picture_endpoint import PictureEndpoint
+from digits_edge.runtime.service.responses import ErrorResponse, status_of
 from digits_edge.runtime.service.served_models import ServedModels
 from digits_edge.runtime.session.threads import available_threads
 
@@ -126,12 +126,12 @@ def _ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, DigitsEdgeError)
     if (status := status_of(error)) >= 500:
         _log.error("%s", error)
-    return ErrorAnswer(status, str(error))
+    return ErrorResponse(status, str(error))
 
 
 def _of_starlette(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return ErrorAnswer(error.status_code, error.detail, error.headers)
+    return ErrorResponse(error.status_code, error.detail, error.headers)
 
 
 class _Unexpected:
@@ -158,7 +158,7 @@ class _Unexpected:
                 raise
             _log.exception("a request that nobody foresaw")
             reason = f"{type(error).__name__}; this is a bug, please report it with what the service printed"
-            await ErrorAnswer(500, reason)(scope, receive, send)
+            await ErrorResponse(500, reason)(scope, receive, send)
 
 
 class _SecurityHeaders:

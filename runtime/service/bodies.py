@@ -4,7 +4,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 
-async def body_of(request: Request, kinds: tuple[str, ...], mend: str) -> bytes:
+async def body_of(request: Request, kinds: tuple[str, ...], remedy: str) -> bytes:
     """The whole body, if it calls itself what is wanted.
 
     Args:
@@ -17,7 +17,7 @@ async def body_of(request: Request, kinds: tuple[str, ...], mend: str) -> bytes:
     """
     kind = request.headers.get("content-type", kinds[0]).lower()
     if not kind.startswith(kinds):
-        raise HTTPException(415, f"{kind} is not taken here; {mend}")
+        raise HTTPException(415, f"{kind} is not taken here; {remedy}")
     if (encoding := request.headers.get("content-encoding", "identity")) != "identity":
         raise HTTPException(415, f"a body in {encoding} is not taken; send it as it is")
     return await request.body()

@@ -17,8 +17,8 @@ from starlette.responses import Response
 
 from digits_edge.runtime.errors import ImageError
 from digits_edge.runtime.model.model_file import INPUT_NAME, OUTPUT_NAME
-from digits_edge.runtime.service.answers import RecordAnswer, UnknownModelError
 from digits_edge.runtime.service.bodies import body_of
+from digits_edge.runtime.service.responses import RecordResponse, UnknownModelError
 from digits_edge.runtime.service.served_models import ServedModel, ServedModels
 
 #: A service has one version of a model, the file it was started with.
@@ -28,7 +28,7 @@ _LENGTH_DIGITS = 12
 _SIDE = 28
 #: With binary tensors behind it the JSON calls itself a stream of bytes.
 _KINDS = ("application/json", "application/octet-stream")
-_MEND = "send the request as application/json"
+_REMEDY = "send the request as application/json"
 
 Pixel = Annotated[int, Field(strict=True, ge=0, le=255)]
 _Count = Annotated[int, Field(strict=True, ge=0)]
@@ -166,21 +166,21 @@ class InferenceProtocol:
 
     async def live(self, request: Request) -> Response:
         """Whether the process answers."""
-        return RecordAnswer(Live())
+        return RecordResponse(Live())
 
     async def ready(self, request: Request) -> Response:
         """Whether the models are open."""
-        return RecordAnswer(Ready())
+        return RecordResponse(Ready())
 
     async def server(self, request: Request) -> Response:
         """What the service is."""
         extensions = ["binary_tensor_data"]
-        return RecordAnswer(ServerMetadata(name="digits-edge", version=version("digits-edge"), extensions=extensions))
+        return RecordResponse(ServerMetadata(name="digits-edge", version=version("digits-edge"), extensions=extensions))
 
     async def model(self, request: Request) -> Response:
         """What a model takes and gives."""
         model = self._asked(request)
-        return RecordAnswer(
+        return RecordResponse(
             ModelMetadata(
                 name=model.name,
                 versions=[VERSION],
@@ -192,12 +192,12 @@ class InferenceProtocol:
 
     async def model_ready(self, request: Request) -> Response:
         """Whether a model is ready."""
-        return RecordAnswer(ModelReady(name=self._asked(request).name))
+        return RecordResponse(ModelReady(name=self._asked(request).name))
 
     async def infer(self, request: Request) -> Response:
         """Read images."""
         model = self._asked(request)
-        head, binary = _parted(await body_of(request, _KINDS, _MEND), request.headers.get(_HEAD_LENGTH))
+        head, binary = _parted(await body_of(request, _KINDS, _REMEDY), request.headers.get(_HEAD_LENGTH))
         if len(head) > self._json_bytes:
             raise HTTPException(413, f"the JSON has more than {self._json_bytes:,} bytes; send binary tensors")
         asked = _parsed(head)
@@ -266,7 +266,7 @@ def _answer(model: ServedModel, asked: InferRequest, probabilities: NDArray[np.f
     )
     record = InferResponse(model_name=model.name, model_version=VERSION, id=asked.id, outputs=[output])
     if not binary:
-        return RecordAnswer(record, leave_out_null=True)
+        return RecordResponse(record, leave_out_null=True)
     head = record.model_dump_json(exclude_none=True).encode()
     headers: dict[str, Any] = {_HEAD_LENGTH: str(len(head))}
     return Response(head + packed, media_type="application/octet-stream", headers=headers)

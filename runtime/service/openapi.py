@@ -6,7 +6,6 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from digits_edge.runtime.service.answers import Failure
 from digits_edge.runtime.service.inference_protocol import (
     InferRequest,
     InferResponse,
@@ -17,6 +16,7 @@ from digits_edge.runtime.service.inference_protocol import (
     ServerMetadata,
 )
 from digits_edge.runtime.service.picture_endpoint import ModelListings, Reading
+from digits_edge.runtime.service.responses import Failure
 
 _RECORDS: tuple[type[BaseModel], ...] = (
     Failure,

@@ -13,15 +13,15 @@ from starlette.responses import Response
 from digits_edge.runtime.checks.occlusion import occlusion_maps
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import UsageError
-from digits_edge.runtime.preprocessing.mnist_format import Canonical
+from digits_edge.runtime.preprocessing.mnist_format import PreparedPicture
 from digits_edge.runtime.preprocessing.pictures import open_picture
-from digits_edge.runtime.service.answers import RecordAnswer
 from digits_edge.runtime.service.bodies import body_of
+from digits_edge.runtime.service.responses import RecordResponse
 from digits_edge.runtime.service.served_models import ServedModels
 
 #: What a picture may call itself; its bytes tell what it is.
 _KINDS = ("application/octet-stream", "image/")
-_MEND = "send the picture's bytes as they are: curl -H 'Content-Type: image/png' --data-binary @digit.png"
+_REMEDY = "send the picture's bytes as they are: curl -H 'Content-Type: image/png' --data-binary @digit.png"
 
 
 class Reading(BaseModel):
@@ -88,7 +88,7 @@ class PictureEndpoint:
         """Read the digit in a picture."""
         show = _shown(request)
         model = self._models.find(request.query_params.get("model"))
-        body, loop = await body_of(request, _KINDS, _MEND), asyncio.get_running_loop()
+        body, loop = await body_of(request, _KINDS, _REMEDY), asyncio.get_running_loop()
         (width, height), seen = await loop.run_in_executor(self._decoders, self._prepared, model.classifier, body)
         probabilities = (await model.batcher.predict(seen.image[np.newaxis]))[0]
         prediction = model.classifier.prediction(seen.image, probabilities)
@@ -98,7 +98,7 @@ class PictureEndpoint:
                 self._decoders, occlusion_maps, model.classifier.predict_batch, seen.image[np.newaxis]
             )
             where = np.round(maps[0, prediction.digit].ravel().astype(float), 4).tolist()
-        return RecordAnswer(
+        return RecordResponse(
             Reading(
                 model=model.name,
                 digit=prediction.digit,
@@ -139,9 +139,9 @@ class PictureEndpoint:
                     uncertain_below=metadata.uncertain_below,
                 )
             )
-        return RecordAnswer(ModelListings(models=listings))
+        return RecordResponse(ModelListings(models=listings))
 
-    def _prepared(self, classifier: Classifier, body: bytes) -> tuple[tuple[int, int], Canonical]:
+    def _prepared(self, classifier: Classifier, body: bytes) -> tuple[tuple[int, int], PreparedPicture]:
         picture = open_picture(body, most_pixels=self._most_pixels)
         return picture.size, classifier.form(picture)
 

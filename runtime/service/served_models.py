@@ -11,9 +11,9 @@ from digits_edge.runtime.checks.latency import measure
 from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
 from digits_edge.runtime.errors import UsageError
 from digits_edge.runtime.model.bundled import bundled_models
-from digits_edge.runtime.service.answers import UnknownModelError
 from digits_edge.runtime.service.batching import MicroBatcher
 from digits_edge.runtime.service.metrics import Metrics
+from digits_edge.runtime.service.responses import UnknownModelError
 
 #: How often one image is answered when the service starts, to say how long that takes here.
 _TIMED_ANSWERS = 100

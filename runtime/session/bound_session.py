@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
 #: Images for which it pays to wake a thread; networks for digits answer so many in some 0.1 ms.
-LEAST_PART = 8
+MIN_PART = 8
 #: Images for each thread at once whose activations stay in a processor's cache. 1,024 images in such parts took 0.62
 #: (`cnn-small`), 0.92 (`edge`) and 0.99 (`edge-ensemble`) of the time that they took at once on the CPU's provider,
 #: and 0.63, 0.97 and 0.88 on OpenVINO's (int8, Intel Xeon, one thread).
@@ -37,22 +37,22 @@ class BoundSession:
         threads: how many compute a batch together.
         exact_kernels: whether slower int8 kernels were selected, because the usual ones may overflow here with the
             weights of this file.
-        one_by_one: whether the session takes batches of one image only; larger ones are then answered image by image.
+        single_image: whether the session takes batches of one image only; larger ones are then answered image by image.
     """
 
     def __init__(
-        self, session: Any, provider: str, threads: int, *, one_by_one: bool = False, exact_kernels: bool = False
+        self, session: Any, provider: str, threads: int, *, single_image: bool = False, exact_kernels: bool = False
     ) -> None:
-        self.session, self.provider, self.threads, self.one_by_one = session, provider, threads, one_by_one
+        self.session, self.provider, self.threads, self.single_image = session, provider, threads, single_image
         self.exact_kernels = exact_kernels
         self._most_parts = threads if provider == "cpu" else 1  # other providers have threads of their own
         cached = {"cpu": CACHED_PART, "openvino": CACHED_PART * threads}
         # on a GPU more is quicker, and what is many is the caller's to say
-        self._at_once: int | None = 1 if one_by_one else cached.get(provider)
+        self._at_once: int | None = 1 if single_image else cached.get(provider)
 
     def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities, float32 (N, C), for uint8 (N, 28, 28), N at least 1; onnxruntime's errors are passed on."""
-        parts = min(self._most_parts, len(images) // LEAST_PART)
+        parts = min(self._most_parts, len(images) // MIN_PART)
         if parts < 2:
             return self._answer(images)
         own, *others = np.array_split(images, parts)

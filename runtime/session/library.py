@@ -26,8 +26,8 @@ def load_onnxruntime() -> ModuleType:
         ModelError: it is not installed, does not start, or two of its wheels have overwritten each other.
     """
     if _may_clash() and len(wheels := sorted(installed_wheels(), reverse=True)) > 1:
-        mend = f"`pip uninstall -y {' '.join(wheels)} && pip install {wheels[0]}`"
-        raise ModelError(f"{' and '.join(wheels)} are both installed and overwrite each other; {mend}")
+        remedy = f"`pip uninstall -y {' '.join(wheels)} && pip install {wheels[0]}`"
+        raise ModelError(f"{' and '.join(wheels)} are both installed and overwrite each other; {remedy}")
     try:
         import onnxruntime
 
@@ -35,8 +35,8 @@ def load_onnxruntime() -> ModuleType:
     except ModuleNotFoundError as error:
         raise ModelError(f"onnxruntime is not installed; {_how_to_add()}") from error
     except Exception as error:  # a broken installation fails in many ways
-        mend = "`pip install --force-reinstall onnxruntime`"
-        raise ModelError(f"onnxruntime is broken ({one_line(error)}); {mend}") from error
+        remedy = "`pip install --force-reinstall onnxruntime`"
+        raise ModelError(f"onnxruntime is broken ({one_line(error)}); {remedy}") from error
     return cast(ModuleType, onnxruntime)
 
 

@@ -26,7 +26,7 @@ _RENAMED = {"directml": "DmlExecutionProvider"}
 _NVIDIA = ("cuda", "tensorrt")
 
 _GPU = "`pip uninstall -y onnxruntime && pip install 'digits-edge[gpu]'`"
-_MENDS = {
+_REMEDIES = {
     "cuda": _GPU,
     "tensorrt": _GPU,
     "openvino": "`pip install 'digits-edge[openvino]'`",
@@ -90,7 +90,7 @@ def open_session(
     provider: str,
     threads: int | None = None,
     *,
-    one_by_one: bool = False,
+    single_image: bool = False,
     origin: str = "the model",
 ) -> BoundSession:
     """Open a model with the provider asked for, and no other.
@@ -99,7 +99,7 @@ def open_session(
         model: a serialized ONNX model.
         provider: short or whole name.
         threads: how many compute a batch together; None for `available_threads()`.
-        one_by_one: fix the batch's size at one image, for which OpenVINO then takes 0.88 of the time (Intel Xeon); the
+        single_image: fix the batch's size at one image, for which OpenVINO then takes 0.88 of the time (Intel Xeon); the
             CPU's provider gains nothing.
         origin: what to call the model in an error, such as its path.
 
@@ -108,11 +108,11 @@ def open_session(
         UsageError: no such provider, or fewer than one thread.
     """
     name, count = short_name(full_name(provider)), thread_count(threads)
-    session = _bind(model, name, count, one_by_one, origin)
+    session = _bind(model, name, count, single_image, origin)
     exact_kernels = name == "cpu" and _needs_exact_kernels(session)
     if exact_kernels:
-        session = _bind(model, name, count, one_by_one, origin, exact_kernels=True)
-    return BoundSession(session, name, count, one_by_one=one_by_one, exact_kernels=exact_kernels)
+        session = _bind(model, name, count, single_image, origin, exact_kernels=True)
+    return BoundSession(session, name, count, single_image=single_image, exact_kernels=exact_kernels)
 
 
 def _needs_exact_kernels(session: Any) -> bool:
@@ -125,14 +125,16 @@ def _needs_exact_kernels(session: Any) -> bool:
     return metadata.may_overflow and int8_kernels.saturate()
 
 
-def _bind(model: bytes, name: str, threads: int, one_by_one: bool, origin: str, *, exact_kernels: bool = False) -> Any:
+def _bind(
+    model: bytes, name: str, threads: int, single_image: bool, origin: str, *, exact_kernels: bool = False
+) -> Any:
     """Open a session and look at what it was really bound to."""
     ort, provider = load_onnxruntime(), full_name(name)
     options = _session_options(ort, name, threads)
     if exact_kernels:
         # unsigned weights, whose kernels are exact, and 4 to 44 % slower; processors with VNNI would lose its speed
         options.add_session_config_entry("session.x64quantprecision", "1")
-    if one_by_one:
+    if single_image:
         options.add_free_dimension_override_by_name(BATCH_AXIS, 1)
     chosen: dict[str, Any] = {}
     try:
@@ -150,8 +152,10 @@ def _bind(model: bytes, name: str, threads: int, one_by_one: bool, origin: str, 
     except Exception as error:  # onnxruntime's have no base of their own
         raise ModelError(f"{origin} could not be opened by provider {name}: {one_line(error)}") from error
     if session.get_providers()[0] != provider:
-        mend = "`pip install 'onnxruntime-gpu[cuda,cudnn]'` adds CUDA's" if name in _NVIDIA else "see its documentation"
-        raise ModelError(f"provider {name} was not bound: its driver or libraries are missing or do not fit; {mend}")
+        remedy = (
+            "`pip install 'onnxruntime-gpu[cuda,cudnn]'` adds CUDA's" if name in _NVIDIA else "see its documentation"
+        )
+        raise ModelError(f"provider {name} was not bound: its driver or libraries are missing or do not fit; {remedy}")
     if name != "cpu" and not _computes(session, provider):
         raise ModelError(f"provider {name} was bound but runs no part of {origin}; use --provider cpu")
     return session
@@ -236,5 +240,5 @@ def _plugin_options(provider: str, threads: int) -> dict[str, str]:
 
 
 def _missing(name: str) -> str:
-    mend = _MENDS.get(name, "an onnxruntime built with it")
-    return f"provider {name} is not installed; it needs {mend} (here are {', '.join(available_providers())})"
+    remedy = _REMEDIES.get(name, "an onnxruntime built with it")
+    return f"provider {name} is not installed; it needs {remedy} (here are {', '.join(available_providers())})"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def silent_stderr() -> Iterator[None]:
+def silenced_stderr() -> Iterator[None]:
     """Let nothing appear on stderr, whoever writes it."""
     saved = os.dup(2)
     null = os.open(os.devnull, os.O_WRONLY)

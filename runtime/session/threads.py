@@ -9,7 +9,7 @@ from digits_edge.runtime.errors import UsageError
 
 ENVIRONMENT = "DIGITS_EDGE_THREADS"
 #: More is a slip of the finger, and a process that the system ends.
-MOST_THREADS = 1024
+MAX_THREADS = 1024
 
 
 def available_threads() -> int:
@@ -19,11 +19,11 @@ def available_threads() -> int:
     processor counts as one. The environment variable DIGITS_EDGE_THREADS goes before both.
 
     Raises:
-        UsageError: DIGITS_EDGE_THREADS is not a whole number from 1 to `MOST_THREADS`.
+        UsageError: DIGITS_EDGE_THREADS is not a whole number from 1 to `MAX_THREADS`.
     """
     if (wanted := os.environ.get(ENVIRONMENT)) is not None:
-        if not wanted.isdecimal() or not 1 <= int(wanted) <= MOST_THREADS:
-            raise UsageError(f"{ENVIRONMENT} is {wanted!r}; set it to a number from 1 to {MOST_THREADS}, or unset it")
+        if not wanted.isdecimal() or not 1 <= int(wanted) <= MAX_THREADS:
+            raise UsageError(f"{ENVIRONMENT} is {wanted!r}; set it to a number from 1 to {MAX_THREADS}, or unset it")
         return int(wanted)
     quota = cgroup_quota()
     return max(1, affinity() if quota is None else min(affinity(), math.ceil(quota)))
@@ -33,10 +33,10 @@ def thread_count(asked: int | None) -> int:
     """So many threads as are asked for; without a number, all that are available.
 
     Raises:
-        UsageError: fewer than one, or more than `MOST_THREADS`.
+        UsageError: fewer than one, or more than `MAX_THREADS`.
     """
-    if asked is not None and not 1 <= asked <= MOST_THREADS:
-        raise UsageError(f"{asked} threads cannot compute; name 1 to {MOST_THREADS}")
+    if asked is not None and not 1 <= asked <= MAX_THREADS:
+        raise UsageError(f"{asked} threads cannot compute; name 1 to {MAX_THREADS}")
     return available_threads() if asked is None else asked
 
 

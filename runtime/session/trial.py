@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError
-from digits_edge.runtime.files import user_cache, written_whole
+from digits_edge.runtime.files import atomic_write, user_cache
 from digits_edge.runtime.json_record import as_record, read_json
 from digits_edge.runtime.model.model_file import recorded_digest
 from digits_edge.runtime.session.bound_session import BoundSession
@@ -34,9 +34,9 @@ MARGIN = 0.9
 _GOOD_FOR_S = 7 * 86400.0
 #: A provider that could not be bound may be made to work by what no version tells: a driver, a path.
 _GOOD_FOR_S_WITH_FAILURES = 3600.0
-_LONGEST_S, _FEWEST_CALLS, _MOST_CALLS, _WARM_UP = 0.05, 3, 30, 2
+_MAX_S, _MIN_CALLS, _MAX_CALLS, _WARM_UP = 0.05, 3, 30, 2
 #: By key, for a machine whose cache cannot be written.
-_made: dict[str, "Trial"] = {}
+_made: dict[str, "SpeedTrial"] = {}
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Trial:
+class SpeedTrial:
     """What was tried.
 
     Attributes:
@@ -101,7 +101,7 @@ def choose(bind: Callable[[Way], BoundSession], ways: Sequence[Way], threads: in
     trial = known_trial(ways, threads)
     if trial is None:
         trial = make_trial(bind, ways)
-        remember_trial(trial, ways, threads)
+        keep_trial(trial, ways, threads)
     fastest = trial.fastest()
     way = next(way for way in ways if (way.provider, way.file.stem) == (fastest.provider, fastest.model))
     try:
@@ -114,17 +114,17 @@ def choose(bind: Callable[[Way], BoundSession], ways: Sequence[Way], threads: in
         return ways[0].file, bind(ways[0])
 
 
-def known_trial(ways: Sequence[Way], threads: int) -> Trial | None:
+def known_trial(ways: Sequence[Way], threads: int) -> SpeedTrial | None:
     """The trial that was made here before and still holds; None without one."""
-    return _made.get(key := trial_key(ways, threads)) or kept_trial(trials_folder(), key, ways)
+    return _made.get(key := trial_key(ways, threads)) or stored_trial(trials_folder(), key, ways)
 
 
-def remember_trial(trial: Trial, ways: Sequence[Way], threads: int) -> None:
+def keep_trial(trial: SpeedTrial, ways: Sequence[Way], threads: int) -> None:
     """Store a trial for this process and, where the user's cache can be written, for the next one."""
     key = trial_key(ways, threads)
     _made[key] = trial
     with contextlib.suppress(InputError):
-        keep_trial(trial, trials_folder(), key)
+        store_trial(trial, trials_folder(), key)
 
 
 def trial_key(ways: Sequence[Way], threads: int) -> str:
@@ -142,7 +142,7 @@ def trials_folder() -> Path:
     return user_cache() / "trials"
 
 
-def forget_trials() -> None:
+def clear_trials() -> None:
     """Remove all that are kept, so that each is made again when it is needed."""
     _made.clear()
     with contextlib.suppress(OSError):
@@ -150,7 +150,7 @@ def forget_trials() -> None:
             path.unlink(missing_ok=True)
 
 
-def make_trial(bind: Callable[[Way], BoundSession], ways: Sequence[Way]) -> Trial:
+def make_trial(bind: Callable[[Way], BoundSession], ways: Sequence[Way]) -> SpeedTrial:
     """Time each way, for about a tenth of a second besides opening.
 
     Raises:
@@ -163,14 +163,14 @@ def make_trial(bind: Callable[[Way], BoundSession], ways: Sequence[Way]) -> Tria
                 timings.append(_timed(way, bind))
             except DigitsEdgeError as error:
                 failed[way.provider] = str(error)
-    return Trial(tuple(timing for timing in timings if timing.provider not in failed), failed, time.time())
+    return SpeedTrial(tuple(timing for timing in timings if timing.provider not in failed), failed, time.time())
 
 
-def kept_trial(folder: Path, key: str, ways: Sequence[Way]) -> Trial | None:
+def stored_trial(folder: Path, key: str, ways: Sequence[Way]) -> SpeedTrial | None:
     """The trial that was stored; None if there is none, an old one, or one of other ways."""
     try:
         kept = read_json(_path(folder, key))
-        trial = as_record(Trial, kept)
+        trial = as_record(SpeedTrial, kept)
         timed = [(timing.provider, timing.model) for timing in trial.timings]
         expected = [(way.provider, way.file.stem) for way in ways]
         holds = kept["key"] == key and timed[:1] == expected[:1]
@@ -183,7 +183,7 @@ def kept_trial(folder: Path, key: str, ways: Sequence[Way]) -> Trial | None:
     return trial if holds and 0 <= time.time() - trial.made_at < good_for_s else None
 
 
-def keep_trial(trial: Trial, folder: Path, key: str) -> None:
+def store_trial(trial: SpeedTrial, folder: Path, key: str) -> None:
     """Keep a trial for the next start, and remove those that are too old to hold.
 
     Raises:
@@ -194,7 +194,7 @@ def keep_trial(trial: Trial, folder: Path, key: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{path.parent} could not be made: {error.strerror or error}") from error
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(json.dumps({"key": key, **asdict(trial)}).encode())
     for kept in folder.glob("*.json"):
         with contextlib.suppress(OSError):  # another process may have removed it
@@ -221,7 +221,7 @@ def _call_s(session: BoundSession, size: int) -> float:
     try:
         for _ in range(_WARM_UP):
             session.run(images)
-        while len(samples) < _FEWEST_CALLS or (len(samples) < _MOST_CALLS and sum(samples) < _LONGEST_S):
+        while len(samples) < _MIN_CALLS or (len(samples) < _MAX_CALLS and sum(samples) < _MAX_S):
             started = time.perf_counter()
             session.run(images)
             samples.append(time.perf_counter() - started)

@@ -30,8 +30,8 @@ SPOILT = {
 @pytest.mark.parametrize("kind", SPOILT)
 @pytest.mark.parametrize("command", ["predict", "verify", "evaluate", "benchmark", "batch-predict"])
 def test_spoilt_model_file_is_refused_by_every_command(run, model, seven, digits_csv, tmp_path, command, kind):
-    spoil, message = SPOILT[kind]
-    (tmp_path / "spoilt.onnx").write_bytes(spoil(model.read_bytes()))
+    corrupt, message = SPOILT[kind]
+    (tmp_path / "spoilt.onnx").write_bytes(corrupt(model.read_bytes()))
     arguments = {
         "predict": ["seven.png", "--model", "spoilt.onnx"],
         "verify": ["spoilt.onnx"],
@@ -100,7 +100,7 @@ def test_the_precision_that_a_name_stands_for_here_is_listed(run, monkeypatch, t
     timings = tuple(
         trial.Timing(way.provider, way.file.stem, 1, 1, 1 if "int8" in way.file.stem else 9) for way in ways
     )
-    trial.remember_trial(trial.Trial(timings, {}, time.time()), ways, available_threads())
+    trial.keep_trial(trial.SpeedTrial(timings, {}, time.time()), ways, available_threads())
     assert f"edge is {few} here for a few images, edge-int8 for more, as measured" in run("models").stdout.splitlines()
     listed = {line["name"]: line for line in run("models", "--json").objects}
     assert (listed["edge-int8"]["for_many_images"], listed["edge-fp32"]["for_many_images"]) == (True, False)

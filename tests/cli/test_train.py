@@ -109,11 +109,11 @@ def test_a_student_can_do_without_its_teachers(run, tmp_path):
     labels = np.arange(80) % 10
     images = np.stack([draw_image(label, rng) for label in labels])
     np.savez(tmp_path / "fashion-mnist.npz", x_train=images, y_train=labels, x_test=images[:9], y_test=labels[:9])
-    answer = run("train", "cnn-small", "--data", "./fashion-mnist.npz", "--untaught", "-o", "run", *QUICK)
+    answer = run("train", "cnn-small", "--data", "./fashion-mnist.npz", "--no-distillation", "-o", "run", *QUICK)
     assert answer.code == 0, answer.stderr
     assert (tmp_path / "run/model.keras").exists() and not (tmp_path / "run/lesson").exists()
-    refused = run("train", "mlp", "--data", "./fashion-mnist.npz", "--lesson", "l", "-o", "other", *QUICK)
-    assert refused.complaint.startswith("--lesson holds only for a student, and mlp has no teachers.")
+    refused = run("train", "mlp", "--data", "./fashion-mnist.npz", "--distillation-cache", "l", "-o", "other", *QUICK)
+    assert refused.complaint.startswith("--distillation-cache holds only for a student, and mlp has no teachers.")
 
 
 def test_folds_are_summed_up(run, rows, tmp_path):

@@ -15,7 +15,7 @@ from keras import layers  # noqa: E402
 from digits_edge.export import Source, read_source  # noqa: E402
 from digits_edge.runtime.datasets import Dataset  # noqa: E402
 from digits_edge.runtime.datasets.synthetic_digits import draw_digit  # noqa: E402
-from digits_edge.runtime.preprocessing.mnist_format import canonical  # noqa: E402
+from digits_edge.runtime.preprocessing.mnist_format import to_mnist_format  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def drawn() -> Dataset:
     """1,000 drawn digits; small drawings, since most of the time goes into pixels."""
     rng = np.random.default_rng(7)
     labels = (np.arange(1000) % 10).astype(np.uint8)
-    images = np.stack([canonical(draw_digit(int(label), rng, size=48)).image for label in labels])
+    images = np.stack([to_mnist_format(draw_digit(int(label), rng, size=48)).image for label in labels])
     content = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
     return Dataset("drawn", images, labels, tuple("0123456789"), "Apache-2.0", content)
 

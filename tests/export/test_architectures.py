@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from digits_edge.export import Source, calibrated_answers, export
+from digits_edge.export import Source, calibrated_outputs, export
 from digits_edge.runtime.checks.parity import compare, shortfalls
 from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
@@ -74,7 +74,7 @@ def test_every_architecture_exports_and_answers_like_keras(
     assert exported.metadata.parameters == network.model.count_params()
     with Classifier(exported.path, provider="cpu") as classifier:
         rows = parts(few.labels).validation
-        expected = calibrated_answers(network, few.images[rows], exported.metadata.temperature)
+        expected = calibrated_outputs(network, few.images[rows], exported.metadata.temperature)
         parity = compare(expected, classifier.predict_batch(few.images[rows]), few.labels[rows])
         assert parity.clear > 20, "else the comparison says little"
         assert not shortfalls(parity, precision)

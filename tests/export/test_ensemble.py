@@ -11,7 +11,7 @@ import pytest
 from keras import saving
 
 from digits_edge.cli.main import run as run_command
-from digits_edge.export import Ensemble, Exported, Source, calibrated_answers, export, read_source
+from digits_edge.export import Ensemble, Exported, Source, calibrated_outputs, export, read_source
 from digits_edge.runtime.checks.parity import compare, shortfalls
 from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
@@ -64,7 +64,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 
 
 def keras_mean(sources: tuple[Source, ...], images: np.ndarray, metadata: Metadata) -> np.ndarray:
-    answers = [calibrated_answers(s, images, m.temperature) for s, m in zip(sources, metadata.members, strict=True)]
+    answers = [calibrated_outputs(s, images, m.temperature) for s, m in zip(sources, metadata.members, strict=True)]
     return (sum(answers) / len(answers)).astype(np.float32)
 
 

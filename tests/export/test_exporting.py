@@ -9,15 +9,15 @@ import onnx
 import pytest
 from PIL import Image
 
-from digits_edge.export import Source, calibrated_answers, export, read_source
+from digits_edge.export import Source, calibrated_outputs, export, read_source
 from digits_edge.runtime.checks.parity import compare, shortfalls
 from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import CATALOGUE, Dataset, parts
 from digits_edge.runtime.errors import CheckError, ModelError, UsageError
-from digits_edge.runtime.model.golden import LARGEST_PACKED_BYTES
+from digits_edge.runtime.model.golden import MAX_PACKED_BYTES
 from digits_edge.runtime.model.model_file import GOLDEN_KEY, PRECISIONS, Precision, read_model_file
-from digits_edge.runtime.preprocessing.garment import garment
+from digits_edge.runtime.preprocessing.garment import to_fashion_mnist_format
 from tests.export.conftest import KINDS
 
 
@@ -30,7 +30,7 @@ def test_every_precision_answers_like_keras(
     exported = export(source, tmp_path / "m.onnx", precision=precision, training=drawn, test=test)
     with Classifier(exported.path, provider="cpu") as classifier:
         rows = parts(drawn.labels).validation
-        keras_answers = calibrated_answers(source, drawn.images[rows], classifier.metadata.temperature)
+        keras_answers = calibrated_outputs(source, drawn.images[rows], classifier.metadata.temperature)
         answers = classifier.predict_batch(drawn.images[rows])
         assert not shortfalls(compare(keras_answers, answers, drawn.labels[rows]), precision)
         np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
@@ -53,7 +53,7 @@ def test_a_model_file_is_a_valid_onnx_model_with_its_contract(source: Source, dr
     onnx.checker.check_model(proto, full_check=True)
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
     assert list(metadata)[-1] == "digits_edge.sha256"
-    assert len(metadata[GOLDEN_KEY]) <= LARGEST_PACKED_BYTES
+    assert len(metadata[GOLDEN_KEY]) <= MAX_PACKED_BYTES
     with Classifier(path, provider="cpu") as classifier:
         assert classifier.metadata.name == "mine"
         assert len(classifier.golden.images) >= 24
@@ -235,6 +235,8 @@ def test_a_model_of_garments_reads_pictures_of_garments(source: Source, drawn: D
         assert classifier.metadata.preprocessing == "fashion-mnist"
         found = classifier.predict(picture)
         np.testing.assert_allclose(
-            found.probabilities, classifier.predict_batch(garment(picture).image[np.newaxis])[0], atol=1e-6
+            found.probabilities,
+            classifier.predict_batch(to_fashion_mnist_format(picture).image[np.newaxis])[0],
+            atol=1e-6,
         )
     assert found.label in names

@@ -174,7 +174,7 @@ def test_an_engine_that_answers_wrongly_is_left_out_and_the_others_go_on(spec):
         batch_sizes=(1, 4),
         rounds=1,
         seconds=0,
-        leave_out=lambda engine, reason: left_out.append((engine, reason)),
+        on_skip=lambda engine, reason: left_out.append((engine, reason)),
     )
     assert [(row.engine, row.batch_size) for row in rows] == [("digits-edge cpu", 1), ("digits-edge cpu", 4)]
     reasons = dict(left_out)

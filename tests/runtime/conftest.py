@@ -9,8 +9,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from digits_edge.runtime.classifier import Classifier
-from digits_edge.runtime.model.golden import GoldenAnswers
-from digits_edge.runtime.model.model_file import GOLDEN_KEY, METADATA_KEY, Metadata, seal
+from digits_edge.runtime.model.golden import GoldenValues
+from digits_edge.runtime.model.model_file import GOLDEN_KEY, METADATA_KEY, Metadata, with_digest
 
 METADATA = Metadata(
     name="squares-fp32",
@@ -62,15 +62,15 @@ def make_model(tmp_path: Path) -> MakeModel:
         path: Path | None = None,
         *,
         metadata: Metadata | None = METADATA,
-        golden: GoldenAnswers | None = None,
+        golden: GoldenValues | None = None,
         batch: str | int = "N",
         side: int = 28,
         output: str = "probabilities",
-        sealed: bool = True,
+        complete: bool = True,
         weights_in: str | None = None,
     ) -> Path:
         images = _squares()
-        golden = golden or GoldenAnswers(images, _keras_answers(images), 1e-4)
+        golden = golden or GoldenValues(images, _keras_answers(images), 1e-4)
         model = _graph(batch, side, output)
         if weights_in is not None:
             _move_weights(model, weights_in)
@@ -78,7 +78,7 @@ def make_model(tmp_path: Path) -> MakeModel:
         helper.set_model_props(model, properties)
         content = model.SerializeToString()
         path = path or tmp_path / "squares.onnx"
-        path.write_bytes(seal(content) if sealed else content)
+        path.write_bytes(with_digest(content) if complete else content)
         return path
 
     return make

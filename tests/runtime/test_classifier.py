@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digits_edge.runtime.classifier import LARGEST_BATCH, Classifier
+from digits_edge.runtime.classifier import MAX_BATCH, Classifier
 from digits_edge.runtime.errors import ImageError, ModelError, UsageError
 
 
@@ -21,7 +21,7 @@ def test_rows_of_784_pixels_are_images_too(classifier, squares):
     np.testing.assert_array_equal(flat, classifier.predict_batch(squares))
 
 
-@pytest.mark.parametrize("count", [0, 1, 7, LARGEST_BATCH - 1, LARGEST_BATCH, LARGEST_BATCH + 1, 2 * LARGEST_BATCH + 3])
+@pytest.mark.parametrize("count", [0, 1, 7, MAX_BATCH - 1, MAX_BATCH, MAX_BATCH + 1, 2 * MAX_BATCH + 3])
 def test_any_number_of_images_is_answered(classifier, squares, keras_answers, count):
     images = np.resize(squares, (count, 28, 28))
     answers = classifier.predict_batch(images)
@@ -190,5 +190,5 @@ def test_a_provider_lost_in_mid_run_is_an_error_never_half_an_answer(classifier,
     monkeypatch.setattr(classifier, "_run", lost_after_one)
     with pytest.raises(ModelError, match=r"squares\.onnx could not be run by cpu: .*the device is gone") as caught:
         classifier.predict_batch(images)
-    assert answered == [LARGEST_BATCH]
+    assert answered == [MAX_BATCH]
     assert "\n" not in str(caught.value)

@@ -6,12 +6,12 @@ import pytest
 
 from digits_edge.runtime import files
 from digits_edge.runtime.errors import InputError, UsageError
-from digits_edge.runtime.files import refuse_existing, user_cache, written_whole
+from digits_edge.runtime.files import atomic_write, refuse_existing, user_cache
 
 
 def test_file_appears_whole_when_the_block_ends(tmp_path):
     path = tmp_path / "out.csv"
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(b"whole")
         assert not path.exists()
     assert path.read_bytes() == b"whole"
@@ -21,7 +21,7 @@ def test_file_appears_whole_when_the_block_ends(tmp_path):
 def test_what_a_power_cut_left_is_written_over(tmp_path):
     path = tmp_path / "out.csv"
     (tmp_path / ".out.csv.unfinished").write_bytes(b"a longer half of what was there")
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(b"whole")
     assert path.read_bytes() == b"whole"
     assert list(tmp_path.iterdir()) == [path]
@@ -29,9 +29,9 @@ def test_what_a_power_cut_left_is_written_over(tmp_path):
 
 def test_of_two_writers_of_a_file_the_second_is_refused(tmp_path):
     path = tmp_path / "out.csv"
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(b"the first")
-        with pytest.raises(InputError, match=r"out\.csv is being written by another run"), written_whole(path):
+        with pytest.raises(InputError, match=r"out\.csv is being written by another run"), atomic_write(path):
             pass
     assert path.read_bytes() == b"the first"
 
@@ -42,11 +42,11 @@ def test_links_lead_nowhere_else(tmp_path):
     victim, path = tmp_path / "victim", tmp_path / "out.csv"
     victim.write_bytes(b"precious")
     path.symlink_to(victim)
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(b"whole")
     assert (path.is_symlink(), path.read_bytes(), victim.read_bytes()) == (False, b"whole", b"precious")
     (tmp_path / ".out.csv.unfinished").symlink_to(victim)
-    with pytest.raises(InputError, match="symbolic links"), written_whole(path):
+    with pytest.raises(InputError, match="symbolic links"), atomic_write(path):
         pass
     assert victim.read_bytes() == b"precious"
 
@@ -63,7 +63,7 @@ def test_what_another_writer_has_just_renamed_is_not_written_over(tmp_path, monk
         return True
 
     monkeypatch.setattr(files, "lock", lock_late)
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         assert path.read_bytes() == b"of another"
         stream.write(b"ours")
     assert path.read_bytes() == b"ours"
@@ -73,7 +73,7 @@ def test_what_another_writer_has_just_renamed_is_not_written_over(tmp_path, monk
 def test_interrupted_writing_leaves_what_was_there(tmp_path, interruption):
     path = tmp_path / "out.csv"
     path.write_bytes(b"before")
-    with pytest.raises(interruption), written_whole(path) as stream:  # noqa: PT012
+    with pytest.raises(interruption), atomic_write(path) as stream:  # noqa: PT012
         stream.write(b"half")
         raise interruption
     assert path.read_bytes() == b"before"
@@ -81,7 +81,7 @@ def test_interrupted_writing_leaves_what_was_there(tmp_path, interruption):
 
 
 def test_missing_folder_is_one_line_that_names_the_file(tmp_path):
-    with pytest.raises(InputError, match=r"out\.csv could not be written"), written_whole(tmp_path / "no" / "out.csv"):
+    with pytest.raises(InputError, match=r"out\.csv could not be written"), atomic_write(tmp_path / "no" / "out.csv"):
         pass
 
 
@@ -89,7 +89,7 @@ def test_missing_folder_is_one_line_that_names_the_file(tmp_path):
 def test_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     with (
         pytest.raises(InputError, match="No space left"),
-        written_whole(tmp_path / "out.csv"),
+        atomic_write(tmp_path / "out.csv"),
         open("/dev/full", "wb", buffering=0) as full,  # noqa: PTH123
     ):
         full.write(b"x")
@@ -99,7 +99,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(tmp_path):
 def test_written_file_can_be_read_as_other_new_files_can(tmp_path):
     path, plain = tmp_path / "out.csv", tmp_path / "plain"
     plain.touch()
-    with written_whole(path):
+    with atomic_write(path):
         pass
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
 

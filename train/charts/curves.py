@@ -7,13 +7,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from digits_edge.runtime.files import written_whole
+from digits_edge.runtime.files import atomic_write
 from digits_edge.train.charts.drawing import PALETTE, new_figure, quiet_axes
 from digits_edge.train.charts.log_axis import log_axis
 from digits_edge.train.charts.units import error_percent
 
 _TRAINING, _VALIDATION, _RATE = PALETTE[:3]
-_LEAST_LOSS = 1e-6
+_MIN_LOSS = 1e-6
 
 #: A row per epoch with `epoch`, `accuracy`, `loss`, their `val_` twins and `learning_rate`.
 History = Sequence[dict[str, float]]
@@ -30,7 +30,7 @@ def draw_curves(history: History, kept: dict[str, float], path: Path) -> None:
     figure = new_figure(3.6, 12)
     for axes, draw in zip(figure.subplots(1, len(CURVES)), CURVES.values(), strict=True):
         draw(axes, history, kept)
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         figure.savefig(stream, format="png", dpi=110)
 
 
@@ -92,4 +92,4 @@ def _error_percent(row: dict[str, float], kind: str) -> float:
 
 def _loss(row: dict[str, float], kind: str) -> float:
     # a small and easy data set comes to exactly 0, and a logarithm has no zero
-    return max(row[f"{kind}loss"], _LEAST_LOSS)
+    return max(row[f"{kind}loss"], _MIN_LOSS)

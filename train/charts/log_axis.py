@@ -7,7 +7,7 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-_FEWEST_TICKS = 3
+_MIN_TICKS = 3
 #: Steps within a decade, from coarse to fine.
 _STEPS: tuple[Sequence[float], ...] = (
     (1,),
@@ -42,6 +42,6 @@ def log_ticks(low: float, high: float) -> list[float]:
     for steps in _STEPS:
         ticks = [step * 10.0**decade for decade in decades for step in steps]
         ticks = [tick for tick in ticks if low * 0.999 <= tick <= high * 1.001]
-        if len(ticks) >= _FEWEST_TICKS:
+        if len(ticks) >= _MIN_TICKS:
             break
     return ticks

@@ -10,7 +10,7 @@ _Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 @dataclass(frozen=True)
-class Spoiling:
+class Corruption:
     """What pens, papers, cameras and bad lines do to a share of the images, the largest change of each kind.
 
     Each kind is done to every second of those, by an amount that every image draws for itself: `elastic_px` bends
@@ -34,7 +34,7 @@ class Spoiling:
     cut_out_px: _Amount = 0.0
 
 
-NO_SPOILING = Spoiling()
+NO_CORRUPTION = Corruption()
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,16 @@ class Augmentation:
     shear_degrees: Annotated[float, Field(ge=0, lt=90)] = 0.0
     contrast: _Share = 0.0
     mirror: bool = False
-    spoiling: Spoiling = NO_SPOILING
+    corruption: Corruption = NO_CORRUPTION
 
     @property
-    def unspoiled(self) -> "Augmentation":
+    def uncorrupted(self) -> "Augmentation":
         """The same without its spoiling."""
-        return replace(self, spoiling=NO_SPOILING)
+        return replace(self, corruption=NO_CORRUPTION)
 
-    def spoiled(self, share: float) -> "Augmentation":
+    def corrupted(self, share: float) -> "Augmentation":
         """The same with another share of spoiled images."""
-        return replace(self, spoiling=replace(self.spoiling, share=share))
+        return replace(self, corruption=replace(self.corruption, share=share))
 
 
 NO_AUGMENTATION = Augmentation()
@@ -75,10 +75,12 @@ HAND = Augmentation(rotation_degrees=13.0, translation_px=2.5, zoom=0.13, shear_
 GARMENT = Augmentation(rotation_degrees=4.0, translation_px=1.5, zoom=0.1, contrast=0.1, mirror=True)
 
 #: Three images in ten, for what is rough in all of them costs accuracy in clean ones (docs/edge-model.md).
-_SPOILED_GARMENT = Spoiling(share=0.3, blur_px=1.3, light=0.6, negative=0.1, noise=0.25, specks=0.2, cut_out_px=14.0)
+_CORRUPTED_GARMENT = Corruption(
+    share=0.3, blur_px=1.3, light=0.6, negative=0.1, noise=0.25, specks=0.2, cut_out_px=14.0
+)
 #: For a network that is to read what people photograph.
-ROUGH = replace(HAND, spoiling=replace(_SPOILED_GARMENT, elastic_px=1.5, stroke=0.7, ruled=0.6))
-ROUGH_GARMENT = replace(GARMENT, spoiling=_SPOILED_GARMENT)
+ROUGH = replace(HAND, corruption=replace(_CORRUPTED_GARMENT, elastic_px=1.5, stroke=0.7, ruled=0.6))
+ROUGH_GARMENT = replace(GARMENT, corruption=_CORRUPTED_GARMENT)
 
 AUGMENTATIONS = {
     "none": NO_AUGMENTATION,

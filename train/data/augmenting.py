@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.train.data.augmentation import NO_AUGMENTATION, NO_SPOILING, Augmentation, Spoiling
+from digits_edge.train.data.augmentation import NO_AUGMENTATION, NO_CORRUPTION, Augmentation, Corruption
 from digits_edge.train.data.corruption import (
     Images,
     blurred,
@@ -35,10 +35,10 @@ def augment(images: NDArray[np.float32], augmentation: Augmentation, rng: np.ran
     Returns:
         A new batch, float32 (N, 28, 28, 1) in 0…1, filled with 0 (no ink) where an image was moved away.
     """
-    if augmentation.unspoiled != NO_AUGMENTATION:
+    if augmentation.uncorrupted != NO_AUGMENTATION:
         images = _moved(images, augmentation, rng)
-    if augmentation.spoiling != NO_SPOILING:
-        images = _spoiled(images[..., 0], augmentation.spoiling, rng)[..., np.newaxis]
+    if augmentation.corruption != NO_CORRUPTION:
+        images = _corrupted(images[..., 0], augmentation.corruption, rng)[..., np.newaxis]
     return images
 
 
@@ -50,26 +50,26 @@ def _moved(images: Images, augmentation: Augmentation, rng: np.random.Generator)
     return contrasted
 
 
-def _spoiled(images: Images, spoiling: Spoiling, rng: np.random.Generator) -> Images:
+def _corrupted(images: Images, corruption: Corruption, rng: np.random.Generator) -> Images:
     """A copy of images (N, 28, 28) with a share of them spoiled."""
     images = images.copy()
-    chosen = np.flatnonzero(rng.random(len(images)) < spoiling.share)
+    chosen = np.flatnonzero(rng.random(len(images)) < corruption.share)
 
-    def to_every_second(spoil: Callable[..., Images], least: float, largest: float, **draws: Any) -> None:
+    def to_every_second(corrupt: Callable[..., Images], least: float, largest: float, **draws: Any) -> None:
         hit = chosen[rng.random(len(chosen)) < 0.5]
         if largest:
-            images[hit] = spoil(images[hit], rng.uniform(least, largest, len(hit)), **draws)
+            images[hit] = corrupt(images[hit], rng.uniform(least, largest, len(hit)), **draws)
 
-    to_every_second(_bent, 0, spoiling.elastic_px, rng=rng)
-    to_every_second(with_other_strokes, -spoiling.stroke, spoiling.stroke)
-    to_every_second(blurred, 0, spoiling.blur_px)
-    to_every_second(lit, 0, spoiling.light, rng=rng)
-    to_every_second(ruled, 0, spoiling.ruled, rng=rng)
-    to_every_second(cut_out, 0, spoiling.cut_out_px, rng=rng)
-    negative = chosen[rng.random(len(chosen)) < spoiling.negative]
+    to_every_second(_bent, 0, corruption.elastic_px, rng=rng)
+    to_every_second(with_other_strokes, -corruption.stroke, corruption.stroke)
+    to_every_second(blurred, 0, corruption.blur_px)
+    to_every_second(lit, 0, corruption.light, rng=rng)
+    to_every_second(ruled, 0, corruption.ruled, rng=rng)
+    to_every_second(cut_out, 0, corruption.cut_out_px, rng=rng)
+    negative = chosen[rng.random(len(chosen)) < corruption.negative]
     images[negative] = 1 - images[negative]
-    to_every_second(noisy, 0, spoiling.noise, rng=rng)
-    to_every_second(specked, 0, spoiling.specks, rng=rng)
+    to_every_second(noisy, 0, corruption.noise, rng=rng)
+    to_every_second(specked, 0, corruption.specks, rng=rng)
     return images
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.runtime.datasets.progress import Progress
+from digits_edge.runtime.datasets.dataset import ProgressCallback
 
 Images = NDArray[np.uint8]
 
@@ -16,7 +16,7 @@ Images = NDArray[np.uint8]
 #: the median, by at most 9.1; one moved by a pixel by 48 in the median. So 10 finds what was saved anew.
 NEAR = 10.0
 #: More pairs than these, about four minutes on two cores, are not compared; then test images are drawn.
-MOST_PAIRS = 5_000_000_000
+MAX_PAIRS = 5_000_000_000
 _SCORES = 2**24
 
 
@@ -56,7 +56,7 @@ def same_in_both(train: list[bytes], test: list[bytes]) -> dict[int, int]:
     return {index: first[key] for index, key in enumerate(test) if key in first}
 
 
-def nearest(train: Images, test: Images, same: dict[int, int], progress: Progress | None = None) -> Nearest:
+def nearest(train: Images, test: Images, same: dict[int, int], progress: ProgressCallback | None = None) -> Nearest:
     """Find the closest training image of every test image, by comparing all pairs.
 
     |x − y|² is least where x·y − ½|x|² is greatest; that is one product of matrices. It is computed in float32, so of
@@ -69,8 +69,8 @@ def nearest(train: Images, test: Images, same: dict[int, int], progress: Progres
         progress: called as (training images compared so far, N).
     """
     rows = np.arange(len(test))
-    if len(train) * len(test) > MOST_PAIRS:
-        rows = np.sort(np.random.default_rng(0).choice(len(test), max(1, MOST_PAIRS // len(train)), replace=False))
+    if len(train) * len(test) > MAX_PAIRS:
+        rows = np.sort(np.random.default_rng(0).choice(len(test), max(1, MAX_PAIRS // len(train)), replace=False))
     wanted = _with_column(test[rows])
     wanted[:, -1] = 1
     best, found = np.full(len(rows), -np.inf, np.float32), np.zeros(len(rows), np.intp)

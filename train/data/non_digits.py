@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from digits_edge.runtime.datasets.synthetic_digits import SHAPES, any_of, draw_shape
-from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, canonical, framed
+from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, framed, to_mnist_format
 
 #: Drawn this many times too large and reduced: Pillow draws without antialiasing.
 _FINE = 4
@@ -97,7 +97,7 @@ def _digits_side_by_side(rng: np.random.Generator) -> NDArray[np.uint8]:
     row = Image.new("L", (len(drawn) * _CANVAS_PX * 3 // 4, _CANVAS_PX))
     for place, digit in enumerate(drawn):
         row.paste(digit, (place * _CANVAS_PX * 3 // 4, 0))
-    # `canonical` would look for the one digit in it
+    # `to_mnist_format` would look for the one digit in it
     return framed(np.asarray(row.crop(row.getbbox()), np.float32) / np.float32(255))
 
 
@@ -165,7 +165,7 @@ def _any_shape(shapes: dict[str, tuple[str, ...]], rng: np.random.Generator) -> 
 
 
 def _written(shape: str, rng: np.random.Generator) -> NDArray[np.uint8]:
-    return canonical(draw_shape(shape, rng, size=_CANVAS_PX)).image
+    return to_mnist_format(draw_shape(shape, rng, size=_CANVAS_PX)).image
 
 
 def _as_pixels(levels: NDArray[np.float64]) -> NDArray[np.uint8]:

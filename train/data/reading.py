@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets import Dataset, load
 from digits_edge.runtime.datasets.catalogue import SPLITS, identified
-from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE, content_sha256
+from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE, ProgressCallback, content_sha256
 from digits_edge.runtime.datasets.kaggle_csv import LABEL, PIXELS, read_header
 from digits_edge.runtime.datasets.loading import locate
 from digits_edge.runtime.datasets.opening import opened
-from digits_edge.runtime.datasets.progress import Progress
 from digits_edge.runtime.errors import DataError
 
 #: What the one split of a file is called that is not parted into train and test.
@@ -95,7 +94,7 @@ class Reading:
 
 
 def read_splits(
-    source: str | None, *, downloading: Progress | None = None, reading: Progress | None = None
+    source: str | None, *, downloading: ProgressCallback | None = None, reading: ProgressCallback | None = None
 ) -> tuple[Reading, ...]:
     """Read the splits that a data set has: train and test, one of them, or a file that is not parted.
 
@@ -136,7 +135,7 @@ def _parted(found: dict[str, tuple[Path, str]]) -> dict[str, tuple[Path, str]]:
     return {split: found[split] for split in SPLITS if f"x_{split}" in names} or {SPLITS[0]: found[SPLITS[0]]}
 
 
-def _read(source: str | None, split: str, path: Path, name: str, progress: Progress | None) -> Reading:
+def _read(source: str | None, split: str, path: Path, name: str, progress: ProgressCallback | None) -> Reading:
     asked = SPLITS[0] if split == WHOLE else split
     try:
         dataset = load(split=asked, data=source)
@@ -154,7 +153,7 @@ def _read(source: str | None, split: str, path: Path, name: str, progress: Progr
 _Sound = tuple[NDArray[np.uint8], NDArray[np.uint8] | None, NDArray[np.int64], Account]
 
 
-def _read_what_is_sound(path: Path, split: str, refusal: DataError, progress: Progress | None) -> _Sound:
+def _read_what_is_sound(path: Path, split: str, refusal: DataError, progress: ProgressCallback | None) -> _Sound:
     """What is sound of a file that was refused; the refusal again where rows are not what is wrong with it."""
     if path.name.removesuffix(".gz").endswith(".csv"):
         sound = read_csv_rows(path, progress)
@@ -198,7 +197,7 @@ class _Tally:
         )
 
 
-def read_csv_rows(path: Path, progress: Progress | None = None) -> _Sound:
+def read_csv_rows(path: Path, progress: ProgressCallback | None = None) -> _Sound:
     """Read a CSV as Kaggle has it row by row, and go on after a fault.
 
     Returns:

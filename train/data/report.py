@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets import Dataset
-from digits_edge.runtime.datasets.progress import Progress
+from digits_edge.runtime.datasets.dataset import ProgressCallback
 from digits_edge.train.data.duplicates import NEAR, content_keys, groups_of_same, nearest, same_in_both
 from digits_edge.train.data.reading import Account, Reading
 
@@ -184,7 +184,7 @@ class DataReport:
     leakage: Leakage | None
 
 
-def describe(readings: Sequence[Reading], progress: Progress | None = None) -> DataReport:
+def describe(readings: Sequence[Reading], progress: ProgressCallback | None = None) -> DataReport:
     """Compute every figure.
 
     Args:
@@ -274,7 +274,7 @@ def _repeats(reading: Reading, keys: list[bytes]) -> Repeats:
 
 
 def _compare(
-    train: Reading, test: Reading, train_keys: list[bytes], test_keys: list[bytes], progress: Progress | None
+    train: Reading, test: Reading, train_keys: list[bytes], test_keys: list[bytes], progress: ProgressCallback | None
 ) -> Leakage:
     same = same_in_both(train_keys, test_keys)
     found = nearest(train.dataset.images, test.dataset.images, same, progress)

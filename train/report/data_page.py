@@ -18,7 +18,7 @@ from digits_edge.train.charts.data_charts import (
 )
 from digits_edge.train.charts.drawing import as_png, as_svg
 from digits_edge.train.charts.gallery import Tile, draw_gallery
-from digits_edge.train.data.duplicates import MOST_PAIRS
+from digits_edge.train.data.duplicates import MAX_PAIRS
 from digits_edge.train.data.reading import LISTED as FAULTS_LISTED
 from digits_edge.train.data.reading import WHOLE, Reading
 from digits_edge.train.data.report import DISTANCE_BIN, DataReport, Group, Leakage, Pair, Range, Split, mean_images
@@ -275,7 +275,7 @@ def _near(report: DataReport, readings: Sequence[Reading]) -> list[Block]:
     blocks: list[Block] = [Facts(facts), Text(_definition(found))]
     if found.searched < test_images:
         drawn = (
-            f"More than {MOST_PAIRS:,} pairs: {found.searched:,} of {test_images:,} test images were drawn at random."
+            f"More than {MAX_PAIRS:,} pairs: {found.searched:,} of {test_images:,} test images were drawn at random."
         )
         blocks.append(Text(drawn))
     distances = draw_distances(found.distance_counts, DISTANCE_BIN, found.near_up_to)

@@ -9,15 +9,15 @@ from digits_edge.train.charts.drawing import as_svg
 from digits_edge.train.charts.roc import draw_roc
 from digits_edge.train.evaluation.evaluation import BINS, Evaluation, Scores
 from digits_edge.train.models.layer import Layer
-from digits_edge.train.report.answers import Answered, Explain, looking, mistakes, predictions
 from digits_edge.train.report.calibration import draw_reliability
 from digits_edge.train.report.class_scores import draw_class_scores
 from digits_edge.train.report.diagram import draw_diagram, layer_table
 from digits_edge.train.report.page import Block, Facts, Picture, Section, Table, Text, render_page
+from digits_edge.train.report.predictions import Explain, Predicted, looking, mistakes, predictions
 
 
 @dataclass(frozen=True, eq=False)
-class Portrait:
+class ModelSection:
     """What the page says of the model itself.
 
     Attributes:
@@ -45,7 +45,7 @@ class Portrait:
     settings: Sequence[tuple[str, str]] = ()
 
 
-def evaluation_page(evaluation: Evaluation, answered: Answered, portrait: Portrait) -> str:
+def evaluation_page(evaluation: Evaluation, answered: Predicted, portrait: ModelSection) -> str:
     """The whole page as HTML."""
     sections = [
         Section("Result", [Facts(_result(evaluation)), class_table(evaluation)]),
@@ -117,7 +117,7 @@ def _confusion(evaluation: Evaluation) -> list[Block]:
     ]
 
 
-def _confidence(evaluation: Evaluation, answered: Answered) -> list[Block]:
+def _confidence(evaluation: Evaluation, answered: Predicted) -> list[Block]:
     reliability = Picture(
         as_svg(draw_reliability(evaluation.bins)),
         "Reliability diagram",
@@ -134,7 +134,7 @@ def _confidence(evaluation: Evaluation, answered: Answered) -> list[Block]:
     return [reliability, roc]
 
 
-def _model(portrait: Portrait) -> list[Block]:
+def _model(portrait: ModelSection) -> list[Block]:
     blocks: list[Block] = [Facts(portrait.facts)] if portrait.facts else []
     diagram = Picture(
         as_svg(draw_diagram(portrait.layers)), "Diagram of the layers", "From the image down to the answer."
@@ -142,7 +142,7 @@ def _model(portrait: Portrait) -> list[Block]:
     return [*blocks, layer_table(portrait.layers), diagram]
 
 
-def _training(portrait: Portrait) -> list[Block]:
+def _training(portrait: ModelSection) -> list[Block]:
     blocks: list[Block] = [Facts(portrait.training)] if portrait.training else []
     if portrait.history and portrait.kept is not None:
         figures = curve_figures(portrait.history, portrait.kept)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jinja2
 
-from digits_edge.runtime.files import written_whole
+from digits_edge.runtime.files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -86,5 +86,5 @@ def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
 
 def write_page(path: Path, page: str) -> None:
     """Write a page, whole."""
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(page.encode())

@@ -15,7 +15,7 @@ ENOUGH_STEPS = 500
 #: fits all, and what is learnt of the rate under one optimizer serves the others.
 _RATE_OF: dict[Optimizer, float] = {"adam": 1.0, "adamw": 1.0, "nadam": 1.0, "rmsprop": 0.5, "sgd": 30.0}
 _FACTOR = "learning_rate_factor"
-_MOST_DROPOUT, _DROPOUT_STEP = 0.6, 0.05
+_MAX_DROPOUT, _DROPOUT_STEP = 0.6, 0.05
 
 
 #: Parts of a structure that are not searched.
@@ -36,7 +36,7 @@ def search_space(recipe: Recipe) -> keras_tuner.HyperParameters:
         elif isinstance(value, int):
             _add_width(space, part, value)
         else:
-            space.Float(part, 0.0, _MOST_DROPOUT, step=_DROPOUT_STEP, default=value)
+            space.Float(part, 0.0, _MAX_DROPOUT, step=_DROPOUT_STEP, default=value)
     space.Choice("optimizer", list(_RATE_OF), default=recipe.optimizer)
     space.Float(_FACTOR, 0.1, 10.0, sampling="log", default=1.0)
     return space

@@ -16,7 +16,7 @@ from digits_edge.train.training.recipe import Optimizer, Recipe, named_recipe
 #: Enough for Adam to come near its end on MNIST.
 EPOCHS = 10
 #: The study of epochs has one run, so it can be longer.
-MOST_EPOCHS = 40
+MAX_EPOCHS = 40
 #: Of hidden layers, and of batches.
 _SIZES = (16, 32, 64, 128, 256, 512)
 _READ_AFTER = (1, 2, 3, 5, 10, 20, 40, 80, 160)
@@ -173,7 +173,7 @@ def _batch_size(epochs: int | None) -> Study:
 
 
 def _epochs(epochs: int | None) -> Study:
-    most = epochs or MOST_EPOCHS
+    most = epochs or MAX_EPOCHS
     recipe = replace(_two_layers(most), batch_size=64)
     read = [*(epoch for epoch in _READ_AFTER if epoch < most), most]
     return Study(

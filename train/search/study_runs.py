@@ -12,7 +12,7 @@ from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.train.search.studies import Study, Variant
 from digits_edge.train.training.distillation import PartListener
 from digits_edge.train.training.recipe import for_data
-from digits_edge.train.training.run_folder import HISTORY, LESSON, read_history
+from digits_edge.train.training.run_folder import DISTILLATION, HISTORY, read_history
 from digits_edge.train.training.training import StepListener, train
 
 #: A row for each epoch, as `history.csv` has it.
@@ -108,10 +108,10 @@ def conduct(
     for index, (name, recipe) in enumerate(recipes.items(), start=1):
         if on_run is not None:
             on_run(folder / name, index, len(recipes))
-        shared = None if recipe.teaching is None else folder / LESSON
+        shared = None if recipe.distillation is None else folder / DISTILLATION
         try:
             results[name] = train(
-                recipe, dataset, folder / name, resume=True, lesson_folder=shared, on_step=on_step, on_part=on_part
+                recipe, dataset, folder / name, resume=True, cache_folder=shared, on_step=on_step, on_part=on_part
             )["result"]
         except UsageError as error:
             raise UsageError(f"{error}; or take another folder") from error

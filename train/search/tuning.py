@@ -77,7 +77,7 @@ def tune(
     data = {"name": dataset.name, "sha256": sample.sha256, "images": len(sample), "validation_images": validated}
     decided = {"recipe": recipe_to_json(recipe), "epochs": epochs, "data": data, "space": space.get_config()["space"]}
     prepare_search_folder(folder, decided, resume=resume, overwrite=overwrite)
-    trials = Trials(replace(recipe, epochs=epochs, teaching=None), sample, folder, listeners or Listeners())
+    trials = Trials(replace(recipe, epochs=epochs, distillation=None), sample, folder, listeners or Listeners())
     search(space, trials, budget, validated=validated)
     best = trials.best
     if best is None:
@@ -85,7 +85,7 @@ def tune(
     found = read_recipe(trial_folder(folder, best.number) / RECIPE)
     summary = {
         "schema_version": 1,
-        "recipe": recipe_to_json(replace(found, epochs=recipe.epochs, teaching=recipe.teaching)),
+        "recipe": recipe_to_json(replace(found, epochs=recipe.epochs, distillation=recipe.distillation)),
         "data": {"name": dataset.name},
         "search": {
             "trial": best.number,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.errors import InputError
-from digits_edge.runtime.files import written_whole
+from digits_edge.runtime.files import atomic_write
 from digits_edge.runtime.json_record import as_record, parse_json
 from digits_edge.train.models.averaging import WeightAverage
 
@@ -29,7 +29,7 @@ _CALLBACK_STATE = {
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingState:
     """How far a training is.
 
     Attributes:
@@ -44,7 +44,7 @@ class Progress:
 
 
 def save_checkpoint(
-    path: Path, progress: Progress, model: keras.Model, callbacks: list[keras.callbacks.Callback]
+    path: Path, progress: TrainingState, model: keras.Model, callbacks: list[keras.callbacks.Callback]
 ) -> None:
     """Write the state of a training; whole, or the earlier one stays."""
     state = {"progress": vars(progress), "callbacks": [_remembered(callback) for callback in callbacks]}
@@ -57,18 +57,18 @@ def save_checkpoint(
             arrays |= _numbered("average", callback.average)
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, state=np.array(json.dumps(state)), **arrays)
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(packed.getbuffer())
 
 
-def read_progress(path: Path) -> Progress:
+def read_state(path: Path) -> TrainingState:
     """How far the training was that wrote this checkpoint.
 
     Raises:
         InputError: the file is not a checkpoint.
     """
     with _opened(path) as (state, _):
-        return as_record(Progress, state["progress"])
+        return as_record(TrainingState, state["progress"])
 
 
 def restore_checkpoint(path: Path, model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> None:

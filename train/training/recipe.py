@@ -19,7 +19,7 @@ _Count = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True)
-class Teaching:
+class Distillation:
     """Whom a student learns from instead of the labels alone.
 
     Attributes:
@@ -88,7 +88,7 @@ class Recipe:
     dtype_policy: DtypePolicy = "float32"
     structure: dict[str, Any] = field(default_factory=dict)
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    teaching: Teaching | None = None
+    distillation: Distillation | None = None
 
 
 def _document_mlp(model: str, epochs: int) -> Recipe:
@@ -164,7 +164,7 @@ _TEACHERS = (
         seed=2,
     ),
 )
-_ROUGH_STUDENT, _ROUGH_GARMENT_STUDENT = ROUGH.spoiled(0.15), ROUGH_GARMENT.spoiled(0.15)
+_ROUGH_STUDENT, _ROUGH_GARMENT_STUDENT = ROUGH.corrupted(0.15), ROUGH_GARMENT.corrupted(0.15)
 BEST_RECIPES["edge"] = _best(
     "edge",
     150,
@@ -172,11 +172,11 @@ BEST_RECIPES["edge"] = _best(
     batch_size=256,
     augmentation=_ROUGH_STUDENT,
     dtype_policy="mixed_bfloat16",
-    teaching=Teaching(_TEACHERS, non_digits=6000, cutmix=0.4),
+    distillation=Distillation(_TEACHERS, non_digits=6000, cutmix=0.4),
 )
 _GARMENT_INSTEAD = {HAND: GARMENT, ROUGH: ROUGH_GARMENT, _ROUGH_STUDENT: _ROUGH_GARMENT_STUDENT}
 #: Without drawings of what is no digit: to a model of garments a digit is as strange as those.
-_GARMENT_TEACHING = Teaching((replace(BEST_RECIPES["resnet"], epochs=16, augmentation=GARMENT),), share=0.8)
+_GARMENT_TEACHING = Distillation((replace(BEST_RECIPES["resnet"], epochs=16, augmentation=GARMENT),), share=0.8)
 #: Where garments want more than another augmentation: there is more to learn in them, and their turns are small.
 _FOR_GARMENTS: dict[str, dict[str, Any]] = {
     "cnn-small": {
@@ -184,9 +184,9 @@ _FOR_GARMENTS: dict[str, dict[str, Any]] = {
         "batch_size": 128,
         "optimizer": "adamw",
         "learning_rate": 0.004,
-        "teaching": _GARMENT_TEACHING,
+        "distillation": _GARMENT_TEACHING,
     },
-    "edge": {"epochs": 40, "teaching": replace(_GARMENT_TEACHING, cutmix=0.4)},
+    "edge": {"epochs": 40, "distillation": replace(_GARMENT_TEACHING, cutmix=0.4)},
 }
 RECIPES = {"best": BEST_RECIPES, "document": DOCUMENT_RECIPES}
 

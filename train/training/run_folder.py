@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from digits_edge.runtime.errors import InputError, UsageError
-from digits_edge.runtime.files import written_whole
+from digits_edge.runtime.files import atomic_write
 from digits_edge.runtime.json_record import read_json
 from digits_edge.train.training.recipe import Keep, Recipe, read_recipe, recipe_data, recipe_to_json
 
 MODEL, RECIPE, HISTORY, CURVES, CHECKPOINT = "model.keras", "recipe.json", "history.csv", "curves.png", "checkpoint.npz"
 #: The folder of the teachers' runs, and in it what they answered: views of the images, answers, what they are made of
 #: and how many are done.
-LESSON = "lesson"
-VIEWS, ANSWERS, LESSON_ABOUT, LESSON_LOCK = "views.npy", "answers.npy", "lesson.json", ".lock"
+DISTILLATION = "distillation"
+VIEWS, ANSWERS, CACHE_RECORD, CACHE_LOCK = "views.npy", "answers.npy", "cache.json", ".lock"
 #: Of a cross-validation.
 SUMMARY = "folds.json"
 _FILES = (MODEL, HISTORY, CURVES, CHECKPOINT, RECIPE)
@@ -67,7 +67,7 @@ def _differences(there: dict[str, Any], here: dict[str, Any], of: str = "") -> l
         elif name == "teachers" and len(one) == len(other):
             for number, pair in enumerate(zip(one, other, strict=True), start=1):
                 found += _differences(*pair, of=f"teacher {number}'s ")
-        elif name in ("teaching", "teachers") and one != other:
+        elif name in ("distillation", "teachers") and one != other:
             found.append(f"{of}{name}: {_presence(one)} there, {_presence(other)} here")
         elif one != other:
             found.append(f"{of}{name}: {one} there, {other} here")
@@ -92,7 +92,7 @@ def refuse_cross_validation(folder: Path, *, resume: bool, overwrite: bool) -> N
 
 
 def prepare_run_folder(
-    folder: Path, recipe: Recipe, data_sha256: str, *, resume: bool, overwrite: bool, keep_lesson: bool = False
+    folder: Path, recipe: Recipe, data_sha256: str, *, resume: bool, overwrite: bool, keep_cache: bool = False
 ) -> None:
     """Make the folder, or make sure that what it holds may be gone on with or replaced.
 
@@ -102,7 +102,7 @@ def prepare_run_folder(
         data_sha256: of its data.
         resume: go on with what is there.
         overwrite: clear what is there.
-        keep_lesson: but not the lesson, which is to be learnt again.
+        keep_cache: but not the lesson, which is to be learnt again.
 
     Raises:
         UsageError: as `refuse_run`, and with `resume` as `refuse_other_run`.
@@ -114,21 +114,21 @@ def prepare_run_folder(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not resume:
-            if not keep_lesson:
-                for teacher in folder.glob(f"{LESSON}/teacher-*/{RECIPE}"):
+            if not keep_cache:
+                for teacher in folder.glob(f"{DISTILLATION}/teacher-*/{RECIPE}"):
                     prepare_run_folder(teacher.parent, recipe, data_sha256, resume=False, overwrite=True)
-                for name in (LESSON_ABOUT, VIEWS, ANSWERS, LESSON_LOCK):
-                    (folder / LESSON / name).unlink(missing_ok=True)
+                for name in (CACHE_RECORD, VIEWS, ANSWERS, CACHE_LOCK):
+                    (folder / DISTILLATION / name).unlink(missing_ok=True)
             for name in _FILES:
                 (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{folder} could not be made a run folder: {error.strerror}") from error
 
 
-def recorded_lesson(folder: Path) -> Path | None:
+def recorded_cache(folder: Path) -> Path | None:
     """Where a run has its lesson when that is not in its own folder; None else, or where there is no run."""
     try:
-        recorded = read_json(folder / RECIPE).get("lesson")
+        recorded = read_json(folder / RECIPE).get("distillation_cache")
     except (OSError, ValueError, AttributeError):
         return None
     return Path(recorded) if isinstance(recorded, str) else None
@@ -136,7 +136,7 @@ def recorded_lesson(folder: Path) -> Path | None:
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write JSON, whole."""
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write((json.dumps(values, indent=2) + "\n").encode())
 
 
@@ -144,7 +144,7 @@ def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
     """Write rows of cells, whole."""
     text = io.StringIO()
     csv.writer(text).writerows(rows)
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(text.getvalue().encode())
 
 

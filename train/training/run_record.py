@@ -11,11 +11,11 @@ import keras
 
 from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.errors import CheckError
-from digits_edge.runtime.files import written_whole
+from digits_edge.runtime.files import atomic_write
 from digits_edge.train.charts.curves import draw_curves
 from digits_edge.train.models.architectures import build
 from digits_edge.train.models.averaging import WeightAverage
-from digits_edge.train.training.checkpoint import Progress, restore_checkpoint, save_checkpoint
+from digits_edge.train.training.checkpoint import TrainingState, restore_checkpoint, save_checkpoint
 from digits_edge.train.training.recipe import Recipe, recipe_to_json
 from digits_edge.train.training.run_folder import CHECKPOINT, CURVES, HISTORY, MODEL, kept_epoch, write_history
 
@@ -53,7 +53,7 @@ class RunRecord(keras.callbacks.Callback):  # type: ignore[misc]
     """
 
     def __init__(
-        self, recipe: Recipe, folder: Path, progress: Progress, remembering: list[keras.callbacks.Callback]
+        self, recipe: Recipe, folder: Path, progress: TrainingState, remembering: list[keras.callbacks.Callback]
     ) -> None:
         super().__init__()
         self._recipe, self._folder, self._progress, self._remembering = recipe, folder, progress, remembering
@@ -81,7 +81,7 @@ class RunRecord(keras.callbacks.Callback):  # type: ignore[misc]
         if kept is row:
             _write_model(self._folder / MODEL, self._as_validated())
         write_history(self._folder / HISTORY, history)
-        self._progress = Progress(history, time.monotonic() - self._began, stopped=bool(self.model.stop_training))
+        self._progress = TrainingState(history, time.monotonic() - self._began, stopped=bool(self.model.stop_training))
         if self.is_finished or time.monotonic() - self._drawn_s > _DRAWN_AFTER_S:
             draw_curves(history, kept, self._folder / CURVES)
             self._drawn_s = time.monotonic()
@@ -108,7 +108,7 @@ class RunRecord(keras.callbacks.Callback):  # type: ignore[misc]
 
 def _write_model(path: Path, model: keras.Model) -> None:
     """Write a model as `.keras`, whole."""
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         # Keras wants a name that ends in .keras, so the archive is made beside the target and copied into its place
         part = path.with_name(f".{path.stem}.unfinished.keras")
         try:

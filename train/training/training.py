@@ -15,15 +15,15 @@ from digits_edge.train.data.batches import Batches, OrderedBatches, count_batche
 from digits_edge.train.models.architectures import build, dtype_policy, input_scale
 from digits_edge.train.models.averaging import WeightAverage
 from digits_edge.train.models.batch_norm import with_fused_batch_norm
-from digits_edge.train.training.checkpoint import Progress, read_progress
-from digits_edge.train.training.distillation import Lesson, PartListener, lesson
+from digits_edge.train.training.checkpoint import TrainingState, read_state
+from digits_edge.train.training.distillation import PartListener, SoftTargets, soft_targets
 from digits_edge.train.training.recipe import Recipe
 from digits_edge.train.training.run_folder import (
     CHECKPOINT,
-    LESSON,
+    DISTILLATION,
     RECIPE,
     prepare_run_folder,
-    recorded_lesson,
+    recorded_cache,
     write_json,
 )
 from digits_edge.train.training.run_record import RunRecord, describe
@@ -45,7 +45,7 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    lesson_folder: Path | None = None,
+    cache_folder: Path | None = None,
     on_step: StepListener | None = None,
     on_epoch: EpochListener | None = None,
     on_part: PartListener | None = None,
@@ -53,7 +53,7 @@ def train(
     """Train a model and keep everything about it in a run folder.
 
     The folder holds `model.keras` (float32, the weights of the epoch with the smallest validation loss, or as the
-    recipe says), `history.csv`, `recipe.json`, `curves.png` and `checkpoint.npz`; and in `lesson` the runs of the
+    recipe says), `history.csv`, `recipe.json`, `curves.png` and `checkpoint.npz`; and in `soft_targets` the runs of the
     teachers, where the recipe has some, with what they answered. The recipe's rule says which images validate; those
     that it holds back are not looked at.
 
@@ -63,8 +63,8 @@ def train(
         run_folder: made where it is missing.
         resume: go on from the folder's last finished epoch; the end is the same as without a break.
         overwrite: train anew where the folder holds a run already.
-        lesson_folder: where there are teachers: finds, or gets, their runs and what they answered, for students of the
-            same teaching; None keeps them in the run folder, as `lesson`, or where a resumed run has them.
+        cache_folder: where there are teachers: finds, or gets, their runs and what they answered, for students of the
+            same teaching; None keeps them in the run folder, as `soft_targets`, or where a resumed run has them.
         on_step: told of every step.
         on_epoch: told of every epoch.
         on_part: where there are teachers: told what is trained or asked now.
@@ -81,29 +81,29 @@ def train(
     if dataset.labels is None:
         raise InputError(f"{dataset.name} has no labels; training needs them")
     rows = parts(dataset.labels, recipe.validation)
-    for teacher in recipe.teaching.teachers if recipe.teaching is not None else ():
+    for teacher in recipe.distillation.teachers if recipe.distillation is not None else ():
         build(teacher.model, **teacher.structure)  # one that cannot be built is said before others are trained
     model = _built(recipe)
     white = input_scale(model)
     steps = count_batches(len(rows.train), recipe.batch_size)
     _compile(model, recipe, steps)
-    if resume and lesson_folder is None:
-        lesson_folder = recorded_lesson(run_folder)
-    keep_lesson = lesson_folder is not None and lesson_folder.resolve() == (run_folder / LESSON).resolve()
+    if resume and cache_folder is None:
+        cache_folder = recorded_cache(run_folder)
+    keep_cache = cache_folder is not None and cache_folder.resolve() == (run_folder / DISTILLATION).resolve()
     # only now, so that a recipe that cannot be built leaves no run behind
-    prepare_run_folder(run_folder, recipe, dataset.sha256, resume=resume, overwrite=overwrite, keep_lesson=keep_lesson)
+    prepare_run_folder(run_folder, recipe, dataset.sha256, resume=resume, overwrite=overwrite, keep_cache=keep_cache)
     about = describe(recipe, dataset, input_scale=white)
-    if lesson_folder is not None:
-        about["lesson"] = str(lesson_folder.resolve())
+    if cache_folder is not None:
+        about["distillation_cache"] = str(cache_folder.resolve())
     write_json(run_folder / RECIPE, about)
 
     checkpoint = run_folder / CHECKPOINT
-    progress = read_progress(checkpoint) if resume and checkpoint.exists() else Progress()
+    progress = read_state(checkpoint) if resume and checkpoint.exists() else TrainingState()
     remembering = _remembering_callbacks(recipe)
     record = RunRecord(recipe, run_folder, progress, remembering)
     if not record.is_finished:
-        lesson_folder = lesson_folder or run_folder / LESSON
-        learnt, validated = _learnt(recipe, dataset, rows.train, lesson_folder, (on_step, on_epoch, on_part))
+        cache_folder = cache_folder or run_folder / DISTILLATION
+        learnt, validated = _learnt(recipe, dataset, rows.train, cache_folder, (on_step, on_epoch, on_part))
         batches = Batches(
             learnt.images,
             learnt.targets,
@@ -134,21 +134,21 @@ def _learnt(
     recipe: Recipe,
     dataset: Dataset,
     rows: NDArray[np.intp],
-    lesson_folder: Path,
+    cache_folder: Path,
     listeners: tuple[StepListener | None, EpochListener | None, PartListener | None],
-) -> tuple[Lesson, NDArray[Any]]:
+) -> tuple[SoftTargets, NDArray[Any]]:
     """What these rows teach, by their labels or by teachers; and what all images are validated by, in the same form."""
     on_step, on_epoch, on_part = listeners
     assert dataset.labels is not None
-    if recipe.teaching is None:
-        return Lesson(dataset.images, dataset.labels, rows, recipe.augmentation), dataset.labels
+    if recipe.distillation is None:
+        return SoftTargets(dataset.images, dataset.labels, rows, recipe.augmentation), dataset.labels
 
     def teach(teacher: Recipe, folder: Path) -> None:
         # nobody learns from images that judge the student
         teacher = replace(teacher, validation=recipe.validation)
         train(teacher, dataset, folder, resume=True, on_step=on_step, on_epoch=on_epoch)
 
-    learnt = lesson(recipe, dataset, rows, lesson_folder, teach, on_part or (lambda part, epochs: None))
+    learnt = soft_targets(recipe, dataset, rows, cache_folder, teach, on_part or (lambda part, epochs: None))
     return learnt, np.eye(learnt.targets.shape[1])[dataset.labels]
 
 
@@ -163,8 +163,8 @@ def _compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
     of_answers = keras.losses.CategoricalCrossentropy(from_logits=True)
     model.compile(
         optimizer=_optimizer(recipe, steps_per_epoch),
-        loss=of_labels if recipe.teaching is None else of_answers,
-        metrics=["accuracy"] if recipe.teaching is None else [_AccuracyOfClear()],
+        loss=of_labels if recipe.distillation is None else of_answers,
+        metrics=["accuracy"] if recipe.distillation is None else [_AccuracyOfClear()],
     )
     model.optimizer.build(model.trainable_variables)
 

@@ -1,4 +1,4 @@
-"""What an actor does: `Answering` holds a `Classifier` and turns blocks into shards."""
+"""What an actor does: `BlockPredictor` holds a `Classifier` and turns blocks into shards."""
 
 import tempfile
 from collections import Counter
@@ -17,7 +17,7 @@ from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.prediction import Prediction
 
 
-class Answering:
+class BlockPredictor:
     """Answers blocks with one classifier, opened once, and writes them."""
 
     def __init__(self, folder: OutputFolder, run: Manifest) -> None:

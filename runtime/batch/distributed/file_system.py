@@ -8,7 +8,7 @@ from fsspec.implementations.arrow import ArrowFSWrapper
 from fsspec.implementations.local import LocalFileSystem
 
 from digits_edge.runtime.errors import DataError, InputError, one_line
-from digits_edge.runtime.files import written_whole
+from digits_edge.runtime.files import atomic_write
 
 
 def file_system(place: str) -> tuple[Any, str]:
@@ -63,7 +63,7 @@ def write_file(fs: Any, path: str, content: bytes) -> None:
         InputError: it could not be written.
     """
     if is_local(fs):
-        with written_whole(Path(path)) as stream:
+        with atomic_write(Path(path)) as stream:
             stream.write(content)
         return
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from digits_edge.runtime.batch.distributed.file_system import file_system, is_local, shown, write_file
-from digits_edge.runtime.batch.distributed.record import Manifest, Record, is_whole, one_after_another, total
+from digits_edge.runtime.batch.distributed.record import Manifest, Record, is_intact, one_after_another, total
 from digits_edge.runtime.errors import CheckError, InputError, UsageError, one_line
 from digits_edge.runtime.files import lock
 
@@ -143,7 +143,7 @@ class OutputFolder:
         for number, of_source in of_sources.items():
             answered = one_after_another(of_source)
             failures = [record for record in of_source if record.failed is not None]
-            if not is_whole(answered, failures):
+            if not is_intact(answered, failures):
                 raise CheckError(f"{run.sources[number].name} is not answered to its end; run the command again")
             kept += sorted([*answered, *failures], key=lambda record: record.first)
         manifest = replace(run, records=tuple(kept), counts=total(kept))

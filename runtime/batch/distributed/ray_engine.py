@@ -1,7 +1,7 @@
 """`predict_with_ray()`: tables and pictures answered by all processors of a machine or a cluster, through Ray Data.
 
 Ray Data schedules, restarts what dies and holds back readers that are ahead of the classifiers. What is ours is a
-function for each of its steps: `divide` a source, `read` a piece, answer a block (`Answering`).
+function for each of its steps: `divide` a source, `read` a piece, answer a block (`BlockPredictor`).
 """
 
 import logging
@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from digits_edge.runtime.batch.distributed.block_predictor import Answering
+from digits_edge.runtime.batch.distributed.block_predictor import BlockPredictor
 from digits_edge.runtime.batch.distributed.output_folder import OutputFolder
 from digits_edge.runtime.batch.distributed.reading import (
     ROWS_PER_BLOCK,
@@ -35,7 +35,7 @@ from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError, 
 from digits_edge.runtime.model.model_file import Preprocessing, recorded_digest
 from digits_edge.runtime.session.precision import find_precisions
 from digits_edge.runtime.session.providers import AUTO, full_name, short_name
-from digits_edge.runtime.session.quiet import silent_stderr
+from digits_edge.runtime.session.quiet import silenced_stderr
 from digits_edge.runtime.session.threads import available_threads
 
 #: Told how many rows and pictures are dealt with.
@@ -50,7 +50,7 @@ _BLOCK_BYTES = ROWS_PER_BLOCK * 784
 #: Blocks on their way for every processor, on this machine.
 _BLOCKS_AHEAD = 8
 #: What Ray takes on macOS.
-_MOST_STORE_BYTES = 2_000_000_000
+_MAX_STORE_BYTES = 2_000_000_000
 _ANSWERS_WITHIN_S = 10.0
 
 
@@ -161,7 +161,7 @@ def _python_alone_on_stderr() -> Iterator[None]:
     """Keep what Ray's C++ says from the user, who can do nothing about it; what Python prints comes through."""
     with (
         open(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace") as through,  # noqa: PTH123
-        silent_stderr(),
+        silenced_stderr(),
         # what Ray tells of workers that died it prints on stdout, where answers are
         redirect_stderr(through),
         redirect_stdout(through),
@@ -185,7 +185,7 @@ def _ray(address: str | None, processors: int | None) -> Iterator[tuple[Any, dic
     here: dict[str, Any] = {
         "num_cpus": count,
         "include_dashboard": False,
-        "object_store_memory": min(count * _BLOCKS_AHEAD * _BLOCK_BYTES, _MOST_STORE_BYTES),
+        "object_store_memory": min(count * _BLOCKS_AHEAD * _BLOCK_BYTES, _MAX_STORE_BYTES),
     }
     try:
         ray.init(
@@ -197,8 +197,8 @@ def _ray(address: str | None, processors: int | None) -> Iterator[tuple[Any, dic
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         reason = one_line(error)
         if address:
-            mend = "set RAY_AUTH_MODE=token if it wants Ray's token, as a cluster of `ray start` does"
-            raise UsageError(f"no Ray cluster at {address} can be joined: {reason}; {mend}") from error
+            remedy = "set RAY_AUTH_MODE=token if it wants Ray's token, as a cluster of `ray start` does"
+            raise UsageError(f"no Ray cluster at {address} can be joined: {reason}; {remedy}") from error
         raise UsageError(f"Ray cannot be started here: {reason}") from error
     try:
         yield ray, ray.cluster_resources()
@@ -273,13 +273,13 @@ def _read(row: dict[str, Any], preprocessing: Preprocessing) -> Iterator[dict[st
 
 
 class _Answer:
-    """`Answering` as Ray Data calls it; opened with the first block, for then an error comes to who asked."""
+    """`BlockPredictor` as Ray Data calls it; opened with the first block, for then an error comes to who asked."""
 
     def __init__(self, folder: OutputFolder, run: Manifest) -> None:
         self._folder, self._run = folder, run
-        self._answering: Answering | None = None
+        self._answering: BlockPredictor | None = None
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        self._answering = self._answering or Answering(self._folder, self._run)
+        self._answering = self._answering or BlockPredictor(self._folder, self._run)
         block: SourceBlock = row["block"]
         return {"record": self._answering.answer(block)}

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.batch.distributed.file_system import is_local, shown
-from digits_edge.runtime.batch.distributed.record import Bad, Record, is_whole, one_after_another
+from digits_edge.runtime.batch.distributed.record import Bad, Record, is_intact, one_after_another
 from digits_edge.runtime.batch.distributed.source import Source, pictures_in
 from digits_edge.runtime.batch.table import in_order
 from digits_edge.runtime.datasets.block import Block
@@ -25,7 +25,7 @@ from digits_edge.runtime.datasets.kaggle_csv import read_blocks
 from digits_edge.runtime.datasets.parquet import read_parquet_blocks, rows_of_groups
 from digits_edge.runtime.errors import InputError, one_line
 from digits_edge.runtime.model.model_file import Preprocessing
-from digits_edge.runtime.preprocessing.picture_form import picture_form
+from digits_edge.runtime.preprocessing.picture_format import picture_format
 from digits_edge.runtime.preprocessing.pictures import MAX_BYTES, open_picture
 
 #: What a shard answers, 25.7 MB of images; with half as many the notes of what is done took a tenth of the time.
@@ -120,7 +120,7 @@ def work_left(sources: Sequence[Source], records: Sequence[Record]) -> list[Work
     works = []
     for number, source in enumerate(sources):
         of_source = one_after_another(of_sources.get(number, []))
-        if not is_whole(of_source):
+        if not is_intact(of_source):
             done = tuple((record.first, record.last) for record in of_source)
             works.append(Work(number, source, done, ended=bool(of_source) and of_source[-1].ends))
     return works
@@ -268,7 +268,7 @@ def _of_table(piece: Piece, first: int, blocks: list[Block]) -> SourceBlock:
 
 
 def _pictures(piece: Piece, preprocessing: Preprocessing) -> Iterator[SourceBlock]:
-    source, form = piece.source, picture_form(preprocessing)
+    source, form = piece.source, picture_format(preprocessing)
 
     def image_of(path: str) -> NDArray[np.uint8] | str:
         """The image of a picture, or why it has none."""

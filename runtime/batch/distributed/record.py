@@ -154,7 +154,7 @@ def one_after_another(records: Iterable[Record]) -> list[Record]:
     return kept
 
 
-def is_whole(records: Sequence[Record], failures: Iterable[Record] = ()) -> bool:
+def is_intact(records: Sequence[Record], failures: Iterable[Record] = ()) -> bool:
     """Whether records, as `one_after_another` has them, reach from a source's first row to its end.
 
     Args:

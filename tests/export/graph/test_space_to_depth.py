@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits_edge.export.graph.space_to_depth import blocks_as_channels
+from digits_edge.export.graph.space_to_depth import to_space_to_depth
 
 
 def convolution(*, kernel=(5, 5), pads=(0, 0, 0, 0), strides=(2, 2), channels=1, sides=(28, 28)) -> ir.Model:
@@ -48,7 +48,7 @@ side = st.integers(1, 7)
 def test_the_sums_are_the_same(kernel, pads, sides):
     images = np.random.default_rng(1).random((2, 1, *sides), np.float32)
     asked = {"kernel": kernel, "pads": pads, "sides": sides}
-    widened = blocks_as_channels(convolution(**asked))
+    widened = to_space_to_depth(convolution(**asked))
     assert kinds(widened) == ["SpaceToDepth", "Conv"]
     np.testing.assert_allclose(answers(widened, images), answers(convolution(**asked), images), atol=1e-5)
 
@@ -57,4 +57,4 @@ def test_the_sums_are_the_same(kernel, pads, sides):
     "other", [{"strides": (1, 1)}, {"strides": (2, 1)}, {"channels": 2}, {"sides": (27, 28)}], ids=str
 )
 def test_other_convolutions_are_left_alone(other):
-    assert kinds(blocks_as_channels(convolution(**other))) == ["Conv"]
+    assert kinds(to_space_to_depth(convolution(**other))) == ["Conv"]

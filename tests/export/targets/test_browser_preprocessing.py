@@ -15,15 +15,15 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageDraw
 
 from digits_edge.runtime.datasets.synthetic_digits import draw_digit
-from digits_edge.runtime.preprocessing.garment import garment
+from digits_edge.runtime.preprocessing.garment import to_fashion_mnist_format
 from digits_edge.runtime.preprocessing.ink import resized, without_idle_alpha
-from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, canonical
+from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, to_mnist_format
 from digits_edge.runtime.preprocessing.pictures import find_pictures, open_picture
 from tests.runtime.preprocessing.test_mnist_format import BLANKS, CONDITIONS, flat, picture_of, written
 
 BROWSER = Path(__file__).parents[3] / "export" / "targets" / "browser"
 DRIVER = Path(__file__).with_name("prepare.mjs")
-PYTHON = {"canonical": canonical, "garment": garment}
+PYTHON = {"canonical": to_mnist_format, "garment": to_fashion_mnist_format}
 
 Pixels = np.ndarray  # uint8 (H, W, 4)
 
@@ -172,21 +172,21 @@ GARMENTS: dict[str, Callable[[], Pixels]] = {
 def test_digit_becomes_the_same_image(name: str, browser: Browser):
     pixels = DIGITS[name]()
     assert differences(browser, "canonical", [pixels]) == [0]
-    assert not canonical(Image.fromarray(pixels)).blank
+    assert not to_mnist_format(Image.fromarray(pixels)).blank
 
 
 @pytest.mark.parametrize("name", BLANK_PAGES)
 def test_page_without_ink_is_blank_in_both(name: str, browser: Browser):
     pixels = BLANK_PAGES[name]()
     assert differences(browser, "canonical", [pixels]) == [0]
-    assert canonical(Image.fromarray(pixels)).blank
+    assert to_mnist_format(Image.fromarray(pixels)).blank
 
 
 @pytest.mark.parametrize("name", GARMENTS)
 def test_garment_becomes_the_same_image(name: str, browser: Browser):
     pixels = GARMENTS[name]()
     assert differences(browser, "garment", [pixels]) == [0]
-    assert garment(Image.fromarray(pixels)).blank == (name == "nothing there")
+    assert to_fashion_mnist_format(Image.fromarray(pixels)).blank == (name == "nothing there")
 
 
 @pytest.mark.parametrize("what", PYTHON)

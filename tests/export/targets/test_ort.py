@@ -12,7 +12,7 @@ from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets.synthetic_digits import draw_image
 from digits_edge.runtime.errors import CheckError, ModelError, UsageError
 from digits_edge.runtime.model.bundled import bundled_models
-from digits_edge.runtime.model.golden import GoldenAnswers
+from digits_edge.runtime.model.golden import GoldenValues
 from digits_edge.runtime.session.precision import find_model
 
 IMAGES = np.stack([draw_image(digit % 10, np.random.default_rng(digit)) for digit in range(50)])
@@ -43,11 +43,11 @@ def test_the_operators_of_the_graph_are_listed(tmp_path: Path) -> None:
 
 
 def test_a_file_that_answers_otherwise_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    unpack = GoldenAnswers.unpack
+    unpack = GoldenValues.unpack
     monkeypatch.setattr(
-        GoldenAnswers,
+        GoldenValues,
         "unpack",
-        lambda text: GoldenAnswers(unpack(text).images, unpack(text).probabilities[::-1].copy(), 0.01),
+        lambda text: GoldenValues(unpack(text).images, unpack(text).probabilities[::-1].copy(), 0.01),
     )
     with pytest.raises(CheckError, match="does not answer like Keras, nothing is written"):
         export_ort(find_model("cnn-small", "cpu"), tmp_path / "m.ort")

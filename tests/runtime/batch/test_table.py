@@ -197,7 +197,7 @@ def test_what_was_not_synced_is_not_believed(cut_run, source):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("corrupt", "message"),
     [
         (lambda folder: (folder / "test.csv").write_bytes(csv([1, 2, 3])), "another source"),
         (lambda folder: (folder / "out.csv.partial.json").write_bytes(b"{}"), "damaged"),
@@ -206,8 +206,8 @@ def test_what_was_not_synced_is_not_believed(cut_run, source):
     ],
     ids=["source", "damaged", "of another kind", "cut"],
 )
-def test_what_was_begun_of_something_else_is_refused_and_kept(cut_run, source, tmp_path, spoil, message):
-    spoil(tmp_path)
+def test_what_was_begun_of_something_else_is_refused_and_kept(cut_run, source, tmp_path, corrupt, message):
+    corrupt(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(UsageError, match=message):
         batch_predict(first_pixel, source, cut_run, resume_as="m")

@@ -18,8 +18,8 @@ import onnx
 import pytest
 
 from digits_edge.runtime import Classifier
-from digits_edge.runtime.model.golden import EXACT_TOLERANCE, GoldenAnswers
-from digits_edge.runtime.model.model_file import GOLDEN_KEY, METADATA_KEY, Metadata, seal, unsealed
+from digits_edge.runtime.model.golden import EXACT_TOLERANCE, GoldenValues
+from digits_edge.runtime.model.model_file import GOLDEN_KEY, METADATA_KEY, Metadata, with_digest, without_digest
 
 EMULATOR = "qemu-x86_64-static"
 #: The file that 1.0.0 bundled: weights of 8 bits, which overflow on x86 without VNNI.
@@ -55,15 +55,15 @@ def claiming(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ir = pytest.importorskip("onnx_ir", reason="the extra `export` is not installed")
     from digits_edge.export.precision.exact import exact_probabilities
 
-    model = onnx.load_from_string(unsealed(OLD.read_bytes()))
+    model = onnx.load_from_string(without_digest(OLD.read_bytes()))
     properties = {entry.key: entry.value for entry in model.metadata_props}
-    golden = GoldenAnswers.unpack(properties[GOLDEN_KEY])
+    golden = GoldenValues.unpack(properties[GOLDEN_KEY])
     exact = exact_probabilities(ir.from_proto(model), golden.images)
     properties[GOLDEN_KEY] = replace(golden, exact=exact).pack()
     properties[METADATA_KEY] = replace(Metadata.from_json(properties[METADATA_KEY]), overflow_free=True).to_json()
     onnx.helper.set_model_props(model, properties)
     path = tmp_path_factory.mktemp("claiming") / OLD.name
-    path.write_bytes(seal(model.SerializeToString()))
+    path.write_bytes(with_digest(model.SerializeToString()))
     return path
 
 

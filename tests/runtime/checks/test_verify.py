@@ -8,7 +8,7 @@ from digits_edge.runtime.checks.verify import BATCH_SIZES, Reference, verify
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.errors import DataError, ModelError
-from digits_edge.runtime.model.golden import GoldenAnswers
+from digits_edge.runtime.model.golden import GoldenValues
 
 
 def dataset(squares, *, wrong: int = 0, count: int = 1000) -> Dataset:
@@ -28,14 +28,14 @@ def test_right_model_holds_and_says_what_was_tried(classifier):
 
 def test_probability_beyond_the_tolerance_is_a_problem(make_model, squares, keras_answers):
     answers = keras_answers(squares) + np.float32([1e-3] + [0] * 9)
-    found = verify(Classifier(make_model(golden=GoldenAnswers(squares, answers, 1e-4)), provider="cpu"))
+    found = verify(Classifier(make_model(golden=GoldenValues(squares, answers, 1e-4)), provider="cpu"))
     assert not found.holds
     assert [line for line in found.problems if "golden probability" in line]
 
 
 def test_changed_golden_answer_is_a_problem_whatever_the_tolerance(make_model, squares, keras_answers):
     answers = np.roll(keras_answers(squares), 1, axis=1)
-    found = verify(Classifier(make_model(golden=GoldenAnswers(squares, answers, 1.0)), provider="cpu"))
+    found = verify(Classifier(make_model(golden=GoldenValues(squares, answers, 1.0)), provider="cpu"))
     assert [line for line in found.problems if "changed golden answers 10" in line]
 
 
@@ -43,7 +43,7 @@ def test_changed_golden_answer_is_a_problem_whatever_the_tolerance(make_model, s
 def test_kernels_that_differ_from_exact_arithmetic_are_a_problem(make_model, squares, keras_answers, apart, holds):
     keras = keras_answers(squares)
     exact = np.clip(keras - np.float32([apart] + [0] * 9), 0, 1)
-    golden = GoldenAnswers(squares, keras, 0.1, np.where(exact == 0, apart, exact), 0.002)
+    golden = GoldenValues(squares, keras, 0.1, np.where(exact == 0, apart, exact), 0.002)
     found = verify(Classifier(make_model(golden=golden), provider="cpu"))
     assert found.exact_difference == pytest.approx(apart, abs=1e-4)
     assert found.holds is holds

@@ -10,7 +10,7 @@ import pytest
 
 from digits_edge.runtime import Classifier
 from digits_edge.runtime.datasets.synthetic_digits import SHAPES, draw_digit, draw_image
-from digits_edge.runtime.preprocessing.mnist_format import canonical
+from digits_edge.runtime.preprocessing.mnist_format import to_mnist_format
 from digits_edge.runtime.preprocessing.pictures import open_picture
 
 SAMPLES = Path(__file__).parents[3] / "samples"
@@ -101,5 +101,5 @@ def test_samples_are_what_their_script_draws(
 
 
 def test_every_sample_is_read_right(labelled_samples: dict[str, int]):
-    images = np.stack([canonical(open_picture(SAMPLES / name)).image for name in labelled_samples])
+    images = np.stack([to_mnist_format(open_picture(SAMPLES / name)).image for name in labelled_samples])
     assert Classifier().predict_batch(images).argmax(axis=1).tolist() == list(labelled_samples.values())

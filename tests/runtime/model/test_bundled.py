@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from digits_edge.runtime.errors import ModelError, UsageError
-from digits_edge.runtime.model.bundled import MODELS, bundled_models, is_whole
-from digits_edge.runtime.model.golden import GoldenAnswers
+from digits_edge.runtime.model.bundled import MODELS, bundled_models, is_intact
+from digits_edge.runtime.model.golden import GoldenValues
 from digits_edge.runtime.session import int8_kernels
 from digits_edge.runtime.session.precision import ANOTHER_MACHINE, find_model, find_precisions
 from scripts.bundle_model import add_model, main
@@ -112,12 +112,12 @@ def test_name_without_its_precision_cannot_be_bundled(make_model, metadata, mode
 
 def test_damaged_file_is_not_whole(add, models_folder):
     added = add("cnn-int8")
-    assert is_whole(added, models_folder)
+    assert is_intact(added, models_folder)
     path = models_folder / added.file
     path.write_bytes(path.read_bytes()[:-1])
-    assert not is_whole(added, models_folder)
+    assert not is_intact(added, models_folder)
     path.unlink()
-    assert not is_whole(added, models_folder)
+    assert not is_intact(added, models_folder)
 
 
 def test_damaged_index_is_one_line(models_folder):
@@ -129,7 +129,7 @@ def test_damaged_index_is_one_line(models_folder):
 
 def test_index_of_this_installation_fits_its_files():
     models = bundled_models()
-    assert all(is_whole(model) for model in models)
+    assert all(is_intact(model) for model in models)
     assert {model.file for model in models} == {path.name for path in MODELS.glob("*.onnx")}
     assert sum(model.default for model in models) == (1 if models else 0)
 
@@ -151,7 +151,7 @@ def test_the_maintainers_command_takes_another_default(make_model, models_folder
 
 
 def test_the_maintainers_command_refuses_what_does_not_hold(make_model, models_folder, squares, keras_answers, capsys):
-    others = GoldenAnswers(squares, keras_answers(squares[::-1]), 1e-4)
+    others = GoldenValues(squares, keras_answers(squares[::-1]), 1e-4)
     assert main([str(make_model(golden=others)), "--folder", str(models_folder)]) == 1
     assert "squares.onnx does not hold: " in capsys.readouterr().err
     assert main([str(models_folder / "index.json"), "--folder", str(models_folder)]) == 3

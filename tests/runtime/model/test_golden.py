@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digits_edge.runtime.errors import ModelError
-from digits_edge.runtime.model.golden import LARGEST_PACKED_BYTES, GoldenAnswers
+from digits_edge.runtime.model.golden import MAX_PACKED_BYTES, GoldenValues
 
 
 def golden(squares, keras_answers):
-    return GoldenAnswers(squares, keras_answers(squares), 1e-4)
+    return GoldenValues(squares, keras_answers(squares), 1e-4)
 
 
 def test_golden_answers_come_back_as_they_were(squares, keras_answers):
     packed = golden(squares, keras_answers)
-    unpacked = GoldenAnswers.unpack(packed.pack())
+    unpacked = GoldenValues.unpack(packed.pack())
     np.testing.assert_array_equal(unpacked.images, squares)
     np.testing.assert_array_equal(unpacked.probabilities, packed.probabilities)
     assert unpacked.tolerance == 1e-4
@@ -25,14 +25,14 @@ def test_golden_answers_come_back_as_they_were(squares, keras_answers):
 
 def test_exact_answers_come_back_to_a_step(squares, keras_answers):
     packed = replace(golden(squares, keras_answers), exact=keras_answers(squares), exact_tolerance=0.001)
-    unpacked = GoldenAnswers.unpack(packed.pack())
+    unpacked = GoldenValues.unpack(packed.pack())
     np.testing.assert_allclose(unpacked.exact, packed.exact, atol=1 / 65535)
     assert (unpacked.exact.dtype, unpacked.exact_tolerance) == (np.float32, 0.001)
-    assert GoldenAnswers.unpack(golden(squares, keras_answers).pack()).exact is None
+    assert GoldenValues.unpack(golden(squares, keras_answers).pack()).exact is None
 
 
 def test_packed_answers_are_small(squares, keras_answers):
-    assert len(golden(squares, keras_answers).pack()) < LARGEST_PACKED_BYTES
+    assert len(golden(squares, keras_answers).pack()) < MAX_PACKED_BYTES
 
 
 @pytest.mark.parametrize(
@@ -53,16 +53,16 @@ def test_packed_answers_are_small(squares, keras_answers):
 def test_answers_that_do_not_fit_together_are_refused(squares, keras_answers, change):
     packed = json.loads(golden(squares, keras_answers).pack()) | change
     with pytest.raises(ModelError, match="golden answers"):
-        GoldenAnswers.unpack(json.dumps(packed))
+        GoldenValues.unpack(json.dumps(packed))
 
 
 @given(st.text())
 def test_text_that_is_not_golden_answers_is_refused(text):
     with pytest.raises(ModelError, match="golden answers"):
-        GoldenAnswers.unpack(text)
+        GoldenValues.unpack(text)
 
 
 def test_compressed_images_cannot_fill_the_memory():
-    bomb = GoldenAnswers(np.zeros((20_000, 28, 28), np.uint8), np.zeros((1, 10), np.float32), 1e-4).pack()
+    bomb = GoldenValues(np.zeros((20_000, 28, 28), np.uint8), np.zeros((1, 10), np.float32), 1e-4).pack()
     with pytest.raises(ModelError, match="golden answers"):
-        GoldenAnswers.unpack(bomb)
+        GoldenValues.unpack(bomb)

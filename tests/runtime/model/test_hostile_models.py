@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import ModelError
-from digits_edge.runtime.model.model_file import Metadata, seal, unsealed
+from digits_edge.runtime.model.model_file import Metadata, with_digest, without_digest
 
 
 @pytest.mark.parametrize("place", ["here", "beside", "above", "absolute", "device"])
@@ -74,7 +74,7 @@ def test_metadata_that_leave_out_what_decides_an_answer_are_refused(metadata, na
 
 def test_metadata_that_are_no_text_are_refused(make_model):
     """The fuzzer found it: onnxruntime decodes them where they are asked for."""
-    content = unsealed(make_model().read_bytes()).replace(b"squares-fp32", b"squares\xfffp32")
+    content = without_digest(make_model().read_bytes()).replace(b"squares-fp32", b"squares\xfffp32")
     with pytest.raises(ModelError, match="no text"):
         Classifier(_sealed(make_model(), content), provider="cpu")
 
@@ -83,7 +83,7 @@ def test_metadata_that_are_no_text_are_refused(make_model):
 def test_a_model_that_answers_with_one_number_is_refused(make_model, shape):
     """The fuzzer found it: such an output has no first axis."""
     path = make_model()
-    model = onnx.load_from_string(unsealed(path.read_bytes()))
+    model = onnx.load_from_string(without_digest(path.read_bytes()))
     model.graph.node.append(helper.make_node("ReduceSum", ["probabilities"], ["sum"], keepdims=0))
     del model.graph.output[:]
     model.graph.output.append(helper.make_tensor_value_info("sum", TensorProto.FLOAT, shape))
@@ -95,7 +95,7 @@ def test_a_model_that_answers_with_one_number_is_refused(make_model, shape):
 def test_a_strange_graph_opens_or_is_refused(make_model, graph):
     """Neither the parser's stack nor the process ends."""
     path = make_model()
-    model = onnx.load_from_string(unsealed(path.read_bytes()))
+    model = onnx.load_from_string(without_digest(path.read_bytes()))
     nodes = model.graph.node
     if graph == "cycle":
         nodes[0].input[0] = "logits"
@@ -127,5 +127,5 @@ def test_a_strange_graph_opens_or_is_refused(make_model, graph):
 
 
 def _sealed(path, content):
-    path.write_bytes(seal(content))
+    path.write_bytes(with_digest(content))
     return path

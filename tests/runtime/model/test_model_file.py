@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from digits_edge.runtime.errors import ModelError
-from digits_edge.runtime.model.model_file import Metadata, read_model_file, seal
+from digits_edge.runtime.model.model_file import Metadata, read_model_file, with_digest
 
 
 def test_metadata_comes_back_as_it_was(metadata):
@@ -77,7 +77,7 @@ def test_bytes_after_the_seal_are_refused(model_path):
 
 def test_model_of_another_maker_is_refused_with_the_command_that_makes_ours(make_model):
     with pytest.raises(ModelError, match="digits-edge export") as caught:
-        read_model_file(make_model(sealed=False))
+        read_model_file(make_model(complete=False))
     assert caught.value.exit_code == 3
 
 
@@ -88,4 +88,4 @@ def test_missing_file_and_folder_are_refused(tmp_path):
 
 
 def test_seal_has_one_length():
-    assert len(seal(b"")) == len(seal(b"model")) - 5
+    assert len(with_digest(b"")) == len(with_digest(b"model")) - 5

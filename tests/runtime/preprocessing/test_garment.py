@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from digits_edge.runtime.datasets import load
-from digits_edge.runtime.preprocessing.garment import garment
+from digits_edge.runtime.preprocessing.garment import to_fashion_mnist_format
 from digits_edge.runtime.preprocessing.pictures import open_picture
 
 DATA = Path(os.environ.get("DIGITS_EDGE_DATA", Path(__file__).parents[4] / "shared/data"))
@@ -30,7 +30,7 @@ def shirt(*, ground: tuple[int, int, int], cloth: tuple[int, int, int]) -> Image
     [((255, 255, 255), (20, 60, 140)), ((0, 0, 0), (230, 230, 230)), ((240, 236, 225), (120, 20, 20))],
 )
 def test_a_garment_fills_the_image_in_its_width_and_is_centred(ground, cloth):
-    found = garment(shirt(ground=ground, cloth=cloth))
+    found = to_fashion_mnist_format(shirt(ground=ground, cloth=cloth))
     rows, columns = np.flatnonzero(found.image.any(1)), np.flatnonzero(found.image.any(0))
     assert (columns[0], columns[-1]) == (0, 27)
     assert abs((rows[0] + rows[-1]) / 2 - 13.5) <= 1
@@ -40,7 +40,9 @@ def test_a_garment_fills_the_image_in_its_width_and_is_centred(ground, cloth):
 
 
 def test_darker_cloth_on_white_gives_higher_levels():
-    dark, pale = (garment(shirt(ground=(255, 255, 255), cloth=(c, c, c))).image.max() for c in (30, 200))
+    dark, pale = (
+        to_fashion_mnist_format(shirt(ground=(255, 255, 255), cloth=(c, c, c))).image.max() for c in (30, 200)
+    )
     assert dark == pytest.approx(225, abs=2)
     assert pale == pytest.approx(55, abs=2)
 
@@ -48,7 +50,7 @@ def test_darker_cloth_on_white_gives_higher_levels():
 def test_transparent_ground_is_no_cloth():
     pixels = np.zeros((100, 80, 4), np.uint8)
     pixels[10:90, 20:60] = (200, 30, 30, 255)
-    found = garment(Image.fromarray(pixels))
+    found = to_fashion_mnist_format(Image.fromarray(pixels))
     columns = np.flatnonzero(found.image.any(0))
     assert (columns[0], columns[-1]) == (7, 20)
 
@@ -57,12 +59,13 @@ def test_a_speck_does_not_count():
     picture = shirt(ground=(255, 255, 255), cloth=(20, 60, 140))
     picture.putpixel((3, 3), (0, 0, 0))
     np.testing.assert_array_equal(
-        garment(picture).image, garment(shirt(ground=(255, 255, 255), cloth=(20, 60, 140))).image
+        to_fashion_mnist_format(picture).image,
+        to_fashion_mnist_format(shirt(ground=(255, 255, 255), cloth=(20, 60, 140))).image,
     )
 
 
 def test_an_empty_picture_is_blank():
-    found = garment(Image.new("RGB", (60, 90), (250, 250, 250)))
+    found = to_fashion_mnist_format(Image.new("RGB", (60, 90), (250, 250, 250)))
     assert found.blank
     assert found.box is None
     assert not found.image.any()
@@ -71,7 +74,7 @@ def test_an_empty_picture_is_blank():
 @given(arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3))))
 @settings(max_examples=60, deadline=None)
 def test_any_picture_gives_an_image(pixels):
-    found = garment(open_picture(Image.fromarray(pixels)))
+    found = to_fashion_mnist_format(open_picture(Image.fromarray(pixels)))
     assert found.image.shape == (28, 28)
     assert found.image.dtype == np.uint8
     assert found.blank == (not found.image.any()) or not found.blank
@@ -84,5 +87,5 @@ def test_a_photograph_made_of_an_image_comes_back_to_it():
     for image in images:
         canvas = np.pad(255 - image, 12, constant_values=255)
         photograph = Image.fromarray(canvas).resize((416, 416), Image.Resampling.BICUBIC)
-        likeness.append(np.corrcoef(garment(photograph).image.ravel(), image.ravel())[0, 1])
+        likeness.append(np.corrcoef(to_fashion_mnist_format(photograph).image.ravel(), image.ravel())[0, 1])
     assert np.median(likeness) > 0.88  # what blur leaves of patterned cloth

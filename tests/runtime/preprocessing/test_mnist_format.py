@@ -14,7 +14,7 @@ from PIL import Image
 
 from digits_edge.runtime import Classifier
 from digits_edge.runtime.datasets.synthetic_digits import draw_digit
-from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, Canonical, canonical
+from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, PreparedPicture, to_mnist_format
 from digits_edge.runtime.preprocessing.pictures import open_picture
 
 DIGITS = range(10)
@@ -92,81 +92,81 @@ CONDITIONS: dict[str, Callable[[int], Page]] = {
 }
 
 
-def likeness(one: Canonical, other: Canonical) -> float:
+def likeness(one: PreparedPicture, other: PreparedPicture) -> float:
     """The share of two images' ink that falls together, one of them moved by up to a pixel: centring rounds."""
     a = one.image.astype(float)
     moved = [np.roll(other.image, (y, x), (0, 1)).astype(float) for y in (-1, 0, 1) for x in (-1, 0, 1)]
     return max(float(np.minimum(a, b).sum() / max(np.maximum(a, b).sum(), 1)) for b in moved)
 
 
-def same(one: Canonical, other: Canonical) -> bool:
+def same(one: PreparedPicture, other: PreparedPicture) -> bool:
     return likeness(one, other) > 0.65
 
 
 @pytest.fixture(scope="module")
-def plain() -> list[Canonical]:
+def plain() -> list[PreparedPicture]:
     """Each digit, black on white."""
-    return [canonical(picture_of(written(digit, flat((255, 255, 255)), (0, 0, 0)))) for digit in DIGITS]
+    return [to_mnist_format(picture_of(written(digit, flat((255, 255, 255)), (0, 0, 0)))) for digit in DIGITS]
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_paper_ink_and_light_do_not_matter(condition: str, plain: list[Canonical]):
-    assert all(same(canonical(picture_of(CONDITIONS[condition](digit))), plain[digit]) for digit in DIGITS)
+def test_paper_ink_and_light_do_not_matter(condition: str, plain: list[PreparedPicture]):
+    assert all(same(to_mnist_format(picture_of(CONDITIONS[condition](digit))), plain[digit]) for digit in DIGITS)
 
 
 @pytest.mark.parametrize("side", [40, 100, 900])
-def test_size_does_not_matter(side: int, plain: list[Canonical]):
+def test_size_does_not_matter(side: int, plain: list[PreparedPicture]):
     for digit in DIGITS:
-        assert same(canonical(picture_of(written(digit, flat((255, 255, 255), side), (0, 0, 0)))), plain[digit])
+        assert same(to_mnist_format(picture_of(written(digit, flat((255, 255, 255), side), (0, 0, 0)))), plain[digit])
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (700, 0), (0, 500), (700, 500), (310, 200)])
-def test_place_does_not_matter(corner: tuple[int, int], plain: list[Canonical]):
+def test_place_does_not_matter(corner: tuple[int, int], plain: list[PreparedPicture]):
     for digit in DIGITS:
         page = Image.new("L", (1000, 800), 255)
         page.paste(picture_of(written(digit, flat((255, 255, 255)), (0, 0, 0))), corner)
-        found = canonical(page)
+        found = to_mnist_format(page)
         assert same(found, plain[digit])
         assert found.box is not None
         assert all(abs(found.box[i] - corner[i] - plain[digit].box[i]) < 10 for i in (0, 1))
 
 
 @pytest.mark.parametrize("ink", [0, 255])
-def test_transparent_paper_is_the_ink_s_contrast(ink: int, plain: list[Canonical]):
+def test_transparent_paper_is_the_ink_s_contrast(ink: int, plain: list[PreparedPicture]):
     for digit in DIGITS:
         alpha = Image.fromarray((ink_of(digit)[:, :, 0] * 255).astype(np.uint8))
         for mode in ("LA", "RGBA"):
             drawing = Image.new(mode, alpha.size, (ink,) * (len(mode) - 1))
             drawing.putalpha(alpha)
-            assert same(canonical(drawing), plain[digit])
+            assert same(to_mnist_format(drawing), plain[digit])
 
 
-def test_a_card_with_transparent_corners_keeps_its_paper(plain: list[Canonical]):
+def test_a_card_with_transparent_corners_keeps_its_paper(plain: list[PreparedPicture]):
     card = picture_of(written(5, flat((240, 240, 240)), (30, 30, 30)))
     mask = Image.new("L", card.size, 0)
     mask.paste(255, (15, 15, 285, 285))
     card.putalpha(mask)
-    assert same(canonical(card), plain[5])
+    assert same(to_mnist_format(card), plain[5])
 
 
 @pytest.mark.parametrize(("orientation", "turn"), [(3, 2), (6, 4), (8, 3)])
-def test_an_exif_turn_does_not_matter(orientation: int, turn: int, plain: list[Canonical]):
+def test_an_exif_turn_does_not_matter(orientation: int, turn: int, plain: list[PreparedPicture]):
     undo = {2: Image.Transpose.ROTATE_180, 4: Image.Transpose.ROTATE_90, 3: Image.Transpose.ROTATE_270}[turn]
     exif = Image.Exif()
     exif[0x0112] = orientation
     stream = io.BytesIO()
     picture_of(written(7, flat((255, 255, 255)), (0, 0, 0))).transpose(undo).save(stream, "JPEG", exif=exif)
-    assert same(canonical(open_picture(stream.getvalue())), plain[7])
+    assert same(to_mnist_format(open_picture(stream.getvalue())), plain[7])
 
 
 @pytest.mark.parametrize("digit", DIGITS)
 def test_a_thin_pen_is_as_thick_as_mnist_s(digit: int):
-    image = canonical(draw_digit(digit, np.random.default_rng(digit), size=800, thickness=0.006)).image
+    image = to_mnist_format(draw_digit(digit, np.random.default_rng(digit), size=800, thickness=0.006)).image
     assert image.max() == 255
     assert image.sum() / 255 > 30
 
 
-def test_an_image_is_white_on_black_twenty_long_and_centred_by_mass(plain: list[Canonical]):
+def test_an_image_is_white_on_black_twenty_long_and_centred_by_mass(plain: list[PreparedPicture]):
     for found in plain:
         rows, columns = np.nonzero(found.image)
         assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
@@ -175,10 +175,10 @@ def test_an_image_is_white_on_black_twenty_long_and_centred_by_mass(plain: list[
             assert abs(float(mass.sum(axis) @ (np.arange(IMAGE_SIDE) + 0.5)) - 14.5) <= 0.51
 
 
-def test_a_canonical_image_is_its_own_canonical_image(plain: list[Canonical]):
+def test_a_canonical_image_is_its_own_canonical_image(plain: list[PreparedPicture]):
     for found in plain:
         for image in (found.image, 255 - found.image):
-            again = canonical(Image.fromarray(image)).image
+            again = to_mnist_format(Image.fromarray(image)).image
             assert np.abs(again.astype(int) - found.image).mean() < 8
 
 
@@ -199,7 +199,7 @@ BLANKS = {
 @pytest.mark.parametrize("side", [28, 300, 1000])
 def test_a_page_without_ink_is_blank(page: str, side: int):
     small = picture_of(BLANKS[page]).resize((side, side), Image.Resampling.BICUBIC)
-    found = canonical(small)
+    found = to_mnist_format(small)
     assert found.blank
     assert found.box is None
     assert not found.image.any()
@@ -209,7 +209,7 @@ def test_a_page_without_ink_is_blank(page: str, side: int):
 @settings(deadline=None)
 def test_any_picture_gives_an_image(pixels: np.ndarray):
     picture = open_picture(pixels)
-    found = canonical(picture)
+    found = to_mnist_format(picture)
     assert found.image.dtype == np.uint8
     assert found.image.shape == (IMAGE_SIDE, IMAGE_SIDE)
     assert found.blank == (not found.image.any()) == (found.box is None)
@@ -222,7 +222,7 @@ def test_any_picture_gives_an_image(pixels: np.ndarray):
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 2), (5000, 20)])
 def test_odd_sizes_give_an_image(size: tuple[int, int]):
     rng = np.random.default_rng(0)
-    found = canonical(Image.fromarray(rng.integers(0, 256, size, np.uint8)))
+    found = to_mnist_format(Image.fromarray(rng.integers(0, 256, size, np.uint8)))
     assert found.image.shape == (IMAGE_SIDE, IMAGE_SIDE)
 
 
@@ -232,7 +232,7 @@ def test_photos_of_real_handwriting_are_read(data_folder: Path):
         pytest.skip(f"no photos at {folder}")
     with (folder / "labels.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    images = np.stack([canonical(open_picture(folder / row["file"])).image for row in rows])
+    images = np.stack([to_mnist_format(open_picture(folder / row["file"])).image for row in rows])
     answers = Classifier().predict_batch(images).argmax(axis=1)
     right = np.array([int(row["label"]) for row in rows]) == answers
     kinds = np.array([row["kind"] for row in rows])

@@ -12,7 +12,7 @@ import pytest
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.model.model_file import INPUT_NAME
-from digits_edge.runtime.session.bound_session import CACHED_PART, LEAST_PART, BoundSession
+from digits_edge.runtime.session.bound_session import CACHED_PART, MIN_PART, BoundSession
 from digits_edge.runtime.session.threads import available_threads
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (100, 28, 28), np.uint8)
@@ -30,13 +30,13 @@ class Recording:
         return [images.sum(axis=(1, 2), dtype=np.float32)[:, np.newaxis]]
 
 
-@pytest.mark.parametrize("count", [1, 2 * LEAST_PART - 1, 2 * LEAST_PART, 4 * LEAST_PART + 1, 100])
+@pytest.mark.parametrize("count", [1, 2 * MIN_PART - 1, 2 * MIN_PART, 4 * MIN_PART + 1, 100])
 def test_threads_share_the_images_and_keep_their_order(count):
     session = Recording()
     answers = BoundSession(session, "cpu", 4).run(IMAGES[:count])
     np.testing.assert_array_equal(answers[:, 0], IMAGES[:count].sum(axis=(1, 2)))
     sizes = [size for _, size in session.asked]
-    assert len(sizes) == max(1, min(4, count // LEAST_PART)) and sum(sizes) == count
+    assert len(sizes) == max(1, min(4, count // MIN_PART)) and sum(sizes) == count
     assert max(sizes) - min(sizes) <= 1
     assert sum(name == threading.current_thread().name for name, _ in session.asked) == 1
 
@@ -118,7 +118,7 @@ def test_a_forked_process_starts_threads_of_its_own(model_path):
 def test_a_session_for_one_image_answers_any_number(provider, threads):
     """Image by image, with the answers that a session for batches gives; a pickled one too."""
     try:
-        single = Classifier("edge-int8", provider=provider, threads=threads, one_by_one=True)
+        single = Classifier("edge-int8", provider=provider, threads=threads, single_image=True)
     except ModelError as error:
         pytest.skip(str(error))
     with (
@@ -127,7 +127,7 @@ def test_a_session_for_one_image_answers_any_number(provider, threads):
         pickle.loads(pickle.dumps(single)) as again,
     ):
         assert single._run.__self__.session.get_inputs()[0].shape == [1, 28, 28]
-        for count in (0, 1, 2, 3 * LEAST_PART):
+        for count in (0, 1, 2, 3 * MIN_PART):
             answers = single.predict_batch(IMAGES[:count])
             np.testing.assert_allclose(answers, usual.predict_batch(IMAGES[:count]), atol=1e-6)
             np.testing.assert_array_equal(answers, again.predict_batch(IMAGES[:count]))

@@ -25,13 +25,13 @@ from digits_edge.runtime.session.precision import Way, ways_to_run
 from digits_edge.runtime.session.providers import available_providers
 from digits_edge.runtime.session.trial import (
     MARGIN,
+    SpeedTrial,
     Timing,
-    Trial,
     choose,
-    forget_trials,
-    keep_trial,
-    kept_trial,
+    clear_trials,
     make_trial,
+    store_trial,
+    stored_trial,
 )
 
 CPU = Timing("cpu", "m-int8", open_s=0.01, one_s=40e-6, each_s=20e-6)
@@ -95,7 +95,7 @@ def machine(monkeypatch, tmp_path):
 def test_none_is_chosen_that_is_not_clearly_faster_than_the_cpu(others):
     others = [replace(timing, provider=f"other{number}") for number, timing in enumerate(others)]
     costs = {timing.provider: timing.cost_s for timing in (CPU, *others)}
-    chosen = Trial((CPU, *others), {}, 0).fastest().provider
+    chosen = SpeedTrial((CPU, *others), {}, 0).fastest().provider
     if chosen == "cpu":
         assert all(cost >= MARGIN * costs["cpu"] for cost in costs.values())
     else:
@@ -114,19 +114,19 @@ def test_the_first_call_is_not_what_counts(machine):
 @given(st.lists(timings, max_size=3), st.dictionaries(st.text(), st.text()))
 def test_a_trial_is_kept_as_it_is(tmp_path_factory, others, failed):
     failed = {f"gone {name}": why for name, why in failed.items()}
-    cache, trial = tmp_path_factory.mktemp("cache"), Trial((CPU, *others), failed, time.time())
-    keep_trial(trial, cache, "key")
-    assert kept_trial(cache, "key", ways_of("cpu", *(timing.provider for timing in others), *failed)) == trial
-    assert kept_trial(cache, "another key", WAYS[:1]) is None
+    cache, trial = tmp_path_factory.mktemp("cache"), SpeedTrial((CPU, *others), failed, time.time())
+    store_trial(trial, cache, "key")
+    assert stored_trial(cache, "key", ways_of("cpu", *(timing.provider for timing in others), *failed)) == trial
+    assert stored_trial(cache, "another key", WAYS[:1]) is None
 
 
 @given(st.binary(max_size=60))
 def test_a_damaged_trial_is_none(tmp_path_factory, content):
     cache = tmp_path_factory.mktemp("cache")
-    keep_trial(Trial((CPU,), {}, time.time()), cache, "key")
+    store_trial(SpeedTrial((CPU,), {}, time.time()), cache, "key")
     [path] = cache.iterdir()
     path.write_bytes(content)
-    assert kept_trial(cache, "key", WAYS[:1]) is None
+    assert stored_trial(cache, "key", WAYS[:1]) is None
 
 
 @pytest.mark.parametrize(
@@ -144,11 +144,11 @@ def test_a_damaged_trial_is_none(tmp_path_factory, content):
     ids=["old", "of tomorrow", "of no time", "empty", "of text", "of nan", "of other providers", "of another key"],
 )
 def test_a_trial_that_does_not_hold_is_none(tmp_path, change):
-    keep_trial(Trial((CPU, OPENVINO), {}, time.time()), tmp_path, "key")
-    assert kept_trial(tmp_path, "key", WAYS) is not None
+    store_trial(SpeedTrial((CPU, OPENVINO), {}, time.time()), tmp_path, "key")
+    assert stored_trial(tmp_path, "key", WAYS) is not None
     [path] = tmp_path.iterdir()
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    assert kept_trial(tmp_path, "key", WAYS) is None
+    assert stored_trial(tmp_path, "key", WAYS) is None
 
 
 def test_what_is_faster_here_is_chosen_and_tried_once(machine):
@@ -181,7 +181,7 @@ def test_without_a_cache_every_process_measures_once(machine):
     assert "cpu m-int8" in machine.opened
     kept = dict(trials._made)
     assert len(kept) == 1
-    forget_trials()
+    clear_trials()
     assert not trials._made
 
 
@@ -198,13 +198,13 @@ def test_a_device_lost_leaves_the_cpu_where_the_cache_is_read_only(machine, monk
 
 def test_what_failed_is_tried_again_within_the_day(tmp_path):
     for age_s, kept in ((600, True), (7200, False)):
-        keep_trial(Trial((CPU,), {"openvino": "gone"}, time.time() - age_s), tmp_path, "key")
-        assert (kept_trial(tmp_path, "key", WAYS) is not None) == kept
+        store_trial(SpeedTrial((CPU,), {"openvino": "gone"}, time.time() - age_s), tmp_path, "key")
+        assert (stored_trial(tmp_path, "key", WAYS) is not None) == kept
 
 
 def test_the_doctor_has_trials_made_anew(machine):
     machine.chosen()
-    forget_trials()
+    clear_trials()
     machine.chosen()
     assert "cpu m-int8" in machine.opened
 
@@ -329,10 +329,10 @@ def test_a_copy_has_the_provider_of_the_original(model_path):
 
 def test_what_is_too_old_is_removed(tmp_path):
     for key in ("old", "new"):
-        keep_trial(Trial((CPU,), {}, time.time()), tmp_path, key)
+        store_trial(SpeedTrial((CPU,), {}, time.time()), tmp_path, key)
     assert len(list(tmp_path.iterdir())) == 2
     for path in tmp_path.iterdir():
         os.utime(path, (0, 0))
-    keep_trial(Trial((CPU,), {}, time.time()), tmp_path, "new")
+    store_trial(SpeedTrial((CPU,), {}, time.time()), tmp_path, "new")
     assert len(list(tmp_path.iterdir())) == 1
-    assert kept_trial(tmp_path, "new", WAYS[:1]) is not None
+    assert stored_trial(tmp_path, "new", WAYS[:1]) is not None

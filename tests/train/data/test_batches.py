@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digits_edge.runtime.datasets import Dataset
-from digits_edge.train.data.augmentation import AUGMENTATIONS, HAND, NO_AUGMENTATION, Augmentation, Spoiling
+from digits_edge.train.data.augmentation import AUGMENTATIONS, HAND, NO_AUGMENTATION, Augmentation, Corruption
 from digits_edge.train.data.augmenting import augment
 from digits_edge.train.data.batches import Batches, scaled
 
@@ -55,7 +55,7 @@ def test_augmented_images_stay_images(name: str, seed: int) -> None:
 def test_bending_moves_pixels_smoothly_and_no_further_than_asked() -> None:
     rng = np.random.default_rng(0)
     ramp = np.tile(np.arange(28, dtype=np.float32) / 28, (50, 28, 1))[..., np.newaxis]
-    bent = augment(ramp, Augmentation(spoiling=Spoiling(share=1, elastic_px=2)), rng)[:, 3:-3, 3:-3, 0]
+    bent = augment(ramp, Augmentation(corruption=Corruption(share=1, elastic_px=2)), rng)[:, 3:-3, 3:-3, 0]
     moved_px = bent * 28 - np.arange(3, 25)
     every_second = np.abs(moved_px).max((1, 2)) > 1e-4
     assert every_second.mean() == pytest.approx(0.5, abs=0.2)

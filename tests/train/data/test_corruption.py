@@ -1,10 +1,10 @@
-"""Spoiling does what it says, to each image by its own amount."""
+"""Corruption does what it says, to each image by its own amount."""
 
 import numpy as np
 import pytest
 
 from digits_edge.runtime.datasets.synthetic_digits import draw_image
-from digits_edge.train.data.augmentation import Augmentation, Spoiling
+from digits_edge.train.data.augmentation import Augmentation, Corruption
 from digits_edge.train.data.augmenting import augment
 from digits_edge.train.data.corruption import blurred, cut_out, lit, noisy, ruled, specked, with_other_strokes
 
@@ -18,13 +18,13 @@ def each(amount: float, *, last: float = 0.0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("spoil", [with_other_strokes, blurred])
-def test_no_amount_changes_nothing(spoil) -> None:
-    np.testing.assert_allclose(spoil(IMAGES, np.zeros(10)), IMAGES, atol=1e-6)
+def test_no_amount_changes_nothing(corrupt) -> None:
+    np.testing.assert_allclose(corrupt(IMAGES, np.zeros(10)), IMAGES, atol=1e-6)
 
 
 @pytest.mark.parametrize(("spoil", "amount"), [(lit, 0.5), (ruled, 0.5), (noisy, 0.5), (specked, 0.5), (cut_out, 20.0)])
-def test_no_amount_of_chance_changes_nothing(spoil, amount) -> None:
-    changed = spoil(IMAGES, each(amount), np.random.default_rng(0))
+def test_no_amount_of_chance_changes_nothing(corrupt, amount) -> None:
+    changed = corrupt(IMAGES, each(amount), np.random.default_rng(0))
     np.testing.assert_array_equal(changed[9], IMAGES[9])
     assert np.abs(changed[:9] - IMAGES[:9]).max() > 0.1
     assert changed.dtype == np.float32 and changed.min() >= 0 and changed.max() <= 1
@@ -68,17 +68,17 @@ def test_a_cut_out_is_one_rectangle_of_one_grey() -> None:
 
 def test_only_the_share_asked_for_is_spoiled() -> None:
     black = np.zeros((1000, 28, 28, 1), np.float32)
-    changed = augment(black, Augmentation(spoiling=Spoiling(share=0.4, light=0.5)), np.random.default_rng(4))
+    changed = augment(black, Augmentation(corruption=Corruption(share=0.4, light=0.5)), np.random.default_rng(4))
     assert changed.any((1, 2, 3)).mean() == pytest.approx(0.2, abs=0.04)
 
 
 def test_only_the_share_asked_for_is_negative() -> None:
     changed = augment(
-        IMAGES[..., np.newaxis], Augmentation(spoiling=Spoiling(share=1, negative=1)), np.random.default_rng(5)
+        IMAGES[..., np.newaxis], Augmentation(corruption=Corruption(share=1, negative=1)), np.random.default_rng(5)
     )
     np.testing.assert_allclose(changed[..., 0], 1 - IMAGES, atol=1e-6)
     black = np.zeros((1000, 28, 28, 1), np.float32)
-    changed = augment(black, Augmentation(spoiling=Spoiling(share=0.5, negative=0.4)), np.random.default_rng(6))
+    changed = augment(black, Augmentation(corruption=Corruption(share=0.5, negative=0.4)), np.random.default_rng(6))
     assert changed.any((1, 2, 3)).mean() == pytest.approx(0.2, abs=0.04)
 
 

@@ -247,7 +247,7 @@ def test_report_is_json_and_its_page_holds_every_section(write_splits, write, ro
     from digits_edge.train.report.data_page import data_page
 
     rows[0][1] = "<b>"
-    monkeypatch.setattr(duplicates, "MOST_PAIRS", 200 * 30)
+    monkeypatch.setattr(duplicates, "MAX_PAIRS", 200 * 30)
     for source in (write_splits(), str(write(rows))):
         readings = read_splits(source)
         report = describe(readings)

@@ -11,9 +11,9 @@ pytest.importorskip("matplotlib", reason="needs the extra [train]")
 from digits_edge.train.charts.curves import curve_figures, draw_curves
 from digits_edge.train.evaluation.evaluation import evaluate
 from digits_edge.train.models.layer import Layer
-from digits_edge.train.report.answers import Answered
 from digits_edge.train.report.diagram import draw_diagram, layer_table
-from digits_edge.train.report.evaluation_page import Portrait, evaluation_page
+from digits_edge.train.report.evaluation_page import ModelSection, evaluation_page
+from digits_edge.train.report.predictions import Predicted
 
 NAMES = tuple("0123456789")
 TEN = np.arange(10, dtype=np.uint8)
@@ -29,11 +29,13 @@ LAYERS = [layer("a"), layer("b", "a"), layer("c", "a"), layer("d", "b"), layer("
 
 def page(labels, probabilities):
     images = np.random.default_rng(0).integers(0, 256, (len(labels), 28, 28), dtype=np.uint8)
-    portrait = Portrait("title", "subtitle", LAYERS, [], lambda _, classes: np.zeros((*classes.shape, 28, 28)), "maps")
+    portrait = ModelSection(
+        "title", "subtitle", LAYERS, [], lambda _, classes: np.zeros((*classes.shape, 28, 28)), "maps"
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return evaluation_page(
-            evaluate(probabilities, labels, NAMES), Answered(images, labels, probabilities, NAMES), portrait
+            evaluate(probabilities, labels, NAMES), Predicted(images, labels, probabilities, NAMES), portrait
         )
 
 
@@ -58,7 +60,7 @@ def test_data_of_one_class_has_no_roc_curves():
 
 def test_worst_mistakes_are_the_most_confident_ones():
     probabilities = np.array([[0.4, 0.6], [0.1, 0.9], [0.9, 0.1], [0.3, 0.7]], np.float32)
-    answered = Answered(np.zeros((4, 28, 28), np.uint8), np.zeros(4, np.uint8), probabilities, ("a", "b"))
+    answered = Predicted(np.zeros((4, 28, 28), np.uint8), np.zeros(4, np.uint8), probabilities, ("a", "b"))
     assert answered.worst_mistakes(2).tolist() == [1, 3]
     assert answered.clearest().tolist() == [2]
 

@@ -33,9 +33,9 @@ def test_garments_have_recipes_of_their_own_where_digits_are_turned() -> None:
     assert (digits.augmentation, garments.augmentation) == (HAND, GARMENT)
     assert garments.epochs > digits.epochs
     student = named_recipe("best", "edge", data="fashion-mnist")
-    assert student.teaching is not None
-    assert student.augmentation.spoiling.share > 0 and student.augmentation.unspoiled == GARMENT
-    assert {teacher.augmentation for teacher in student.teaching.teachers} == {GARMENT}
+    assert student.distillation is not None
+    assert student.augmentation.corruption.share > 0 and student.augmentation.uncorrupted == GARMENT
+    assert {teacher.augmentation for teacher in student.distillation.teachers} == {GARMENT}
     assert named_recipe("best", "perceptron", data="fashion-mnist") == named_recipe("best", "perceptron")
     assert named_recipe("document", "cnn-small", data="fashion-mnist") == named_recipe("document", "cnn-small")
     assert named_recipe("best", "cnn-small", data="fashion-mnist", epochs=3).epochs == 3

@@ -18,7 +18,7 @@ from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import CheckError, InputError, UsageError
 from digits_edge.train import Recipe, named_recipe, train
 from digits_edge.train.data.batches import scaled
-from digits_edge.train.training.checkpoint import read_progress
+from digits_edge.train.training.checkpoint import read_state
 
 QUICK = {"epochs": 3, "batch_size": 50}
 
@@ -101,7 +101,7 @@ def test_a_killed_training_goes_on_to_the_same_end(squares: Dataset, tmp_path: P
         while not checkpoint.exists() and process.poll() is None and time.monotonic() < end:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
-    assert 1 <= len(read_progress(checkpoint).history) <= 4
+    assert 1 <= len(read_state(checkpoint).history) <= 4
     subprocess.run([*command, "--resume"], check=True, capture_output=True, env=environment)
 
     subprocess.run([*command[:-1], str(tmp_path / "unbroken")], check=True, capture_output=True, env=environment)

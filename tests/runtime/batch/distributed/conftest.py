@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from digits_edge.runtime.batch.distributed import reading
-from digits_edge.runtime.batch.distributed.block_predictor import Answering
+from digits_edge.runtime.batch.distributed.block_predictor import BlockPredictor
 from digits_edge.runtime.batch.distributed.output_folder import OutputFolder
 from digits_edge.runtime.batch.distributed.reading import divide, read, work_left
 from digits_edge.runtime.batch.distributed.record import Manifest, Named, Record
@@ -87,7 +87,7 @@ class Steps:
 
     def answers(self, records: list[Record]) -> Iterator[Record]:
         """Answer what is not dealt with; stop when you like."""
-        answering = Answering(self.folder, self.run)
+        answering = BlockPredictor(self.folder, self.run)
         for work in work_left(self.sources, records):
             for piece in divide(work):
                 with closing(read(piece, "mnist")) as blocks:

@@ -268,11 +268,11 @@ def test_two_runs_do_not_write_one_folder(tmp_path):
 
 
 def test_another_version_of_the_package_does_not_answer(steps):
-    from digits_edge.runtime.batch.distributed.block_predictor import Answering
+    from digits_edge.runtime.batch.distributed.block_predictor import BlockPredictor
 
     steps.begin(package="0.0.1")
     with pytest.raises(ModelError, match=r"has digits-edge .*, not 0\.0\.1; install the same on all"):
-        Answering(steps.folder, steps.run)
+        BlockPredictor(steps.folder, steps.run)
 
 
 def test_everything_that_travels_can_be_pickled(steps):

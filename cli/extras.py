@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from digits_edge.cli.output import show
 from digits_edge.runtime.errors import UsageError
-from digits_edge.runtime.session.quiet import silent_stderr
+from digits_edge.runtime.session.quiet import silenced_stderr
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def needs_extra(extra: str) -> Iterator[None]:
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
-        with silent_stderr():
+        with silenced_stderr():
             yield
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("digits_edge"):

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError, UsageError
 
 
-class RecordAnswer(Response):
+class RecordResponse(Response):
     """A record as JSON; the fields that it lacks are null, or left out."""
 
     media_type = "application/json"
@@ -17,7 +17,7 @@ class RecordAnswer(Response):
         super().__init__(record.model_dump_json(exclude_none=leave_out_null))
 
 
-class ErrorAnswer(Response):
+class ErrorResponse(Response):
     """An error, as the Open Inference Protocol has it: `{"error": reason}`."""
 
     media_type = "application/json"

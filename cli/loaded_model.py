@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.cli.keras_side import needs_extra
+from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.options import file_path
 from digits_edge.cli.output import progress
-from digits_edge.runtime.classifier import FEW_IMAGES, LARGEST_BATCH, Classifier
+from digits_edge.runtime.classifier import FEW_IMAGES, MAX_BATCH, Classifier
 from digits_edge.runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class EitherModel:
+class LoadedModel:
     """A classifier, whichever side computes it.
 
     Attributes:
@@ -60,14 +60,14 @@ class EitherModel:
         return softmax(as_logits(_in_blocks(self.opened.answers, images, label)))
 
 
-def open_either(
+def open_model(
     model: str,
     *,
     provider: str,
     threads: int | None,
     input_scale: Literal[1, 255] | None,
     labels: Sequence[str] | None,
-) -> EitherModel:
+) -> LoadedModel:
     """Open a run folder, a .keras or .h5 file, a model file or a bundled name.
 
     Raises:
@@ -80,12 +80,12 @@ def open_either(
             from digits_edge.export import read_source
 
             source = read_source(path, input_scale=input_scale, labels=labels)
-        return EitherModel(model, source.labels, source.data, source, path)
+        return LoadedModel(model, source.labels, source.data, source, path)
     classifier = Classifier(model, provider=provider, threads=threads, images=FEW_IMAGES)
     named = tuple(labels or classifier.labels)
     if len(named) != len(classifier.labels):
         raise UsageError(f"{model} tells {len(classifier.labels)} classes apart and --labels names {len(named)}")
-    return EitherModel(model, named, classifier.metadata.data, classifier, classifier.path)
+    return LoadedModel(model, named, classifier.metadata.data, classifier, classifier.path)
 
 
 def is_keras(path: Path) -> bool:
@@ -96,7 +96,7 @@ def is_keras(path: Path) -> bool:
 def _in_blocks(answer: Any, images: NDArray[np.uint8], label: str) -> NDArray[np.float32]:
     advance = progress(label)
     blocks = []
-    for start in range(0, len(images), LARGEST_BATCH):
-        blocks.append(answer(images[start : start + LARGEST_BATCH]))
-        advance(min(start + LARGEST_BATCH, len(images)), len(images))
+    for start in range(0, len(images), MAX_BATCH):
+        blocks.append(answer(images[start : start + MAX_BATCH]))
+        advance(min(start + MAX_BATCH, len(images)), len(images))
     return np.concatenate(blocks)

@@ -23,7 +23,7 @@ Explain = Callable[[NDArray[np.uint8], NDArray[np.intp]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)
-class Answered:
+class Predicted:
     """Labelled images and a model's answers to them.
 
     Attributes:
@@ -65,7 +65,7 @@ class Answered:
         return np.array(found, dtype=np.intp)
 
 
-def mistakes(answered: Answered) -> list[Block]:
+def mistakes(answered: Predicted) -> list[Block]:
     """The worst mistakes with what was said and what was true."""
     rows = answered.worst_mistakes(_MISTAKES)
     if not len(rows):
@@ -81,11 +81,11 @@ def mistakes(answered: Answered) -> list[Block]:
     return [Text(text), *pictures]
 
 
-def _tile(answered: Answered, row: int) -> Tile:
+def _tile(answered: Predicted, row: int) -> Tile:
     return Tile(answered.images[row], f"{_said(answered, row)}\nis {answered.names[answered.labels[row]]}")
 
 
-def _said(answered: Answered, row: int, between: str = "  ") -> str:
+def _said(answered: Predicted, row: int, between: str = "  ") -> str:
     name, confidence = answered.names[answered.said[row]], 100 * float(answered.confidence[row])
     if confidence < 99:
         return f"{name}{between}{confidence:.0f} %"
@@ -93,7 +93,7 @@ def _said(answered: Answered, row: int, between: str = "  ") -> str:
     return f"{name}{between}{confidence:.1f} %" if confidence < 99.9 else f"{name}{between}>99.9 %"
 
 
-def predictions(answered: Answered) -> list[Block]:
+def predictions(answered: Predicted) -> list[Block]:
     """Some images of each class with the answers, the wrong ones marked."""
     rng = np.random.default_rng(0)
     wrong = answered.said != answered.labels
@@ -119,7 +119,7 @@ def predictions(answered: Answered) -> list[Block]:
     ]
 
 
-def looking(answered: Answered, explain: Explain, explained: str) -> list[Block]:
+def looking(answered: Predicted, explain: Explain, explained: str) -> list[Block]:
     """Where the model looks: over the worst mistakes, and over one clear image of each class.
 
     Args:
@@ -147,7 +147,7 @@ def looking(answered: Answered, explain: Explain, explained: str) -> list[Block]
     return blocks
 
 
-def _pairs(answered: Answered, rows: NDArray[np.intp], explain: Explain) -> list[Tile]:
+def _pairs(answered: Predicted, rows: NDArray[np.intp], explain: Explain) -> list[Tile]:
     """Each image with the map of what was said, then with the map of what was true."""
     classes = np.stack([answered.said[rows], answered.labels[rows].astype(np.intp)], axis=1)
     tiles = []
