@@ -1,7 +1,6 @@
-"""Does pip find wheels of everything that the edge needs, for each platform that README.md names, and for no other?
+"""Check that pip finds wheels for exactly the platforms that README.md names: `python .ci/platforms.py`.
 
-`python .ci/platforms.py` asks the package index by `pip install --dry-run` and exits with 1 if an answer is not what
-README.md says.
+Runs `pip install --dry-run` with the dependencies of `[cpu]`. The exit code is 1 if a result differs from README.md.
 """
 
 import subprocess
@@ -10,7 +9,7 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-#: By name, the tags of wheels that pip may take there.
+#: Platform → tags of the wheels that pip accepts there.
 SUPPORTED = {
     "Linux x86-64, glibc 2.28": ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"],
     "Linux aarch64, glibc 2.28": ["manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64"],
@@ -26,7 +25,7 @@ UNSUPPORTED = {
 
 
 def main() -> int:
-    """Ask for each platform, side by side."""
+    """Check all platforms in parallel and print the results."""
     project = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text())["project"]
     needed = [*project["dependencies"], *project["optional-dependencies"]["cpu"]]
     expected = {**dict.fromkeys(SUPPORTED, True), **dict.fromkeys(UNSUPPORTED, False)}
@@ -35,13 +34,13 @@ def main() -> int:
     wrong = 0
     for (name, should), (does, reason) in zip(expected.items(), found, strict=True):
         state = "wheels for everything" if does else f"no wheels ({reason})"
-        print(f"{name}: {state}{'' if does == should else ', which README.md does not say'}")
+        print(f"{name}: {state}{'' if does == should else ', which differs from README.md'}")
         wrong += does != should
     return 1 if wrong else 0
 
 
 def resolves(requirements: list[str], tags: list[str]) -> tuple[bool, str]:
-    """Whether pip finds wheels under these tags, and the last line of what it says if not."""
+    """Return whether pip finds wheels with these tags, and if not, its last error message."""
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed", "--target", "none"]
     command += ["--only-binary", ":all:", "--implementation", "cp", "--python-version", "3.11"]
     command += [part for tag in tags for part in ("--platform", tag)]

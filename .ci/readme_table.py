@@ -1,6 +1,6 @@
-"""The README's table of models, from `digits-edge models --json` and two files of `benchmarks/results/`.
+"""Update the table of models in README.md from `digits-edge models --json` and two files of `benchmarks/results/`.
 
-Rewrites what stands between the markers; with --check it changes nothing and exits 1 if that is not what stands there.
+Replaces the text between the markers. With --check it changes nothing, and exits with 1 if the table is out of date.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from digits_edge.runtime.checks.accuracy import Accuracy
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
-#: Speeds are ratios within one of these files, which name the day and the machine.
+#: Results of `benchmarks.record`; speeds are ratios within one file.
 MACHINES = {
     "with VNNI": RESULTS / "2026-11-22-linux-x86_64-intel_r_xeon_r_processor-cpu-1thread-ort1.31.1.csv",
     "without VNNI": RESULTS / "2026-11-29-linux-x86_64-amd_epyc-cpu-1thread-ort1.32.0.csv",
@@ -39,12 +39,12 @@ UNKNOWN = "–"
 
 
 def has_table(readme: str) -> bool:
-    """Whether the markers are there."""
+    """Whether the README has both markers."""
     return START in readme and END in readme
 
 
 def with_table(readme: str) -> str:
-    """The README with the table as it must be."""
+    """Return the README with the current table."""
     before, _, rest = readme.partition(START)
     _, _, after = rest.partition(END)
     return f"{before}{START}\n{_table()}\n{END}{after}"
@@ -63,7 +63,7 @@ def _table() -> str:
 
 
 def _latencies(results: Path) -> dict[tuple[str, int], float]:
-    """(Model, batch size) → the median time of a call in µs."""
+    """Return the median time of a call in µs by model and batch size."""
     with results.open(newline="", encoding="utf-8") as stream:
         return {(line["model"], int(line["batch_size"])): float(line["p50_us"]) for line in csv.DictReader(stream)}
 
@@ -94,18 +94,20 @@ def _speed(model: str, times: dict[tuple[str, int], float]) -> str:
 
 
 def main() -> None:
-    """Rewrite or check."""
+    """Update or check the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--check", action="store_true", help="only check the table")
     options = parser.parse_args()
     readme = README.read_text(encoding="utf-8")
     if not has_table(readme):
-        sys.exit(f"{README.name} has no {START} … {END}")
-    wanted = with_table(readme)
-    if options.check and readme != wanted:
-        sys.exit(f"the table of models in {README.name} is not the models': run {Path(__file__).relative_to(ROOT)}")
+        sys.exit(f"{README.name} has no markers {START} … {END}: add them where the table belongs")
+    expected = with_table(readme)
+    if options.check and readme != expected:
+        sys.exit(
+            f"the table of models in {README.name} is out of date: run `python {Path(__file__).relative_to(ROOT)}`"
+        )
     if not options.check:
-        README.write_text(wanted, encoding="utf-8")
+        README.write_text(expected, encoding="utf-8")
 
 
 if __name__ == "__main__":

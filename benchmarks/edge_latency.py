@@ -1,10 +1,11 @@
-"""How quick `edge`'s int8 networks are against a float network of the ONNX model zoo's MNIST structure.
+"""Latency of `edge`'s int8 networks compared with a float network of the ONNX model zoo's MNIST structure.
 
-    python -m benchmarks.edge_latency                  # every variant of the study `edge`
-    python -m benchmarks.edge_latency edge-int8        # bundled models or files instead
+    python -m benchmarks.edge_latency                  # all variants of the study `edge`
+    python -m benchmarks.edge_latency edge-int8        # bundled models or model files
 
-One thread, batch 1 and 256, the networks in turns, call by call; the figure is the ratio of the medians, below 1 where
-ours is quicker. Weights do not matter and are untrained for the variants. A JSON line for each network.
+Batches of 1 and 256 on one thread, timed round-robin. The ratio is that of the medians, below 1 if the network is
+faster than the float network. Variants have untrained weights, because speed does not depend on them. Prints a JSON
+line for each network.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def zoo_network() -> Any:
 
 
 def classifiers(models: Sequence[str], folder: Path) -> dict[str, Classifier]:
-    """The zoo's network and what it is compared with, by name; the variants of the study where nothing is named."""
+    """Open the zoo's network and the given models, or the variants of the study if no model is given."""
     files: dict[str, str | Path] = {ZOO: write_model_file(zoo_network(), "fp32", folder / "zoo.onnx")}
     if models:
         files |= {model: model for model in models}
@@ -53,7 +54,7 @@ def classifiers(models: Sequence[str], folder: Path) -> dict[str, Classifier]:
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.edge_latency", description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*")
+    parser.add_argument("models", nargs="*", help="bundled names or model files  [default: the study's variants]")
     models = parser.parse_args().models
     with tempfile.TemporaryDirectory() as folder:
         opened = classifiers(models, Path(folder))

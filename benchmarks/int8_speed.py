@@ -1,7 +1,7 @@
-"""int8 against fp32 of the larger models at batch 32 on one thread: `python -m benchmarks.int8_speed`.
+"""Speed of int8 compared with fp32 at batch 32 on one thread: `python -m benchmarks.int8_speed`.
 
-The two take turns, call by call, so that whatever else the machine does slows both alike. Prints a readable line and a
-JSON line for each model.
+The two precisions are timed round-robin, so other work on the machine slows both. Prints a line and a JSON line for
+each model.
 """
 
 import argparse
@@ -21,7 +21,7 @@ PRECISIONS = ("fp32", "int8")
 
 
 def compare(architecture: str, rounds: int) -> dict[str, object]:
-    """Medians of interleaved calls, in milliseconds, and their ratio."""
+    """Return the medians of round-robin calls, in milliseconds, and their ratio."""
     pixels = images(BATCH_SIZE)
     model = keras_model(architecture)
     with tempfile.TemporaryDirectory() as folder:
@@ -44,16 +44,16 @@ def compare(architecture: str, rounds: int) -> dict[str, object]:
 
 
 def main() -> None:
-    """Compare and print."""
+    """Compare the models and print the results."""
     parser = argparse.ArgumentParser("python -m benchmarks.int8_speed", description=__doc__)
-    parser.add_argument("--models", nargs="+", default=["cnn", "resnet"], metavar="NAME")
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--models", nargs="+", default=["cnn", "resnet"], metavar="NAME", help="architectures")
+    parser.add_argument("--rounds", type=int, default=40, help="number of rounds  [default: %(default)s]")
     options = parser.parse_args()
     for architecture in options.models:
         result = compare(architecture, options.rounds)
         print(
             "{model}, batch {batch_size}, one thread: fp32 {fp32_ms:.2f} ms, int8 {int8_ms:.2f} ms, "
-            "int8 is {ratio:.2f}x as fast".format(**result)
+            "int8 is {ratio:.2f}× as fast".format(**result)
         )
         print(json.dumps(result))
 

@@ -1,14 +1,17 @@
-"""28,000 rows to a submission, by the documents' way, by the least there is to do, and by ours.
+"""Time from Kaggle's test.csv (28,000 rows) to a submission: pandas and Keras, bare onnxruntime, digits-edge.
 
     python -m benchmarks.kaggle_csv [test.csv.gz] [--repeat-rows 10]
 
-The documents read with pandas, ask `keras.Model.predict` and write with pandas. The least is a well-kept parser of the
-whole file (polars, pyarrow), `session.run` of onnxruntime over all cores in batches, and a joined string: no check of
-anything. Ours is `digits-edge batch-predict`. Each is a fresh process, timed from its start to its end; all take turns,
-and every time is divided by ours of the same round. Prints a line for each and a JSON line.
+- `notebook`: read with pandas, `keras.Model.predict`, write with pandas, as notebooks do.
+- `polars + session.run` (also pyarrow, pandas): read with a fast parser, run onnxruntime on all cores in batches, write
+  a joined string, without any check.
+- `digits-edge`: `digits-edge batch-predict`.
+
+Each run is a fresh process, timed from its start to its end. The processes run round-robin, and every time is divided
+by that of digits-edge in the same round. Prints a line for each and a JSON line.
 """
 
-# only the standard library is imported: a child's peak memory is counted from its parent's on (execve keeps the mark)
+# imports the standard library only: a child's peak memory starts at that of its parent (execve does not reset it)
 import argparse
 import gzip
 import json
@@ -29,13 +32,13 @@ from digits_edge.train import build
 build("cnn-small").save(sys.argv[1])
 """
 
-PATH_OF = """
+PRINT_PATH = """
 import sys
-from digits_edge.runtime.model.bundled import find_model
+from digits_edge.runtime.session.precision import find_model
 print(find_model(sys.argv[1], "cpu"))
 """
 
-DOCUMENTS_WAY = """
+NOTEBOOK = """
 import sys
 import keras
 import pandas as pd
@@ -47,7 +50,7 @@ submission = pd.DataFrame({"ImageId": range(1, len(labels) + 1), "Label": labels
 submission.to_csv(sys.argv[3], index=False)
 """
 
-_FLOOR = """
+_BARE = """
 import sys
 import numpy as np
 import onnxruntime
@@ -55,12 +58,12 @@ import onnxruntime
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
 name = session.get_inputs()[0].name
 images = pixels.reshape(-1, 28, 28)
-answers = [session.run(None, {{name: images[i : i + 256]}})[0] for i in range(0, len(images), 256)]
-labels = np.concatenate(answers).argmax(axis=1).tolist()
+outputs = [session.run(None, {{name: images[i : i + 256]}})[0] for i in range(0, len(images), 256)]
+labels = np.concatenate(outputs).argmax(axis=1).tolist()
 with open(sys.argv[3], "w") as stream:
     stream.write("ImageId,Label\\n" + "".join(f"{{row}},{{label}}\\n" for row, label in enumerate(labels, 1)))
 """
-#: How well-kept parsers read the table; each is told the type of the columns, as the quickest way wants it.
+#: Fast parsers; each gets the type of the columns, which is its fastest way.
 _PARSERS = {
     "polars": """
 import polars
@@ -85,12 +88,12 @@ OURS = "digits-edge"
 
 
 class Run(NamedTuple):
-    """A process from its start to its end.
+    """Result of a process.
 
     Attributes:
-        seconds: it took.
-        peak_mb: its peak resident memory in MB (10⁶ bytes).
-        output: its standard output.
+        seconds: time from start to end.
+        peak_mb: peak resident memory in MB (10⁶ bytes).
+        output: standard output.
     """
 
     seconds: float
@@ -101,41 +104,45 @@ class Run(NamedTuple):
 def run(command: list[str]) -> Run:
     """Run a process to its end."""
     started = time.perf_counter()
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said)
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
         assert process.stdout is not None
         output = process.stdout.read().decode()
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            said.seek(0)
-            sys.exit(f"{command[:2]} failed: {said.read().decode()}")
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in kB, on macOS in bytes
+            errors.seek(0)
+            sys.exit(f"{command[:2]} failed: {errors.read().decode()}")
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in KiB; on macOS it is in bytes
     return Run(seconds, usage.ru_maxrss * unit / 1e6, output)
 
 
 def ways(folder: Path, table: Path, model: str) -> dict[str, list[str]]:
-    """The command of each way from a table to its submission, which is `folder/WAY.csv`."""
+    """Return the command of each way; it writes its submission to `folder/WAY.csv`."""
     keras_file = folder / "cnn-small.keras"
     run([sys.executable, "-c", BUILD, str(keras_file)])  # speed does not depend on the weights
-    path = run([sys.executable, "-c", PATH_OF, model]).output.strip()
-    commands = {"documents": [sys.executable, "-c", DOCUMENTS_WAY, str(keras_file)]}
+    path = run([sys.executable, "-c", PRINT_PATH, model]).output.strip()
+    commands = {"notebook": [sys.executable, "-c", NOTEBOOK, str(keras_file)]}
     for parser, parse in _PARSERS.items():
         if find_spec(parser):
-            commands[f"{parser} + session.run"] = [sys.executable, "-c", _FLOOR.format(parse=parse), path]
+            commands[f"{parser} + session.run"] = [sys.executable, "-c", _BARE.format(parse=parse), path]
     commands = {way: [*command, str(table), str(folder / f"{way}.csv")] for way, command in commands.items()}
     return commands | {OURS: ours(table, folder / f"{OURS}.csv", model)}
 
 
 def ours(table: Path, target: Path, model: str) -> list[str]:
-    """The command of our way."""
+    """Return the command of digits-edge."""
     options = ["-o", str(target), "--model", model, "--provider", "cpu", "--overwrite"]
     return [sys.executable, "-m", "digits_edge.cli", "batch-predict", str(table), *options]
 
 
 def compare(source: Path, model: str, rounds: int, times_the_rows: int) -> dict[str, Any]:
-    """Seconds and peaks of interleaved runs, medians, and each way's seconds as a multiple of ours."""
+    """Run all ways round-robin.
+
+    Returns:
+        Median seconds and peak memory of each way, and its seconds as a multiple of those of digits-edge.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         table, longer = folder / "test.csv", folder / "longer.csv"
@@ -144,16 +151,16 @@ def compare(source: Path, model: str, rounds: int, times_the_rows: int) -> dict[
         commands = ways(folder, table, model)
         if times_the_rows > 1:
             repeat_rows(table, longer, times_the_rows)
-            commands[f"{OURS}, {times_the_rows} times the rows"] = ours(longer, folder / "longer-answers", model)
+            commands[f"{OURS}, {times_the_rows} times the rows"] = ours(longer, folder / "longer-submission.csv", model)
         runs: dict[str, list[Run]] = {way: [] for way in commands}
         for _ in range(1 + rounds):
             for way, command in commands.items():
                 runs[way].append(run(command))
-        answered = {way: folder / f"{way}.csv" for way in commands}
-        rows = {way: path.read_bytes().count(b"\n") - 1 for way, path in answered.items() if path.exists()}
+        submissions = {way: folder / f"{way}.csv" for way in commands}
+        rows = {way: path.read_bytes().count(b"\n") - 1 for way, path in submissions.items() if path.exists()}
     if len(set(rows.values())) != 1:
-        sys.exit(f"not every way wrote the same number of rows: {rows}")
-    counted = {way: results[1:] for way, results in runs.items()}  # the first run brought the files into memory
+        sys.exit(f"numbers of rows written differ: {rows}")
+    counted = {way: results[1:] for way, results in runs.items()}  # the first round loads the files into the page cache
     own = [each.seconds for each in counted[OURS]]
     return {
         "rows": rows[OURS],
@@ -173,7 +180,7 @@ def compare(source: Path, model: str, rounds: int, times_the_rows: int) -> dict[
 
 
 def repeat_rows(table: Path, target: Path, times: int) -> None:
-    """The same header, and the rows several times."""
+    """Write a table with the same header and the rows repeated."""
     header, rows = table.read_bytes().split(b"\n", 1)
     with target.open("wb") as stream:
         stream.write(header + b"\n")
@@ -182,19 +189,22 @@ def repeat_rows(table: Path, target: Path, times: int) -> None:
 
 
 def main() -> None:
-    """Compare and print."""
+    """Compare the ways and print the results."""
     data = Path(os.environ.get("DIGITS_EDGE_DATA", "../shared/data"))
     parser = argparse.ArgumentParser("python -m benchmarks.kaggle_csv", description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path, nargs="?", default=data / "kaggle" / "test.csv.gz")
-    parser.add_argument("--model", default="edge", help="a bundled name or a model file  [default: %(default)s]")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--repeat-rows", type=int, default=1, metavar="K", help="ours with K times the rows too")
+    parser.add_argument("source", type=Path, nargs="?", default=data / "kaggle" / "test.csv.gz", help="test.csv")
+    parser.add_argument("--model", default="edge", help="bundled name or model file  [default: %(default)s]")
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds  [default: %(default)s]")
+    parser.add_argument(
+        "--repeat-rows", type=int, default=1, metavar="K", help="also run digits-edge with K times the rows"
+    )
     options = parser.parse_args()
     result = compare(options.source, options.model, options.rounds, options.repeat_rows)
-    print(f"{result['rows']:,} rows, medians of {options.rounds} rounds in turns, {options.model}")
+    print(f"{result['rows']:,} rows, medians of {options.rounds} rounds, round-robin, {options.model}")
     for way, found in result["ways"].items():
         print(
-            f"{way:32s} {found['seconds']:6.2f} s {found['times_ours']:6.2f} times ours {found['peak_mb']:6.0f} MB peak"
+            f"{way:32s} {found['seconds']:6.2f} s {found['times_ours']:6.2f}× the time of {OURS} "
+            f"{found['peak_mb']:6.0f} MB peak"
         )
     print(json.dumps(result))
 

@@ -1,9 +1,9 @@
-"""Score a Kaggle submission without Kaggle: the rows of test.csv are images of MNIST, whose labels are known.
+"""Score a submission for Kaggle's Digit Recognizer offline: the rows of test.csv are images of MNIST.
 
     digits-edge batch-predict test.csv -o submission.csv --model kaggle-cnn-int8.onnx
     python benchmarks/kaggle_score.py submission.csv test.csv
 
-Train on train.csv alone for such a figure: MNIST's own training images hold most rows of test.csv.
+Score only models that were trained on train.csv alone: MNIST's training images contain most rows of test.csv.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from digits_edge.runtime.errors import DataError
 
 
 def known_labels() -> dict[bytes, int]:
-    """The label of every image of MNIST, by its pixels."""
+    """Return the labels of all MNIST images by their pixels."""
     labels: dict[bytes, int] = {}
     for split in ("train", "test"):
         part = load("mnist", split)
@@ -29,32 +29,40 @@ def known_labels() -> dict[bytes, int]:
 
 
 def true_labels(test_csv: Path) -> np.ndarray:
-    """The labels of the rows of test.csv."""
+    """Return the labels of the rows of test.csv.
+
+    Raises:
+        DataError: a row is not an image of MNIST.
+    """
     known = known_labels()
     found = [known.get(image.tobytes(), -1) for block in read_blocks(test_csv) for image in block.images]
     if -1 in found:
-        raise DataError(f"{test_csv}: row {found.index(-1) + 1} is no image of MNIST; it cannot be scored")
+        raise DataError(f"{test_csv}: row {found.index(-1) + 1} is not an image of MNIST and cannot be scored")
     return np.array(found)
 
 
 def submitted(path: Path) -> np.ndarray:
-    """The answers of a submission, in the order of ImageId."""
+    """Return the labels of a submission.
+
+    Raises:
+        DataError: ImageId does not count from 1.
+    """
     with path.open(newline="") as stream:
         rows = [(int(row["ImageId"]), int(row["Label"])) for row in csv.DictReader(stream)]
     if [image for image, _ in rows] != list(range(1, len(rows) + 1)):
-        raise DataError(f"{path}: ImageId does not run from 1 on; `digits-edge batch-predict` writes it so")
+        raise DataError(f"{path}: ImageId must be 1, 2, 3, …; write the file with `digits-edge batch-predict`")
     return np.array([label for _, label in rows])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("submission", type=Path)
-    parser.add_argument("test_csv", type=Path)
+    parser.add_argument("submission", type=Path, help="CSV with ImageId and Label")
+    parser.add_argument("test_csv", type=Path, help="Kaggle's test.csv")
     arguments = parser.parse_args()
-    truth, answers = true_labels(arguments.test_csv), submitted(arguments.submission)
-    if len(truth) != len(answers):
-        raise DataError(f"{len(answers)} answers for {len(truth)} rows")
-    score = Accuracy(int((truth != answers).sum()), len(truth))
+    truth, predicted = true_labels(arguments.test_csv), submitted(arguments.submission)
+    if len(truth) != len(predicted):
+        raise DataError(f"{arguments.submission}: {len(predicted)} rows, expected {len(truth)}")
+    score = Accuracy(int((truth != predicted).sum()), len(truth))
     print(
         json.dumps(
             {"errors": score.errors, "rows": score.images, "accuracy": score.value, "interval": score.interval()}

@@ -1,4 +1,4 @@
-"""Images of noise, and calls of `predict_batch` for them, to be timed."""
+"""Images of noise for timing, and calls of `predict_batch` on them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,10 +10,10 @@ from digits_edge.runtime.classifier import Classifier
 
 
 def images(count: int) -> NDArray[np.uint8]:
-    """Noise, uint8 (count, 28, 28), the same at every call."""
+    """Return images of noise, uint8 (count, 28, 28), the same in every call."""
     return np.random.default_rng(0).integers(0, 256, (count, 28, 28), np.uint8)
 
 
 def batch_calls(classifiers: dict[str, Classifier], pixels: NDArray[np.uint8]) -> dict[str, Callable[[], object]]:
-    """Calls of `predict_batch` for the same images."""
+    """Return a call of `predict_batch` on the same images for each classifier."""
     return {name: partial(classifier.predict_batch, pixels) for name, classifier in classifiers.items()}

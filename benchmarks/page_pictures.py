@@ -1,4 +1,4 @@
-"""The pictures of a page that `report`, `evaluate` or `compare` has made, as files: for documents that show some.
+"""Extract the pictures of a page that `report`, `evaluate` or `compare` wrote.
 
 python -m benchmarks.page_pictures page.html FOLDER
 """
@@ -13,7 +13,7 @@ _PICTURE = re.compile(r'<img src="data:image/(png|svg\+xml);base64,([^"]+)" alt=
 
 
 def pictures(page: str) -> list[tuple[str, bytes]]:
-    """File name, of the number and the beginning of what it shows, and content of every picture."""
+    """Return the file name (number and start of the alternative text) and the content of every picture."""
     found = []
     for number, (kind, content, alt) in enumerate(_PICTURE.findall(page), start=1):
         words = re.findall(r"[a-z0-9]+", unescape(alt).lower())[:6]
@@ -23,8 +23,8 @@ def pictures(page: str) -> list[tuple[str, bytes]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("page", type=Path)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("page", type=Path, help="HTML page")
+    parser.add_argument("folder", type=Path, help="folder for the pictures")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for name, content in pictures(arguments.page.read_text("utf-8")):

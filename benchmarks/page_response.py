@@ -1,9 +1,10 @@
-"""How soon the page shows an answer while somebody draws, beside what the service takes; and the page's pictures.
+"""Benchmark of the latency that the page adds to the service while a digit is drawn; can take screenshots.
 
     python -m benchmarks.page_response [--pictures docs/pictures]
 
-Needs Chromium and the extra dev. An 8 is drawn at 60 moves a second, ten times. For every answer: the time from the
-first move that it shows to the change of the page, less the time of its request. A frame is 16.7 ms.
+Requires Chromium and the extra dev. The benchmark draws an 8 ten times, at 60 mouse moves per second. The added latency
+of a prediction is the time from the first move that it includes to the change of the page, minus the duration of its
+request. A frame is 16.7 ms.
 """
 
 import argparse
@@ -19,19 +20,19 @@ from playwright.sync_api import Page, expect, sync_playwright
 from benchmarks.service_load import service
 from digits_edge.runtime.checks.latency import percentile
 
-_TURNS, _MOVES = 10, 90
+_REPEATS, _MOVES = 10, 90
 _FRAME_MS = 1000 / 60
 _SAMPLE = Path(__file__).parents[1] / "samples" / "2-on-a-chalkboard.jpg"
-#: Times of the answers, and of the requests that they came by, in the order of both.
-_TIMES = """() => {
-  const times = (entries) => entries.map((entry) => entry.duration);
+#: Durations of the predictions and of their requests, in ms, both in the order of time.
+_DURATIONS = """() => {
+  const durations = (entries) => entries.map((entry) => entry.duration);
   const requests = performance.getEntriesByType("resource").filter((entry) => entry.name.includes("/predict"));
-  return [times(performance.getEntriesByName("digits-edge answer")), times(requests)];
+  return [durations(performance.getEntriesByName("digits-edge prediction")), durations(requests)];
 }"""
 
 
 def eight(box: dict[str, Any]) -> Iterator[tuple[float, float]]:
-    """Points of an 8 on the paper."""
+    """Yield the points of an 8 on the drawing area."""
     for move in range(_MOVES + 1):
         turn = 2 * math.pi * move / _MOVES
         yield (
@@ -41,7 +42,7 @@ def eight(box: dict[str, Any]) -> Iterator[tuple[float, float]]:
 
 
 def draw(page: Page) -> None:
-    """Draw it as quickly as a hand does."""
+    """Draw an 8 at the speed of a hand."""
     box = page.locator("#paper").bounding_box()
     assert box
     for number, point in enumerate(eight(box)):
@@ -53,28 +54,28 @@ def draw(page: Page) -> None:
 
 
 def measure(page: Page) -> dict[str, float]:
-    """Median and 95th percentile of what the page adds to the service's time, in frames, and of that time."""
-    beside, service_ms = [], []
-    for _ in range(_TURNS):
+    """Measure the latency that the page adds, in frames, and the latency of the service, in ms."""
+    added_ms, service_ms = [], []
+    for _ in range(_REPEATS):
         page.evaluate("performance.clearMeasures(); performance.clearResourceTimings()")
         draw(page)
         page.wait_for_timeout(500)
-        answers, requests = page.evaluate(_TIMES)
-        assert len(answers) == len(requests) > 10
-        beside += [answer - request for answer, request in zip(answers, requests, strict=True)]
+        predictions, requests = page.evaluate(_DURATIONS)
+        assert len(predictions) == len(requests) > 10
+        added_ms += [prediction - request for prediction, request in zip(predictions, requests, strict=True)]
         service_ms += requests
         page.locator("#clear").click()
     return {
-        "answers": len(beside),
+        "answers": len(added_ms),
         "service_p50_ms": percentile(service_ms, 50),
-        "page_p50_frames": percentile(beside, 50) / _FRAME_MS,
-        "page_p95_frames": percentile(beside, 95) / _FRAME_MS,
-        "within_two_frames": sum(ms <= 2 * _FRAME_MS for ms in beside) / len(beside),
+        "page_p50_frames": percentile(added_ms, 50) / _FRAME_MS,
+        "page_p95_frames": percentile(added_ms, 95) / _FRAME_MS,
+        "within_two_frames": sum(ms <= 2 * _FRAME_MS for ms in added_ms) / len(added_ms),
     }
 
 
 def take_pictures(page: Page, phone: Page, folder: Path) -> None:
-    """The page on a desktop with a drawing, and on a phone with a photograph."""
+    """Take screenshots of the page on a desktop, with a drawing, and on a phone, with a photo."""
     draw(page)
     expect(page.locator("#spoken")).to_contain_text("8.")
     page.screenshot(path=folder / "page-desktop.png", full_page=True)
@@ -84,9 +85,9 @@ def take_pictures(page: Page, phone: Page, folder: Path) -> None:
 
 
 def main() -> None:
-    """Measure, and take the pictures that are asked for."""
+    """Run the benchmark, and take screenshots if `--pictures` is given."""
     parser = argparse.ArgumentParser("python -m benchmarks.page_response", description=__doc__)
-    parser.add_argument("--pictures", type=Path, help="folder to write them into")
+    parser.add_argument("--pictures", type=Path, help="folder for screenshots of the page")
     folder = parser.parse_args().pictures
     with service() as (address, _), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])

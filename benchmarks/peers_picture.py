@@ -1,9 +1,9 @@
-"""The README's picture of the peers: images per second by batch size, of every engine.
+"""Chart of `digits-edge benchmark --peers`: images per second by batch size, for every engine.
 
     python -m benchmarks.peers_picture benchmarks/results/DATE-ENVIRONMENT-peers.csv -o docs/pictures/peers.svg
 
-A panel for each model at one thread, or at as many as --threads says. Both axes are logarithmic: engines are a
-hundredfold apart. SVG, or PNG where the name ends so.
+One panel for each model, with the number of threads of --threads. Both axes are logarithmic, because engines differ by
+a factor of a hundred. The output is PNG if its name ends in .png, otherwise SVG.
 """
 
 import argparse
@@ -17,13 +17,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from digits_edge.measure.engine_spec import OURS
+from digits_edge.measure.engine_spec import OWN_ENGINE
 from digits_edge.measure.results import PeerRow, read_results
 from digits_edge.runtime.errors import DigitsEdgeError, UsageError
 from digits_edge.train.charts.drawing import PALETTE, as_png, as_svg, new_figure, quiet_axes
 
 _BLUE, _VERMILION, _GREEN, _PURPLE, _ORANGE, _SKY = PALETTE
-#: Engine → colour, marker; where the palette ends, greys.
+#: Engine → colour and marker; grey where the palette ends.
 STYLES = {
     "digits-edge cpu": (_BLUE, "o"),
     "digits-edge openvino": (_SKY, "s"),
@@ -40,14 +40,14 @@ COLUMNS = 2
 
 
 def draw(rows: Sequence[PeerRow], threads: int) -> Figure:
-    """The panels and one legend for all.
+    """Draw one panel for each model, and one legend.
 
     Raises:
-        UsageError: nothing was measured with so many threads.
+        UsageError: there are no results with this number of threads.
     """
     rows = [row for row in rows if row.threads == threads]
     if not rows:
-        raise UsageError(f"nothing was measured with {threads} thread(s)")
+        raise UsageError(f"no results with {threads} thread(s): use another value of --threads")
     models = list(dict.fromkeys((row.model, row.precision) for row in rows))
     columns = min(COLUMNS, len(models))
     lines = math.ceil(len(models) / columns)
@@ -73,13 +73,13 @@ def draw(rows: Sequence[PeerRow], threads: int) -> Figure:
 
 
 def _draw_panel(panel: Axes, rows: Sequence[PeerRow]) -> dict[str, Line2D]:
-    """Draw one model; engine → its line."""
+    """Draw the results of one model; return the line of each engine."""
     drawn = {}
     for engine in dict.fromkeys(row.engine for row in rows):
         own = sorted((row for row in rows if row.engine == engine), key=lambda row: row.batch_size)
         colour, marker = STYLES.get(engine, OTHER)
-        is_ours = engine.startswith(OURS)
-        # ours are thick and lie below: what runs the same kernels is seen on them
+        is_ours = engine.startswith(OWN_ENGINE)
+        # thick and below the others, which may run the same kernels and cover it
         [drawn[engine]] = panel.plot(
             [row.batch_size for row in own],
             [row.images_per_second for row in own],
@@ -100,9 +100,9 @@ def _draw_panel(panel: Axes, rows: Sequence[PeerRow]) -> dict[str, Line2D]:
 
 def main() -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.peers_picture", description=__doc__.splitlines()[0])
-    parser.add_argument("results", type=Path)
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=1, help="[default: %(default)s]")
+    parser.add_argument("results", type=Path, help="CSV of `digits-edge benchmark --peers`")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="SVG or PNG file")
+    parser.add_argument("--threads", type=int, default=1, help="number of threads  [default: %(default)s]")
     options = parser.parse_args()
     try:
         figure = draw(read_results(options.results), options.threads)

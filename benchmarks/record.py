@@ -1,7 +1,7 @@
-"""The latencies of the README's table: `python -m benchmarks.record`, on a quiet machine, then commit the file.
+"""Record the latencies of the bundled models on an idle machine: `python -m benchmarks.record`.
 
-Runs `digits-edge benchmark` on one thread for all bundled models and writes `benchmarks/results/`, one CSV for each day
-and environment; both are in the name. `.ci/readme_table.py` takes the latest.
+Runs `digits-edge benchmark` on one thread and writes a CSV to `benchmarks/results/`, with the day and the environment
+in its name. `.ci/readme_table.py` names the files that it uses.
 """
 
 import argparse
@@ -18,10 +18,10 @@ COLUMNS = ("model", "provider", "threads", "batch_size", "p50_us", "p90_us", "p9
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure and write the file."""
     parser = argparse.ArgumentParser("python -m benchmarks.record", description=__doc__)
-    parser.add_argument("--provider", default="cpu")
-    parser.add_argument("--seconds", default="3", help="at least, for each row")
+    parser.add_argument("--provider", default="cpu", help="provider  [default: %(default)s]")
+    parser.add_argument("--seconds", default="3", help="minimum time for each row, in seconds  [default: %(default)s]")
     options = parser.parse_args()
     command = [sys.executable, "-m", "digits_edge.cli", "benchmark", "--threads", "1", "--cold-starts", "0", "--json"]
     command += ["--provider", options.provider, "--seconds", options.seconds]
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def rounded(value: object) -> object:
-    """A tenth of a microsecond is less than the clock knows."""
+    """Round a float to one digit: a tenth of a microsecond is below the resolution of the clock."""
     return round(value, 1) if isinstance(value, float) else value
 
 

@@ -1,11 +1,10 @@
-"""How a model bears what is not MNIST: corrupted digits, pictures people took, things that are no digits; and what it
-refuses to answer.
+"""Robustness of a model: corrupted digits, real pictures, images that are not digits, and refused predictions.
 
     python -m benchmarks.robustness edge-int8 cnn-small-int8
 
-DIGITS_EDGE_DATA names a folder with `mnist`, `fashion-mnist`, `mnist-c` (an .npz for each corruption, with `images`:
-MNIST's test images in their order; Mu and Gilmer 2019) and `photos` (pictures, and labels.csv with the columns file,
-label, kind). One JSON object for each model, on the CPU provider.
+DIGITS_EDGE_DATA names a folder with `mnist`, `fashion-mnist`, `mnist-c` (Mu and Gilmer 2019; an .npz for each
+corruption, whose `images` are MNIST's test images in the original order) and `photos` (pictures, and labels.csv with
+the columns file, label, kind). Prints a JSON object for each model, measured on the CPU provider.
 """
 
 import argparse
@@ -29,54 +28,56 @@ from digits_edge.train.evaluation.evaluation import evaluate
 
 
 def on_test_images(classifier: Classifier) -> dict[str, Any]:
-    """Errors and calibration on MNIST's test images, what is refused, and how Fashion-MNIST's are told from them."""
+    """Return errors, calibration and refusals on MNIST's test images, and the separation from Fashion-MNIST."""
     test = load("mnist", "test")
     assert test.labels is not None
-    answers = classifier.predict_batch(test.images)
-    sure, wrong = answers.max(axis=1), answers.argmax(axis=1) != test.labels
-    strange = classifier.predict_batch(load("fashion-mnist", "test").images).max(axis=1)
+    probabilities = classifier.predict_batch(test.images)
+    confidence, wrong = probabilities.max(axis=1), probabilities.argmax(axis=1) != test.labels
+    confidence_on_garments = classifier.predict_batch(load("fashion-mnist", "test").images).max(axis=1)
     errors = Accuracy(int(wrong.sum()), len(wrong))
     threshold = classifier.metadata.uncertain_below
-    answered = np.argsort(-sure, kind="stable")[: round(len(sure) * (1 - REFUSED))]
-    is_digit = np.r_[np.ones(len(sure)), np.zeros(len(strange))]
+    accepted = np.argsort(-confidence, kind="stable")[: round(len(confidence) * (1 - REFUSED))]
+    is_digit = np.r_[np.ones(len(confidence)), np.zeros(len(confidence_on_garments))]
     return {
         "errors": errors.errors,
         "interval": errors.interval(),
-        "calibration_error": evaluate(answers, test.labels, test.class_names).calibration_error,
-        "error_with_1_percent_refused": float(wrong[answered].mean()),
+        "calibration_error": evaluate(probabilities, test.labels, test.class_names).calibration_error,
+        "error_with_1_percent_refused": float(wrong[accepted].mean()),
         "uncertain_below": threshold,
-        "uncertain": float((sure < threshold).mean()),
-        "error_of_the_certain": float(wrong[sure >= threshold].mean()),
-        "fashion_auroc": float(roc_auc_score(is_digit, np.r_[sure, strange])),
-        "fashion_uncertain": float((strange < threshold).mean()),
+        "uncertain": float((confidence < threshold).mean()),
+        "error_of_the_certain": float(wrong[confidence >= threshold].mean()),
+        "fashion_auroc": float(roc_auc_score(is_digit, np.r_[confidence, confidence_on_garments])),
+        "fashion_uncertain": float((confidence_on_garments < threshold).mean()),
     }
 
 
 def on_corrupted(classifier: Classifier, folder: Path) -> dict[str, Any]:
-    """Accuracy on every corruption, arrays as they are, and the mean of all."""
+    """Return the accuracy on every corruption of MNIST-C, without preparation, and their mean."""
     labels, accuracies = load("mnist", "test").labels, {}
     for path in sorted(folder.glob("*.npz")):
         with np.load(path, allow_pickle=False) as corrupted:
-            said = classifier.predict_batch(corrupted["images"]).argmax(axis=1)
-        accuracies[path.stem] = float((said == labels).mean())
+            predicted = classifier.predict_batch(corrupted["images"]).argmax(axis=1)
+        accuracies[path.stem] = float((predicted == labels).mean())
     return {"corrupted": accuracies, "corrupted_mean": float(np.mean(list(accuracies.values())))}
 
 
 def on_pictures(classifier: Classifier, folder: Path) -> dict[str, Any]:
-    """How many pictures are read right, and how many of all are called uncertain, by kind."""
+    """Return the numbers of correctly classified and of uncertain pictures, also by kind."""
     with (folder / "labels.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     images = np.stack([to_mnist_format(open_picture(folder / row["file"])).image for row in rows])
-    answers: NDArray[np.float32] = classifier.predict_batch(images)
-    right = answers.argmax(axis=1) == [int(row["label"]) for row in rows]
-    uncertain = answers.max(axis=1) < classifier.metadata.uncertain_below
+    probabilities: NDArray[np.float32] = classifier.predict_batch(images)
+    correct = probabilities.argmax(axis=1) == [int(row["label"]) for row in rows]
+    uncertain = probabilities.max(axis=1) < classifier.metadata.uncertain_below
     kinds = np.array([row["kind"] for row in rows])
     return {
         "pictures": len(rows),
-        "pictures_right": int(right.sum()),
-        "pictures_wrong": [row["file"] for row, good in zip(rows, right, strict=True) if not good],
+        "pictures_right": int(correct.sum()),
+        "pictures_wrong": [row["file"] for row, is_correct in zip(rows, correct, strict=True) if not is_correct],
         "pictures_uncertain": int(uncertain.sum()),
-        "by_kind": {str(kind): f"{right[kinds == kind].sum()} of {(kinds == kind).sum()}" for kind in np.unique(kinds)},
+        "by_kind": {
+            str(kind): f"{correct[kinds == kind].sum()} of {(kinds == kind).sum()}" for kind in np.unique(kinds)
+        },
     }
 
 

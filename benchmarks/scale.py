@@ -1,11 +1,11 @@
-"""MNIST repeated to millions of rows: `--engine ray` against one process, in time and memory, and with a worker killed.
+"""Time and memory of `--engine ray` and of one process on millions of rows, also with a worker killed.
 
     python -m benchmarks.scale FOLDER --kind parquet|csv|pictures [--rows N] [--rows-per-file N] [--kill]
 
-Makes FOLDER/parquet or FOLDER/csv once, files of 50,000 rows, or FOLDER/pictures, one folder of PNGs, and answers them
-by both engines with the same number of threads. Prints the rows per second of each, their ratio, what Ray's start
-takes, and the memory of all processes together at quarters of the run; then compares every answer. With `--kill`
-the first worker is killed (SIGKILL) at a third of the rows, and only Ray's run is made.
+Writes MNIST's training images repeatedly to FOLDER/parquet or FOLDER/csv (files of 50,000 rows) or to FOLDER/pictures
+(one folder of PNGs), and predicts them with both engines and the same number of threads. Prints the rows per second of
+each, their ratio, the time of Ray's start, and the memory of all processes in each quarter of the run; then compares
+every prediction. With `--kill` the first worker is killed (SIGKILL) after a third of the rows, and only Ray is run.
 """
 
 import argparse
@@ -30,11 +30,11 @@ from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import load
 from digits_edge.runtime.session.threads import available_threads
 
-_SAMPLED_EVERY_S = 0.5
+_SAMPLE_INTERVAL_S = 0.5
 
 
 def make(folder: Path, kind: str, rows: int, rows_per_file: int) -> list[Path]:
-    """Files of MNIST's training images, each in another order; those that are there stay."""
+    """Write files of MNIST's training images, each in another order; existing files are not changed."""
     (folder / kind).mkdir(parents=True, exist_ok=True)
     data = load("mnist")
     assert data.labels is not None
@@ -66,7 +66,7 @@ def make(folder: Path, kind: str, rows: int, rows_per_file: int) -> list[Path]:
 
 
 def alone(paths: list[Path], target: Path, threads: int) -> float:
-    """Rows per second of one process, a submission for each file."""
+    """Predict with one process, a submission for each file; return the rows per second."""
     target.mkdir(exist_ok=True)
     started = time.perf_counter()
     rows = 0
@@ -82,7 +82,7 @@ def alone(paths: list[Path], target: Path, threads: int) -> float:
 
 
 def tree(root: int) -> list[int]:
-    """The numbers of a process and of all below it."""
+    """Return the IDs of a process and of its descendants."""
     parents: dict[int, int] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -96,7 +96,7 @@ def tree(root: int) -> list[int]:
 
 
 def memory_mb() -> float:
-    """What this process and all below it take, shared pages counted once (PSS)."""
+    """Return the memory of this process and its descendants, in MB, with shared pages counted once (PSS)."""
     total_kb = 0
     for process in tree(os.getpid()):
         try:
@@ -108,18 +108,18 @@ def memory_mb() -> float:
 
 
 def kill_a_worker() -> int:
-    """Kill the first process that answers; its number."""
+    """Kill the first worker process; return its ID."""
     for process in tree(os.getpid()):
         title = Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace")
         if "MapWorker" in title:
             os.kill(process, signal.SIGKILL)
             return process
-    raise SystemExit("no worker was found")
+    raise SystemExit("no worker process found")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, help="folder for sources and outputs")
     parser.add_argument("--kind", choices=["parquet", "csv", "pictures"], default="parquet")
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--rows-per-file", type=int, default=50_000)
@@ -139,7 +139,7 @@ def main() -> None:
     ended = threading.Event()
 
     def sample() -> None:
-        while not ended.wait(_SAMPLED_EVERY_S):
+        while not ended.wait(_SAMPLE_INTERVAL_S):
             samples.append((done[-1][1] if done else 0, memory_mb()))
 
     killed: list[int] = []
@@ -167,25 +167,29 @@ def main() -> None:
     rows = report.manifest.counts["answered"]
     first_s, first_rows = done[0]
     steady = (rows - first_rows) / (done[-1][0] - first_s)
-    print(f"ray, {report.actors} classifiers: {rows / report.elapsed_s:,.0f} rows/s, start included")
-    print(f"  to the first block {first_s - started:.1f} s, from then on {steady:,.0f} rows/s")
+    print(f"ray, {report.actors} classifiers: {rows / report.elapsed_s:,.0f} rows/s, including the start")
+    print(f"  first block after {first_s - started:.1f} s, then {steady:,.0f} rows/s")
     if rate_alone is not None:
         print(
-            f"  of one process's rate {rows / report.elapsed_s / rate_alone:.2f}, "
-            f"from the first block on {steady / rate_alone:.2f}"
+            f"  speed relative to one process: {rows / report.elapsed_s / rate_alone:.2f}×, "
+            f"from the first block on {steady / rate_alone:.2f}×"
         )
     for quarter in range(4):
         of_quarter = [mb for at, mb in samples if quarter * rows / 4 < at <= (quarter + 1) * rows / 4]
         if of_quarter:
             print(
                 f"  memory in quarter {quarter + 1}: median {statistics.median(of_quarter):,.0f} MB, "
-                f"most {max(of_quarter):,.0f} MB"
+                f"maximum {max(of_quarter):,.0f} MB"
             )
-    print("identical" if same_answers(paths, target, arguments.folder / f"{arguments.kind}-alone") else "NOT identical")
+    print(
+        "identical predictions"
+        if same_predictions(paths, target, arguments.folder / f"{arguments.kind}-alone")
+        else "predictions DIFFER"
+    )
 
 
-def same_answers(paths: list[Path], target: Path, alone_folder: Path) -> bool:
-    """Whether every row of every file has one answer, that of one process."""
+def same_predictions(paths: list[Path], target: Path, alone_folder: Path) -> bool:
+    """Whether every row has exactly one prediction, equal to that of one process."""
     if paths[0].suffix == ".png":
         tables = [parquet.read_table(shard).to_pylist() for shard in sorted(target.glob("*.parquet"))]
         rows_of_all = [row for table in tables for row in table]

@@ -1,10 +1,11 @@
-"""The service under load from another process of this machine: with and without micro-batching, and beyond its limits.
+"""Load test of the service, with and without micro-batching, and above its limits.
 
     python -m benchmarks.service_load [--model edge-int8]
 
-Needs `wrk` (Debian: apt-get install wrk) and the extra serve. Two services, one that batches and one that does not,
-take turns at 1, 8 and 64 connections; each request is one image as a binary tensor. Then a service with few requests in
-flight is asked for four times what it can answer, 64 images a request, by a clock that does not wait for answers.
+Requires `wrk` (Debian: apt-get install wrk) and the extra serve; clients and service run on the same machine. The first
+part compares two services, one with and one without batching, round-robin, with 1, 8 and 64 connections; each request
+has one image as a binary tensor. The second part measures a service that gets requests of 64 images at four times the
+rate that it can process; the client does not wait for responses.
 """
 
 import argparse
@@ -50,20 +51,20 @@ end
 
 @contextmanager
 def service(*options: str) -> Iterator[tuple[str, int]]:
-    """`digits-edge serve` on the CPU provider: its address and process."""
+    """Run `digits-edge serve` with the CPU provider; yields its address and process ID."""
     command = [sys.executable, "-m", "digits_edge.cli", "serve", "--provider", "cpu", "--port", "0", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
-            found = re.search(r"http://(\S+?)/", process.stderr.readline())
-            assert found
-            yield found.group(1), process.pid
+            address = re.search(r"http://(\S+?)/", process.stderr.readline())
+            assert address
+            yield address.group(1), process.pid
         finally:
             process.terminate()
 
 
 def request(model: str, count: int) -> tuple[str, str, bytes]:
-    """Path, length of the JSON, and body of a request with reference images."""
+    """Return the path, the length of the JSON and the body of a request with reference images."""
     images = np.resize(Classifier(model, provider="cpu").golden.images, (count, 28, 28))
     tensor = {
         "name": "image",
@@ -75,36 +76,36 @@ def request(model: str, count: int) -> tuple[str, str, bytes]:
     return f"/v2/models/{model}/infer", str(len(head)), head + images.tobytes()
 
 
-def under_wrk(address: str, script: Path, connections: int) -> dict[str, float]:
-    """Requests a second, and percentiles of their times."""
+def run_wrk(address: str, script: Path, connections: int) -> dict[str, float]:
+    """Run wrk; return requests per second and percentiles of the latency in µs."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "-s", str(script), f"http://{address}"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = json.loads(shown.rpartition("JSON ")[2])
-    assert found["failed"] == 0, shown
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    result = json.loads(output.rpartition("JSON ")[2])
+    assert result["failed"] == 0, output
     return {
-        "requests_per_s": found["requests"] / found["us"] * 1e6,
-        "p50_us": found["p50_us"],
-        "p99_us": found["p99_us"],
+        "requests_per_s": result["requests"] / result["us"] * 1e6,
+        "p50_us": result["p50_us"],
+        "p99_us": result["p99_us"],
     }
 
 
 def with_and_without_batching(model: str, script: Path) -> None:
-    """Print the table."""
+    """Print the throughput and latency with and without batching, one JSON object per line."""
     with service("--model", model) as (batching, _), service("--model", model, "--batch-size", "1") as (single, _):
         for connections in CONNECTIONS:
             rounds: dict[str, list[dict[str, float]]] = {batching: [], single: []}
-            for _ in range(1 + ROUNDS):  # the first warms up
-                for address, found in rounds.items():
-                    found.append(under_wrk(address, script, connections))
-            for address, found in rounds.items():
-                medians = {key: statistics.median(round[key] for round in found[1:]) for key in found[0]}
+            for _ in range(1 + ROUNDS):  # the first one is a warm-up
+                for address, results in rounds.items():
+                    results.append(run_wrk(address, script, connections))
+            for address, results in rounds.items():
+                medians = {key: statistics.median(result[key] for result in results[1:]) for key in results[0]}
                 print(
                     json.dumps({"model": model, "batching": address == batching, "connections": connections} | medians)
                 )
 
 
-class Asked:
-    """Requests sent by the clock: what came back, and how soon."""
+class LoadClient:
+    """Client that sends requests and records the statuses and latencies of the responses."""
 
     def __init__(self, address: str, model: str) -> None:
         self.host, _, port = address.rpartition(":")
@@ -117,8 +118,8 @@ class Asked:
         self.statuses: Counter[str] = Counter()
         self.us: list[float] = []
 
-    async def once(self) -> None:
-        """Ask once, over a connection that nobody uses."""
+    async def send(self) -> None:
+        """Send a request over an idle connection, or a new one."""
         started = time.perf_counter()
         try:
             reader, writer = self.idle.pop() if self.idle else await asyncio.open_connection(self.host, self.port)
@@ -127,10 +128,10 @@ class Asked:
             length = re.search(rb"\r\ncontent-length: (\d+)", head)
             assert length
             await reader.readexactly(int(length.group(1)))
-        except (OSError, asyncio.IncompleteReadError):  # closed while nobody used it, as any client finds it
+        except (OSError, asyncio.IncompleteReadError):  # the service closed the idle connection
             self.idle.clear()
             self.statuses["connected again"] += 1
-            await self.once()
+            await self.send()
             return
         self.idle.append((reader, writer))
         status = head[9:12].decode()
@@ -139,61 +140,61 @@ class Asked:
             self.us.append((time.perf_counter() - started) * 1e6)
 
     async def capacity(self, seconds: float) -> float:
-        """Answers a second that eight askers get who wait for each answer."""
+        """Measure the responses per second with eight concurrent clients, each of which waits for its response."""
         end = time.perf_counter() + seconds
 
-        async def ask() -> None:
+        async def send_all() -> None:
             while time.perf_counter() < end:
-                await self.once()
+                await self.send()
 
-        await asyncio.gather(*(ask() for _ in range(8)))
+        await asyncio.gather(*(send_all() for _ in range(8)))
         return self.statuses["200"] / seconds
 
-    async def by_the_clock(self, rate: float, seconds: float) -> None:
-        """Ask so many times a second, whether there are answers or not."""
+    async def at_rate(self, rate: float, seconds: float) -> None:
+        """Send `rate` requests per second without waiting for responses."""
         started = time.perf_counter()
-        asked: list[asyncio.Task[None]] = []
+        tasks: list[asyncio.Task[None]] = []
         while (passed := time.perf_counter() - started) < seconds:
-            while len(asked) < passed * rate:
-                asked.append(asyncio.create_task(self.once()))
+            while len(tasks) < passed * rate:
+                tasks.append(asyncio.create_task(self.send()))
             await asyncio.sleep(0.001)
-        await asyncio.gather(*asked)
+        await asyncio.gather(*tasks)
 
 
 def resident_mb(process: int) -> float:
-    """Memory of a process."""
+    """Return the resident memory of a process in MB."""
     return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def overload(model: str) -> None:
-    """Print what comes of four times what the service can serve."""
+    """Print results under four times the load that the service can process."""
     with service("--model", model, "--max-requests", "16") as (address, process):
-        before = Asked(address, model)
+        before = LoadClient(address, model)
         capacity = asyncio.run(before.capacity(5))
         memory = [resident_mb(process)]
-        shown = {"model": model, "images": _IMAGES, "capacity_per_s": capacity, "p50_us": percentile(before.us, 50)}
+        result = {"model": model, "images": _IMAGES, "capacity_per_s": capacity, "p50_us": percentile(before.us, 50)}
         for _ in range(3):
-            asked = Asked(address, model)
-            asyncio.run(asked.by_the_clock(4 * capacity, _OVERLOAD_S / 3))
+            client = LoadClient(address, model)
+            asyncio.run(client.at_rate(4 * capacity, _OVERLOAD_S / 3))
             memory.append(resident_mb(process))
-            shown |= {
-                "answered_per_s": asked.statuses["200"] / (_OVERLOAD_S / 3),
-                "statuses": asked.statuses,
-                "overloaded_p50_us": percentile(asked.us, 50),
-                "overloaded_p99_us": percentile(asked.us, 99),
+            result |= {
+                "answered_per_s": client.statuses["200"] / (_OVERLOAD_S / 3),
+                "statuses": client.statuses,
+                "overloaded_p50_us": percentile(client.us, 50),
+                "overloaded_p99_us": percentile(client.us, 99),
                 "memory_mb": memory,
             }
-            print(json.dumps(shown))
+            print(json.dumps(result))
 
 
 def main() -> None:
-    """Measure."""
+    """Run both parts."""
     parser = argparse.ArgumentParser("python -m benchmarks.service_load", description=__doc__)
     parser.add_argument("--model", default="edge-int8")
     model = parser.parse_args().model
     with tempfile.TemporaryDirectory() as folder:
         path, head, content = request(model, 1)
-        body, script = Path(folder, "body"), Path(folder, "ask.lua")
+        body, script = Path(folder, "body"), Path(folder, "request.lua")
         body.write_bytes(content)
         script.write_text(_LUA.format(path=path, head=head, body=body))
         with_and_without_batching(model, script)

@@ -1,7 +1,7 @@
-"""One model, one batch size, every way to ask: `pytest -n 0 benchmarks/`, about two minutes on a quiet machine.
+"""Speed of every way to run a model, by batch size: `pytest -n 0 benchmarks/`, about two minutes on an idle machine.
 
-Everything computes on one thread. A group is a model and a batch size; the number in brackets behind a time is how many
-times as long it takes as the group's fastest. Other work on the machine shows: compare within a group.
+Everything runs on one thread. A group is a model and a batch size; the number in brackets after a time is its ratio to
+the fastest of the group. Other work on the machine affects the times, so compare only within a group.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from digits_edge.runtime.session.providers import open_session
 from .noise import images
 from .untrained import keras_inputs, keras_model, write_model_file
 
-#: Batch size → rounds: enough for a steady median, few enough to wait for.
+#: Batch size → rounds, enough for a stable median.
 ROUNDS = {1: 100, 32: 30, 256: 8, 1024: 3}
 WAYS = (
     "Classifier fp32",
@@ -35,7 +35,7 @@ WAYS = (
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Before TensorFlow computes anything; afterwards it refuses."""
+    """Limit TensorFlow to one thread, which is possible only before its first computation."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
@@ -64,16 +64,16 @@ def files(model: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
 def test_speed(
     benchmark: BenchmarkFixture, architecture: str, model: Any, files: dict[str, Path], batch_size: int, way: str
 ) -> None:
-    benchmark.group = f"{architecture}, batch {batch_size:4}, one thread"  # so that they sort
+    benchmark.group = f"{architecture}, batch {batch_size:4}, one thread"  # padded for sorting
     benchmark.name = way
-    answer = caller(way, model, files, images(batch_size))
-    answers = benchmark.pedantic(answer, rounds=ROUNDS[batch_size], warmup_rounds=1)
+    predict = caller(way, model, files, images(batch_size))
+    outputs = benchmark.pedantic(predict, rounds=ROUNDS[batch_size], warmup_rounds=1)
     benchmark.extra_info["images_per_second"] = batch_size / benchmark.stats.stats.median
-    assert np.shape(answers) == (batch_size, 10)
+    assert np.shape(outputs) == (batch_size, 10)
 
 
 def caller(way: str, model: keras.Model, files: dict[str, Path], pixels: Any) -> Callable[[], Any]:
-    """What is timed; everything a program would do once is done before."""
+    """Return the timed call; work that a program does only once is done before."""
     library, kind = way.split()
     if library == "keras":
         inputs = keras_inputs(pixels)

@@ -1,4 +1,4 @@
-"""Untrained models of ours as Keras models and model files: how fast a network is does not depend on its weights."""
+"""Untrained Keras models and their model files, for timing: speed does not depend on the weights."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.export.graph.contract import answer_probabilities, take_pixels, take_quantized_pixels
+from digits_edge.export.graph.contract import end_in_probabilities, take_pixels, take_quantized_pixels
 from digits_edge.export.graph.convert import convert
 from digits_edge.export.graph.folding import scale_input
 from digits_edge.export.graph.space_to_depth import to_space_to_depth
@@ -24,23 +24,23 @@ _CALIBRATION_IMAGES = 64
 
 
 def keras_inputs(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Images as the Keras models take them, float32 (N, 28, 28, 1)."""
+    """Return the inputs of the Keras models, float32 (N, 28, 28, 1) in 0–1."""
     return (pixels[..., np.newaxis] * PIXEL_SCALE).astype(np.float32)
 
 
 def keras_model(architecture: str) -> Any:
-    """A Keras model with the weights it starts from."""
+    """Return a Keras model with its initial weights."""
     keras.utils.set_random_seed(0)
     return build(architecture)
 
 
 def write_model_file(model: Any, precision: Precision, path: Path) -> Path:
-    """Export without the gates, which an untrained model cannot pass.
+    """Export a model without the gates, which an untrained model cannot pass.
 
     Args:
-        model: from `keras_model`.
+        model: a model of `keras_model`.
         precision: "fp32" or "int8".
-        path: the model file to write.
+        path: model file to write.
     """
     graph = convert(model)
     if precision == "int8":
@@ -48,7 +48,7 @@ def write_model_file(model: Any, precision: Precision, path: Path) -> Path:
         graph = take_quantized_pixels(quantize(to_space_to_depth(graph), calibration), PIXEL_SCALE)
     else:
         graph = take_pixels(scale_input(graph, PIXEL_SCALE))
-    graph = answer_probabilities(graph)
+    graph = end_in_probabilities(graph)
     metadata = Metadata(
         name=f"{model.name}-{precision}",
         version="untrained",

@@ -1,7 +1,7 @@
-"""setuptools as the build backend, with archives that are the same byte by byte wherever and whenever they are made.
+"""Build backend: setuptools with reproducible archives, identical byte for byte wherever and whenever they are built.
 
-Its wheels are that already where SOURCE_DATE_EPOCH is set; its sdists carry the times and the owner of the files that
-they were made of. Without SOURCE_DATE_EPOCH both take the time of ZIP's beginning.
+Wheels of setuptools are reproducible if SOURCE_DATE_EPOCH is set. Its sdists contain the times and owners of the source
+files, which this module normalizes. Without SOURCE_DATE_EPOCH, both use the earliest time of the ZIP format.
 """
 
 import gzip
@@ -14,12 +14,12 @@ from typing import Any
 from setuptools import build_meta
 from setuptools.build_meta import *  # noqa: F403 - every hook that is not defined here
 
-_ZIP_BEGINS = "315532800"
-os.environ.setdefault("SOURCE_DATE_EPOCH", _ZIP_BEGINS)
+_EARLIEST_ZIP_TIME = "315532800"
+os.environ.setdefault("SOURCE_DATE_EPOCH", _EARLIEST_ZIP_TIME)
 
 
 def build_sdist(sdist_directory: str, config_settings: dict[str, Any] | None = None) -> str:
-    """Build a source distribution; PEP 517."""
+    """Build a source distribution (PEP 517)."""
     name = build_meta.build_sdist(sdist_directory, config_settings)
     path = Path(sdist_directory, name)
     path.write_bytes(_normalized(path.read_bytes()))
@@ -27,7 +27,7 @@ def build_sdist(sdist_directory: str, config_settings: dict[str, Any] | None = N
 
 
 def _normalized(archive: bytes) -> bytes:
-    """The same members in the order of their names, of one time, of nobody, as everyone may read them."""
+    """Return the archive with sorted members, one time, no owner and fixed permissions."""
     when = int(os.environ["SOURCE_DATE_EPOCH"])
     packed = io.BytesIO()
     with (

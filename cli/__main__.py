@@ -1,4 +1,4 @@
-"""`python -m digits_edge.cli`: the command line where its script is not on the path."""
+"""Entry point of `python -m digits_edge.cli`."""
 
 from digits_edge.cli.main import main
 

@@ -1,4 +1,4 @@
-"""`digits-edge batch-predict`: a table or a folder of pictures in, a CSV out."""
+"""The `digits-edge batch-predict` command."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -9,6 +9,7 @@ import click
 from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.options import (
     batch_size_option,
+    examples,
     json_option,
     model_option,
     output_option,
@@ -24,16 +25,21 @@ if TYPE_CHECKING:
     from digits_edge.runtime.batch.pictures import PictureReport
     from digits_edge.runtime.batch.table import BatchReport
 
-#: What only one of the engines takes.
-_OF_LOCAL = ("on_error", "resume")
-_OF_RAY = ("address", "file_format")
-#: Of what could not be answered, so many are told; the manifest has all.
-_MAX_TOLD = 10
+#: Options of one engine only.
+_LOCAL_OPTIONS = ("on_error", "resume")
+_RAY_OPTIONS = ("address", "file_format")
+#: Maximum number of printed errors; the manifest lists all of them.
+_MAX_PRINTED_ERRORS = 10
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "digits-edge batch-predict test.csv -o submission.csv",
+        "digits-edge batch-predict scans/ -o labels.csv",
+    )
+)
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@output_option("The CSV to write, - is standard output; of --engine ray the folder.")
+@output_option("Output CSV, or - for standard output; with --engine ray, the output folder.")
 @model_option
 @session_options
 @batch_size_option(128)
@@ -42,24 +48,24 @@ _MAX_TOLD = 10
     type=click.Choice(["stop", "skip"]),
     default="stop",
     show_default=True,
-    help="Malformed rows: stop at the first, or leave them out and list them in OUTPUT.errors.csv.",
+    help="Action on a malformed row: stop, or skip it and list it in OUTPUT.errors.csv.",
 )
-@click.option("--resume", is_flag=True, help="Go on where a run was cut, and keep what is done where this one is.")
+@click.option("--resume", is_flag=True, help="Resume an interrupted run; keep partial output in OUTPUT.partial.")
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="ray uses all processors of a machine or a cluster, and any file system.",
+    help="Execution on this machine, or with Ray on one machine or a cluster.",
 )
-@click.option("--address", metavar="HOST:PORT", help="Of --engine ray: a cluster to join.  [default: starts Ray here]")
+@click.option("--address", metavar="HOST:PORT", help="Address of a Ray cluster.  [default: start Ray on this machine]")
 @click.option(
     "--format",
     "file_format",
     type=click.Choice(["parquet", "csv"]),
     default="parquet",
     show_default=True,
-    help="Of --engine ray: of the answers' files.",
+    help="Format of the output files of --engine ray.",
 )
 @overwrite_option
 @json_option
@@ -80,26 +86,28 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Answer every row of a table, or every picture of a folder.
+    """Classify the rows of a table or the pictures of a folder.
 
-    SOURCE is a CSV (pixel0…pixel783, with or without label; plain or .gz; - is standard input) or a .parquet of the
-    same columns, and becomes ImageId,Label; or a folder of pictures, which becomes File,Label,Confidence,Status.
+    SOURCE is a CSV file (pixel0…pixel783, optionally with label; plain or .gz), a .parquet file with the same columns,
+    or - for a CSV on standard input. The output has the columns ImageId and Label. If SOURCE is a folder of pictures,
+    the output has the columns File, Label, Confidence and Status. Pictures that cannot be read get the status error,
+    and the exit code is 4.
 
-    Rows and pictures are streamed, so memory does not grow with them; the output appears whole or not at all. As many
-    batches are answered, or pictures opened, at once as there are --threads. A picture that cannot be read has the
-    status error, and the exit code is 4.
+    The input is streamed, so memory use does not depend on its size. The output file is written atomically. Up to
+    --threads batches run in parallel.
 
-    With --resume answers grow in OUTPUT.partial, synced every second; give it again after a cut, or from the start of
-    what may be cut.
+    With --resume, finished rows are appended to OUTPUT.partial and synced every second. Repeat the same command to
+    continue after an interruption.
 
-    With --engine ray there may be many SOURCEs: files, folders with all below them, and globs, here or at s3://, gs://
-    and the like. OUTPUT is a folder of Parquet or CSV files with File, ImageId (of rows), Label, Confidence and Status
-    (of pictures), and _manifest.json, which names what could not be answered; the exit code is 4 then. The same command
-    again completes what is missing. --threads is the number of classifiers.
+    With --engine ray, SOURCE can be repeated: files, folders (with subfolders) and globs, local or remote (s3://, gs://
+    and others). OUTPUT is a folder with Parquet or CSV files and _manifest.json. The columns are File, ImageId, Label
+    and Confidence for rows; File, Label, Confidence and Status for pictures. The manifest lists inputs that could not
+    be read; the exit code is then 4. Repeat the same command to complete an interrupted run. --threads is the number of
+    workers.
     """
     if engine == "ray":
-        refuse_options(context, _OF_LOCAL, "with --engine local")
-        _with_ray(
+        refuse_options(context, _LOCAL_OPTIONS, "with --engine local")
+        _predict_with_ray(
             sources,
             output,
             model=model,
@@ -112,10 +120,36 @@ def command(
             as_json=as_json,
         )
         return
-    refuse_options(context, _OF_RAY, "with --engine ray")
+    refuse_options(context, _RAY_OPTIONS, "with --engine ray")
     if len(sources) > 1:
-        raise UsageError(f"{len(sources)} sources are for --engine ray; name one")
-    source = sources[0]
+        raise UsageError(f"{len(sources)} sources need --engine ray; pass one source")
+    _predict_locally(
+        sources[0],
+        output,
+        model=model,
+        provider=provider,
+        threads=threads,
+        batch_size=batch_size,
+        skip_bad_rows=on_error == "skip",
+        resume=resume,
+        overwrite=overwrite,
+        as_json=as_json,
+    )
+
+
+def _predict_locally(
+    source: str,
+    output: str,
+    *,
+    model: str | None,
+    provider: str,
+    threads: int | None,
+    batch_size: int,
+    skip_bad_rows: bool,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
     from digits_edge.runtime.batch.output import STANDARD_STREAM
     from digits_edge.runtime.batch.table import batch_predict
     from digits_edge.runtime.classifier import Classifier
@@ -123,21 +157,25 @@ def command(
     from digits_edge.runtime.session.threads import available_threads
 
     if as_json and output == STANDARD_STREAM:
-        raise UsageError("--json and --output - would mix on standard output; name a file")
-    workers = threads or available_threads()
-    how: dict[str, Any] = {"workers": workers, "overwrite": overwrite, "progress": progress("predicting")}
+        raise UsageError("--json and --output - both write to standard output; use an output file")
+    common: dict[str, Any] = {
+        "workers": threads or available_threads(),
+        "overwrite": overwrite,
+        "progress": progress("predicting"),
+    }
     report: BatchReport | PictureReport
     pictures = _pictures(source)
     failed, unread = dict[str, str](), 0
-    # batches side by side on a thread each: quicker than one batch on all of them
-    with Classifier(model, provider=provider, threads=1, images=len(pictures) or _most_rows(source)) as classifier:
+    # one batch per thread is faster than one batch on all threads
+    with Classifier(model, provider=provider, threads=1, images=len(pictures) or _max_rows(source)) as classifier:
         if pictures:
             from digits_edge.runtime.batch.pictures import batch_predict_pictures
 
             report = batch_predict_pictures(
-                classifier, pictures, output, pictures_per_block=batch_size, resume=resume, **how
+                classifier, pictures, output, pictures_per_block=batch_size, resume=resume, **common
             )
-            said = f"{report.pictures:,} pictures", f", {report.blank:,} blank, {report.uncertain:,} uncertain"
+            counted = f"{report.pictures:,} pictures"
+            details = f", {report.blank:,} blank, {report.uncertain:,} uncertain"
             counts: dict[str, Any] = {"pictures": report.pictures, "blank": report.blank}
             counts |= {"uncertain": report.uncertain, "failed": report.failed}
             failed, unread = report.failed, report.unread
@@ -147,33 +185,32 @@ def command(
                 source,
                 output,
                 rows_per_block=batch_size,
-                skip_bad_rows=on_error == "skip",
+                skip_bad_rows=skip_bad_rows,
                 resume_as=recorded_digest(classifier.path) if resume else None,
-                **how,
+                **common,
             )
-            said = f"{report.rows:,} rows", _right(report) + _left_out(report, output)
+            counted, details = f"{report.rows:,} rows", _accuracy(report) + _skipped(report, output)
             counts = {"rows": report.rows, "errors": report.errors, "bad_rows": report.bad_rows}
         name, bound = classifier.metadata.name, classifier.provider
     if as_json:
         seconds = round(report.elapsed_s, 3)
         print_json({"output": output, **counts, "seconds": seconds, "model": name, "provider": bound})
     else:
-        what, found = said
-        note(f"{what} in {report.elapsed_s:.2f} s by {name} on {bound}{found} → {output}")
+        note(f"{counted} in {report.elapsed_s:.2f} s by {name} on {bound}{details} → {output}")
     for reason in failed.values():
         print_error(InputError(reason))
     if unread:
-        raise InputError(f"{unread} pictures could not be read; the others are answered")
+        raise InputError(f"{unread} pictures could not be read; the others are classified")
 
 
-def _with_ray(sources: tuple[str, ...], output: str, *, as_json: bool, **how: Any) -> None:
+def _predict_with_ray(sources: tuple[str, ...], output: str, *, as_json: bool, **options: Any) -> None:
     with needs_extra("cpu,ray"):
         version("ray")  # the engine imports it later
         from digits_edge.runtime.batch.distributed import predict_with_ray
     if output == "-":
-        raise UsageError("--engine ray writes a folder; name one")
+        raise UsageError("--engine ray writes a folder; pass a folder with --output")
     show("starting Ray")
-    report = predict_with_ray(sources, output, listener=lambda done: show(f"answered {done:,}"), **how)
+    report = predict_with_ray(sources, output, listener=lambda done: show(f"classified {done:,}"), **options)
     manifest = report.manifest
     bad = [one.reason for record in manifest.records for one in record.bad]
     failed = [record.failed for record in manifest.records if record.failed]
@@ -184,38 +221,38 @@ def _with_ray(sources: tuple[str, ...], output: str, *, as_json: bool, **how: An
             {"output": output, **counts, "seconds": seconds, "model": manifest.model, "provider": manifest.provider}
         )
     else:
-        note(_told(report, output))
-    for reason in (*failed, *bad)[:_MAX_TOLD]:
+        note(_ray_summary(report, output))
+    for reason in (*failed, *bad)[:_MAX_PRINTED_ERRORS]:
         print_error(InputError(reason))
     unread = [(len(bad), "row or picture", "rows or pictures"), (len(failed), "source", "sources")]
-    if said := " and ".join(f"{count:,} {one if count == 1 else many}" for count, one, many in unread if count):
-        raise InputError(f"{said} could not be read, as {output}/_manifest.json tells; the others are answered")
+    if summary := " and ".join(f"{count:,} {one if count == 1 else many}" for count, one, many in unread if count):
+        raise InputError(f"{summary} could not be read (see {output}/_manifest.json); the others are classified")
 
 
-def _told(report: "RayReport", output: str) -> str:
+def _ray_summary(report: "RayReport", output: str) -> str:
     counts, manifest = report.manifest.counts, report.manifest
-    before = f", {report.done_before:,} rows or pictures earlier," if report.done_before else ""
-    by = f"{report.actors} × " if report.actors else ""
-    right = f", {percent(1 - counts['errors'] / counts['labelled'])} right" if counts.get("labelled") else ""
+    before = f" ({report.done_before:,} in earlier runs)" if report.done_before else ""
+    workers = f"{report.actors} × " if report.actors else ""
+    accuracy = f", {percent(1 - counts['errors'] / counts['labelled'])} accuracy" if counts.get("labelled") else ""
     return (
-        f"{counts['answered']:,} answered{before} in {report.elapsed_s:.1f} s by {by}{manifest.model} "
-        f"on {manifest.provider}{right} → {output}"
+        f"{counts['answered']:,} images{before} in {report.elapsed_s:.1f} s by {workers}{manifest.model} "
+        f"on {manifest.provider}{accuracy} → {output}"
     )
 
 
 def _pictures(source: str) -> list[Path]:
-    """The pictures of a folder; none where the source is a table."""
+    """Return the pictures of a folder; empty if the source is a table."""
     from digits_edge.runtime.batch.output import STANDARD_STREAM
 
     if source == STANDARD_STREAM or not Path(source).is_dir():
         return []
-    from digits_edge.runtime.preprocessing.pictures import find_pictures  # and Pillow, which a table does without
+    from digits_edge.runtime.preprocessing.pictures import find_pictures  # imports Pillow, which tables do not need
 
     return find_pictures([source])
 
 
-def _most_rows(source: str) -> int:
-    """How many a CSV has at most; many if its size does not tell."""
+def _max_rows(source: str) -> int:
+    """Return an upper bound of the rows of a CSV file; `FEW_IMAGES` if the file size does not give one."""
     from digits_edge.runtime.classifier import FEW_IMAGES
     from digits_edge.runtime.datasets.kaggle_csv import MIN_ROW_BYTES
 
@@ -223,18 +260,18 @@ def _most_rows(source: str) -> int:
     return path.stat().st_size // MIN_ROW_BYTES if path.is_file() and path.suffix.lower() == ".csv" else FEW_IMAGES
 
 
-def _left_out(report: "BatchReport", output: str) -> str:
-    """How many rows were malformed, and where they are listed."""
+def _skipped(report: "BatchReport", output: str) -> str:
+    """Return the number of skipped rows and where they are listed."""
     from digits_edge.runtime.batch.output import STANDARD_STREAM, errors_path
 
     if not report.bad_rows:
         return ""
     listed = "above" if output == STANDARD_STREAM else f"in {errors_path(Path(output))}"
-    return f", {report.bad_rows:,} malformed and left out, listed {listed}"
+    return f", {report.bad_rows:,} malformed rows skipped, listed {listed}"
 
 
-def _right(report: "BatchReport") -> str:
-    """The share of right answers, where that can be told."""
+def _accuracy(report: "BatchReport") -> str:
+    """Return the accuracy if the rows have labels."""
     if report.errors is None or not report.rows:
         return ""
-    return f", {percent(1 - report.errors / report.rows)} right"
+    return f", {percent(1 - report.errors / report.rows)} accuracy"

@@ -1,5 +1,6 @@
-"""`digits-edge benchmark`: latency and throughput."""
+"""The `digits-edge benchmark` command."""
 
+from itertools import product
 from typing import Literal
 
 import click
@@ -8,9 +9,11 @@ from digits_edge.cli.options import (
     BATCH_SIZE,
     THREADS,
     data_option,
+    examples,
     file_path,
     input_scale_option,
     json_option,
+    models_option,
     output_option,
     overwrite_option,
     refuse_options,
@@ -21,16 +24,32 @@ from digits_edge.runtime.checks.latency import BATCH_SIZES, Benchmark, benchmark
 from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
 from digits_edge.runtime.model.bundled import bundled_models
 
-#: What only one of the two ways of this command takes.
-_OF_OURS = ("providers", "repeats", "cold_starts")
-_OF_PEERS = ("keras", "input_scale", "data", "rounds", "output", "overwrite")
+#: Options that apply only without --peers, and only with it.
+_OWN_OPTIONS = ("providers", "repeats", "cold_starts")
+_PEER_OPTIONS = ("keras", "input_scale", "data", "rounds", "output", "overwrite")
 
 
-@click.command()
-@click.option("--model", "models", multiple=True, metavar="NAME|FILE", help="Repeatable.  [default: all bundled]")
-@click.option("--provider", "providers", multiple=True, default=["auto"], show_default=True, help="Repeatable.")
+@click.command(
+    epilog=examples(
+        "digits-edge benchmark --model edge-int8 --batch-size 1 --threads 1",
+        "digits-edge benchmark --peers --model edge-int8 -o results.csv",
+    )
+)
+@models_option
 @click.option(
-    "--threads", multiple=True, type=THREADS, help="Repeatable.  [default: all allowed; with --peers also one]"
+    "--provider",
+    "providers",
+    multiple=True,
+    default=["auto"],
+    show_default=True,
+    metavar="NAME",
+    help="ONNX Runtime execution provider; repeatable.",
+)
+@click.option(
+    "--threads",
+    multiple=True,
+    type=THREADS,
+    help="Number of threads; repeatable.  [default: all available; with --peers also one]",
 )
 @click.option(
     "--batch-size",
@@ -39,19 +58,23 @@ _OF_PEERS = ("keras", "input_scale", "data", "rounds", "output", "overwrite")
     type=BATCH_SIZE,
     default=BATCH_SIZES,
     show_default=True,
-    help="Repeatable.",
+    help="Images per batch; repeatable.",
 )
-@click.option("--seconds", type=click.FloatRange(min=0), default=1.0, show_default=True, help="At least, for each row.")
-@click.option("--repeats", type=click.IntRange(min=1), default=100, show_default=True, help="At least, for each row.")
-@click.option("--cold-starts", type=click.IntRange(min=0), default=3, show_default=True, help="Fresh interpreters.")
-@click.option("--peers", is_flag=True, help="Measure other engines too: onnxruntime alone, OpenVINO, LiteRT, Keras, …")
-@click.option("--keras", metavar="PATH", help="What the model files were made of, for LiteRT, Keras and tf.function.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Minimum time per table row."
+)
+@click.option(
+    "--repeats", type=click.IntRange(min=1), default=100, show_default=True, help="Minimum number of calls per row."
+)
+@click.option(
+    "--cold-starts", type=click.IntRange(min=0), default=3, show_default=True, help="Number of cold starts to measure."
+)
+@click.option("--peers", is_flag=True, help="Also measure other engines: plain ONNX Runtime, OpenVINO, LiteRT, Keras.")
+@click.option("--keras", metavar="PATH", help="Keras source of the model files, for LiteRT, Keras and tf.function.")
 @input_scale_option
 @data_option
-@click.option(
-    "--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="In which the peers take turns."
-)
-@output_option("The peers' table as CSV; in a folder its name tells day and environment.", required=False)
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds over all engines.")
+@output_option("Output CSV of --peers; in a folder, the file name contains date and environment.", required=False)
 @overwrite_option
 @json_option
 @click.pass_context
@@ -73,40 +96,34 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Time models by batch size, threads and provider, on their own golden images.
+    """Measure latency and throughput.
 
-    Calls that warm up are not counted; a cold start is a fresh interpreter's way to its first answer. Other work on the
-    machine shows in every figure: compare within one run. With --json every sample is there.
+    The images are the reference images of each model file. Warm-up calls are not counted. A cold start is the time from
+    the start of a Python interpreter to its first prediction. Other load on the machine affects all figures, so compare
+    figures of one run only. --json prints every sample.
 
-    With --peers the same weights are measured in every engine that is installed here, each in a process of its own, in
-    turns; the figure is the median over rounds of each round's median. Engines that need only the model file take part
-    always: ours on every provider, onnxruntime alone, OpenVINO. LiteRT, keras.Model.predict, the called model and a
-    tf.function run the Keras model that the file was made of; LiteRT's int8 takes its ranges from the training images.
+    With --peers, the same weights are measured in every installed engine, each in its own process, round-robin. The
+    figure is the median over the rounds of each round's median. Engines that read the model file always take part:
+    digits-edge with each provider, plain ONNX Runtime and OpenVINO. LiteRT, Keras (predict and call) and tf.function
+    need the Keras model in --keras; LiteRT calibrates int8 with its training images.
     """
     if peers:
-        refuse_options(context, _OF_OURS, "without --peers")
-        chosen = KerasChoice(file_path(keras), input_scale, data) if keras is not None else None
-        run_peers(models, chosen, threads, batch_sizes, rounds, seconds, output, overwrite, as_json)
+        refuse_options(context, _OWN_OPTIONS, "without --peers")
+        choice = KerasChoice(file_path(keras), input_scale, data) if keras is not None else None
+        run_peers(models, choice, threads, batch_sizes, rounds, seconds, output, overwrite, as_json)
         return
-    refuse_options(context, _OF_PEERS, "with --peers")
+    refuse_options(context, _PEER_OPTIONS, "with --peers")
     measured = []
-    for name in models or [model.name for model in bundled_models()]:
-        for provider in providers:
-            for count in threads or (None,):
-                with Classifier(name, provider=provider, threads=count, images=FEW_IMAGES) as classifier:
-                    show(
-                        f"measuring {classifier.metadata.name} on {classifier.provider}, {classifier.threads} thread(s)"
-                    )
-                    result = benchmark(
-                        classifier,
-                        batch_sizes=batch_sizes,
-                        seconds=seconds,
-                        repeats=repeats,
-                        cold_starts=cold_starts,
-                    )
-                if as_json:
-                    print_json(result.to_json())
-                measured.append(result)
+    names = models or [model.name for model in bundled_models()]
+    for name, provider, count in product(names, providers, threads or (None,)):
+        with Classifier(name, provider=provider, threads=count, images=FEW_IMAGES) as classifier:
+            show(f"measuring {classifier.metadata.name} on {classifier.provider}, {classifier.threads} thread(s)")
+            result = benchmark(
+                classifier, batch_sizes=batch_sizes, seconds=seconds, repeats=repeats, cold_starts=cold_starts
+            )
+        if as_json:
+            print_json(result.to_json())
+        measured.append(result)
     if not as_json:
         _print(measured)
 
@@ -135,7 +152,7 @@ def _print(measured: list[Benchmark]) -> None:
         if result.cold_starts:
             start = sorted(result.cold_starts, key=lambda start: start.total_ms)[len(result.cold_starts) // 2]
             say(
-                f"cold start of {result.model} on {result.provider}: {start.total_ms:.0f} ms (imports "
-                f"{start.import_ms:.0f}, onnxruntime and session {start.open_ms:.0f}, "
-                f"first answer {start.first_ms:.1f})"
+                f"cold start of {result.model} on {result.provider}: {start.total_ms:.0f} ms "
+                f"(imports {start.import_ms:.0f} ms, ONNX Runtime and session {start.open_ms:.0f} ms, "
+                f"first prediction {start.first_ms:.1f} ms)"
             )

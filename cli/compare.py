@@ -1,4 +1,4 @@
-"""`digits-edge compare`: models side by side; with `--study`, one of the documents' studies."""
+"""The `digits-edge compare` command."""
 
 import os
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from digits_edge.cli.loaded_model import LoadedModel, open_model
 from digits_edge.cli.options import (
     batch_size_option,
     data_option,
+    examples,
     file_path,
     input_scale_option,
     json_option,
@@ -34,25 +35,36 @@ from digits_edge.runtime.session.threads import available_threads
 if TYPE_CHECKING:
     from digits_edge.train.evaluation.comparison import Candidate
 
-#: What only one of the two ways of this command takes.
-_OF_MODELS = ("split", "batch_size", "provider", "threads", "input_scale")
-_OF_STUDIES = ("epochs", "seed", "seeds", "runs")
+#: Options that apply only without --study, and only with it.
+_MODEL_OPTIONS = ("split", "batch_size", "provider", "threads", "input_scale")
+_STUDY_OPTIONS = ("epochs", "seed", "seeds", "runs")
 _SHORT_TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "digits-edge compare edge-int8 cnn-small-int8 --data mnist -o comparison.html",
+        "digits-edge compare --study dropout --seeds 1",
+    )
+)
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @data_option
 @split_option
 @batch_size_option(32)
 @session_options
 @input_scale_option
-@click.option("--study", metavar="NAME", help="dropout, units, depth, optimizer, batch-size, epochs or edge.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Of each training of a study.  [default: 10; epochs: 40]")
-@click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="A study's first seed.")
-@click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="How many seeds a study has.")
-@click.option("--runs", metavar="FOLDER", help="Gets a study's run folders.  [default: runs/studies/NAME]")
-@output_option("A page (HTML) with the table and pictures.", required=False)
+@click.option(
+    "--study", metavar="NAME", help="Study to run: dropout, units, depth, optimizer, batch-size, epochs or edge."
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    help="Epochs of each training of a study.  [default: 10; 40 in the study epochs]",
+)
+@click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="First seed of a study.")
+@click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Number of seeds of a study.")
+@click.option("--runs", metavar="FOLDER", help="Output folder for the runs of a study.  [default: runs/studies/NAME]")
+@output_option("HTML page with the table and charts.", required=False)
 @overwrite_option
 @json_option
 @click.pass_context
@@ -74,21 +86,21 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Compare models on the same labelled images: errors, size, latency and what their training cost.
+    """Compare models, or run a study of hyperparameters.
 
-    MODEL is a bundled name, a model file, a run folder, a .keras or a .h5 file. The latencies are measured in turns, so
-    that other work on the machine hurts all models alike. --provider holds for .onnx, --threads for all.
+    MODEL is a bundled model, a model file, a run folder, or a .keras or .h5 file. The models are compared on the same
+    labelled images by errors, size, latency and training cost. Latencies are measured round-robin, so that other load
+    on the machine affects all models equally. --provider applies to ONNX models, --threads to all models.
 
-    With --study instead of models, one of the documents' experiments is trained and compared on validation images: what
-    dropout, hidden units, depth, optimizer, batch size or epochs do. A study that was cut goes on where it was, and
-    runs that are finished are not trained again.
+    --study trains the variants of one hyperparameter and compares them on validation images. Repeat the same command to
+    resume an interrupted study; finished runs are not trained again.
     """
     if bool(models) == (study is not None):
-        raise click.UsageError("Name either the models to compare, or a study with --study.")
+        raise click.UsageError("Pass either the models to compare or a study with --study.")
     if study is None:
-        refuse_options(context, _OF_STUDIES, "with --study")
+        refuse_options(context, _STUDY_OPTIONS, "with --study")
     else:
-        refuse_options(context, _OF_MODELS, "without --study")
+        refuse_options(context, _MODEL_OPTIONS, "without --study")
     page = None if output is None else file_path(output)
     if page is not None:
         refuse_existing(page, overwrite=overwrite)
@@ -116,29 +128,29 @@ def _compare(
         from digits_edge.train.report.page import write_page
 
     threads = threads or available_threads()
-    # TensorFlow reads it when it is loaded, as it is for the first Keras model
+    # TensorFlow reads this when it is imported, which happens when the first Keras model is opened
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
     with ExitStack() as stack:
-        opened = [
+        loaded_models = [
             open_model(model, provider=provider, threads=threads, input_scale=input_scale, labels=None)
             for model in models
         ]
-        for one in opened:
-            if isinstance(one.opened, Classifier):
-                stack.enter_context(one.opened)
-        dataset, split = choose_data(opened, data, split)
-        candidates = [_candidate(one) for one in opened]
-        for one in opened:
-            if one.data:
-                note_other_classes(one.asked, one.labels, dataset)
+        for loaded in loaded_models:
+            if isinstance(loaded.predictor, Classifier):
+                stack.enter_context(loaded.predictor)
+        dataset, split = choose_data(loaded_models, data, split)
+        candidates = [_candidate(loaded) for loaded in loaded_models]
+        for loaded in loaded_models:
+            if loaded.data:
+                note_other_classes(loaded.name, loaded.labels, dataset)
         names = unique_names([candidate.name for candidate in candidates])
         candidates = [replace(candidate, name=name) for candidate, name in zip(candidates, names, strict=True)]
         bars: dict[str, Callable[[int, int | None], None]] = {}
 
-        def step(what: str, done: int, steps: int) -> None:
-            bars.setdefault(what, progress(what))(done, steps)
+        def on_step(step: str, done: int, steps: int) -> None:
+            bars.setdefault(step, progress(step))(done, steps)
 
-        compared = compare(candidates, dataset, batch_size=batch_size, on_step=step)
+        compared = compare(candidates, dataset, batch_size=batch_size, on_step=on_step)
     if as_json:
         for row in compared:
             print_json({"data": dataset.name, "split": split, "threads": threads, **row.to_json()})
@@ -147,36 +159,36 @@ def _compare(
         note(f"{dataset.name} {split}, {len(dataset):,} images; {threads} thread(s)")
     if page is not None:
         write_page(page, comparison_page(compared, data=f"{dataset.name} {split}", threads=threads))
-        note(f"{page} has the table and pictures")
+        note(f"wrote {page}")
 
 
 def _candidate(model: LoadedModel) -> "Candidate":
-    """A model as one that can be compared, under its own name where it is bundled, else under its path."""
+    """Convert a model for `compare`; bundled models are listed by name, others by path."""
     from digits_edge.train.evaluation.comparison import Candidate, training_cost
 
-    if isinstance(opened := model.opened, Classifier):
+    if isinstance(predictor := model.predictor, Classifier):
         return Candidate(
-            name=opened.metadata.name if opened.path.parent == MODELS else model.asked,
+            name=predictor.metadata.name if predictor.path.parent == MODELS else model.name,
             engine="onnx",
-            provider=opened.provider,
-            precision=opened.metadata.precision,
-            answers=opened.predict_batch,
-            parameters=opened.metadata.parameters,
-            size_bytes=opened.path.stat().st_size,
-            architecture=opened.metadata.architecture,
+            provider=predictor.provider,
+            precision=predictor.metadata.precision,
+            predict=predictor.predict_batch,
+            parameters=predictor.metadata.parameters,
+            size_bytes=predictor.path.stat().st_size,
+            architecture=predictor.metadata.architecture,
         )
     import keras
 
-    weights = {weight.dtype for weight in opened.model.trainable_weights}
+    weights = {weight.dtype for weight in predictor.model.trainable_weights}
     is_run = model.path.is_dir()
     return Candidate(
         name=str(model.path),
         engine="keras",
         provider=keras.backend.backend(),
         precision="/".join(sorted(_SHORT_TYPES.get(dtype, dtype) for dtype in weights)),
-        answers=opened.answers,
-        parameters=opened.parameters,
+        predict=predictor.outputs,
+        parameters=predictor.parameters,
         size_bytes=(model.path / "model.keras" if is_run else model.path).stat().st_size,
         training=training_cost(model.path) if is_run else None,
-        architecture=opened.architecture if is_run else None,
+        architecture=predictor.architecture if is_run else None,
     )

@@ -1,4 +1,4 @@
-"""`digits-edge evaluate`: how well a model answers a data set, as figures and as a page."""
+"""The `digits-edge evaluate` command."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
@@ -10,9 +10,11 @@ from digits_edge.cli.labelled_images import Split, choose_data, note_other_class
 from digits_edge.cli.loaded_model import LoadedModel, open_model
 from digits_edge.cli.options import (
     data_option,
+    examples,
     file_path,
     input_scale_option,
     json_option,
+    labels_option,
     output_option,
     overwrite_option,
     session_options,
@@ -27,14 +29,16 @@ if TYPE_CHECKING:
     from digits_edge.train.evaluation.evaluation import Evaluation, Scores
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "digits-edge evaluate edge-int8 --data mnist -o evaluation.html", "digits-edge evaluate runs/cnn --json"
+    )
+)
 @click.argument("model", metavar="MODEL")
 @data_option
 @split_option
-@click.option(
-    "--labels", metavar="A,B,…", help="The classes' names, in order.  [default: the model's, or the data set's]"
-)
-@output_option("Also write a page with pictures, an HTML file.", required=False)
+@labels_option
+@output_option("HTML page with charts and images.", required=False)
 @session_options
 @input_scale_option
 @overwrite_option
@@ -51,11 +55,13 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Measure MODEL (a bundled name, a model file, a .keras or .h5 file, a run folder) on a labelled data set.
+    """Evaluate a model on labelled images.
 
-    Accuracy with its interval, precision, recall and F1 of each class, ROC-AUC (one class against the rest), log loss
-    and the expected calibration error over 15 bins of confidence. The page of -o adds the confusion matrix, reliability
-    and ROC curves, the worst mistakes, where the model looks, its layers and, for a run folder, its training.
+    MODEL is a bundled model, a model file, a run folder, or a .keras or .h5 file.
+
+    Prints accuracy with its confidence interval; precision, recall and F1 score per class; ROC AUC (one-vs-rest), log
+    loss and expected calibration error (15 bins). The page of --output adds the confusion matrix, reliability diagram,
+    ROC curves, misclassified images, saliency maps, layers and, for a run folder, the training curves.
     """
     target = None if output is None else file_path(output)
     if target is not None:
@@ -63,25 +69,25 @@ def command(
     with needs_extra("train"):
         from digits_edge.train.evaluation.evaluation import evaluate
     names = labels.split(",") if labels else None
-    opened = open_model(model, provider=provider, threads=threads, input_scale=input_scale, labels=names)
-    dataset, split = choose_data([opened], data, split)
-    true_labels = dataset.labels_for(len(opened.labels), model)
-    if names is None and opened.data:
-        note_other_classes(model, opened.labels, dataset)
-    elif names is None and opened.labels == DIGITS:  # its classes are not known but guessed
-        opened = replace(opened, labels=dataset.class_names)
-    show(f"answering {len(dataset):,} images")
-    probabilities = opened.probabilities(dataset.images)
-    evaluation = evaluate(probabilities, true_labels, opened.labels)
+    loaded = open_model(model, provider=provider, threads=threads, input_scale=input_scale, labels=names)
+    dataset, split = choose_data([loaded], data, split)
+    true_labels = dataset.labels_for(len(loaded.labels), model)
+    if names is None and loaded.data:
+        note_other_classes(model, loaded.labels, dataset)
+    elif names is None and loaded.labels == DIGITS:  # the default names of a model without class names
+        loaded = replace(loaded, labels=dataset.class_names)
+    show(f"predicting {len(dataset):,} images")
+    probabilities = loaded.probabilities(dataset.images)
+    evaluation = evaluate(probabilities, true_labels, loaded.labels)
     if target is not None:
         from digits_edge.cli.evaluation_report import write_evaluation_page
 
-        write_evaluation_page(target, opened, dataset, split, probabilities, evaluation)
+        write_evaluation_page(target, loaded, dataset, split, probabilities, evaluation)
     if as_json:
         print_json(
             {
                 "model": model,
-                "provider": opened.provider,
+                "provider": loaded.provider,
                 "data": dataset.name,
                 "split": split,
                 **evaluation.to_json(),
@@ -89,17 +95,17 @@ def command(
             }
         )
         return
-    _say(opened, dataset, split, evaluation)
+    _print(loaded, dataset, split, evaluation)
     if target is not None:
-        say(f"{target}: the page")
+        say(f"wrote {target}")
 
 
-def _say(model: LoadedModel, dataset: Dataset, split: Split, evaluation: "Evaluation") -> None:
+def _print(model: LoadedModel, dataset: Dataset, split: Split, evaluation: "Evaluation") -> None:
     accuracy = evaluation.accuracy
     low, high = accuracy.interval()
     say(
-        f"{model.asked} on {model.provider}, {dataset.name} {split}: {accuracy.errors} errors of {accuracy.images:,}, "
-        f"{percent(accuracy.value)} right (95 %: {percent(low)} to {percent(high)})"
+        f"{model.name} on {model.provider}, {dataset.name} {split}: {accuracy.errors} errors of {accuracy.images:,}, "
+        f"{percent(accuracy.value)} accuracy (95 % interval: {percent(low)} to {percent(high)})"
     )
     rows = [
         [
@@ -113,10 +119,10 @@ def _say(model: LoadedModel, dataset: Dataset, split: Split, evaluation: "Evalua
     images = str(accuracy.images)
     rows.append(["macro", *_scores(evaluation.macro), images, ""])
     rows.append(["weighted", *_scores(evaluation.weighted), images, ""])
-    print_table(["class", "precision", "recall", "F1", "support", "taken for"], rows)
+    print_table(["class", "precision", "recall", "F1", "support", "confused with"], rows)
     area = "-" if evaluation.roc_auc is None else f"{evaluation.roc_auc:.5f}"
     say(
-        f"ROC-AUC {area} (one class against the rest, macro), log loss {evaluation.log_loss:.4f}, "
+        f"ROC AUC {area} (one-vs-rest, macro average), log loss {evaluation.log_loss:.4f}, "
         f"ECE {percent(evaluation.calibration_error)} ({len(evaluation.bins)} bins of equal width)"
     )
 

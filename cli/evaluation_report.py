@@ -1,4 +1,4 @@
-"""The page of `digits-edge evaluate`: what is known of a model of either side, brought to the form the page takes."""
+"""Content of the page of `digits-edge evaluate`, for ONNX and Keras models."""
 
 import json
 from collections.abc import Sequence
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from digits_edge.train.report.predictions import Explain
 
 _GRAD_CAM = (
-    "Grad-CAM (Selvaraju et al. 2017): orange is where the last feature maps speak for the class under the picture. "
-    "Each map is scaled to its own peak; a picture without orange has nowhere a sum that speaks for the class."
+    "Grad-CAM (Selvaraju et al. 2017): orange marks where the last feature maps increase the logit of the class named "
+    "below the image. Each map is scaled to its own maximum. An image without orange has no such region."
 )
 _OCCLUSION = (
-    "Occlusion maps (Zeiler & Fergus 2014): a black square of 6×6 pixels hides one part after the other. Orange is "
-    "what the class under the picture needs: its probability falls where that is hidden. Blue is what speaks against "
-    "the class: its probability rises. Each map is scaled to its own peak; a picture without colour is answered alike, "
-    "whatever is hidden."
+    "Occlusion maps (Zeiler & Fergus 2014): a black square of 6×6 pixels is moved over the image. Orange regions "
+    "support the class named below the image: its probability falls when they are hidden. Blue regions count against "
+    "the class: its probability rises. Each map is scaled to its own maximum. In an image without colour, no square "
+    "changes the probability."
 )
-_NO_CONVOLUTION = "This model has no convolution, so there is no Grad-CAM of it. "
-#: A map whose peak is less is drawn paler, not scaled up: hiding parts hardly changes that answer.
-_FAINT = 0.02
+_NO_CONVOLUTION = "Grad-CAM needs a convolution, which this model does not have. "
+#: Maps with a smaller maximum are not scaled up, because occlusion hardly changes those predictions.
+_MIN_PEAK = 0.02
 
 
 def write_evaluation_page(
@@ -44,53 +44,61 @@ def write_evaluation_page(
     probabilities: NDArray[np.float32],
     evaluation: "Evaluation",
 ) -> None:
-    """Draw everything and write the page, whole.
+    """Render the evaluation page and write it atomically.
+
+    Args:
+        target: output file.
+        model: the evaluated model.
+        dataset: labelled images.
+        split: name of the split.
+        probabilities: float32 (N, C).
+        evaluation: metrics of these probabilities.
 
     Raises:
-        UsageError: an extra is missing.
-        InputError: it cannot be written, or the run folder's history is damaged.
+        UsageError: an extra is not installed.
+        InputError: the page cannot be written, or the history of the run folder is damaged.
     """
-    show("drawing the page")
+    show("rendering the page")
     with needs_extra("export"):
         layers = _layers(model)
     with needs_extra("train"):
         from digits_edge.train.report.evaluation_page import ModelSection, evaluation_page
         from digits_edge.train.report.page import write_page
         from digits_edge.train.report.predictions import Predicted
-    explain, explained = _explaining(model)
+    explain, explanation = _saliency(model)
     assert dataset.labels is not None
-    portrait = ModelSection(
-        title=f"{model.asked} on {dataset.name}",
-        subtitle=f"{len(dataset):,} images of the split {split}, answered by {model.provider}",
+    section = ModelSection(
+        title=f"{model.name} on {dataset.name}",
+        subtitle=f"{len(dataset):,} images, split {split}, provider {model.provider}",
         layers=layers,
         facts=_facts(model, layers),
         explain=explain,
-        explained=explained,
+        explanation=explanation,
         **_training(model),
     )
-    answered = Predicted(dataset.images, dataset.labels, probabilities, model.labels)
-    write_page(target, evaluation_page(evaluation, answered, portrait))
+    predicted = Predicted(dataset.images, dataset.labels, probabilities, model.labels)
+    write_page(target, evaluation_page(evaluation, predicted, section))
 
 
 def _layers(model: LoadedModel) -> "list[Layer]":
     from digits_edge.train.models.layer import Layer
 
-    if isinstance(model.opened, Classifier):
+    if isinstance(model.predictor, Classifier):
         from digits_edge.export.graph.nodes import read_nodes
 
         return [Layer(**asdict(node)) for node in read_nodes(model.path)]
     from digits_edge.train.models.layers import keras_layers
 
-    return keras_layers(model.opened.model)
+    return keras_layers(model.predictor.model)
 
 
-def _explaining(model: LoadedModel) -> "tuple[Explain, str]":
-    """What draws where the model looks, and the words for it."""
-    if not isinstance(model.opened, Classifier):
+def _saliency(model: LoadedModel) -> "tuple[Explain, str]":
+    """Return the function that computes saliency maps, and their description."""
+    if not isinstance(model.predictor, Classifier):
         from digits_edge.train.evaluation.gradcam import has_maps
 
-        if has_maps(model.opened.model):
-            return _grad_cams(model.opened), _GRAD_CAM
+        if has_maps(model.predictor.model):
+            return _grad_cams(model.predictor), _GRAD_CAM
         return _occlusions(model), _NO_CONVOLUTION + _OCCLUSION
     return _occlusions(model), _OCCLUSION
 
@@ -109,11 +117,11 @@ def _occlusions(model: LoadedModel) -> "Explain":
     from digits_edge.runtime.checks.occlusion import occlusion_maps
 
     def explain(images: NDArray[np.uint8], classes: NDArray[np.intp]) -> NDArray[np.float32]:
-        show("hiding parts of images")
+        show("computing occlusion maps")
         maps = occlusion_maps(model.probabilities, images)
         chosen = np.take_along_axis(maps, classes[:, :, None, None], axis=1)
         peaks = np.abs(chosen).max(axis=(2, 3), keepdims=True)
-        scaled: NDArray[np.float32] = chosen / np.maximum(peaks, _FAINT)
+        scaled: NDArray[np.float32] = chosen / np.maximum(peaks, _MIN_PEAK)
         return scaled
 
     return explain
@@ -121,31 +129,31 @@ def _occlusions(model: LoadedModel) -> "Explain":
 
 def _facts(model: LoadedModel, layers: "Sequence[Layer]") -> list[tuple[str, str]]:
     trained_on = str(model.data.get("name", "unknown"))
-    if not isinstance(model.opened, Classifier):
+    if not isinstance(model.predictor, Classifier):
         return [
-            ("architecture", model.opened.architecture),
+            ("architecture", model.predictor.architecture),
             ("parameters", f"{sum(layer.parameters for layer in layers):,}"),
-            ("white in its input", str(model.opened.input_scale)),
-            ("temperature", "1: as Keras answers, not calibrated"),
+            ("input range", f"0–{model.predictor.input_scale}"),
+            ("temperature", "1, not calibrated"),
             ("trained on", trained_on),
         ]
-    metadata = model.opened.metadata
+    metadata = model.predictor.metadata
     facts = [
         ("model", metadata.name),
         ("precision", metadata.precision),
         ("file", f"{model.path.stat().st_size / 1000:,.0f} kB"),
-        ("provider", f"{model.opened.provider}, {model.opened.threads} thread(s)"),
+        ("provider", f"{model.predictor.provider}, {model.predictor.threads} thread(s)"),
         ("temperature", f"{metadata.temperature:g}" if metadata.calibrated else "1, not calibrated"),
         ("trained on", trained_on),
     ]
     if parity := metadata.parity:
-        facts.append(("differs from Keras by", f"{parity['max_difference']:.2g} at most"))
-        facts.append(("answers changed", f"{parity['changed']} of {parity['images']:,}"))
+        facts.append(("max. difference from Keras", f"{parity['max_difference']:.2g}"))
+        facts.append(("changed predictions", f"{parity['changed']} of {parity['images']:,}"))
     return facts
 
 
 def _training(model: LoadedModel) -> dict[str, Any]:
-    """What a run folder knows of its training, as arguments of `ModelSection`; nothing for a bare file."""
+    """Read the training record of a run folder as arguments of `ModelSection`; empty for a file."""
     if not model.path.is_dir():
         return {}
     from digits_edge.train.charts.units import duration_text, setting_text
@@ -159,24 +167,24 @@ def _training(model: LoadedModel) -> dict[str, Any]:
     recipe = about["recipe"]
     figures = [
         ("epochs", f"{len(history)} of {recipe['epochs']}"),
-        ("kept epoch", f"{kept['epoch']:.0f}"),
-        ("validation", f"{100 * kept['val_accuracy']:.2f} % right"),
-        *([("training took", duration_text(result["seconds"]))] if "seconds" in result else []),
+        ("selected epoch", f"{kept['epoch']:.0f}"),
+        ("validation accuracy", f"{100 * kept['val_accuracy']:.2f} %"),
+        *([("training time", duration_text(result["seconds"]))] if "seconds" in result else []),
     ]
     settings = _flat(recipe) | _flat({"versions": about.get("versions", {})})
-    said = [(name, setting_text(value)) for name, value in settings.items()]
-    return {"history": history, "kept": kept, "training": figures, "settings": said}
+    rows = [(name, setting_text(value)) for name, value in settings.items()]
+    return {"history": history, "kept": kept, "training": figures, "settings": rows}
 
 
-def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
-    """Nested settings as one level, "augmentation: zoom" among them; what is not set is left out."""
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested settings to keys like "augmentation: zoom"; omit None."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        said = f"{before}{name.replace('_', ' ')}"
+        key = f"{prefix}{name.replace('_', ' ')}"
         if isinstance(value, dict):
-            flat |= _flat(value, f"{said}: ")
+            flat |= _flat(value, f"{key}: ")
         elif isinstance(value, list) and value and isinstance(value[0], dict):
-            flat |= _flat({str(number): each for number, each in enumerate(value, start=1)}, f"{said} ")
+            flat |= _flat({str(number): each for number, each in enumerate(value, start=1)}, f"{key} ")
         elif value is not None:
-            flat[said] = value
+            flat[key] = value
     return flat

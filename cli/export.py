@@ -1,4 +1,4 @@
-"""`digits-edge export`: a Keras model in, or several as an ensemble, one model file out."""
+"""The `digits-edge export` command."""
 
 import shlex
 import sys
@@ -12,9 +12,11 @@ import click
 from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.options import (
     data_option,
+    examples,
     file_path,
     input_scale_option,
     json_option,
+    labels_option,
     output_option,
     overwrite_option,
     refuse_options,
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
     from digits_edge.export import Exported
 
 _SUFFIXES = {".onnx", ".ort"}
-#: Options that say how a Keras model becomes a model file.
-_OF_KERAS = (
+#: Options that apply only if SOURCE is a Keras model.
+_KERAS_OPTIONS = (
     "precision",
     "ensemble",
     "data",
@@ -45,48 +47,59 @@ _OF_KERAS = (
 )
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "digits-edge export runs/cnn -o cnn-int8.onnx",
+        "digits-edge export model.keras --data mnist --precision fp32 -o model.onnx",
+    )
+)
 @click.argument("sources", nargs=-1, metavar="SOURCE...")
-@output_option("The model file to write; of --target web the folder.")
+@output_option("Output model file; with --target web, the output folder.")
 @click.option(
     "--target",
     "kind",
     type=click.Choice(["file", "web"]),
     default="file",
     show_default=True,
-    help="web is a static site that reads digits in the browser.",
+    help="Output kind: a model file, or a static web page that classifies digits in the browser.",
 )
-@click.option("--precision", type=click.Choice(PRECISIONS), default="int8", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="int8",
+    show_default=True,
+    help="Precision of the weights.",
+)
 @click.option(
     "--format",
     "file_format",
     type=click.Choice(["onnx", "ort"]),
     default="onnx",
     show_default=True,
-    help="ort is for builds of onnxruntime with a model's operators alone; a list of them is written beside it.",
+    help="Model format; ort is for minimal builds of ONNX Runtime, and also writes the list of operators.",
 )
 @click.option(
-    "--onnxruntime-web", metavar="FILE.tgz", help="Of --target web: the npm package.  [default: npm fetches it once]"
+    "--onnxruntime-web", metavar="FILE.tgz", help="npm package for --target web.  [default: download it with npm]"
 )
-@click.option("--ensemble", is_flag=True, help="Make one model of several: the mean of their calibrated probabilities.")
+@click.option(
+    "--ensemble", is_flag=True, help="Combine several SOURCEs to one model: the mean of their calibrated probabilities."
+)
 @data_option
-@click.option(
-    "--labels", metavar="A,B,…", help="The classes' names, in order.  [default: the run's, or the ten digits]"
-)
+@labels_option
 @input_scale_option
 @click.option(
     "--float-layers",
     metavar="A,B,…",
-    help="Layers, such as conv_1, that int8 leaves float because they are quicker so.",
+    help="Layers to leave in float with int8 because they are faster in float, for example conv_1.",
 )
 @click.option(
     "--quantization-aware",
     "quantization_aware_epochs",
     type=click.IntRange(min=1),
     metavar="EPOCHS",
-    help="Train so many epochs with the roundings of int8 first, where int8 costs accuracy.",
+    help="Epochs of quantization-aware training before the export, if int8 reduces the accuracy.",
 )
-@click.option("--name", help="The model's name.  [default: the source's, with the precision]")
+@click.option("--name", help="Model name.  [default: name of SOURCE and the precision]")
 @overwrite_option
 @json_option
 @click.pass_context
@@ -108,34 +121,35 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Convert SOURCE, a run folder or anybody's .keras or .h5 classifier of 28×28 images, to one model file.
+    """Export a Keras model as an ONNX model file or a web page.
 
-    The file is compared with Keras on validation images before it is written; if it does not answer alike, nothing is
-    written and the exit code is 1. The validation images are those of the training data that validated the run; of
-    another model they are a tenth of the data that --data names. Without data, fp32 and fp16 are compared on drawn
-    digits only and stay uncalibrated.
+    SOURCE is a run folder, or any .keras or .h5 classifier of 28×28 images.
 
-    With --ensemble several SOURCEs trained on the same data become one model; they may be the folds of a
-    cross-validation. With --format ort SOURCE may be a model file, or a bundled model's name, too; so it may with
-    --target web, where several are a choice and none is the bundled default.
+    The export fails with exit code 1 and writes nothing if the model disagrees with Keras on validation images. These
+    are the validation images of the run, or a tenth of the data in --data for other models. Without data, fp32 and fp16
+    models are compared on synthetic digits only and are not calibrated.
+
+    With --ensemble, several SOURCEs trained on the same data become one model, for example the folds of a
+    cross-validation. With --format ort, SOURCE can also be a model file or a bundled model. With --target web, it can
+    be several of these, among which the page offers a choice; the default is the default model.
     """
     target = file_path(output)
     if kind == "web":
         refuse_options(context, ["file_format", "ensemble"], "with --target file")
     else:
         refuse_options(context, ["onnxruntime_web"], "with --target web")
-        _check_number(sources, ensemble=ensemble)
-        _check_file(target, output, file_format, overwrite=overwrite)
+        _check_source_count(sources, ensemble=ensemble)
+        _check_target(target, output, file_format, overwrite=overwrite)
 
     def from_keras(model_file: Path) -> "Exported":
         for source in sources:
-            _check_kind(file_path(source), source)
+            _check_keras(file_path(source), source)
         with needs_extra("export"):
             from digits_edge.export import Ensemble, export, read_source
 
-            named = labels.split(",") if labels else None
-            read = tuple(read_source(file_path(source), input_scale=input_scale, labels=named) for source in sources)
-            keras_source = Ensemble(read) if ensemble else read[0]
+            names = labels.split(",") if labels else None
+            members = tuple(read_source(file_path(source), input_scale=input_scale, labels=names) for source in sources)
+            keras_source = Ensemble(members) if ensemble else members[0]
         training, test = _data(data, keras_source.data.get("name"), required=precision == "int8")
         return export(
             keras_source,
@@ -158,17 +172,17 @@ def command(
         archive = None if onnxruntime_web is None else file_path(onnxruntime_web)
         with tempfile.TemporaryDirectory() as folder:
             if all(is_model_name(source) for source in sources):
-                refuse_options(context, _OF_KERAS, "where SOURCE is a Keras model")
+                refuse_options(context, _KERAS_OPTIONS, "if SOURCE is a Keras model")
                 model_files = [find_model(source, ANOTHER_MACHINE) for source in sources or (None,)]
             else:
                 if len(sources) > 1:
-                    raise UsageError("a site takes model files and bundled names, or one Keras model")
+                    raise UsageError("--target web takes model files and bundled models, or one Keras model")
                 model_files = [from_keras(Path(folder) / "model.onnx").path]
-            _write_site(model_files, target, archive, overwrite=overwrite, as_json=as_json)
+            _write_web(model_files, target, archive, overwrite=overwrite, as_json=as_json)
     elif file_format == "onnx":
         _report(from_keras(target), as_json=as_json)
     elif is_model_name(sources[0]):
-        refuse_options(context, _OF_KERAS, "where SOURCE is a Keras model")
+        refuse_options(context, _KERAS_OPTIONS, "if SOURCE is a Keras model")
         _write_ort(find_model(sources[0], ANOTHER_MACHINE), target, overwrite=overwrite, as_json=as_json)
     else:
         with tempfile.TemporaryDirectory() as folder:
@@ -176,27 +190,25 @@ def command(
             _write_ort(model_file, target, overwrite=overwrite, as_json=as_json)
 
 
-def _check_file(target: Path, output: str, file_format: Literal["onnx", "ort"], *, overwrite: bool) -> None:
+def _check_target(target: Path, output: str, file_format: Literal["onnx", "ort"], *, overwrite: bool) -> None:
     if target.suffix.lower() in _SUFFIXES - {f".{file_format}"}:
-        raise UsageError(f"{output} would hold a model in the format {file_format}; name it .{file_format}")
+        raise UsageError(f"{output}: wrong extension for --format {file_format}; use .{file_format}")
     refuse_existing(target, overwrite=overwrite)
     if file_format == "ort":
         refuse_existing(operators_path(target), overwrite=overwrite)
 
 
-def _write_site(model_files: list[Path], target: Path, archive: Path | None, *, overwrite: bool, as_json: bool) -> None:
+def _write_web(model_files: list[Path], target: Path, archive: Path | None, *, overwrite: bool, as_json: bool) -> None:
     from digits_edge.export.targets.web import export_web
 
-    show("making the site")
+    show("writing the web page")
     exported = export_web(model_files, target, archive=archive, overwrite=overwrite)
     if as_json:
         print_json({"path": str(exported.folder), "models": exported.models, "bytes": exported.size_bytes})
         return
     names = ", ".join(exported.models)
     say(f"{exported.folder}: {names}; {exported.files} files, {exported.size_bytes / 1e6:.1f} MB")
-    say(
-        f"to see it: python -m http.server --directory {shlex.quote(str(exported.folder))}; any server of files will do"
-    )
+    say(f"serve it with a static file server: python -m http.server --directory {shlex.quote(str(exported.folder))}")
 
 
 def _write_ort(model_file: Path, target: Path, *, overwrite: bool, as_json: bool) -> None:
@@ -207,8 +219,11 @@ def _write_ort(model_file: Path, target: Path, *, overwrite: bool, as_json: bool
         paths = {"path": str(exported.path), "operators": str(exported.operators_path)}
         print_json(paths | {"bytes": exported.size_bytes, "name": exported.metadata.name})
         return
-    say(f"{exported.path}: {exported.metadata.name}, {exported.size_bytes / 1000:,.0f} kB; golden answers hold")
-    say(f"{exported.operators_path}: the operators and types that a build of onnxruntime needs")
+    say(
+        f"{exported.path}: {exported.metadata.name}, {exported.size_bytes / 1000:,.0f} kB; "
+        "reference predictions verified"
+    )
+    say(f"{exported.operators_path}: operators and types for a minimal build of ONNX Runtime")
 
 
 def _report(exported: "Exported", *, as_json: bool) -> None:
@@ -235,52 +250,55 @@ def _report(exported: "Exported", *, as_json: bool) -> None:
     compared_on = (metadata.parity or {}).get("on")
     say(
         f"parity: {parity.images:,} {compared_on}, largest difference {parity.max_difference:.2g}, "
-        f"{parity.changed} answers changed"
-        + (f", {parity.errors} errors to Keras's {parity.reference_errors}" if parity.errors is not None else "")
+        f"{parity.changed} changed predictions"
+        + (f", {parity.errors} errors (Keras: {parity.reference_errors})" if parity.errors is not None else "")
     )
     if metadata.test:
         figure = Accuracy(metadata.test["errors"], metadata.test["images"])
-        say(f"test: {figure.errors} errors of {figure.images:,} ({percent(figure.value)}) on {metadata.test['name']}")
+        say(
+            f"test: {figure.errors} errors of {figure.images:,} ({percent(figure.value)} accuracy), "
+            f"{metadata.test['name']}"
+        )
     if exported.float_layers:
         say(f"kept in float: {', '.join(exported.float_layers)}")
     if not metadata.calibrated:
         uncalibrated = ", ".join(member.name for member in metadata.members if not member.calibrated)
         say(
             f"not calibrated (T = 1){': ' if uncalibrated else ''}{uncalibrated}: "
-            "no validation images, or too few to tell; name the training data with --data"
+            "there are no validation images, or too few; pass the training data with --data"
         )
 
 
-def _check_number(sources: tuple[str, ...], *, ensemble: bool) -> None:
+def _check_source_count(sources: tuple[str, ...], *, ensemble: bool) -> None:
     if not sources:
         raise click.UsageError("Missing argument 'SOURCE...'.")
     if len(sources) > 1 and not ensemble:
-        raise UsageError(f"{len(sources)} sources: name one, or make one model of them all with --ensemble")
+        raise UsageError(f"{len(sources)} sources: pass one, or combine them with --ensemble")
     if len(sources) == 1 and ensemble:
-        raise UsageError("an ensemble has at least two members; name more, or leave --ensemble out")
-    twice = [source for source in sources if sum(_same(source, other) for other in sources) > 1]
-    if twice:
-        raise UsageError(f"{' and '.join(twice)} are the same; name each member of an ensemble once")
+        raise UsageError("an ensemble needs at least two members; pass more sources or omit --ensemble")
+    repeated = [source for source in sources if sum(_is_same(source, other) for other in sources) > 1]
+    if repeated:
+        raise UsageError(f"{' and '.join(repeated)} are the same model; pass each member of an ensemble once")
 
 
-def _check_kind(path: Path, source: str) -> None:
-    """Say before TensorFlow is loaded what is no model of Keras."""
+def _check_keras(path: Path, source: str) -> None:
+    """Raise an error for sources that are not Keras models, before TensorFlow is imported."""
     if path.suffix == ".onnx":
-        raise ModelError(f"{source} is a model file already; name the run folder or .keras file that it was made from")
+        raise ModelError(f"{source} is already a model file; pass its run folder or .keras file")
     if not path.exists():
-        raise ModelError(f"{source}: no such file or folder; name a run folder, a .keras or a .h5 file")
+        raise ModelError(f"{source}: no such file or folder; pass a run folder, or a .keras or .h5 file")
     if not (path / "model.keras").exists() and (folds := sorted(path.glob("fold-*-of-*"))):
         raise ModelError(
-            f"{source} holds a cross-validation; name one of its folds, {folds[0]}, or all of them with --ensemble"
+            f"{source} contains a cross-validation; pass one fold, for example {folds[0]}, or all with --ensemble"
         )
 
 
-def _same(one: str, other: str) -> bool:
+def _is_same(one: str, other: str) -> bool:
     return file_path(one).resolve() == file_path(other).resolve()
 
 
 def _data(data: str | None, trained_on: str | None, *, required: bool) -> tuple[Dataset | None, Dataset | None]:
-    """Training and test data, as far as they are at hand and needed."""
+    """Load the training and test data; None for data that is not available and not required."""
     if data is None and trained_on is None:
         return None, None
     name, bar = trained_on or "mnist", progress("downloading")
@@ -290,7 +308,7 @@ def _data(data: str | None, trained_on: str | None, *, required: bool) -> tuple[
         if data is not None:
             raise
         if required:
-            raise DataError(f"the run's data is not found, name it with --data: {error}") from error
+            raise DataError(f"the training data was not found, pass it with --data: {error}") from error
         return None, None
     try:
         return training, load(name, "test", data=data, progress=bar)

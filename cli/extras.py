@@ -1,4 +1,4 @@
-"""Importing the training side: quietly, and with a clear line where an extra is missing."""
+"""Imports of optional dependencies, with an error message that names the missing extra."""
 
 import os
 import warnings
@@ -12,10 +12,13 @@ from digits_edge.runtime.session.quiet import silenced_stderr
 
 @contextmanager
 def needs_extra(extra: str) -> Iterator[None]:
-    """Import heavy modules inside; what TensorFlow's C++ says while it loads is not for the user.
+    """Run imports that need an extra; suppress what TensorFlow writes to stderr while it loads.
+
+    Args:
+        extra: name of the extra, or several separated by commas.
 
     Raises:
-        UsageError: a module of the extra is not installed.
+        UsageError: a package of the extra is not installed.
     """
     show("loading libraries")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -26,7 +29,8 @@ def needs_extra(extra: str) -> Iterator[None]:
             yield
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("digits_edge"):
-            raise  # no extra brings what this package itself lacks
+            raise  # a defect of this package, which no extra can fix
         raise UsageError(
-            f"this command needs {error.name}, which is not installed: pip install 'digits-edge[{extra}]'"
+            f"this command needs {error.name}, which is not installed. "
+            f"Install it with `pip install 'digits-edge[{extra}]'`"
         ) from error

@@ -1,6 +1,6 @@
-"""A model of either side, opened: a Keras file or run folder, or a model file; both answer with probabilities."""
+"""Classifiers opened from a model file or a Keras model, with the same interface for both."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,44 +20,52 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A classifier, whichever side computes it.
+    """A classifier that runs in ONNX Runtime or in Keras.
 
     Attributes:
-        asked: as the user named it.
-        labels: the classes' names.
-        data: what is known of its training data; may be empty.
-        opened: what answers.
-        path: the file or run folder.
+        name: name or path on the command line.
+        labels: class names.
+        data: record of the training data; empty if unknown.
+        predictor: the Keras model or the ONNX classifier.
+        path: model file or run folder.
     """
 
-    asked: str
+    name: str
     labels: tuple[str, ...]
     data: dict[str, Any]
-    opened: "Source | Classifier"
+    predictor: "Source | Classifier"
     path: Path
 
     @property
     def provider(self) -> str:
-        """What computes: "keras", or the provider's short name."""
-        return self.opened.provider if isinstance(self.opened, Classifier) else "keras"
+        """Short name of the ONNX Runtime provider, or "keras"."""
+        return self.predictor.provider if isinstance(self.predictor, Classifier) else "keras"
 
     @property
     def rules(self) -> tuple[str, ...]:
-        """The rules that parted the training data, one for each member of an ensemble; empty where none is known."""
-        if isinstance(self.opened, Classifier) and self.opened.metadata.members:
-            return tuple(member.validation for member in self.opened.metadata.members)
-        # runs and files that know their data and name no rule are older than the rules
+        """Validation rules of the training data, one per member of an ensemble; empty if unknown."""
+        if isinstance(self.predictor, Classifier) and self.predictor.metadata.members:
+            return tuple(member.validation for member in self.predictor.metadata.members)
+        # runs and files that record their data without a rule were made before there were rules
         return (str(self.data.get("validation", "tenth")),) if self.data else ()
 
-    def probabilities(self, images: NDArray[np.uint8], *, label: str = "answering") -> NDArray[np.float32]:
-        """Float32 (N, C) for uint8 (N, 28, 28), N at least 1; with a progress bar."""
-        if isinstance(self.opened, Classifier):
-            return _in_blocks(self.opened.predict_batch, images, label)
+    def probabilities(self, images: NDArray[np.uint8], *, label: str = "predicting") -> NDArray[np.float32]:
+        """Predict class probabilities and show a progress bar.
+
+        Args:
+            images: uint8 (N, 28, 28), N at least 1.
+            label: text of the progress bar.
+
+        Returns:
+            float32 (N, C).
+        """
+        if isinstance(self.predictor, Classifier):
+            return _in_blocks(self.predictor.predict_batch, images, label)
         from digits_edge.export.source import as_logits
         from digits_edge.export.temperature import softmax
 
-        # logits are told from probabilities by all rows together
-        return softmax(as_logits(_in_blocks(self.opened.answers, images, label)))
+        # only all rows together show whether the model returns logits or probabilities
+        return softmax(as_logits(_in_blocks(self.predictor.outputs, images, label)))
 
 
 def open_model(
@@ -68,11 +76,18 @@ def open_model(
     input_scale: Literal[1, 255] | None,
     labels: Sequence[str] | None,
 ) -> LoadedModel:
-    """Open a run folder, a .keras or .h5 file, a model file or a bundled name.
+    """Open a run folder, a .keras or .h5 file, a model file or a bundled model.
+
+    Args:
+        model: name or path.
+        provider: ONNX Runtime provider; not used for Keras models.
+        threads: number of threads; None for all available.
+        input_scale: pixel range of a Keras model; None to read it from the model.
+        labels: class names; None for those of the model.
 
     Raises:
-        ModelError: it cannot be read, or the provider not be bound.
-        UsageError: scale or labels are needed and not given, or there are not as many labels as classes.
+        ModelError: the model cannot be read or the provider is not available.
+        UsageError: the input scale or the labels are missing, or the number of labels is wrong.
     """
     path = file_path(model)
     if is_keras(path):
@@ -82,21 +97,28 @@ def open_model(
             source = read_source(path, input_scale=input_scale, labels=labels)
         return LoadedModel(model, source.labels, source.data, source, path)
     classifier = Classifier(model, provider=provider, threads=threads, images=FEW_IMAGES)
-    named = tuple(labels or classifier.labels)
-    if len(named) != len(classifier.labels):
-        raise UsageError(f"{model} tells {len(classifier.labels)} classes apart and --labels names {len(named)}")
-    return LoadedModel(model, named, classifier.metadata.data, classifier, classifier.path)
+    class_names = tuple(labels or classifier.labels)
+    if len(class_names) != len(classifier.labels):
+        raise UsageError(f"{model} has {len(classifier.labels)} classes, but --labels names {len(class_names)}")
+    return LoadedModel(model, class_names, classifier.metadata.data, classifier, classifier.path)
 
 
 def is_keras(path: Path) -> bool:
-    """Whether a path is read by Keras: a run folder, or a file of one of Keras's formats."""
+    """Whether Keras reads this path: a run folder, a .keras file or a .h5 file.
+
+    Example:
+        >>> is_keras(Path("model.keras")), is_keras(Path("model.onnx"))
+        (True, False)
+    """
     return path.is_dir() or path.suffix in (".keras", ".h5")
 
 
-def _in_blocks(answer: Any, images: NDArray[np.uint8], label: str) -> NDArray[np.float32]:
+def _in_blocks(
+    predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], images: NDArray[np.uint8], label: str
+) -> NDArray[np.float32]:
     advance = progress(label)
     blocks = []
     for start in range(0, len(images), MAX_BATCH):
-        blocks.append(answer(images[start : start + MAX_BATCH]))
+        blocks.append(predict(images[start : start + MAX_BATCH]))
         advance(min(start + MAX_BATCH, len(images)), len(images))
     return np.concatenate(blocks)

@@ -1,6 +1,7 @@
-"""`digits-edge`: the lazy group of commands, and the one place where errors become exit codes.
+"""The `digits-edge` command group; maps errors to exit codes.
 
-A command's module is imported when the command runs; `digits-edge --help` imports neither numpy nor onnxruntime.
+The module of a command is imported when the command runs, so `digits-edge --help` imports neither NumPy nor ONNX
+Runtime.
 """
 
 import contextlib
@@ -16,108 +17,123 @@ from typing import NoReturn, TextIO
 
 import click
 
+from digits_edge.cli.options import examples
 from digits_edge.cli.output import note, print_error, wipe
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, UsageError, did_you_mean
 
 PROGRAM = "digits-edge"
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
-#: Command → its help in one line. Its module has the name with underscores, its click command the name `command`.
+#: Summary of each command. The module is named like the command, with underscores; its click command is `command`.
 COMMANDS = {
-    "predict": "Read the digit in pictures.",
-    "batch-predict": "Answer a Kaggle CSV with a submission CSV.",
-    "export": "Turn a Keras model into one self-checking ONNX model file.",
-    "verify": "Check model files on this machine and provider.",
+    "predict": "Classify the digit in each picture.",
+    "batch-predict": "Classify the rows of a table or the pictures of a folder.",
+    "export": "Export a Keras model as an ONNX model file or a web page.",
+    "verify": "Verify model files on this machine.",
     "benchmark": "Measure latency and throughput.",
-    "serve": "Serve a page to draw digits on, and an API.",
-    "report": "Describe a data set on one page.",
-    "train": "Train a model by name.",
-    "tune": "Search a model's best settings within a budget.",
-    "evaluate": "Measure a model, and show its mistakes on a page.",
-    "compare": "Compare models, or repeat a study.",
-    "models": "List the models in this package.",
-    "doctor": "Show what this machine has and what is missing.",
+    "serve": "Serve models over HTTP, with a page to draw digits on.",
+    "report": "Create a data report for a data set.",
+    "train": "Train a Keras model.",
+    "tune": "Search hyperparameters of a model.",
+    "evaluate": "Evaluate a model on labelled images.",
+    "compare": "Compare models, or run a study of hyperparameters.",
+    "models": "List the bundled models.",
+    "doctor": "Check the installation and show what is missing.",
 }
 _DEBUG = "--debug"
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are asked for."""
+    """A click group that imports a command when it is needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names, in the order of a user's day."""
+        """Return the names of all commands, in the order of the help text."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command."""
+        """Import a command; None if there is no such command."""
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"digits_edge.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
-        command.short_help = COMMANDS[cmd_name]  # for the shell that completes it
+        command.short_help = COMMANDS[cmd_name]  # shown by shell completion
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the command that was probably meant; click itself knows only those that are imported."""
-        name = args[0]  # click empties the list on its way to some errors
+        """Resolve a command; an error suggests the closest name, which click does for imported commands only."""
+        name = args[0]  # click empties the list before it raises some errors
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             raise click.UsageError(f"{error.message}{did_you_mean(name, COMMANDS)}", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing them."""
+        """Write the list of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples("digits-edge predict seven.png", "digits-edge doctor"),
+)
 @click.version_option(package_name="digits-edge", message="%(prog)s %(version)s")
-@click.option(_DEBUG, is_flag=True, expose_value=False, help="Show the traceback of an error; may stand anywhere.")
+@click.option(
+    _DEBUG,
+    is_flag=True,
+    expose_value=False,
+    help="Show the traceback of an error; accepted anywhere on the command line.",
+)
 def cli() -> None:
-    """Read handwritten digits with small, self-checking ONNX models.
+    """Classify handwritten digits with small ONNX models that verify themselves.
 
-    Exit codes: 0 done, 1 a check did not hold, 2 wrong usage, 3 a model could not be loaded or bound, 4 input could
-    not be read or output not written.
+    Exit codes: 0 success, 1 failed check, 2 wrong usage, 3 model or provider could not be loaded, 4 input could not be
+    read or output could not be written.
     """
 
 
 def main() -> NoReturn:
-    """Run the command line of this process."""
+    """Run the command line and exit."""
     signal.signal(signal.SIGTERM, _terminate)
     _prepare_streams()
     if "_DIGITS_EDGE_COMPLETE" in os.environ:
-        cli.main(prog_name=PROGRAM)  # a shell asks what could stand here
+        cli.main(prog_name=PROGRAM)  # shell completion
     if _DEBUG not in sys.argv and not sys.warnoptions:
         warnings.simplefilter("ignore")
     try:
         code = run(sys.argv[1:])
-    except BrokenPipeError:  # the reader has enough
+    except BrokenPipeError:  # the reader closed the pipe
         _discard(sys.stdout, sys.stderr)
         code = 0
-    except KeyboardInterrupt as interrupt:  # once more, while the first was being answered
+    except KeyboardInterrupt as interrupt:  # a second interrupt while the first was handled
         code = _code_of(interrupt)
     _leave(code)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command.
+    """Run one command in this process.
 
     Args:
-        arguments: the words after `digits-edge`.
+        arguments: command-line arguments after `digits-edge`.
 
     Returns:
         The exit code.
 
     Raises:
-        BrokenPipeError: nobody reads what is printed.
+        BrokenPipeError: the reader of stdout closed the pipe.
+
+    Example:
+        >>> run(["predict", "missing.png"])  # doctest: +SKIP
+        error: missing.png does not exist; check the spelling
+        4
     """
     try:
         with cli.make_context(PROGRAM, [word for word in arguments if word != _DEBUG]) as context:
             cli.invoke(context)
-        sys.stdout.flush()  # nothing is said after this, of a full disk either
+        sys.stdout.flush()  # report a full disk here; later errors would be lost
         return 0
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -125,7 +141,7 @@ def run(arguments: Sequence[str]) -> int:
         error.show()
         return error.exit_code
     except KeyboardInterrupt as interrupt:
-        with contextlib.suppress(OSError):  # who reads stderr may have got the signal first
+        with contextlib.suppress(OSError):  # the reader of stderr may have exited on the same signal
             note("; ".join(["interrupted", *getattr(interrupt, "__notes__", [])]))
         return _code_of(interrupt)
     except BrokenPipeError:
@@ -135,16 +151,16 @@ def run(arguments: Sequence[str]) -> int:
             import traceback
 
             traceback.print_exc()
-        ours = _as_ours(error)
-        print_error(ours)
-        return ours.exit_code
+        converted = _converted(error)
+        print_error(converted)
+        return converted.exit_code
     finally:
         with contextlib.suppress(OSError):
             wipe()
 
 
-def _as_ours(error: Exception) -> DigitsEdgeError:
-    """What is not an error of ours, as one."""
+def _converted(error: Exception) -> DigitsEdgeError:
+    """Convert any exception to an error with an exit code."""
     if isinstance(error, DigitsEdgeError):
         return error
     if isinstance(error, click.UsageError):
@@ -154,11 +170,13 @@ def _as_ours(error: Exception) -> DigitsEdgeError:
         if error.filename is None:
             _discard(sys.stdout)
         return InputError(f"{error.filename or 'standard output'} could not be used: {error.strerror or error}")
-    return DigitsEdgeError(f"{type(error).__name__}: {error}; this is a bug, please report it with what {_DEBUG} shows")
+    return DigitsEdgeError(
+        f"{type(error).__name__}: {error}; this is a bug; please report it with the traceback that {_DEBUG} shows"
+    )
 
 
 class _Terminated(KeyboardInterrupt):
-    """Somebody ended the process; what is half done is cleared away as after Ctrl-C."""
+    """SIGTERM was received; partial output is removed as after Ctrl-C."""
 
 
 def _code_of(interrupt: KeyboardInterrupt) -> int:
@@ -170,10 +188,10 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _leave(code: int) -> NoReturn:
-    """End the process at once.
+    """Exit without interpreter shutdown.
 
-    To take onnxruntime down piece by piece takes a fifth of the time in which `predict` answers, and threads of
-    TensorFlow that still call into Python while it is taken down hang.
+    The shutdown of ONNX Runtime takes a fifth of the run time of `predict`, and TensorFlow threads that call into
+    Python during the shutdown hang.
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
@@ -182,9 +200,9 @@ def _leave(code: int) -> NoReturn:
 
 
 def _prepare_streams() -> None:
-    """Make sure that the three standard streams are there and take any text.
+    """Open closed standard streams on the null device and make stdout accept any text.
 
-    Where one was closed the null device takes its place, or the next file opened would.
+    The next file that is opened would otherwise get the descriptor of a closed stream.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -194,6 +212,6 @@ def _prepare_streams() -> None:
 
 
 def _discard(*streams: TextIO) -> None:
-    """Let what Python still holds for a stream go nowhere, or it would try once more when it exits."""
+    """Redirect streams to the null device, so that Python does not write buffered output again at exit."""
     for stream in streams:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,38 +1,39 @@
-"""`digits-edge models`: what ships in the package."""
+"""The `digits-edge models` command."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from digits_edge.cli.options import json_option
+from digits_edge.cli.options import examples, json_option
 from digits_edge.cli.output import percent, print_json, print_table, say
 
 if TYPE_CHECKING:
     from digits_edge.runtime.model.bundled import BundledModel
 
 
-@click.command()
+@click.command(epilog=examples("digits-edge models", "digits-edge models --json"))
 @json_option
 def command(as_json: bool) -> None:
-    """List the models in this package, with what was measured of them.
+    """List the bundled models.
 
-    Of a model in several precisions, the one that its name alone stands for on this machine is named, too.
+    Shows size and test accuracy. For models in several precisions, also shows which precision the plain name selects on
+    this machine.
     """
     from digits_edge.runtime.checks.accuracy import Accuracy
     from digits_edge.runtime.model.bundled import bundled_models
 
     models = bundled_models()
-    taken = _taken(models)
+    selected = _selected(models)
     if as_json:
         for model in models:
             values: dict[str, Any] = asdict(model)
-            few, many = taken.get(model.family, (model.name, model.name))
-            here = {
+            few, many = selected.get(model.family, (model.name, model.name))
+            selection = {
                 "for_few_images": model.name == few,
                 "for_many_images": None if many is None else model.name == many,
             }
-            print_json(values | values.pop("figures") | here)
+            print_json(values | values.pop("figures") | selection)
         return
     rows = []
     for model in models:
@@ -48,13 +49,18 @@ def command(as_json: bool) -> None:
             ]
         )
     print_table(["model", "precision", "parameters", "size", "test accuracy", "errors"], rows)
-    for family, (few, many) in taken.items():
-        measured = "" if many is None else f", {many} for more, as measured"
-        say(f"{family} is {few} here for a few images{measured}")
+    for family, (few, many) in selected.items():
+        measured = "" if many is None else f", {many} for many images (measured)"
+        say(f"{family} selects {few} for few images{measured}")
 
 
-def _taken(models: "list[BundledModel]") -> dict[str, tuple[str, str | None]]:
-    """For models in several precisions, which is taken here for few images and, once a trial was made, for many."""
+def _selected(models: "list[BundledModel]") -> dict[str, tuple[str, str | None]]:
+    """Return the models that the name of a family selects on this machine.
+
+    Returns:
+        For each family with several precisions, the model for few images and the model for many images; the latter is
+        None before the first speed trial.
+    """
     from digits_edge.runtime.errors import ModelError
     from digits_edge.runtime.session.precision import ways_to_run
     from digits_edge.runtime.session.providers import available_providers
@@ -62,12 +68,12 @@ def _taken(models: "list[BundledModel]") -> dict[str, tuple[str, str | None]]:
     from digits_edge.runtime.session.trial import known_trial
 
     families = [model.family for model in models]
-    taken: dict[str, tuple[str, str | None]] = {}
+    selected: dict[str, tuple[str, str | None]] = {}
     try:
         for family in dict.fromkeys(name for name in families if families.count(name) > 1):
             ways = ways_to_run(family, available_providers())
             trial = known_trial(ways, available_threads())
-            taken[family] = ways[0].file.stem, None if trial is None else trial.fastest().model
-    except ModelError:  # onnxruntime is not installed: the doctor says what to do
+            selected[family] = ways[0].file.stem, None if trial is None else trial.fastest().model
+    except ModelError:  # ONNX Runtime is not installed; `digits-edge doctor` reports it
         return {}
-    return taken
+    return selected

@@ -1,4 +1,4 @@
-"""The options that are the same in every command."""
+"""Click options shared by several commands."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -11,87 +11,137 @@ from click.core import ParameterSource
 from digits_edge.runtime.session.threads import MAX_THREADS
 
 THREADS = click.IntRange(1, MAX_THREADS)
-#: More is a slip of the finger, and a process that the system ends.
+#: Larger batches are most likely a typing error and would exhaust the memory.
 BATCH_SIZE = click.IntRange(1, 65_536)
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
+def examples(*commands: str) -> str:
+    r"""Return the epilog of a command's help: an "Examples:" block with one command per line.
+
+    Args:
+        commands: command lines of at most 76 characters.
+
+    Example:
+        >>> examples("digits-edge doctor")
+        '\x08\nExamples:\n  digits-edge doctor'
+    """
+    return "\n".join(["\b", "Examples:", *(f"  {command}" for command in commands)])  # \b: click does not rewrap
+
+
 def model_option(function: _Command) -> _Command:
-    """Give a command `--model`."""
-    text = "A bundled model's name (`digits-edge models`) or a model file.  [default: the bundled default]"
+    """Add `--model`, one bundled name or model file."""
+    text = "Bundled model (see `digits-edge models`) or path of a model file.  [default: the default model]"
     return click.option("--model", metavar="NAME|FILE", help=text)(function)
 
 
+def models_option(function: _Command) -> _Command:
+    """Add `--model` as a repeatable option, stored in `models`."""
+    text = "Bundled model or path of a model file; repeatable.  [default: all bundled models]"
+    return click.option("--model", "models", multiple=True, metavar="NAME|FILE", help=text)(function)
+
+
 def session_options(function: _Command) -> _Command:
-    """Give a command `--provider` and `--threads`."""
-    function = click.option("--threads", type=THREADS, help="Threads that share a batch.  [default: all allowed]")(
-        function
-    )
+    """Add `--provider` and `--threads`."""
+    function = click.option("--threads", type=THREADS, help="Number of threads.  [default: all available]")(function)
     return click.option(
         "--provider",
         default="auto",
         show_default=True,
         metavar="NAME",
-        help="auto, cpu, openvino, cuda, tensorrt, coreml, directml or another that onnxruntime knows.",
+        help="ONNX Runtime execution provider: auto, cpu, openvino, cuda, tensorrt, coreml, directml, …",
     )(function)
 
 
 def batch_size_option(default: int) -> Callable[[_Command], _Command]:
-    """Give a command `--batch-size`."""
-    return click.option("--batch-size", type=BATCH_SIZE, default=default, show_default=True, help="Images at once.")
+    """Add `--batch-size`.
+
+    Args:
+        default: images per batch.
+    """
+    return click.option("--batch-size", type=BATCH_SIZE, default=default, show_default=True, help="Images per batch.")
 
 
 def data_option(function: _Command) -> _Command:
-    """Give a command `--data`."""
-    text = "mnist, fashion-mnist, kaggle, a folder or file of one data set, or a folder that holds sets by name."
+    """Add `--data`, a data set's name or path."""
+    text = "Data set: mnist, fashion-mnist, kaggle, or the path of a data file or folder."
     return click.option("--data", metavar="NAME|PATH", help=text)(function)
 
 
 def split_option(function: _Command) -> _Command:
-    """Give a command that measures models `--split`."""
+    """Add `--split`."""
     text = (
-        "train, validation and held-back are the parts of the models' training data.  "
-        "[default: test; held-back where the data is the models' own training data]"
+        "Split to measure on; train, validation and held-back are parts of the training data.  "
+        "[default: test; held-back if the data is the models' training data]"
     )
     return click.option("--split", type=click.Choice(["train", "validation", "test", "held-back"]), help=text)(function)
 
 
+def labels_option(function: _Command) -> _Command:
+    """Add `--labels`, class names separated by commas."""
+    text = "Class names in label order.  [default: those of the model or data set]"
+    return click.option("--labels", metavar="A,B,…", help=text)(function)
+
+
 def output_option(help: str, *, required: bool = True) -> Callable[[_Command], _Command]:
-    """Give a command `--output`, as a path or "-"."""
+    """Add `--output`, a path or "-".
+
+    Args:
+        help: help text of the option.
+        required: whether the option must be given.
+    """
     return click.option("-o", "--output", required=required, metavar="PATH", help=help)
 
 
 def input_scale_option(function: _Command) -> _Command:
-    """Give a command that reads a Keras model `--input-scale`."""
-    text = "What white is in the Keras model's input.  [default: read from the run or a Rescaling layer]"
+    """Add `--input-scale`, the pixel range of a Keras model."""
+    text = (
+        "Pixel range the Keras model expects: 1 for 0–1, 255 for 0–255.  "
+        "[default: read from the run folder or a Rescaling layer]"
+    )
     return click.option("--input-scale", type=click.Choice([1, 255]), help=text)(function)
 
 
+def dtype_policy_option(function: _Command) -> _Command:
+    """Add `--dtype-policy`, the Keras dtype policy of a training."""
+    text = "Keras dtype policy; mixed_bfloat16 is faster on CPUs that support it.  [default: the recipe's]"
+    choices = click.Choice(["float32", "mixed_bfloat16", "mixed_float16"])
+    return click.option("--dtype-policy", type=choices, help=text)(function)
+
+
 def overwrite_option(function: _Command) -> _Command:
-    """Give a command `--overwrite`."""
-    return click.option("--overwrite", is_flag=True, help="Replace an output that exists.")(function)
+    """Add `--overwrite`."""
+    return click.option("--overwrite", is_flag=True, help="Replace an existing output.")(function)
 
 
 def json_option(function: _Command) -> _Command:
-    """Give a command `--json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object per line.")(function)
+    """Add `--json`, stored in `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")(function)
 
 
-def refuse_options(context: click.Context, options: Iterable[str], where: str) -> None:
-    """Refuse options that would change nothing.
+def refuse_options(context: click.Context, options: Iterable[str], condition: str) -> None:
+    """Refuse options that have no effect in the current mode of a command.
 
     Args:
-        context: of the command.
-        options: parameters by name.
-        where: they hold, such as "with --study".
+        context: context of the command.
+        options: parameter names.
+        condition: where the options apply, for example "with --study".
+
+    Raises:
+        click.UsageError: one of the options is on the command line.
     """
     flags = {parameter.name: max(parameter.opts, key=len) for parameter in context.command.params}
     for option in options:
         if context.get_parameter_source(option) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"{flags[option]} holds only {where}.")
+            raise click.UsageError(f"{flags[option]} applies only {condition}.")
 
 
 def file_path(value: str) -> Path:
-    """A path as the user wrote it, with ~ resolved where there is a home."""
-    return Path(os.path.expanduser(value))  # noqa: PTH111 - the other one raises where there is none
+    """Convert a path argument; `~` is expanded if the user has a home folder.
+
+    Example:
+        >>> file_path("runs/edge").parts
+        ('runs', 'edge')
+    """
+    return Path(os.path.expanduser(value))  # noqa: PTH111 - Path.expanduser raises if there is no home folder

@@ -1,4 +1,4 @@
-"""What commands print: answers and JSON lines on stdout; notes, and on a terminal the progress, on stderr."""
+"""Terminal output of the commands: results on stdout, notes and progress on stderr."""
 
 import json
 import os
@@ -13,14 +13,19 @@ from digits_edge.runtime.errors import DigitsEdgeError
 
 SCHEMA_VERSION = 1
 _BAR_COLUMNS = 30
-_REDRAWN_AFTER_S = 0.2
+_REDRAW_INTERVAL_S = 0.2
 
-#: Whether the terminal's last line shows progress, which the next output has to wipe.
+#: Whether the last line of the terminal shows progress that the next output has to erase.
 _progress_is_shown = False
 
 
 def visible(text: str) -> str:
-    """The text with its control characters shown, not sent to a terminal: names in it may be anybody's."""
+    r"""Escape control characters, so that file names cannot send them to the terminal.
+
+    Example:
+        >>> visible("a\x1b[31m.png")
+        'a\\x1b[31m.png'
+    """
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
@@ -29,30 +34,36 @@ def _visible_lines(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print an answer, of one line or more."""
+    """Print a result to stdout; the text may have several lines."""
     if sys.stdout.isatty():
         wipe()
     click.echo(_visible_lines(text))
 
 
 def note(text: str) -> None:
-    """Tell a person what happens; on stderr, so that pipes stay clean."""
+    """Print a note to stderr, so that pipes receive results only."""
     wipe()
     click.echo(_visible_lines(text), err=True)
 
 
 def print_error(error: DigitsEdgeError) -> None:
-    """One line on stderr; control characters of names and rows are shown, not sent to the terminal."""
+    """Print an error as one line on stderr, with control characters escaped."""
     note(f"error: {visible(str(error))}")
 
 
 def print_json(values: dict[str, Any]) -> None:
-    """Print one object on one line, in ASCII: any terminal and any pipe can carry it."""
+    """Print an object with the schema version as one line of ASCII JSON."""
     say(json.dumps({"schema_version": SCHEMA_VERSION, **values}))
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
-    """Print columns as wide as they must be; the first `left` of them flush left, the others flush right."""
+    """Print a table with columns as wide as their longest cell.
+
+    Args:
+        head: column titles.
+        rows: cells of each row.
+        left: number of left-aligned columns; the others are right-aligned.
+    """
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     for row in (head, *rows):
         cells = [
@@ -62,10 +73,10 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int
 
 
 def show(text: str) -> None:
-    """Show what happens now, in the terminal's last line until the next output; nothing where no person watches."""
+    """Show a status in the last line of the terminal until the next output; do nothing without a terminal."""
     global _progress_is_shown
-    if _person_watches():
-        import shutil  # with what it imports, 5 ms that whoever gets one answer need not wait for
+    if _is_interactive():
+        import shutil  # 5 ms with its imports, which non-interactive commands save
 
         columns = shutil.get_terminal_size().columns - 1
         click.echo(f"\r{visible(text)[:columns]}\033[K", err=True, nl=False)
@@ -73,7 +84,7 @@ def show(text: str) -> None:
 
 
 def wipe() -> None:
-    """Wipe what `show` has written."""
+    """Erase the status written by `show`."""
     global _progress_is_shown
     if _progress_is_shown:
         _progress_is_shown = False
@@ -81,12 +92,19 @@ def wipe() -> None:
 
 
 def progress(label: str) -> Callable[[int, int | None], None]:
-    """A progress bar, as a function of what is done and what there is in all, or None: of bytes that may be unknown."""
+    """Create a progress bar.
+
+    Args:
+        label: text before the bar.
+
+    Returns:
+        A callback for (done, total). Without a total, `done` is shown as megabytes.
+    """
     drawn_s = time.monotonic()
 
     def advance(done: int, total: int | None) -> None:
         nonlocal drawn_s
-        if time.monotonic() - drawn_s < _REDRAWN_AFTER_S:
+        if time.monotonic() - drawn_s < _REDRAW_INTERVAL_S:
             return
         drawn_s = time.monotonic()
         if not total:
@@ -99,9 +117,14 @@ def progress(label: str) -> Callable[[int, int | None], None]:
 
 
 def percent(value: float, digits: int = 2) -> str:
-    """A share as a percentage."""
+    """Format a fraction as a percentage.
+
+    Example:
+        >>> percent(0.9938)
+        '99.38 %'
+    """
     return f"{100 * value:.{digits}f} %"
 
 
-def _person_watches() -> bool:
+def _is_interactive() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"

@@ -1,4 +1,4 @@
-"""The half of `digits-edge benchmark` that measures other engines too: `--peers`."""
+"""The `--peers` mode of `digits-edge benchmark`, which measures other inference engines."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class KerasChoice:
-    """What the user said of the Keras model that the model files were made of.
+    """Command-line options about the Keras source of the model files.
 
     Attributes:
         path: run folder or Keras file.
-        input_scale: what white is in its input; None where the model says it.
-        data: its training data, as `--data` takes it; None for the data of the run.
+        input_scale: pixel range of the Keras model, 1 or 255; None to read it from the model.
+        data: value of `--data`, the training data; None for the data recorded in the run folder.
     """
 
     path: Path
@@ -49,41 +49,41 @@ def run_peers(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Measure model files with every engine that is installed here, print the table and keep it as CSV.
+    """Measure model files with every installed engine, print a table and write it as CSV.
 
     Args:
-        models: names or files; empty for all bundled ones.
-        keras: what LiteRT and the engines of Keras run; None leaves them out.
-        threads: numbers of them; empty for one, and for all that are allowed.
-        batch_sizes: images per call.
-        rounds: how often each engine has its turn.
-        seconds: for each row, at least.
-        output: a CSV file, or a folder that gets one with the environment in its name; None for none.
-        overwrite: replace a file that exists.
-        as_json: print an object for each row instead of a table.
+        models: names or paths; empty for all bundled models.
+        keras: Keras source, run by LiteRT, Keras and tf.function; None to omit these engines.
+        threads: thread counts; empty for 1 and all available threads.
+        batch_sizes: images per batch.
+        rounds: number of rounds over all engines.
+        seconds: minimum time per table row.
+        output: CSV file, or a folder for a file with the environment in its name; None for no file.
+        overwrite: whether to replace an existing file.
+        as_json: print one JSON object per row instead of a table.
 
     Raises:
-        CheckError: ours could not be measured.
-        UsageError: the Keras model is not that of a model file, or an output that exists.
+        CheckError: digits-edge itself could not be measured.
+        UsageError: the Keras model is not the source of a model file, or the output exists.
     """
     from digits_edge.measure.peers import measure_peers
     from digits_edge.measure.results import write_results
 
-    target = None if output is None else _target(file_path(output), overwrite=overwrite)
+    target = None if output is None else _results_path(file_path(output), overwrite=overwrite)
     if keras is not None and not models:
-        raise UsageError("--keras needs the model files that were made of it; name them with --model")
+        raise UsageError("--keras needs the model files exported from it; pass them with --model")
     subjects = _subjects(models or [model.name for model in bundled_models()])
     peers: dict[str, KerasPeer] = {}
     calibration = None
     if keras is not None:
         peers, calibration = _keras_side(keras, subjects)
     else:
-        note("litert, keras and tf.function are left out: they run a Keras model, which --keras names")
+        note("skipped litert, keras and tf.function: they need the Keras source; pass it with --keras")
 
     rows: list[PeerRow] = []
-    left_out = _Skipped()
+    skipped = _SkippedEngines()
     for subject in subjects:
-        found = measure_peers(
+        measured = measure_peers(
             subject,
             keras=peers.get(subject.name),
             calibration=calibration,
@@ -92,32 +92,32 @@ def run_peers(
             rounds=rounds,
             seconds=seconds,
             listener=show,
-            on_skip=left_out,
+            on_skip=skipped,
         )
-        for row in found if as_json else ():
+        for row in measured if as_json else ():
             print_json(asdict(row))
-        rows += found
+        rows += measured
     if not as_json:
         _print(rows)
     if target is not None:
         write_results(rows, target)
-        note(f"{target} has the table")
+        note(f"wrote {target}")
 
 
-class _Skipped:
-    """Says which engine is left out, once for each reason."""
+class _SkippedEngines:
+    """Callback that prints each skipped engine and reason once."""
 
     def __init__(self) -> None:
-        self._said: set[tuple[str, str]] = set()
+        self._printed: set[tuple[str, str]] = set()
 
     def __call__(self, engine: str, reason: str) -> None:
-        if (engine, reason) not in self._said:
-            self._said.add((engine, reason))
-            note(f"{engine} is left out: {reason}")
+        if (engine, reason) not in self._printed:
+            self._printed.add((engine, reason))
+            note(f"skipped {engine}: {reason}")
 
 
-def _target(path: Path, *, overwrite: bool) -> Path:
-    """Where the table goes, once it is known that it may."""
+def _results_path(path: Path, *, overwrite: bool) -> Path:
+    """Return the CSV file to write; raise an error if it exists."""
     from digits_edge.measure.results import SUFFIX, results_name
 
     if path.is_dir():
@@ -133,7 +133,7 @@ def _subjects(models: Sequence[str]) -> "list[Subject]":
     for model in models:
         subject = Subject.of(model)
         if subject.name in subjects:
-            raise UsageError(f"{model} is called {subject.name} like another; measure one of the two at a time")
+            raise UsageError(f"{model}: another model is also named {subject.name}; measure them separately")
         subjects[subject.name] = subject
     return list(subjects.values())
 
@@ -141,7 +141,7 @@ def _subjects(models: Sequence[str]) -> "list[Subject]":
 def _keras_side(
     choice: KerasChoice, subjects: "Sequence[Subject]"
 ) -> "tuple[dict[str, KerasPeer], NDArray[np.uint8] | None]":
-    """By model file's name, the Keras model with that file's ends; and training images for int8, where needed."""
+    """Return the Keras engine of each model file by name, and training images if int8 has to be calibrated."""
     with needs_extra("export"):
         from digits_edge.export import read_source
         from digits_edge.export.exporting import calibration_images
@@ -159,12 +159,23 @@ def _keras_side(
     except DataError:
         if choice.data is not None:
             raise
-        return peers, None  # LiteRT's converter says what is missing
+        return peers, None  # the LiteRT converter reports what is missing
     return peers, calibration_images(source, training)
 
 
 def _print(rows: "Sequence[PeerRow]") -> None:
-    head = ["model", "engine", "threads", "batch", "p50 µs", "rounds' p50 µs", "images/s", "ratio", "agrees", "differs"]
+    head = [
+        "model",
+        "engine",
+        "threads",
+        "batch",
+        "p50 µs",
+        "p50 range µs",
+        "images/s",
+        "ratio",
+        "agreement",
+        "difference",
+    ]
     cells = [
         [
             row.model,
@@ -182,4 +193,7 @@ def _print(rows: "Sequence[PeerRow]") -> None:
     ]
     print_table(head, cells, left=2)
     versions = dict.fromkeys(library for row in rows for library in row.engine_version.split(" + "))
-    note(f"ratio: to the fastest of digits-edge; Keras and tf.function compute in float; {', '.join(versions)}")
+    note(
+        f"ratio: time relative to the fastest digits-edge row; Keras and tf.function run in float; "
+        f"{', '.join(versions)}"
+    )

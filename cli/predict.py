@@ -1,4 +1,4 @@
-"""`digits-edge predict`: pictures in, digits out."""
+"""The `digits-edge predict` command."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from digits_edge.cli.options import file_path, json_option, model_option, overwrite_option, session_options
+from digits_edge.cli.options import examples, file_path, json_option, model_option, overwrite_option, session_options
 from digits_edge.cli.output import note, print_error, print_json, progress, say
 from digits_edge.runtime.errors import InputError
 from digits_edge.runtime.files import atomic_write, refuse_existing
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from digits_edge.runtime.classifier import Classifier
     from digits_edge.runtime.prediction import Prediction
 
-#: A row takes 250 lines of pixels; a picture of more than this many rows is none that people look at.
+#: Maximum number of rows in the image of --explain; a row is about 250 pixels high.
 _MAX_EXPLAINED = 100
-#: What JSON says of a picture that could not be read, beside the reason.
-_UNREAD = {
+#: JSON values for a picture that could not be read, apart from the error.
+_UNREADABLE = {
     "digit": None,
     "label": None,
     "confidence": None,
@@ -31,12 +31,14 @@ _UNREAD = {
 }
 
 
-@click.command()
+@click.command(
+    epilog=examples("digits-edge predict seven.png", "digits-edge predict scans/ --top 3 --explain steps.png")
+)
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @model_option
 @session_options
-@click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="Digits shown for each picture.")
-@click.option("--explain", metavar="FILE.png", help="Also draw what was seen, step by step, a row for each picture.")
+@click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="Classes to print per picture.")
+@click.option("--explain", metavar="FILE.png", help="Output image with the preprocessing steps, one row per picture.")
 @overwrite_option
 @json_option
 def command(
@@ -49,29 +51,26 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Read the digit in pictures: files, folders (not those in them), globs, or - for a picture on standard input.
+    """Classify the digit in each picture.
 
-    A picture without ink is `blank`; one the model is unsure of is `uncertain` and keeps its best digit. Where some of
-    many pictures cannot be read, the others are answered and the exit code is 4; with --json its status is `error`.
+    IMAGE is a picture file, a folder of pictures (without subfolders), a glob, or - for one picture on standard input.
+
+    The status of a picture is `ok`, `blank` if it has no ink, or `uncertain` if the confidence is low. A picture that
+    cannot be read does not stop the command: the others are classified, and the exit code is 4. With --json its
+    status is `error`.
     """
     from digits_edge.runtime.classifier import Classifier
-    from digits_edge.runtime.prediction import probability_text
     from digits_edge.runtime.preprocessing.pictures import printable
 
-    if "-" in images:
-        if len(images) > 1:
-            raise click.UsageError("- stands alone: it is one picture on standard input.")
-        sources: list[tuple[str, Any]] = [("-", sys.stdin.buffer)]
-    else:
-        sources = [(os.fspath(path), path) for asked in images for path in _found(asked, alone=len(images) == 1)]
+    sources = _sources(images)
     target = None if explain is None else _explanation_path(explain, len(sources), overwrite=overwrite)
-    rows = []
     width = max(len(printable(name)) for name, _ in sources)
-    bar = progress("reading")
+    rows: list[Image] = []
     failures = 0
+    bar = progress("predicting")
     with Classifier(model, provider=provider, threads=threads, images=len(sources)) as classifier:
         for done, (name, source) in enumerate(sources):
-            if not sys.stdout.isatty():  # there, the answers themselves show how far it is
+            if not sys.stdout.isatty():  # on a terminal the results themselves show the progress
                 bar(done, len(sources))
             try:
                 if target is None:
@@ -81,53 +80,69 @@ def command(
                     rows.append(row)
             except InputError as error:
                 if as_json:
-                    print_json({"path": name, **_UNREAD, "error": str(error)})
+                    print_json({"path": name, **_UNREADABLE, "error": str(error)})
                 if len(sources) == 1:
                     raise
                 print_error(error)
                 failures += 1
-                continue
-            if as_json:
-                print_json(
-                    {
-                        "path": name,
-                        "digit": prediction.digit,
-                        "label": prediction.label,
-                        "confidence": round(prediction.confidence, 6),
-                        "probabilities": [round(p, 6) for p in prediction.probabilities],
-                        "status": prediction.status,
-                        "provider": prediction.provider,
-                    }
-                )
-                continue
-            guesses = "  ".join(f"{label} {probability_text(p)}" for label, p in prediction.top(top))
-            remark = "" if prediction.status == "ok" else f"  {prediction.status}"
-            say(f"{printable(name).ljust(width)}  {guesses}{remark}".rstrip())
+            else:
+                _print(name, prediction, top, width, as_json=as_json)
     if target is not None and rows:
         _write_rows(rows, target)
-        note(f"{target} shows what was seen")
+        note(f"wrote {target}")
     if failures:
-        raise InputError(f"{failures} of {len(sources)} pictures could not be read; the others are answered")
+        raise InputError(f"{failures} of {len(sources)} pictures could not be read; the others are classified")
 
 
-def _found(asked: str, *, alone: bool) -> list[Path]:
-    """The pictures that an argument names; where it names none among others, itself, which is complained of later."""
+def _sources(images: tuple[str, ...]) -> list[tuple[str, Any]]:
+    """Return the name and the path or stream of each picture."""
+    if "-" not in images:
+        return [(os.fspath(path), path) for argument in images for path in _found(argument, alone=len(images) == 1)]
+    if len(images) > 1:
+        raise click.UsageError("- cannot be combined with other pictures; pass - alone to read standard input.")
+    return [("-", sys.stdin.buffer)]
+
+
+def _print(name: str, prediction: "Prediction", top: int, width: int, *, as_json: bool) -> None:
+    from digits_edge.runtime.prediction import probability_text
+    from digits_edge.runtime.preprocessing.pictures import printable
+
+    if as_json:
+        print_json(
+            {
+                "path": name,
+                "digit": prediction.digit,
+                "label": prediction.label,
+                "confidence": round(prediction.confidence, 6),
+                "probabilities": [round(p, 6) for p in prediction.probabilities],
+                "status": prediction.status,
+                "provider": prediction.provider,
+            }
+        )
+        return
+    classes = "  ".join(f"{label} {probability_text(p)}" for label, p in prediction.top(top))
+    status = "" if prediction.status == "ok" else f"  {prediction.status}"
+    say(f"{printable(name).ljust(width)}  {classes}{status}".rstrip())
+
+
+def _found(argument: str, *, alone: bool) -> list[Path]:
+    """Return the pictures of an argument; one of several arguments without pictures is returned and fails later."""
     from digits_edge.runtime.preprocessing.pictures import find_pictures
 
     try:
-        return find_pictures([asked])
+        return find_pictures([argument])
     except InputError:
         if alone:
             raise
-        return [Path(asked)]
+        return [Path(argument)]
 
 
-def _explanation_path(asked: str, pictures: int, *, overwrite: bool) -> Path:
-    target = file_path(asked)
+def _explanation_path(argument: str, pictures: int, *, overwrite: bool) -> Path:
+    target = file_path(argument)
     if target.suffix.lower() != ".png":
-        raise click.UsageError(f"--explain writes a PNG: name a file that ends in .png, not {asked}.")
+        raise click.UsageError(f"--explain writes a PNG file; use a name that ends in .png instead of {argument}.")
     if pictures > _MAX_EXPLAINED:
-        raise click.UsageError(f"--explain draws {_MAX_EXPLAINED} pictures at most, and these are {pictures}.")
+        raise click.UsageError(f"--explain supports at most {_MAX_EXPLAINED} pictures, but there are {pictures}.")
     refuse_existing(target, overwrite=overwrite)
     return target
 

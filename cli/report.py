@@ -1,28 +1,28 @@
-"""`digits-edge report`: what is in a data set, as a page with pictures or as JSON."""
+"""The `digits-edge report` command."""
 
 from dataclasses import asdict
 
 import click
 
 from digits_edge.cli.extras import needs_extra
-from digits_edge.cli.options import file_path, json_option, output_option, overwrite_option
+from digits_edge.cli.options import examples, file_path, json_option, output_option, overwrite_option
 from digits_edge.cli.output import percent, print_json, print_table, progress, say, show
 from digits_edge.runtime.files import refuse_existing
 
 PAGE = "report.html"
 
 
-@click.command()
+@click.command(epilog=examples("digits-edge report mnist", "digits-edge report train.csv -o train.html"))
 @click.argument("data", metavar="[DATA]", required=False)
-@output_option(f"The page.  [default: {PAGE}; with --json no page, unless named]", required=False)
+@output_option(f"HTML page.  [default: {PAGE}; with --json no page]", required=False)
 @overwrite_option
 @json_option
 def command(data: str | None, output: str | None, overwrite: bool, as_json: bool) -> None:
-    """Describe DATA on one HTML page: values, labels, samples, pixels, duplicates, what train and test share.
+    """Create a data report for a data set.
 
-    DATA is what --data is elsewhere: mnist (the default), fashion-mnist, kaggle, a folder or file of one data set, or
-    a folder that holds sets by name. Both splits are described where there are both. Of a CSV or .npz with missing or
-    out-of-range values the faults are counted and the sound rows described.
+    DATA is mnist (the default), fashion-mnist, kaggle, or the path of a data file or folder. The HTML page shows
+    values, class distribution, samples, pixel statistics, duplicates, and the overlap of the training and test split.
+    In a CSV or .npz file with missing or out-of-range values, the faults are counted and the valid rows described.
     """
     target = file_path(output or PAGE) if output or not as_json else None
     if target:
@@ -36,16 +36,16 @@ def command(data: str | None, output: str | None, overwrite: bool, as_json: bool
             from digits_edge.train.report.page import write_page
     show("reading")
     readings = read_splits(data, downloading=progress("downloading"), reading=progress("reading row by row"))
-    show("counting")
+    show("computing statistics")
     report = describe(readings, progress("comparing train and test"))
     if target:
-        show("drawing")
+        show("rendering the page")
         write_page(target, data_page(report, readings))
     if as_json:
         print_json({**asdict(report), "page": target and str(target)})
         return
     print_table(
-        [report.name, "images", "broken rows", "duplicates", "mean level", "zero pixels"],
+        [report.name, "images", "invalid rows", "duplicates", "mean pixel", "zero pixels"],
         [
             [
                 split.split,
@@ -60,7 +60,7 @@ def command(data: str | None, output: str | None, overwrite: bool, as_json: bool
     )
     if found := report.leakage:
         say(
-            f"of {found.searched:,} test images {found.near:,} have a near training image "
-            f"(at most {found.near_up_to:g} grey levels away), {found.identical:,} the very same"
+            f"{found.near:,} of {found.searched:,} test images have a near-duplicate in the training images "
+            f"(distance at most {found.near_up_to:g} grey levels), {found.identical:,} an exact duplicate"
         )
-    say(f"{target}: the whole report")
+    say(f"wrote {target}")

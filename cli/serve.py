@@ -1,4 +1,4 @@
-"""`digits-edge serve`: the page and the service."""
+"""`digits-edge serve`: the HTTP service and its page."""
 
 import contextlib
 import ipaddress
@@ -8,25 +8,30 @@ import sys
 import click
 
 from digits_edge.cli.extras import needs_extra
-from digits_edge.cli.options import file_path, json_option, session_options
+from digits_edge.cli.options import examples, file_path, json_option, models_option, session_options
 from digits_edge.cli.output import note, print_json
 from digits_edge.runtime.errors import InputError
 
-#: An environment variable and no option, for every user of a machine sees what a process was called with.
+#: There is no option for the key itself: other users of the machine can see the arguments of a process.
 KEY_VARIABLE = "DIGITS_EDGE_API_KEY"
 
 
-@click.command()
-@click.option("--model", "models", multiple=True, metavar="NAME|FILE", help="Repeatable.  [default: all bundled]")
+@click.command(
+    epilog=examples(
+        "digits-edge serve --model edge-int8 --port 8080",
+        "digits-edge serve --host 0.0.0.0 --key-file key.txt",
+    )
+)
+@models_option
 @session_options
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all of them.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0 for a free one.")
 @click.option(
     "--batch-size",
     type=click.IntRange(1, 1024),
     default=256,
     show_default=True,
-    help="Images of several requests answered together, at most.",
+    help="Maximum number of images per batch; a batch has the images of several requests.",
 )
 @click.option(
     "--batch-delay",
@@ -34,19 +39,19 @@ KEY_VARIABLE = "DIGITS_EDGE_API_KEY"
     default=0.0,
     show_default=True,
     metavar="MS",
-    help="How long an image may wait for others.",
+    help="Time that a request may wait for others to fill the batch.",
 )
 @click.option(
     "--max-requests",
     type=click.IntRange(1, 100_000),
     default=256,
     show_default=True,
-    help="In flight; more are told to come again.",
+    help="Maximum number of requests in flight; others get status 429.",
 )
 @click.option(
     "--key-file",
     metavar="FILE",
-    help=f"Ask for the key that stands in it.  [default: what {KEY_VARIABLE} says, or none]",
+    help=f"File with the API key that requests must send.  [default: {KEY_VARIABLE}, or no key]",
 )
 @json_option
 def command(
@@ -61,10 +66,12 @@ def command(
     key_file: str | None,
     as_json: bool,
 ) -> None:
-    """Serve a page to draw digits on, and an API: the Open Inference Protocol, and plain pictures.
+    """Serve models over HTTP, with a page to draw digits on.
 
-    /docs shows the API, /metrics is for Prometheus. Nothing that is sent is kept. Without a key everybody who reaches
-    the address may ask; by default that is this machine alone.
+    The API accepts pictures, and images by the Open Inference Protocol; /docs describes it. /metrics has metrics for
+    Prometheus. Pictures and images are not stored.
+
+    Without a key, all clients that can reach the address can use the service. By default, only this machine can.
     """
     key = _key(key_file)
     with needs_extra("cpu,serve"):
@@ -82,19 +89,20 @@ def command(
         batching=Batching(batch_size, batch_delay / 1000),
         metrics=metrics,
     )
-    app = create_app(served, metrics, limits=limits, key=key, hosts=_names(host))
+    app = create_app(served, metrics, limits=limits, key=key, hosts=_accepted_hosts(host))
     shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{listening.getsockname()[1]}/"
     if as_json:
         print_json({"url": url, "models": [model.name for model in served]})
-        sys.stdout.flush()  # who reads it waits for it, and the service only begins now
+        sys.stdout.flush()  # callers wait for this line
     else:
-        note(f"{url} is the page, {url}docs the API; Ctrl-C ends the service")
-    with contextlib.suppress(KeyboardInterrupt):  # that is how it ends
+        note(f"Serving on {url} (API: {url}docs). Press Ctrl-C to stop.")
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the regular end
         server(app, limits).run(sockets=[listening])
 
 
 def _key(key_file: str | None) -> str | None:
+    """Read the API key from a file or the environment; None if there is none."""
     if key_file is None:
         key = os.environ.get(KEY_VARIABLE)
         return None if key is None else _checked(key, KEY_VARIABLE)
@@ -102,19 +110,19 @@ def _key(key_file: str | None) -> str | None:
     try:
         return _checked(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from error
+        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error
 
 
 def _checked(text: str, place: str) -> str:
-    """A key that a header can carry."""
+    """Return the key without surrounding space if it is valid in a header."""
     key = text.strip()
     if not key.isascii() or not key.isprintable() or len(key.split()) != 1:
-        raise InputError(f"{place} holds no key; it must be one word of ASCII")
+        raise InputError(f"{place}: invalid API key; use one word of printable ASCII characters")
     return key
 
 
-def _names(host: str) -> list[str]:
-    """By which names the service may be called: where only this machine reaches it, by this machine's alone."""
+def _accepted_hosts(host: str) -> list[str]:
+    """Return the accepted Host headers: names of this machine if the address is local, else any."""
     with contextlib.suppress(ValueError):
         if ipaddress.ip_address(host).is_loopback:
             return ["localhost", "127.0.0.1", "[::1]", host]

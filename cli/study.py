@@ -1,4 +1,4 @@
-"""One of the documents' studies, for `digits-edge compare --study`: trained, summed up, drawn."""
+"""The `--study` mode of `digits-edge compare`, which trains the variants of a hyperparameter."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,19 +17,19 @@ def run_study(
     page: Path | None,
     as_json: bool,
 ) -> None:
-    """Conduct a study and print what came of it.
+    """Run a study and print its results.
 
     Args:
-        name: of the study.
-        data: what stands after `--data`.
-        epochs: of each training; None for the study's own.
-        seeds: each variant is trained with each.
-        folder: gets the run folders.
-        page: where the page goes, if anywhere.
-        as_json: print an object for each variant instead of a table.
+        name: name of the study.
+        data: value of `--data`.
+        epochs: epochs of each training; None for the default of the study.
+        seeds: random seeds; every variant is trained with each of them.
+        folder: output folder for the runs.
+        page: output HTML page; None for no page.
+        as_json: print one JSON object per variant instead of a table.
 
     Raises:
-        UsageError: there is no such study, or the folder holds runs of other data.
+        UsageError: the study is unknown, or the folder contains runs on other data.
     """
     with needs_extra("train"):
         from digits_edge.train.search.studies import study as study_named
@@ -43,21 +43,21 @@ def run_study(
     try:
         outcomes = conduct(study, dataset, folder, seeds, on_run=bar.run, on_step=bar.step, on_part=bar.part)
     except KeyboardInterrupt as interrupt:
-        interrupt.add_note(f"{folder} keeps all finished epochs, and the same command goes on")
+        interrupt.add_note(f"finished epochs are stored in {folder}; repeat the command to resume")
         raise
     if as_json:
         for outcome in outcomes:
             print_json({"study": name, "data": dataset.name, **outcome.to_json()})
     else:
         print_table(head_of(study), [row_of(outcome) for outcome in outcomes])
-        note(f"validation accuracy; {outcomes[0].images:,} images that no training saw")
+        note(f"accuracy on {outcomes[0].images:,} validation images, which were not used in training")
     if page is not None:
         write_page(page, study_page(study, outcomes, data=dataset.name))
-        note(f"{page} has the table and pictures")
+        note(f"wrote {page}")
 
 
 class _Progress:
-    """A line for each run, and on a terminal a bar within it."""
+    """A line per run, and a progress bar within a run on a terminal."""
 
     def __init__(self, epochs: int) -> None:
         self._epochs = epochs

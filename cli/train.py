@@ -1,8 +1,8 @@
-"""`digits-edge train`: data and a recipe in, a run folder out; with `--folds`, one for each fold."""
+"""The `digits-edge train` command."""
 
 import tempfile
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,15 @@ import click
 from click.core import ParameterSource
 
 from digits_edge.cli.extras import needs_extra
-from digits_edge.cli.options import data_option, file_path, json_option, output_option, overwrite_option
+from digits_edge.cli.options import (
+    data_option,
+    dtype_policy_option,
+    examples,
+    file_path,
+    json_option,
+    output_option,
+    overwrite_option,
+)
 from digits_edge.cli.output import note, percent, print_json, progress, say, show
 
 if TYPE_CHECKING:
@@ -18,65 +26,70 @@ if TYPE_CHECKING:
     from digits_edge.train import Recipe
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "digits-edge train cnn-small",
+        "digits-edge train cnn --data kaggle --validation kaggle -o runs/kaggle",
+        "digits-edge train --resume -o runs/kaggle",
+    )
+)
 @click.argument("name", metavar="[NAME]", required=False)
-@output_option("The run folder.  [default: runs/NAME]", required=False)
+@output_option("Run folder.  [default: runs/NAME]", required=False)
 @data_option
 @click.option(
     "--recipe",
-    "kind",
     metavar="best|document|FILE",
     default="best",
     show_default=True,
-    help="Ours, the documents', or that of an earlier run: its recipe.json, which names the model too.",
+    help="Recipe: this project's, the reference document's, or the recipe.json of a run, which includes NAME.",
 )
-@click.option("--epochs", type=click.IntRange(min=1), help="At most.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Largest number of epochs.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images per step.")
-@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True))
-@click.option("--optimizer", type=click.Choice(["adam", "adamw", "lion", "nadam", "rmsprop", "sgd"]))
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Largest learning rate.")
+@click.option(
+    "--optimizer", type=click.Choice(["adam", "adamw", "lion", "nadam", "rmsprop", "sgd"]), help="Keras optimizer."
+)
 @click.option(
     "--schedule",
     type=click.Choice(["constant", "cosine", "exponential", "plateau"]),
-    help="Of the learning rate.",
+    help="Schedule of the learning rate.",
 )
-@click.option("--patience", type=click.IntRange(min=1), help="Stop after so many epochs without a smaller loss.")
+@click.option(
+    "--patience", type=click.IntRange(min=1), help="Epochs without a smaller validation loss before early stopping."
+)
 @click.option(
     "--augmentation",
     type=click.Choice(["none", "document", "hand", "garment", "rough"]),
-    help="What is done to the images.",
+    help="Augmentation of the training images.",
 )
 @click.option(
     "--validation",
     metavar="RULE",
-    help="Which images validate: tenth, fifth (of every class), last-tenth, last-fifth (of the rows), fold-I-of-K or "
-    "kaggle (of 42,000 rows the first 27,000 train, 13,000 validate, 2,000 are held back), kaggle-38000 (38,000 of "
-    "those 40,000 train).",
+    help="Validation images: tenth or fifth (of each class), last-tenth or last-fifth (of the rows), fold-I-of-K, "
+    "kaggle (of 42,000 rows, the first 27,000 for training, 13,000 for validation, 2,000 held back), or "
+    "kaggle-38000 (38,000 of the first 40,000 for training).",
 )
 @click.option(
     "--folds",
     type=click.IntRange(2, 100),
     metavar="K",
-    help="Cross-validate: train K times, on all of the data; rows that a rule would hold back are not.",
+    help="Number of folds of a cross-validation on all of the data, including held-back rows.",
 )
-@click.option(
-    "--dtype-policy",
-    type=click.Choice(["float32", "mixed_bfloat16", "mixed_float16"]),
-    help="mixed_bfloat16 is faster on CPUs that have it.",
-)
-@click.option("--no-distillation", is_flag=True, help="Learn the labels alone, where the recipe has teachers.")
+@dtype_policy_option
+@click.option("--no-distillation", is_flag=True, help="Train on the labels even if the recipe has teachers.")
 @click.option(
     "--distillation-cache",
     metavar="FOLDER",
-    help="Keep, or find, a student's teachers and their answers there, for other students of the same teaching, "
-    "augmentation, data and validation.  [default: in the run folder]",
+    help="Folder of the teachers and soft targets, for students with equal distillation, augmentation, data and "
+    "validation.  [default: in the run folder]",
 )
-@click.option("--stream", is_flag=True, help="Read a CSV in shards onto the disk, for one larger than the memory.")
+@click.option("--stream", is_flag=True, help="Convert a CSV to a file on disk, for data larger than the memory.")
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
-    help="Of weights, order and dropout, and without teachers of the augmentation.",
+    help="Seed of weights, order and dropout; without distillation also of the augmentation.",
 )
-@click.option("--resume", is_flag=True, help="Go on from the run folder's last epoch.")
+@click.option("--resume", is_flag=True, help="Continue after the last finished epoch in the run folder.")
 @overwrite_option
 @json_option
 @click.pass_context
@@ -86,7 +99,7 @@ def command(
     name: str | None,
     output: str | None,
     data: str | None,
-    kind: str,
+    recipe: str,
     augmentation: str | None,
     folds: int | None,
     no_distillation: bool,
@@ -97,120 +110,130 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Train NAME on MNIST, or on the data set that --data names.
+    """Train a Keras model.
 
-    NAME is perceptron, mlp, mlp-dropout, mlp-wide, cnn-small, cnn, resnet, kaggle-cnn or edge.
+    NAME is perceptron, mlp, mlp-dropout, mlp-wide, cnn-small, cnn, resnet, kaggle-cnn or edge. The data is MNIST
+    unless --data is given. Options that are not given have the recipe's values.
 
-    The run folder holds model.keras, history.csv, recipe.json, curves.png and a checkpoint. A part of the data
-    validates and chooses the epoch; the test set is not looked at. Options left out are the recipe's.
+    The run folder receives model.keras, history.csv, recipe.json, curves.png and a checkpoint. A part of the data is
+    used for validation and chooses the epoch; the test set is not used.
 
-    Ctrl-C loses at most the epoch under way: `train NAME --resume`, or `train --resume -o FOLDER`, goes on with the
-    settings that the run has begun with, to the same end.
+    To continue an interrupted training, run `train NAME --resume` or `train --resume -o FOLDER`. It uses the settings
+    of the run and gives the same result as an uninterrupted one.
 
-    With --folds there is a run folder for each fold in the output folder, and folds.json with mean and spread.
+    With --folds the output folder receives a run folder per fold, and folds.json with the mean accuracy and its
+    standard deviation.
     """
     with needs_extra("train"):
-        from digits_edge.train import AUGMENTATIONS
         from digits_edge.train.training.run_folder import refuse_cross_validation, refuse_run
-    from numpy import memmap
-
-    from digits_edge.runtime.datasets import load
 
     if folds is not None and settings["validation"] is not None:
-        raise click.UsageError("--validation holds only without --folds: each fold validates once.")
+        raise click.UsageError("--validation applies only without --folds, which validates on each fold.")
     if folds is not None and distillation_cache is not None:
-        raise click.UsageError("--distillation-cache holds only without --folds: each fold has teachers of its own.")
-    changed = {setting: value for setting, value in settings.items() if value is not None}
-    if augmentation is not None:
-        changed["augmentation"] = AUGMENTATIONS[augmentation]
-    if no_distillation:
-        changed["distillation"] = None
-    begun = None
-    if resume and context.get_parameter_source("kind") is ParameterSource.DEFAULT:
-        folder = file_path(output) if output is not None else _default_folder(name)
-        begun = _begun(folder, folds)
-        if begun is None and name is None:
-            raise click.UsageError(f"{folder} holds no run to resume; name a model to train one.")
-        if begun is None:
-            note(f"{folder} holds no run yet; one is begun")
-    asked = _Asked(name, kind, changed, begun)
-    folder = _default_folder(asked.model) if output is None else file_path(output)
+        raise click.UsageError("--distillation-cache applies only without --folds: each fold has its own teachers.")
+    started = None
+    if resume and context.get_parameter_source("recipe") is ParameterSource.DEFAULT:
+        started = _started_recipe(name, output, folds)
+    source = _RecipeSource(name, recipe, _changes(settings, augmentation, no_distillation), started)
+    folder = _default_folder(source.model) if output is None else file_path(output)
     refuse = refuse_run if folds is None else refuse_cross_validation
     refuse(folder, resume=resume, overwrite=overwrite)
-    with ExitStack() as stack:
-        disk = Path(stack.enter_context(_folder_beside(folder))) if stream else None
-        dataset = load(asked.data_name(data), split="train", data=data, progress=progress("downloading"), disk=disk)
-        recipe = asked.recipe(dataset)
-        if stream and not isinstance(dataset.images, memmap):
-            note(f"--stream changes nothing: {dataset.name} is no CSV")
-        if distillation_cache is not None and recipe.distillation is None:
-            raise click.UsageError(
-                f"--distillation-cache holds only for a student, and {recipe.model} has no teachers."
-            )
-        cache_folder = None if distillation_cache is None else file_path(distillation_cache)
-        with needs_extra("train"):
-            from digits_edge.train import cross_validate, train
-        epochs = _Epochs(recipe.epochs)
-        how: dict[str, Any] = {"resume": resume, "overwrite": overwrite}
-        how |= {"on_step": epochs.step, "on_epoch": epochs.finished, "on_part": epochs.part}
-        try:
-            if folds is not None:
-                _say_folds(cross_validate(recipe, dataset, folder, folds, on_fold=epochs.fold, **how), as_json)
-                return
-            about = train(recipe, dataset, folder, cache_folder=cache_folder, **how)
-        except KeyboardInterrupt as interrupt:
-            interrupt.add_note(f"{folder} keeps all finished epochs, and the same command with --resume goes on")
-            raise
-    result = about["result"]
-    if as_json:
-        print_json({"run": str(folder), **result})
-        return
-    say(
-        f"{folder}: epoch {result['kept_epoch']} of {result['epochs']} is kept, "
-        f"validation {percent(result['validation_accuracy'])} right, loss {result['validation_loss']:.4f}, "
-        f"{result['seconds']:.0f} s"
-    )
+    cache_folder = None if distillation_cache is None else file_path(distillation_cache)
+    result = _train(source, _Options(folder, data, folds, cache_folder, stream, resume, overwrite))
+    if folds is not None:
+        _print_folds(result, as_json)
+    else:
+        _print_run(folder, result["result"], as_json)
+
+
+@dataclass(frozen=True)
+class _Options:
+    """Options of a training besides its recipe.
+
+    Attributes:
+        folder: output folder.
+        data: value of `--data`.
+        folds: number of folds; None for a single training.
+        cache_folder: distillation cache; None for the default.
+        stream: read a CSV through a file on disk.
+        resume: resume the run in the folder.
+        overwrite: replace the run in the folder.
+    """
+
+    folder: Path
+    data: str | None
+    folds: int | None
+    cache_folder: Path | None
+    stream: bool
+    resume: bool
+    overwrite: bool
+
+
+def _changes(settings: dict[str, Any], augmentation: str | None, no_distillation: bool) -> dict[str, Any]:
+    """Fields of the recipe that options change."""
+    with needs_extra("train"):
+        from digits_edge.train import AUGMENTATIONS
+
+    changes = {setting: value for setting, value in settings.items() if value is not None}
+    if augmentation is not None:
+        changes["augmentation"] = AUGMENTATIONS[augmentation]
+    if no_distillation:
+        changes["distillation"] = None
+    return changes
 
 
 def _default_folder(model: str | None) -> Path:
     if model is None:
-        raise click.UsageError("Name a model, or with --output the run folder.")
+        raise click.UsageError("Pass NAME, or the run folder with --output.")
     return Path("runs") / model
 
 
-def _begun(folder: Path, folds: int | None) -> Path | None:
-    """The recipe that a run, or the first fold of a cross-validation, was begun with; None where there is none."""
+def _started_recipe(name: str | None, output: str | None, folds: int | None) -> Path | None:
+    """Recipe file of the run to resume (of the first fold of a cross-validation); None if there is no run."""
     from digits_edge.train.training.run_folder import RECIPE
 
-    run = folder if folds is None else folder / f"fold-1-of-{folds}"
-    return run / RECIPE if (run / RECIPE).is_file() else None
+    folder = file_path(output) if output is not None else _default_folder(name)
+    recipe = (folder if folds is None else folder / f"fold-1-of-{folds}") / RECIPE
+    if recipe.is_file():
+        return recipe
+    if name is None:
+        raise click.UsageError(f"{folder} holds no run to resume; pass NAME to start one.")
+    note(f"{folder} holds no run; starting a new one")
+    return None
 
 
-class _Asked:
-    """What is asked to be trained: a model by its name and the kind of recipe, or the recipe in a file.
+class _RecipeSource:
+    """The recipe that the command line selects.
 
     Args:
-        name: of the model; may be None where a file names it.
-        kind: "best", "document" or a recipe's file.
-        changed: what the options change of the recipe.
-        begun: the recipe of the run that is gone on with, instead of `kind`.
+        name: name of the model; None if a file names it.
+        recipe: value of `--recipe`: "best", "document" or a file.
+        changes: fields of the recipe that options change.
+        started: recipe file of the run to resume, which replaces `recipe`.
+
+    Raises:
+        click.UsageError: no model is named, or the file is the recipe of another model.
     """
 
-    def __init__(self, name: str | None, kind: str, changed: dict[str, Any], begun: Path | None) -> None:
+    def __init__(self, name: str | None, recipe: str, changes: dict[str, Any], started: Path | None) -> None:
         from digits_edge.train import RECIPES, named_recipe, read_recipe
 
-        self._kind, self._changed = kind, changed
-        self._resumes = begun is not None
-        self._file = begun or (None if kind in RECIPES else file_path(kind))
+        self._kind, self._changes = recipe, changes
+        self._resumes = started is not None
+        self._file = started or (None if recipe in RECIPES else file_path(recipe))
         if self._file is None and name is None:
-            raise click.UsageError("Name a model, or a recipe's file with --recipe.")
-        self._read = named_recipe(kind, str(name)) if self._file is None else read_recipe(self._file)
-        if name not in (None, self._read.model):
-            raise click.UsageError(f"{self._file} is a recipe of {self._read.model}, not of {name}.")
-        self.model = self._read.model
+            raise click.UsageError("Pass NAME, or a recipe file with --recipe.")
+        self._recipe = named_recipe(recipe, str(name)) if self._file is None else read_recipe(self._file)
+        self.model = self._recipe.model
+        if name not in (None, self.model):
+            raise click.UsageError(f"{self._file} is a recipe of {self.model}, not of {name}.")
 
     def data_name(self, data: str | None) -> str:
-        """The data set that is trained on where --data names no other."""
+        """Name of the default data set: that of the recipe file, or mnist.
+
+        Raises:
+            click.UsageError: the recipe file names an unknown data set, and `--data` is not given.
+        """
         from digits_edge.runtime.datasets import CATALOGUE
         from digits_edge.train import recipe_data
 
@@ -218,48 +241,105 @@ class _Asked:
             return "mnist"
         trained_on, _ = recipe_data(self._file)
         if data is None and trained_on not in CATALOGUE:
-            raise click.UsageError(f"{self._file} was trained on {trained_on!r}; say where that lies with --data.")
+            raise click.UsageError(
+                f"{self._file} was trained on {trained_on!r}; pass the path of the data with --data."
+            )
         return trained_on
 
-    def recipe(self, dataset: "Dataset") -> "Recipe":
-        """The recipe for this data, with what the options change."""
+    def recipe_for(self, dataset: "Dataset") -> "Recipe":
+        """The recipe for a data set, with the changes of the options."""
         from digits_edge.train import named_recipe, recipe_data
 
         if self._file is None:
-            return named_recipe(self._kind, self.model, data=dataset.name, **self._changed)
+            return named_recipe(self._kind, self.model, data=dataset.name, **self._changes)
         trained_on, sha256 = recipe_data(self._file)
         if sha256 is not None and sha256 != dataset.sha256 and not self._resumes:
-            note(f"{dataset.name} is not the data of {self._file} ({trained_on}, sha256 {sha256[:12]}…)")
-        return replace(self._read, **self._changed)
+            note(f"{dataset.name} is not the data of {self._file} ({trained_on}, SHA-256 {sha256[:12]}…)")
+        return replace(self._recipe, **self._changes)
+
+
+def _train(source: _RecipeSource, options: _Options) -> dict[str, Any]:
+    """Load the data and train; return the content of recipe.json or, with folds, of folds.json."""
+    from numpy import memmap
+
+    from digits_edge.runtime.datasets import load
+
+    folder = options.folder
+    with ExitStack() as stack:
+        disk = Path(stack.enter_context(_folder_beside(folder))) if options.stream else None
+        dataset = load(
+            source.data_name(options.data),
+            split="train",
+            data=options.data,
+            progress=progress("downloading"),
+            disk=disk,
+        )
+        recipe = source.recipe_for(dataset)
+        if options.stream and not isinstance(dataset.images, memmap):
+            note(f"--stream has no effect: {dataset.name} is not a CSV file")
+        if options.cache_folder is not None and recipe.distillation is None:
+            raise click.UsageError(
+                f"--distillation-cache applies only to recipes with distillation; that of {recipe.model} has none."
+            )
+        with needs_extra("train"):
+            from digits_edge.train import cross_validate, train
+        display = _Display(recipe.epochs)
+        common: dict[str, Any] = {
+            "resume": options.resume,
+            "overwrite": options.overwrite,
+            "on_step": display.step,
+            "on_epoch": display.epoch,
+            "on_part": display.part,
+        }
+        try:
+            if options.folds is not None:
+                return cross_validate(recipe, dataset, folder, options.folds, on_fold=display.fold, **common)
+            return train(recipe, dataset, folder, cache_folder=options.cache_folder, **common)
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note(f"finished epochs are stored in {folder}; repeat the command with --resume to continue")
+            raise
 
 
 def _folder_beside(folder: Path) -> "tempfile.TemporaryDirectory[str]":
-    """A folder for the time of the training, on the disk that the run is on: /tmp may be memory."""
+    """Temporary folder on the disk of the run folder, because /tmp may be in memory."""
     from digits_edge.runtime.errors import InputError
 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent)
     except OSError as error:
-        raise InputError(f"{folder.parent} cannot hold the images: {error.strerror}; name another output") from error
+        raise InputError(
+            f"{folder.parent} cannot store the streamed images: {error.strerror}; name another folder with --output"
+        ) from error
 
 
-def _say_folds(summary: dict[str, Any], as_json: bool) -> None:
+def _print_run(folder: Path, result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json({"run": str(folder), **result})
+        return
+    say(
+        f"{folder}: stored epoch {result['kept_epoch']} of {result['epochs']}, "
+        f"validation accuracy {percent(result['validation_accuracy'])}, loss {result['validation_loss']:.4f}, "
+        f"{result['seconds']:.0f} s"
+    )
+
+
+def _print_folds(summary: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(summary)
         return
     for run, accuracy in zip(summary["runs"], summary["accuracies"], strict=True):
-        say(f"{run}: validation {percent(accuracy)} right")
+        say(f"{run}: validation accuracy {percent(accuracy)}")
     low, high = summary["interval"]
     say(
-        f"mean {percent(summary['mean'])}, standard deviation {percent(summary['standard_deviation'])}; together "
-        f"{summary['errors']} errors of {summary['images']:,}, {percent(summary['accuracy'])} right "
+        f"mean {percent(summary['mean'])}, standard deviation {percent(summary['standard_deviation'])}; all folds: "
+        f"{summary['errors']} errors of {summary['images']:,}, accuracy {percent(summary['accuracy'])} "
         f"(95 %: {percent(low)} to {percent(high)})"
     )
 
 
-class _Epochs:
-    """A progress bar within each epoch on a terminal, a line after each epoch everywhere."""
+class _Display:
+    """Progress of a training: on a terminal a bar per epoch, and always a line after each epoch."""
 
     def __init__(self, epochs: int) -> None:
         self._epochs = epochs
@@ -270,7 +350,7 @@ class _Epochs:
         self._fold = f"fold {fold}/{folds}, "
 
     def part(self, part: str, epochs: int) -> None:
-        """What the epochs to come belong to; shown at once, since asking teachers takes a while."""
+        """Show the part of a distillation at once, because the teachers' predictions take a while."""
         self._part, self._epochs = f"{part}, ", epochs
         show(f"{self._fold}{part}")
 
@@ -279,8 +359,8 @@ class _Epochs:
             self._bar = progress(f"{self._fold}{self._part}epoch {epoch + 1}/{self._epochs}")
         self._bar(step, steps)
 
-    def finished(self, epoch: int, row: dict[str, float]) -> None:
+    def epoch(self, epoch: int, row: dict[str, float]) -> None:
         note(
             f"{self._fold}{self._part}epoch {epoch + 1}/{self._epochs}: loss {row['loss']:.4f}, "
-            f"validation loss {row['val_loss']:.4f}, validation {percent(row['val_accuracy'])} right"
+            f"validation loss {row['val_loss']:.4f}, validation accuracy {percent(row['val_accuracy'])}"
         )

@@ -1,4 +1,4 @@
-"""`digits-edge verify`: do model files hold on this machine and provider?"""
+"""The `digits-edge verify` command."""
 
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -7,7 +7,14 @@ import click
 
 from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.labelled_images import note_other_classes
-from digits_edge.cli.options import data_option, file_path, input_scale_option, json_option, session_options
+from digits_edge.cli.options import (
+    data_option,
+    examples,
+    file_path,
+    input_scale_option,
+    json_option,
+    session_options,
+)
 from digits_edge.cli.output import percent, print_json, progress, say, show
 from digits_edge.runtime.checks.verify import Reference, Verification, verify
 from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
@@ -19,14 +26,14 @@ if TYPE_CHECKING:
     from digits_edge.export import Source
 
 
-@click.command()
+@click.command(epilog=examples("digits-edge verify", "digits-edge verify edge-int8 --data mnist"))
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @session_options
 @click.option(
     "--keras",
     multiple=True,
     metavar="PATH",
-    help="Also ask this Keras file or run folder, live; of an ensemble every member, in the order of its export.",
+    help="Run folder or Keras file to compare with; repeat for each member of an ensemble, in its order.",
 )
 @input_scale_option
 @data_option
@@ -40,41 +47,44 @@ def command(
     data: str | None,
     as_json: bool,
 ) -> None:
-    """Check that MODEL answers here as Keras did where it was made; without MODEL, all bundled models are checked.
+    """Verify model files on this machine.
 
-    Always compared: the golden answers in the file, in batches of several sizes; of int8 models also with what exact
-    integer arithmetic predicts, which no processor's kernels may differ from. With --data the errors on the test set
-    are counted as well (of all bundled models only for those with the data's classes), with --keras the validation
-    images (or, without --data, the golden ones) are answered by Keras now. The exit code is 1 if a model does not hold.
+    MODEL is a bundled model or a model file; the default is all bundled models.
+
+    Every model is run on the reference images in its file, in batches of several sizes, and compared with the
+    predictions that Keras gave at export. int8 models are also compared with exact integer arithmetic, from which the
+    kernels of a processor must not differ. --data also counts the errors on the test set; without MODEL, for the
+    models with the classes of the data only. --keras also compares with Keras on the validation images of --data, or
+    on the reference images without --data. The exit code is 1 if a check fails.
     """
     dataset = None
     if data is not None:
         dataset = load(split="test", data=data, progress=progress("downloading"))
-    live = _LiveKeras(keras, input_scale, data) if keras else None
+    keras_models = _KerasReference(keras, input_scale, data) if keras else None
     failed = []
     names = models or [model.name for model in bundled_models()]
     if not names:
-        raise ModelError("no model is bundled here; name a model file")
+        raise ModelError("this installation has no bundled models; pass a model file")
     for name in names:
         with Classifier(name, provider=provider, threads=threads, images=FEW_IMAGES) as classifier:
             show(f"verifying {classifier.metadata.name} on {classifier.provider}")
-            reference = live.ask(classifier) if live is not None else None
-            # of all bundled models some tell other things apart; a model that is named is measured as asked
+            reference = keras_models.outputs_for(classifier) if keras_models is not None else None
+            # without MODEL, models with other classes than the data are not measured on it
             counted = dataset if models or dataset is None or classifier.labels == dataset.class_names else None
             if counted is not None:
                 note_other_classes(name, classifier.labels, counted)
-            found = verify(classifier, dataset=counted, reference=reference)
+            verification = verify(classifier, dataset=counted, reference=reference)
         if as_json:
-            print_json(found.to_json())
+            print_json(verification.to_json())
         else:
-            _print(found, counted)
-        failed += [] if found.holds else [found.model]
+            _print(verification, counted)
+        failed += [] if verification.holds else [verification.model]
     if failed:
-        raise CheckError(f"does not hold here: {', '.join(failed)}")
+        raise CheckError(f"verification failed: {', '.join(failed)}")
 
 
-class _LiveKeras:
-    """The Keras models to compare with: read once, asked for every model file."""
+class _KerasReference:
+    """Keras models to compare with, read once for all model files."""
 
     def __init__(self, paths: tuple[str, ...], input_scale: Literal[1, 255] | None, data: str | None) -> None:
         self._paths = paths
@@ -82,18 +92,21 @@ class _LiveKeras:
         self._data = data
         self._read: dict[tuple[str, ...], list[Source]] = {}
 
-    def ask(self, classifier: Classifier) -> Reference:
-        """What they answer to the validation images or, without data, to the golden ones."""
+    def outputs_for(self, classifier: Classifier) -> Reference:
+        """Run Keras on the validation images or, without data, on the reference images of the model file."""
         metadata = classifier.metadata
         members = len(metadata.members) or 1
         if len(self._paths) != members:
-            kind = f"an ensemble of {members}" if metadata.members else "one model"
-            raise UsageError(f"{metadata.name} is {kind}: name {members} with --keras, not {len(self._paths)}")
+            raise UsageError(
+                f"{metadata.name} has {members} member(s), but --keras was given {len(self._paths)} time(s)"
+            )
         sources = self._sources(classifier.labels)
         for path, source, member in zip(self._paths, sources, metadata.members, strict=False):
             if source.parameters != member.parameters:
                 order = ", ".join(member.name for member in metadata.members)
-                raise UsageError(f"{path} is not the {member.name} of {metadata.name}; --keras goes in order: {order}")
+                raise UsageError(
+                    f"{path} is not member {member.name} of {metadata.name}; pass --keras in order: {order}"
+                )
         from digits_edge.export import mean_outputs
 
         images, labels = classifier.golden.images, None
@@ -104,7 +117,7 @@ class _LiveKeras:
         return Reference(images, mean_outputs(sources, images, temperatures), labels)
 
     def _sources(self, labels: tuple[str, ...]) -> "list[Source]":
-        """The models, for files with these labels."""
+        """Read the Keras models for model files with these labels."""
         if labels not in self._read:
             with needs_extra("export"):
                 from digits_edge.export import read_source
@@ -121,33 +134,34 @@ class _LiveKeras:
         return load(split="train", data=self._data, progress=progress("downloading"))
 
 
-def _print(found: Verification, dataset: Dataset | None) -> None:
-    state = "holds" if found.holds else "DOES NOT HOLD"
-    say(f"{found.model} on {found.provider}, {found.threads} thread(s): {state}")
-    golden = found.golden
+def _print(verification: Verification, dataset: Dataset | None) -> None:
+    state = "ok" if verification.holds else "FAILED"
+    say(f"{verification.model} on {verification.provider}, {verification.threads} thread(s): {state}")
+    golden = verification.golden
     say(
-        f"  golden answers: {golden.images}, largest difference {golden.max_difference:.2g} "
-        f"(allowed {found.golden_tolerance:g}), {golden.changed} changed"
+        f"  reference images: {golden.images}, largest difference {golden.max_difference:.2g} "
+        f"(allowed {verification.golden_tolerance:g}), {golden.changed} changed predictions"
     )
-    if found.exact_difference is not None:
+    if verification.exact_difference is not None:
         say(
-            f"  exact arithmetic: largest difference {found.exact_difference:.2g} (allowed {found.exact_tolerance:g})"
-            + ("" if found.provider == "cpu" else ", not required of this provider")
+            f"  exact arithmetic: largest difference {verification.exact_difference:.2g} "
+            f"(allowed {verification.exact_tolerance:g})"
+            + ("" if verification.provider == "cpu" else ", not required for this provider")
         )
-    if found.exact_kernels:
-        say("  int8 weights may overflow this processor's kernels: slower, exact ones are used; export the model again")
-    if found.parity is not None:
-        parity = found.parity
-        counted = f", {parity.errors} errors to Keras's {parity.reference_errors}" if parity.errors is not None else ""
+    if verification.exact_kernels:
+        say("  int8 weights may overflow on this processor, so slower exact kernels are used; export the model again")
+    if verification.parity is not None:
+        parity = verification.parity
+        counted = f", {parity.errors} errors (Keras: {parity.reference_errors})" if parity.errors is not None else ""
         say(
-            f"  Keras, live: {parity.images:,} images, largest difference {parity.max_difference:.2g}, "
-            f"{parity.changed} changed, {parity.changed_clear} of them clear{counted}"
+            f"  Keras: {parity.images:,} images, largest difference {parity.max_difference:.2g}, "
+            f"{parity.changed} changed predictions, {parity.changed_clear} of them clear{counted}"
         )
-    if found.accuracy is not None and dataset is not None:
-        low, high = found.accuracy.interval()
+    if verification.accuracy is not None and dataset is not None:
+        low, high = verification.accuracy.interval()
         say(
-            f"  {dataset.name}: {found.accuracy.errors} errors of {found.accuracy.images:,}, "
-            f"{percent(found.accuracy.value)} right (95 %: {percent(low)} to {percent(high)})"
+            f"  {dataset.name}: {verification.accuracy.errors} errors of {verification.accuracy.images:,}, "
+            f"{percent(verification.accuracy.value)} accuracy (95 % interval: {percent(low)} to {percent(high)})"
         )
-    for problem in found.problems:
+    for problem in verification.problems:
         say(f"  problem: {problem}")

@@ -1,1 +1,1 @@
-"""What takes too long for the tests: power cuts, load, thousands of sessions; docs/robustness.md has the figures."""
+"""Checks that take too long for the test suite; the results are in docs/explanation/robustness.md."""

@@ -1,6 +1,8 @@
-"""One `Classifier` under load: shared by threads for minutes, in forked and spawned pools, opened thousands of times.
+"""Load test of `Classifier`: shared by threads for minutes, in process pools, and opened thousands of times.
 
-Every answer is compared bit for bit with that of one quiet thread, and the memory is looked at all the time.
+Every output is compared, bit for bit, with that of a single thread, and the memory is recorded.
+
+Example: python -m endurance.load --minutes 1 --sessions 500
 """
 
 import multiprocessing
@@ -20,15 +22,27 @@ _SIZES = (1, 3, 8, 32, 100)
 
 
 @click.command(help=__doc__)
-@click.option("--model", default="edge", show_default=True)
-@click.option("--threads", type=click.IntRange(1), default=32, show_default=True, help="That share a classifier.")
-@click.option("--minutes", type=float, default=10.0, show_default=True, help="For which they do.")
-@click.option("--sessions", type=click.IntRange(1), default=10_000, show_default=True, help="Opened and closed.")
+@click.option("--model", default="edge", show_default=True, help="Bundled name or model file.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    default=32,
+    show_default=True,
+    help="Number of threads that share a classifier.",
+)
+@click.option("--minutes", type=float, default=10.0, show_default=True, help="Duration of the test with threads.")
+@click.option(
+    "--sessions",
+    type=click.IntRange(1),
+    default=10_000,
+    show_default=True,
+    help="Number of classifiers to open and close.",
+)
 def main(model: str, threads: int, minutes: float, sessions: int) -> None:
-    """Load."""
+    """Run the load tests and print the results."""
     images = _images(400)
-    with Classifier(model, provider="cpu", threads=1) as quiet:
-        expected = quiet.predict_batch(images)
+    with Classifier(model, provider="cpu", threads=1) as classifier:
+        expected = classifier.predict_batch(images)
     _shared(model, images, expected, threads, minutes)
     for method in ("fork", "spawn", "forkserver"):
         _in_pool(method, model, images, expected)
@@ -36,7 +50,7 @@ def main(model: str, threads: int, minutes: float, sessions: int) -> None:
 
 
 def _images(count: int) -> np.ndarray:
-    """Drawings and noise: uint8 (N, 28, 28)."""
+    """Return drawn digits with noise, uint8 (N, 28, 28)."""
     rng = np.random.default_rng(0)
     drawn = np.stack([draw_image(digit % 10, rng) for digit in range(count)])
     noise = rng.integers(0, 256, drawn.shape, np.uint8)
@@ -49,7 +63,7 @@ def _shared(model: str, images: np.ndarray, expected: np.ndarray, threads: int, 
     counting = threading.Lock()
     with Classifier(model, provider="cpu") as classifier, ThreadPoolExecutor(threads) as pool:
 
-        def ask(seed: int) -> None:
+        def predict(seed: int) -> None:
             nonlocal calls, wrong
             rng = np.random.default_rng(seed)
             while time.monotonic() < ends:
@@ -59,43 +73,43 @@ def _shared(model: str, images: np.ndarray, expected: np.ndarray, threads: int, 
                 with counting:
                     calls, wrong = calls + 1, wrong + (not same)
 
-        asked = [pool.submit(ask, seed) for seed in range(threads)]
-        seen = []
+        futures = [pool.submit(predict, seed) for seed in range(threads)]
+        memory = []
         while time.monotonic() < ends:
             time.sleep(min(5.0, 6 * minutes))
-            seen.append(_memory_mb())
-        for each in asked:
-            each.result()
-    _report(f"{threads} threads, {minutes:g} min", calls, wrong, seen)
+            memory.append(_memory_mb())
+        for future in futures:
+            future.result()
+    _report(f"{threads} threads, {minutes:g} min", calls, wrong, memory)
 
 
 def _in_pool(method: str, model: str, images: np.ndarray, expected: np.ndarray) -> None:
-    """Four processes that get an open classifier, by pickle or with the parent's memory."""
+    """Use an open classifier in four processes, which receive it by pickle or by fork."""
     with Classifier(model, provider="cpu") as classifier:
-        classifier.predict_batch(images)  # its threads run, which do not survive a fork
+        classifier.predict_batch(images)  # starts its threads, which do not survive a fork
         context = multiprocessing.get_context(method)
         with ProcessPoolExecutor(4, mp_context=context) as pool:
-            asked = [pool.submit(_answers, classifier, images) for _ in range(40)]
-            wrong = sum(not np.array_equal(each.result(), expected) for each in asked)
-    _report(f"pool of 4, {method}", len(asked), wrong, [_memory_mb()])
+            futures = [pool.submit(_predict, classifier, images) for _ in range(40)]
+            wrong = sum(not np.array_equal(future.result(), expected) for future in futures)
+    _report(f"pool of 4, {method}", len(futures), wrong, [_memory_mb()])
 
 
-def _answers(classifier: Classifier, images: np.ndarray) -> np.ndarray:
+def _predict(classifier: Classifier, images: np.ndarray) -> np.ndarray:
     return classifier.predict_batch(images)
 
 
 def _opened_and_closed(model: str, images: np.ndarray, expected: np.ndarray, sessions: int) -> None:
-    wrong, seen = 0, []
+    wrong, memory = 0, []
     for number in range(sessions):
         with Classifier(model, provider="cpu") as classifier:
             wrong += not np.array_equal(classifier.predict_batch(images[:32]), expected[:32])
         if number % max(1, sessions // 50) == 0:
-            seen.append(_memory_mb())
-    _report(f"{sessions:,} sessions", sessions, wrong, seen)
+            memory.append(_memory_mb())
+    _report(f"{sessions:,} sessions", sessions, wrong, memory)
 
 
 def _memory_mb() -> float:
-    """The resident memory of this process."""
+    """Return the resident memory of this process in MB."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
 
 

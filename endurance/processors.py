@@ -1,10 +1,12 @@
 """Check the bundled models on emulated processors: x86-64 with and without AVX2, arm64 with and without dot products.
 
-Every processor verifies each model, reads the sample pictures, prepares them and predicts test images. The predictions
-are compared with those of this machine or, with `--exact`, of exact arithmetic. Debian's qemu-user-static emulates
-x86-64 with the Python that runs this script, and arm64 with a Debian root that mmdebstrap and pip make once. The exit
-code is 1 if a model does not hold, a clear prediction changed, a sample is classified wrongly or an image that was
-prepared from a PNG differs.
+On every processor each model is verified, and predicts the sample pictures and test images. The predictions are
+compared with those of this machine or, with `--exact`, of exact arithmetic. Debian's qemu-user-static emulates x86-64
+with the Python that runs this script, and arm64 with a Debian root that mmdebstrap and pip create once. The exit code
+is 1 if a model fails verification, a clear prediction changed, a sample is misclassified or an image prepared from a
+PNG differs.
+
+Example: python -m endurance.processors --processor Haswell --model edge-int8
 """
 
 import csv
@@ -35,7 +37,7 @@ from digits_edge.runtime.model.bundled import MODELS, BundledModel, bundled_mode
 
 REPOSITORY = Path(__file__).parents[1]
 SAMPLES = REPOSITORY / "samples"
-#: Packages of Debian for the root in which arm64 programs run, and of PyPI for its Python.
+#: Debian packages of the arm64 root, and PyPI packages of its Python.
 _DEBIAN_PACKAGES = "python3.11-minimal,libpython3.11-stdlib,libstdc++6,libgomp1,ca-certificates"
 _WHEELS = ("numpy", "pillow", "click", "platformdirs", "onnxruntime")
 _PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
@@ -43,7 +45,7 @@ _LINKED = ("runtime", "cli")
 NATIVE = "native"
 #: Emulation is slow, so a model with more than MAX_PARAMETERS predicts at most MAX_IMAGES test images.
 MAX_PARAMETERS, MAX_IMAGES = 1_000_000, 100
-#: A prediction may change where the reference's two largest probabilities differ by no more than this.
+#: A prediction is clear if the two largest probabilities of the reference differ by more than this.
 TIE = 0.01
 _WORKER = "from endurance.processors import work; work()"
 
@@ -53,10 +55,10 @@ class Processor:
     """A processor that qemu emulates.
 
     Attributes:
-        name: qemu's, after `-cpu`.
-        instructions: the newest vector instructions that matter for int8, as a short word.
-        part: of arm64, the "CPU part" in `/proc/cpuinfo`; empty for x86-64.
-        features: of arm64, the "Features" there.
+        name: qemu's name, for `-cpu`.
+        instructions: short name of the newest vector instructions for int8.
+        part: "CPU part" in `/proc/cpuinfo` for arm64; empty for x86-64.
+        features: "Features" in `/proc/cpuinfo` for arm64.
     """
 
     name: str
@@ -66,7 +68,7 @@ class Processor:
 
     @property
     def emulator(self) -> str:
-        """The program of qemu-user-static."""
+        """Name of the qemu-user-static program."""
         return "qemu-aarch64-static" if self.part else "qemu-x86_64-static"
 
 
@@ -85,12 +87,12 @@ PROCESSORS = (
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker does with one model.
+    """Work of a worker for one model.
 
     Attributes:
-        model: a bundled name.
-        images: the .npy file of the test images, uint8 (N, 28, 28).
-        samples: whether the model can read the sample pictures.
+        model: bundled name.
+        images: .npy file of the test images, uint8 (N, 28, 28).
+        samples: whether to predict the sample pictures.
     """
 
     model: str
@@ -100,14 +102,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a worker found of one model.
+    """Results of a worker for one model.
 
     Attributes:
-        model: a bundled name.
-        problems: those of `verify`.
-        samples: the predicted label of each sample picture, by file name; empty if the model reads no digits.
-        prepared: the SHA-256 of the images prepared from the PNG samples.
-        probabilities: of the test images, (N, K).
+        model: bundled name.
+        problems: problems found by `verify`.
+        samples: predicted label of each sample picture by file name; empty if the model does not predict digits.
+        prepared: SHA-256 of the images prepared from the PNG samples.
+        probabilities: probabilities of the test images, (N, K).
     """
 
     model: str
@@ -119,15 +121,15 @@ class Findings:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What the findings of one model are compared with.
+    """Expected results for one model.
 
     Attributes:
-        task: the worker's.
-        parameters: the model's.
-        images: the test images, uint8 (N, 28, 28).
-        labels: theirs, (N,).
-        probabilities: the right ones, (N, K).
-        prepared: as in `Findings`, of this machine.
+        task: task of the workers.
+        parameters: number of parameters of the model.
+        images: test images, uint8 (N, 28, 28).
+        labels: their labels, (N,).
+        probabilities: expected probabilities, (N, K).
+        prepared: SHA-256 as in `Findings`, computed on this machine.
     """
 
     task: Task
@@ -143,10 +145,10 @@ class Comparison:
     """Findings compared with their reference.
 
     Attributes:
-        errors: wrong predictions of test images.
-        max_difference: the largest difference of a probability.
-        changed: predictions that differ although the reference is clear, by more than `TIE`.
-        problems: what does not hold, one line each.
+        errors: number of misclassified test images.
+        max_difference: largest difference of a probability; NaN if the worker failed.
+        changed: number of clear predictions (see `TIE`) that differ.
+        problems: failed checks, one line each.
     """
 
     errors: int
@@ -164,7 +166,9 @@ _T = TypeVar("_T")
 @click.option("--processor", "processors", multiple=True, help="Processor to emulate, by qemu's name; default: all.")
 @click.option("--model", "models", multiple=True, help="Bundled model to check, with its precision; default: all.")
 @click.option("--data", help="Folder that holds the data sets by name; default: found or downloaded by name.")
-@click.option("--root", type=click.Path(path_type=Path), help="Root for arm64, made if missing; default: in the cache.")
+@click.option(
+    "--root", type=click.Path(path_type=Path), help="Debian root for arm64, created if missing; default: in the cache."
+)
 @click.option("--exact", is_flag=True, help="Compare int8 models with exact arithmetic; needs the extra `export`.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Markdown file for the tables.")
 def main(
@@ -176,7 +180,7 @@ def main(
     exact: bool,
     output: Path | None,
 ) -> None:
-    """Check the bundled models on emulated processors."""
+    """Check the bundled models and print the tables."""
     try:
         chosen = _chosen(processors, {processor.name: processor for processor in PROCESSORS}, UsageError)
         bundled = _chosen(models, {model.name: model for model in bundled_models()}, ModelError)
@@ -185,7 +189,7 @@ def main(
         root = (root or user_cache() / "arm64").absolute()
         _require_programs(chosen, root)
         if any(processor.part for processor in chosen):
-            _make_root(root)
+            _create_root(root)
         with tempfile.TemporaryDirectory() as name:
             results, references = _check(chosen, bundled, images, data, root, Path(name), exact=exact)
     except DigitsEdgeError as error:
@@ -206,7 +210,7 @@ def main(
 
 
 def _chosen(names: tuple[str, ...], known: Mapping[str, _T], error: type[DigitsEdgeError]) -> list[_T]:
-    """The values of the names, in the order of `known`; all if there are no names."""
+    """Return the values of the names, in the order of `known`; all values if there are no names."""
     for name in names:
         if name not in known:
             raise error(f"unknown name {name!r}: use one of {', '.join(known)}.{did_you_mean(name, known)}")
@@ -226,13 +230,13 @@ def _check(
     """Run a worker on this machine and on each processor.
 
     Args:
-        processors: to emulate.
-        models: to check.
-        count: the number of test images.
+        processors: processors to emulate.
+        models: models to check.
+        count: number of test images.
         data: as for `digits_edge.runtime.datasets.load`.
-        root: of arm64.
-        folder: an empty one, for the workers.
-        exact: whether exact arithmetic is the reference of int8 models.
+        root: Debian root for arm64.
+        folder: empty folder for the workers.
+        exact: whether exact arithmetic is the reference for int8 models.
 
     Returns:
         Comparisons by processor and model, and the references by model.
@@ -254,9 +258,9 @@ def _check(
         try:
             for found in _run(processor, tasks, root, folder):
                 compared[found.model] = comparison = _compared(found, references[found.model])
-                _progress(processor.name, found.model, *(comparison.problems or ["holds"]))
+                _progress(processor.name, found.model, *(comparison.problems or ["ok"]))
         except CheckError as error:
-            # or while it ended, after the last task
+            # the worker can also fail after the last task, while it ends
             failed = next((task.model for task in tasks if task.model not in compared), tasks[-1].model)
             compared[failed] = Comparison(0, np.nan, 0, [str(error)])
             _progress(processor.name, failed, str(error))
@@ -264,9 +268,12 @@ def _check(
 
 
 def _test_images(model: BundledModel, count: int, data: str | None, folder: Path) -> Reference:
-    """The reference of a model without its results; its images are saved for the workers."""
+    """Return the reference of a model without its results, and save its test images for the workers."""
     with Classifier(model.name, provider="cpu", threads=1) as classifier:
-        labels, name = classifier.labels, classifier.metadata.preprocessing  # which is the data set's name
+        labels, name = (
+            classifier.labels,
+            classifier.metadata.preprocessing,
+        )  # the name of the preprocessing is that of the data set
     parameters = int(model.figures["parameters"])
     if parameters > MAX_PARAMETERS:
         count = min(count, MAX_IMAGES)
@@ -283,7 +290,7 @@ def _exact(model: BundledModel, images: NDArray[np.uint8]) -> NDArray[np.float32
         import onnx
         import onnx_ir as ir
     except ImportError as error:
-        raise UsageError("--exact needs the extra `export`: install it with pip install '.[export]'") from error
+        raise UsageError("--exact needs the extra `export`: install it with `pip install '.[export]'`") from error
     from digits_edge.export.precision.exact import exact_probabilities
 
     return exact_probabilities(ir.from_proto(onnx.load(MODELS / model.file)), images)
@@ -292,9 +299,9 @@ def _exact(model: BundledModel, images: NDArray[np.uint8]) -> NDArray[np.float32
 def _compared(found: Findings, reference: Reference) -> Comparison:
     probabilities, expected = np.array(found.probabilities, np.float32), reference.probabilities
     largest = np.sort(expected, axis=1)[:, -2:]
-    said = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1)
     clear = largest[:, 1] - largest[:, 0] > TIE
-    changed = int((said != expected.argmax(axis=1))[clear].sum())
+    changed = int((predicted != expected.argmax(axis=1))[clear].sum())
     problems = [*found.problems]
     if changed:
         problems.append(f"{changed} of {clear.sum()} clear predictions changed")
@@ -306,14 +313,14 @@ def _compared(found: Findings, reference: Reference) -> Comparison:
         wrong = [name for name, label in truth.items() if found.samples.get(name) != label]
         problems += [f"sample {name} is classified as {found.samples.get(name)}" for name in wrong]
     difference = np.nan_to_num(np.abs(probabilities - expected), nan=np.inf).max()
-    return Comparison(int((said != reference.labels).sum()), float(difference), changed, problems)
+    return Comparison(int((predicted != reference.labels).sum()), float(difference), changed, problems)
 
 
 def _run(processor: Processor | None, tasks: list[Task], root: Path, folder: Path) -> Iterator[Findings]:
-    """Run a worker on a processor, or natively on None.
+    """Run a worker on an emulated processor, or natively if `processor` is None.
 
     Raises:
-        CheckError: the worker ended before all tasks were done.
+        CheckError: the worker failed.
     """
     command, path = [sys.executable], [str(REPOSITORY)]
     if processor is not None:
@@ -324,23 +331,23 @@ def _run(processor: Processor | None, tasks: list[Task], root: Path, folder: Pat
         path.append(str(root / "site"))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1"}
     (folder / "tasks.json").write_text(json.dumps([asdict(task) for task in tasks]))
-    with tempfile.TemporaryFile() as complaints:
-        # in a folder of its own, which takes the core file of a crash
+    with tempfile.TemporaryFile() as errors:
+        # its working folder also receives the core file of a crash
         worker = subprocess.Popen(
-            (*command, "-c", _WORKER), cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=complaints
+            (*command, "-c", _WORKER), cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=errors
         )
         assert worker.stdout is not None
         with worker:
             for line in worker.stdout:
                 yield Findings(**json.loads(line))
         if worker.returncode:
-            complaints.seek(0)
-            said = complaints.read().decode(errors="replace").splitlines() or ["no message"]
-            raise CheckError(f"the worker ended with exit code {worker.returncode}: {said[-1]}")
+            errors.seek(0)
+            lines = errors.read().decode(errors="replace").splitlines() or ["no message"]
+            raise CheckError(f"the worker ended with exit code {worker.returncode}: {lines[-1]}")
 
 
 def work() -> None:
-    """Do the tasks that are in `tasks.json` here, and print the findings of each as a JSON line: a worker's program."""
+    """Program of a worker: run the tasks of `tasks.json` and print the findings of each as a JSON line."""
     labelled = sorted(path for path in SAMPLES.iterdir() if path.suffix in (".png", ".jpg"))
     for values in json.loads(Path("tasks.json").read_text()):
         task = Task(**values)
@@ -348,7 +355,7 @@ def work() -> None:
             samples, prepared = {}, hashlib.sha256()
             for path in labelled:
                 image = classifier.prepare(path).image
-                if path.suffix == ".png":  # decoders of JPEG may differ
+                if path.suffix == ".png":  # JPEG decoders may differ
                     prepared.update(image.tobytes())
                 if task.samples:
                     samples[path.name] = classifier.predict(image).label
@@ -367,13 +374,13 @@ def _require_programs(processors: list[Processor], root: Path) -> None:
     if any(processor.part for processor in processors) and not root.exists():
         programs.add("mmdebstrap")
     if missing := sorted(program for program in programs if shutil.which(program) is None):
-        raise UsageError(f"{', '.join(missing)} not found: install Debian's packages qemu-user-static and mmdebstrap")
+        raise UsageError(f"{', '.join(missing)} not found: install the Debian packages qemu-user-static and mmdebstrap")
     if platform.machine() not in ("x86_64", "AMD64") and "qemu-x86_64-static" in programs:
-        raise UsageError("x86-64 is emulated with this Python, which is not for x86-64; name others by --processor")
+        raise UsageError("x86-64 is emulated with this Python, which is not for x86-64: choose arm64 with --processor")
 
 
-def _make_root(root: Path) -> None:
-    """Make the folder in which arm64 programs run, or bring its Python packages up to date.
+def _create_root(root: Path) -> None:
+    """Create the Debian root for arm64, or update its Python packages.
 
     Raises:
         InputError: mmdebstrap or pip failed.
@@ -408,11 +415,11 @@ def _call(*command: str) -> None:
 
 
 def _describe(processor: Processor, root: Path) -> None:
-    """Write what onnxruntime reads of an ARM processor and would else find of this machine, on which it crashes.
+    """Write the files in which onnxruntime looks up an ARM processor; with those of this machine it crashes.
 
-    qemu's `-L` takes an absolute path from the root if it exists there.
+    qemu's `-L` resolves an absolute path in the root if it exists there.
     """
-    about = {
+    cpuinfo = {
         "processor": "0",
         "BogoMIPS": "108.00",
         "Features": processor.features,
@@ -423,7 +430,7 @@ def _describe(processor: Processor, root: Path) -> None:
         "CPU revision": "3",
     }
     files = {
-        "proc/cpuinfo": "".join(f"{key}\t: {value}\n" for key, value in about.items()),
+        "proc/cpuinfo": "".join(f"{key}\t: {value}\n" for key, value in cpuinfo.items()),
         "sys/devices/system/cpu/possible": "0\n",
         "sys/devices/system/cpu/present": "0\n",
     }
@@ -437,28 +444,34 @@ def _progress(*words: str) -> None:
 
 
 def _tables(results: Results, references: Mapping[str, Reference], *, exact: bool) -> str:
-    """Three tables in Markdown: what holds, errors, largest differences."""
+    """Return three tables in Markdown: problems, errors, largest differences."""
     known = {processor.name: processor.instructions for processor in PROCESSORS}
     lines = ["| processor | instruction set | clear predictions changed | problems |", "|---|---|---:|---:|"]
     for name, compared in results.items():
         changed = sum(comparison.changed for comparison in compared.values())
         problems = sum(len(comparison.problems) for comparison in compared.values())
-        lines.append(f"| {name} | {known.get(name, 'of this machine')} | {changed} | {problems} |")
+        lines.append(f"| {name} | {known.get(name, 'this machine')} | {changed} | {problems} |")
     header = f"| model | {' | '.join(results)} |\n|---|{'---:|' * len(results)}"
-    lines += ["", "Errors (in brackets: images):", "", header, *_rows(results, references, lambda one: str(one.errors))]
+    lines += [
+        "",
+        "Errors (number of images in brackets):",
+        "",
+        header,
+        *_rows(results, references, lambda comparison: str(comparison.errors)),
+    ]
     against = "exact arithmetic (int8) and this machine (fp32)" if exact else "this machine"
     lines += ["", f"Largest difference of a probability from {against}:", "", header]
-    lines += _rows(results, references, lambda one: f"{one.max_difference:.0e}" if one.max_difference else "0")
+    lines += _rows(results, references, lambda found: f"{found.max_difference:.0e}" if found.max_difference else "0")
     if any(reference.parameters > MAX_PARAMETERS for reference in references.values()):
         lines += ["", f"A model with more than {MAX_PARAMETERS:,} parameters predicts at most {MAX_IMAGES} images."]
     return "\n".join(lines) + "\n"
 
 
 def _rows(results: Results, references: Mapping[str, Reference], cell: Callable[[Comparison], str]) -> Iterator[str]:
-    """A row for each model, of a cell for each processor; a dash where its worker failed."""
+    """Yield a row for each model with a cell for each processor; a dash if its worker failed."""
     for model, reference in references.items():
         comparisons = [compared.get(model) for compared in results.values()]
-        cells = [cell(one) if one is not None and not np.isnan(one.max_difference) else "–" for one in comparisons]
+        cells = ["–" if found is None or np.isnan(found.max_difference) else cell(found) for found in comparisons]
         yield f"| {model} ({len(reference.labels)}) | {' | '.join(cells)} |"
 
 

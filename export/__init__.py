@@ -1,11 +1,11 @@
-"""Turning Keras digit classifiers into self-checking ONNX model files.
+"""Export of Keras digit classifiers to ONNX model files that contain their own verification data.
 
-Keras is imported when a name that needs it is first used, so that the nodes of a model file are read without it.
+Keras is imported when a name that needs it is first used, so reading the nodes of a model file does not import it.
 """
 
 from typing import TYPE_CHECKING
 
-import digits_edge.runtime  # noqa: F401 - before anything here imports onnxruntime: it says how that is to behave
+import digits_edge.runtime  # noqa: F401 - configures onnxruntime before it is imported
 from digits_edge.runtime.lazy import lazy_exports
 
 if TYPE_CHECKING:

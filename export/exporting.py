@@ -1,4 +1,4 @@
-"""`export()`: from Keras models to a model file that has passed its gates, or to nothing."""
+"""`export()`: convert Keras models to a model file, and write it only if it agrees with Keras."""
 
 import math
 import platform
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from digits_edge.export.ensemble import Ensemble, average
 from digits_edge.export.gate import Gate, GraphOutputs
-from digits_edge.export.graph.contract import answer_probabilities, take_pixels, take_quantized_pixels
+from digits_edge.export.graph.contract import end_in_probabilities, take_pixels, take_quantized_pixels
 from digits_edge.export.graph.convert import convert
 from digits_edge.export.graph.folding import divide_logits, scale_input
 from digits_edge.export.graph.space_to_depth import to_space_to_depth
-from digits_edge.export.keras_outputs import KerasOutputs, ReferenceOutputs, ask, together
+from digits_edge.export.keras_outputs import KerasOutputs, ReferenceOutputs, average_outputs, run_keras
 from digits_edge.export.package import package
 from digits_edge.export.precision.exact import exact_probabilities
 from digits_edge.export.precision.half import to_half
@@ -34,26 +34,31 @@ from digits_edge.runtime.model.model_file import Member, Metadata, Precision, Pr
 
 MODEL_VERSION = "1.1.0"
 CALIBRATION_IMAGES = 500
-#: The share of the validation images that a model is to be uncertain of.
+#: Share of the validation images that get the status "uncertain".
 REFUSED = 0.01
-#: Who is as sure as this is not called uncertain, however sure of itself a model is.
-_CLEAR = 0.99
-#: How far a probability may be from exact arithmetic where the export takes place.
+#: Predictions with at least this confidence are never "uncertain", even if a model is overconfident.
+_MAX_UNCERTAIN_BELOW = 0.99
+#: Maximum difference of a probability from exact arithmetic on the machine that exports.
 _MAX_FROM_EXACT = 0.03
-#: Told what the export is doing now.
+#: Called with a description of each step.
 Listener = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Exported:
-    """An export that held.
+    """The result of a successful export.
 
     Attributes:
         path: the model file.
-        size_bytes: of the file.
-        metadata: what it says of itself.
-        parity: with Keras, on the validation images or, without them, on the reference images.
-        float_layers: of an int8 model, the layers that stayed float.
+        size_bytes: size of the file.
+        metadata: the file's metadata.
+        parity: agreement with Keras on the validation images or, without them, on the reference images.
+        float_layers: the layers of an int8 model that are computed in float.
+
+    Example:
+        >>> exported = export(source, Path("cnn-int8.onnx"), precision="int8", training=mnist)  # doctest: +SKIP
+        >>> exported.metadata.name, exported.parity.changed_clear  # doctest: +SKIP
+        ('cnn-int8', 0)
     """
 
     path: Path
@@ -65,7 +70,14 @@ class Exported:
 
 @dataclass(frozen=True, eq=False)
 class ConvertedModel:
-    """A source, what Keras answers, and the graph that should answer alike."""
+    """A source, Keras's predictions, and the converted graph.
+
+    Attributes:
+        source: the Keras model.
+        keras: its predictions and temperature.
+        graph: input uint8 pixels, output calibrated probabilities.
+        float_layers: the layers of an int8 graph that are computed in float.
+    """
 
     source: Source
     keras: KerasOutputs
@@ -87,58 +99,66 @@ def export(
     overwrite: bool = False,
     listener: Listener = lambda step: None,
 ) -> Exported:
-    """Convert a Keras classifier to one model file, verify it against Keras, and write it if it holds.
+    """Convert a Keras classifier to a model file, verify it against Keras, and write it if both agree.
 
     Args:
-        source: the Keras classifier, or several as one: each is calibrated and made as if alone, the one graph answers
-            with their mean, and that is compared with Keras's mean.
-        target: where the model file goes.
-        precision: of its weights and arithmetic.
-        training: the labelled data it was trained on. Its validation part fits the temperature and is compared with
-            Keras; int8 takes its ranges from the rest. Without it the temperature is 1 and the comparison is on the
-            reference images alone.
-        test: labelled images for the test figure that the file reports; no choice depends on them. A run that held
-            images of its training data back is tested on those.
-        name: of the model; by default the source's name with the precision.
-        float_layers: names of layers that int8 leaves float because they are quicker so, such as `conv_1`. Those that
-            must stay float for the model to answer like Keras are found without being named.
-        quantization_aware_epochs: epochs of training with the roundings of int8, on the images that trained the model,
-            before it is quantized (`digits_edge.export.precision.quantization_aware`); for where int8 costs accuracy. The file is
-            still compared with the Keras model as it was.
-        command: the command line that asked for it, for the record.
-        overwrite: replace a file that exists.
-        listener: told of every step.
+        source: the Keras classifier or an ensemble. Each member of an ensemble is calibrated and converted on its own;
+            the graph's mean probabilities are compared with Keras's.
+        target: path of the model file.
+        precision: precision of weights and arithmetic.
+        training: the labelled data the model was trained on. The temperature is fitted and parity is measured on its
+            validation part; the int8 ranges are calibrated on the rest. Without training data the temperature is 1, and
+            parity is measured on the reference images.
+        test: labelled images for the test error recorded in the file; they influence nothing else. Images held back
+            from the training data by the run take precedence.
+        name: name of the model; by default the name of the source and the precision.
+        float_layers: names of layers, such as `conv_1`, that int8 does not quantize because they are faster in float.
+            Layers that must remain float for agreement with Keras are found automatically.
+        quantization_aware_epochs: epochs of quantization-aware fine-tuning on the training images before quantization,
+            if int8 costs accuracy (`digits_edge.export.precision.quantization_aware`). The file is still compared with
+            the original Keras model.
+        command: the command line, recorded in the metadata.
+        overwrite: replace an existing file.
+        listener: called with a description of each step.
+
+    Returns:
+        Path, size, metadata and parity of the file.
 
     Raises:
-        UsageError: int8 without training data, data that the model was not trained on, a target that exists,
-            `float_layers` of another precision, of several models or of no such name, or `quantization_aware_epochs` of
-            another precision.
-        CheckError: the file would not answer like Keras; nothing is written.
+        UsageError: int8 has no training data, the data is not that of the model, the target exists, `float_layers` is
+            used with another precision, an ensemble or an unknown name, or `quantization_aware_epochs` with another
+            precision.
+        CheckError: the converted model disagrees with Keras; no file is written.
         ModelError: a layer cannot be converted.
+
+    Example:
+        >>> source = read_source(Path("runs/cnn"))  # doctest: +SKIP
+        >>> mnist = load("mnist")  # doctest: +SKIP
+        >>> export(source, Path("cnn-int8.onnx"), precision="int8", training=mnist)  # doctest: +SKIP
     """
     refuse_existing(target, overwrite=overwrite)
     for member in source.members:
         _check_data(member, training, precision)
     if float_layers and (precision != "int8" or len(source.members) > 1):
-        raise UsageError("layers stay float in an int8 model of one Keras model; leave out --float-layers")
+        raise UsageError("--float-layers is for int8 models of a single Keras model; omit it")
     if quantization_aware_epochs and precision != "int8":
         raise UsageError(f"quantization-aware training is for int8, not {precision}; omit --quantization-aware")
-    made = [
-        _make(member, training, precision, float_layers, quantization_aware_epochs, listener)
+    converted = [
+        _convert_member(member, training, precision, float_layers, quantization_aware_epochs, listener)
         for member in source.members
     ]
 
     listener("verifying")
-    reference = together(source.members, [one.keras for one in made])
-    graph = average([one.graph for one in made])
-    gate, answers = Gate.of(reference, precision), GraphOutputs(graph)
-    parity, problems = gate.judge(answers)
+    reference = average_outputs(source.members, [member.keras for member in converted])
+    graph = average([member.graph for member in converted])
+    gate, predict = Gate.of(reference, precision), GraphOutputs(graph)
+    parity, problems = gate.check(predict)
     if problems:
-        raise CheckError(f"the {precision} model does not answer like Keras, nothing is written: {'; '.join(problems)}")
+        raise CheckError(f"the {precision} model disagrees with Keras, nothing is written: {'; '.join(problems)}")
     golden, pair_sums = gate.golden, bounds(graph)
     if precision == "int8":
         listener("computing exact golden values")
-        golden = _with_exact(golden, graph, answers)
+        golden = _with_exact(golden, graph, predict)
     metadata = Metadata(
         name=name or f"{source.name}-{precision}",
         version=MODEL_VERSION,
@@ -149,13 +169,13 @@ def export(
         preprocessing=_preprocessing(source.labels),
         temperature=reference.temperature,
         calibrated=reference.calibrated,
-        uncertain_below=_uncertain_below(reference.validation, answers),
-        data=_about(source, training),
-        test=_test_figure(answers, _held_out(source, training, test), training),
+        uncertain_below=_uncertain_below(reference.validation, predict),
+        data=_data_metadata(source, training),
+        test=_test_errors(predict, _held_out(source, training, test), training),
         parity={"on": _compared_on(source, reference), **asdict(parity)},
         overflow_free=max(pair_sums.values(), default=0) <= MAX_PAIR_SUM,
         largest_pair_sums=pair_sums,
-        members=_members(made, precision) if isinstance(source, Ensemble) else (),
+        members=_members(converted, precision) if isinstance(source, Ensemble) else (),
         versions=_versions(source),
         command=command,
     )
@@ -163,39 +183,42 @@ def export(
     with atomic_write(target) as stream:
         stream.write(content)
     float_layers = tuple(
-        f"{one.source.name} {layer}" if isinstance(source, Ensemble) else layer
-        for one in made
-        for layer in one.float_layers
+        f"{member.source.name} {layer}" if isinstance(source, Ensemble) else layer
+        for member in converted
+        for layer in member.float_layers
     )
     return Exported(target, len(content), metadata, parity, float_layers)
 
 
-def _with_exact(golden: GoldenValues, graph: ir.Model, answers: GraphOutputs) -> GoldenValues:
-    """The golden answers and what exact arithmetic makes of the graph, if this processor computes the same.
+def _with_exact(golden: GoldenValues, graph: ir.Model, predict: GraphOutputs) -> GoldenValues:
+    """Add predictions in exact arithmetic to the golden values, if this processor's predictions agree.
 
-    Where float32 between the layers rounds otherwise than float64, a network may amplify it: untrained `resnet` and
-    `kaggle-cnn` were 0.018 and 0.012 away, bit for bit the same with onnxruntime's exact kernels, so that nothing
-    saturated (AMD EPYC, Zen 3). For such networks the file allows twice of what is seen here.
+    A network may amplify rounding differences between float32 and float64. Untrained `resnet` and `kaggle-cnn` differed
+    by 0.018 and 0.012, with bit-identical results from onnxruntime's exact kernels, so nothing saturated (AMD EPYC,
+    Zen 3). For such networks the file allows twice the difference measured here.
 
     Raises:
-        CheckError: it computes something else.
+        CheckError: this processor's predictions differ too much.
     """
     exact = exact_probabilities(graph, golden.images)
-    difference = compare(exact, answers(golden.images)).max_difference
+    difference = compare(exact, predict(golden.images)).max_difference
     if not difference <= _MAX_FROM_EXACT:
         raise CheckError(
-            f"this processor's kernels compute something else than exact arithmetic, by {difference:.2g} > "
-            f"{_MAX_FROM_EXACT:g}, nothing is written; report it with the output of `digits-edge doctor`"
+            f"this processor's int8 kernels differ from exact arithmetic by {difference:.2g} > {_MAX_FROM_EXACT:g}, "
+            "nothing is written; report it with the output of `digits-edge doctor`"
         )
     return replace(golden, exact=exact, exact_tolerance=max(golden.exact_tolerance, 2 * difference))
 
 
 def calibration_images(source: Source, training: Dataset) -> NDArray[np.uint8]:
-    """The images from which int8 takes its ranges, uint8 (500, 28, 28): of those that trained, each class its share.
+    """Select a stratified sample of the training images for the calibration of int8 ranges.
 
     Args:
-        source: the model.
+        source: the model; its validation images are excluded.
         training: its training data, with labels.
+
+    Returns:
+        Shape (500, 28, 28), uint8.
     """
     assert training.labels is not None
     rows = parts(training.labels, source.validation).train
@@ -205,21 +228,21 @@ def calibration_images(source: Source, training: Dataset) -> NDArray[np.uint8]:
 def _check_data(source: Source, training: Dataset | None, precision: Precision) -> None:
     if training is None or training.labels is None:
         if precision == "int8":
-            raise UsageError("int8 takes the ranges of its activations from training images; name them with --data")
+            raise UsageError("int8 needs training images to calibrate its ranges; pass them with --data")
         return
     trained_on = source.data.get("sha256")
     if trained_on and trained_on != training.sha256:
         raise UsageError(
             f"{training.name} is not the data of this run ({source.data['name']}, sha256 {trained_on[:12]}…); "
-            "name that with --data"
+            "pass that data with --data"
         )
     if int(training.labels.max(initial=0)) >= len(source.labels):
         raise UsageError(
-            f"{training.name} has labels beyond the model's {len(source.labels)} classes; name its own data"
+            f"{training.name} has labels beyond the model's {len(source.labels)} classes; pass its training data"
         )
 
 
-def _make(
+def _convert_member(
     source: Source,
     training: Dataset | None,
     precision: Precision,
@@ -227,137 +250,138 @@ def _make(
     quantization_aware_epochs: int,
     listener: Listener,
 ) -> ConvertedModel:
-    """Ask Keras, and make the graph that takes pixels and answers with calibrated probabilities."""
-    listener(f"asking Keras for {source.name}")
-    answers = ask(source, training)
+    """Run the Keras model and convert it to a graph from pixels to calibrated probabilities."""
+    listener(f"running {source.name} in Keras")
+    outputs = run_keras(source, training)
     model = source.model
     if quantization_aware_epochs:
         model = _fine_tuned(source, training, quantization_aware_epochs, listener)
-    listener(f"converting {source.name}")
+    listener(f"converting {source.name} to ONNX")
     float_graph = convert(model)
-    listener(f"making {precision} of {source.name}")
-    logits_graph = divide_logits(float_graph, answers.temperature)
+    listener(f"converting {source.name} to {precision}")
+    logits_graph = divide_logits(float_graph, outputs.temperature)
     if precision == "int8":
-        assert training is not None  # or `_check_data` had refused
-        return ConvertedModel(
-            source, answers, *_int8(logits_graph, source, training, Gate.of(answers, precision), float_layers)
-        )
+        assert training is not None  # `_check_data` raises otherwise
+        gate = Gate.of(outputs, precision)
+        return ConvertedModel(source, outputs, *_int8(logits_graph, source, training, gate, float_layers))
     graph = take_pixels(scale_input(logits_graph, source.pixel_scale))
-    return ConvertedModel(source, answers, answer_probabilities(to_half(graph) if precision == "fp16" else graph), ())
+    return ConvertedModel(source, outputs, end_in_probabilities(to_half(graph) if precision == "fp16" else graph), ())
 
 
 def _fine_tuned(source: Source, training: Dataset | None, epochs: int, listener: Listener) -> keras.Model:
     from digits_edge.export.precision.quantization_aware import fine_tuned
 
-    assert training is not None and training.labels is not None  # or `_check_data` had refused
+    assert training is not None and training.labels is not None  # `_check_data` raises otherwise
     rows = parts(training.labels, source.validation).train
     return fine_tuned(
         source.model,
         source.inputs(training.images[rows]),
         source.inputs(calibration_images(source, training)),
         epochs=epochs,
-        listener=lambda epoch: listener(f"training {source.name} for int8, epoch {epoch} of {epochs}"),
+        listener=lambda epoch: listener(f"fine-tuning {source.name} for int8, epoch {epoch} of {epochs}"),
     )
 
 
 def _int8(
     logits_graph: ir.Model, source: Source, training: Dataset, gate: Gate, float_layers: tuple[str, ...]
 ) -> tuple[ir.Model, tuple[str, ...]]:
-    """Quantize all other layers; while the gate fails, leave that one float which brings the answers nearest to Keras.
+    """Quantize all layers except `float_layers`.
+
+    While the gate fails, one more layer remains float: the one whose omission brings the predictions closest to Keras.
 
     Returns:
-        The graph, and the layers that are float in it.
+        The graph, and the names of its float layers.
     """
-    left = layer_names(logits_graph)
+    layers = layer_names(logits_graph)
     for layer in float_layers:
-        if layer not in left:
-            raise UsageError(f"{source.name} has no layer {layer!r}; its layers are {', '.join(left)}")
-    left = [layer for layer in left if layer not in float_layers]
+        if layer not in layers:
+            raise UsageError(f"{source.name} has no layer {layer!r}; its layers are {', '.join(layers)}")
+    candidates = [layer for layer in layers if layer not in float_layers]
     calibration = calibration_images(source, training).astype(np.float32) * np.float32(source.pixel_scale)
     serialized = ir.to_proto(to_space_to_depth(logits_graph))
 
     def quantized(float_layers: tuple[str, ...]) -> ir.Model:
         graph = quantize(ir.from_proto(serialized), calibration, float_layers=float_layers)
-        return answer_probabilities(take_quantized_pixels(graph, source.pixel_scale))
+        return end_in_probabilities(take_quantized_pixels(graph, source.pixel_scale))
 
     def distance(float_layers: tuple[str, ...]) -> float:
-        answers = GraphOutputs(quantized(float_layers))(gate.compared.images)
-        return float(np.abs(answers - gate.compared.probabilities).mean())
+        probabilities = GraphOutputs(quantized(float_layers))(gate.compared.images)
+        return float(np.abs(probabilities - gate.compared.probabilities).mean())
 
     while True:
         graph = quantized(float_layers)
-        _, problems = gate.judge(GraphOutputs(graph))
-        if not left or not problems:
+        _, problems = gate.check(GraphOutputs(graph))
+        if not candidates or not problems:
             return graph, float_layers
-        worst = min(left, key=lambda layer: distance((*float_layers, layer)))
+        worst = min(candidates, key=lambda layer: distance((*float_layers, layer)))
         float_layers = (*float_layers, worst)
-        left.remove(worst)
+        candidates.remove(worst)
 
 
-def _uncertain_below(validation: ReferenceOutputs | None, answers: GraphOutputs) -> float:
-    """The confidence that all but a hundredth of the validation images reach; a half where there are too few."""
+def _uncertain_below(validation: ReferenceOutputs | None, predict: GraphOutputs) -> float:
+    """The confidence threshold that 99 % of the validation images reach; the default with too few images."""
     if validation is None or len(validation.images) * REFUSED < 1:
         return Metadata.uncertain_below
-    reached = float(np.quantile(answers(validation.images).max(axis=1), REFUSED))
-    # rounded down, or more than that hundredth would lie below
-    return min(math.floor(reached * 1e4) / 1e4, _CLEAR)
+    threshold = float(np.quantile(predict(validation.images).max(axis=1), REFUSED))
+    # rounded down, so that no more images are below it
+    return min(math.floor(threshold * 1e4) / 1e4, _MAX_UNCERTAIN_BELOW)
 
 
 def _compared_on(source: Source | Ensemble, reference: KerasOutputs) -> str:
     if reference.validation is None:
         return "reference images"
-    # what validated one fold, the others learnt from: good for parity, no measure of accuracy
-    alike = all(member.validation == source.validation for member in source.members)
-    return "validation images" if alike else f"validation images of {source.validation}"
+    # the validation images of one fold are training images of the others: valid for parity, but not for accuracy
+    shared = all(member.validation == source.validation for member in source.members)
+    return "validation images" if shared else f"validation images of {source.validation}"
 
 
 def _held_out(source: Source | Ensemble, training: Dataset | None, test: Dataset | None) -> Dataset | None:
-    """The images that all members' runs held back or, where there are none, the test set."""
+    """The images that the runs of all members held back; without any, the test set."""
     if training is None or training.labels is None:
         return test
     rows = common_parts(training.labels, [member.validation for member in source.members]).held_back
     return training.taken(rows, "held-back") if len(rows) else test
 
 
-def _test_figure(answers: GraphOutputs, test: Dataset | None, training: Dataset | None) -> dict[str, object] | None:
-    """Errors on the test set; None without labels, or where it is what the model was trained on."""
+def _test_errors(predict: GraphOutputs, test: Dataset | None, training: Dataset | None) -> dict[str, object] | None:
+    """Errors on the test set; None if it has no labels or is the training data."""
     if test is None or test.labels is None or not len(test):
         return None
     if training is not None and training.sha256 == test.sha256:
         return None
-    errors = int((answers(test.images).argmax(axis=1) != test.labels).sum())
+    errors = int((predict(test.images).argmax(axis=1) != test.labels).sum())
     return {"name": test.name, "sha256": test.sha256, "errors": errors, "images": len(test.images)}
 
 
-def _members(made: list[ConvertedModel], precision: Precision) -> tuple[Member, ...]:
+def _members(converted: list[ConvertedModel], precision: Precision) -> tuple[Member, ...]:
     return tuple(
         Member(
-            name=one.source.name,
-            architecture=one.source.architecture,
+            name=member.source.name,
+            architecture=member.source.architecture,
             precision=precision,
-            parameters=one.source.parameters,
-            temperature=one.keras.temperature,
-            calibrated=one.keras.calibrated,
-            validation=one.source.validation,
+            parameters=member.source.parameters,
+            temperature=member.keras.temperature,
+            calibrated=member.keras.calibrated,
+            validation=member.source.validation,
         )
-        for one in made
+        for member in converted
     )
 
 
 def _preprocessing(labels: tuple[str, ...]) -> Preprocessing:
-    """The form that pictures are brought to: that of Fashion-MNIST where the classes are its, else that of MNIST."""
+    """The input format: `fashion-mnist` if the labels are those of Fashion-MNIST, else `mnist`."""
     return "fashion-mnist" if labels == CATALOGUE["fashion-mnist"].class_names else "mnist"
 
 
-def _about(source: Source | Ensemble, training: Dataset | None) -> dict[str, str]:
-    """What the file says of the training data: what the run says, or else what was given."""
-    about = {key: source.data[key] for key in ("name", "sha256", "licence") if key in source.data}
-    if not about and training is not None:
-        about = {"name": training.name, "sha256": training.sha256, "licence": training.licence}
-    return about | ({"validation": source.validation} if about else {})
+def _data_metadata(source: Source | Ensemble, training: Dataset | None) -> dict[str, str]:
+    """The training data recorded in the run or, without a record, the data passed to `export`."""
+    data = {key: source.data[key] for key in ("name", "sha256", "licence") if key in source.data}
+    if not data and training is not None:
+        data = {"name": training.name, "sha256": training.sha256, "licence": training.licence}
+    return data | ({"validation": source.validation} if data else {})
 
 
 def _versions(source: Source | Ensemble) -> dict[str, str]:
-    ours = ("digits-edge", "keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "numpy")
-    made = {library: version(library) for library in ours} | {"python": platform.python_version()}
-    return made | {f"trained with {library}": number for library, number in source.versions.items()}
+    libraries = ("digits-edge", "keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "numpy")
+    exported_with = {library: version(library) for library in libraries} | {"python": platform.python_version()}
+    return exported_with | {f"trained with {library}": number for library, number in source.versions.items()}

@@ -1,4 +1,4 @@
-"""What Keras answers, calibrated, to the images an export is compared on: `ask()`, and `together()` for an ensemble."""
+"""Calibrated Keras predictions that an export is compared with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.export.ensemble import mean_of
+from digits_edge.export.ensemble import mean_probabilities
 from digits_edge.export.reference import candidate_images
 from digits_edge.export.source import Source, calibrated_outputs
 from digits_edge.export.temperature import fit_temperature, softmax
@@ -15,7 +15,13 @@ from digits_edge.runtime.datasets import Dataset, parts
 
 @dataclass(frozen=True, eq=False)
 class ReferenceOutputs:
-    """Images, Keras's calibrated answers to them, and the truth where it is known."""
+    """Images and Keras's calibrated predictions for them.
+
+    Attributes:
+        images: uint8 (N, 28, 28).
+        probabilities: float32 (N, C).
+        labels: true classes, uint8 (N,); None if unknown.
+    """
 
     images: NDArray[np.uint8]
     probabilities: NDArray[np.float32]
@@ -24,13 +30,13 @@ class ReferenceOutputs:
 
 @dataclass(frozen=True, eq=False)
 class KerasOutputs:
-    """What Keras answers.
+    """Keras's predictions and the temperature that calibrates them.
 
     Attributes:
-        temperature: what its logits were divided by; 1 where several answer together, each with its own.
-        calibrated: whether that was fitted on validation images.
-        reference: the digits that this project draws.
-        validation: the images by which the source was chosen; None without its data.
+        temperature: divisor of the logits; 1 for an ensemble, whose members have their own temperatures.
+        calibrated: whether the temperature was fitted on validation images.
+        reference: predictions for the synthetic reference images.
+        validation: predictions for the validation part of the training data; None without training data.
     """
 
     temperature: float
@@ -44,37 +50,53 @@ class KerasOutputs:
         return self.validation or self.reference
 
 
-def ask(source: Source, training: Dataset | None) -> KerasOutputs:
-    """Ask Keras, with the temperature that fits the source's own validation part of its training data."""
-    images, fitted, validation = candidate_images(), None, None
-    if training is not None and training.labels is not None:
-        validating = training.taken(parts(training.labels, source.validation).validation, "validation")
-        assert validating.labels is not None
-        logits = source.logits(validating.images)
-        fitted = fit_temperature(logits, validating.labels)
-        validation = ReferenceOutputs(validating.images, softmax(logits, fitted or 1.0), validating.labels)
-    temperature = fitted or 1.0
-    reference = ReferenceOutputs(images, calibrated_outputs(source, images, temperature))
-    return KerasOutputs(temperature, fitted is not None, reference, validation)
+def run_keras(source: Source, training: Dataset | None) -> KerasOutputs:
+    """Run a Keras model on the reference and validation images and calibrate its probabilities.
 
-
-def together(members: Sequence[Source], asked: Sequence[KerasOutputs]) -> KerasOutputs:
-    """The mean of what each member answered; of one, what it answered.
-
-    Where other images validated each (the folds of a cross-validation), all answer those of the first.
+    Args:
+        source: the Keras model.
+        training: its training data; the temperature is fitted on its validation part.
     """
-    if len(asked) == 1:
-        return asked[0]
-    validation = asked[0].validation
+    images, fitted_temperature, validation = candidate_images(), None, None
+    if training is not None and training.labels is not None:
+        validation_set = training.taken(parts(training.labels, source.validation).validation, "validation")
+        assert validation_set.labels is not None
+        logits = source.logits(validation_set.images)
+        fitted_temperature = fit_temperature(logits, validation_set.labels)
+        probabilities = softmax(logits, fitted_temperature or 1.0)
+        validation = ReferenceOutputs(validation_set.images, probabilities, validation_set.labels)
+    temperature = fitted_temperature or 1.0
+    reference = ReferenceOutputs(images, calibrated_outputs(source, images, temperature))
+    return KerasOutputs(temperature, fitted_temperature is not None, reference, validation)
 
-    def to_the_first(member: Source, own: KerasOutputs) -> NDArray[np.float32]:
+
+def average_outputs(members: Sequence[Source], outputs: Sequence[KerasOutputs]) -> KerasOutputs:
+    """Average the predictions of an ensemble's members.
+
+    If the members have different validation images (folds of a cross-validation), all members are evaluated on the
+    validation images of the first.
+
+    Args:
+        members: the Keras models.
+        outputs: the predictions of each member, in the same order.
+
+    Returns:
+        The mean of the members' predictions; for a single member its own predictions.
+    """
+    if len(outputs) == 1:
+        return outputs[0]
+    validation = outputs[0].validation
+
+    def validation_probabilities(member: Source, own: KerasOutputs) -> NDArray[np.float32]:
         assert validation is not None and own.validation is not None
         if member.validation == members[0].validation:
             return own.validation.probabilities
         return calibrated_outputs(member, validation.images, own.temperature)
 
     if validation is not None:
-        answers = [to_the_first(member, own) for member, own in zip(members, asked, strict=True)]
-        validation = replace(validation, probabilities=mean_of(answers))
-    reference = replace(asked[0].reference, probabilities=mean_of([own.reference.probabilities for own in asked]))
-    return KerasOutputs(1.0, all(own.calibrated for own in asked), reference, validation)
+        per_member = [validation_probabilities(member, own) for member, own in zip(members, outputs, strict=True)]
+        validation = replace(validation, probabilities=mean_probabilities(per_member))
+    reference = replace(
+        outputs[0].reference, probabilities=mean_probabilities([own.reference.probabilities for own in outputs])
+    )
+    return KerasOutputs(1.0, all(own.calibrated for own in outputs), reference, validation)

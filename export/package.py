@@ -1,4 +1,4 @@
-"""Graph, metadata and golden answers → the bytes of a model file."""
+"""Serialization of a graph, its metadata and its golden values as a model file."""
 
 import onnx
 import onnx_ir as ir
@@ -10,23 +10,23 @@ from digits_edge.runtime.model.model_file import GOLDEN_KEY, METADATA_KEY, Metad
 
 
 def package(model: ir.Model, metadata: Metadata, golden: GoldenValues) -> bytes:
-    """The model file: checked by onnx, described, sealed.
+    """Build the content of a model file: validated by onnx, with metadata, golden values and checksum.
 
     Args:
-        model: takes uint8 pixels and answers with probabilities.
-        metadata: what the file says of itself.
-        golden: reference images and Keras's answers.
+        model: input uint8 pixels, output probabilities; modified in place.
+        metadata: the file's metadata.
+        golden: reference images and Keras's predictions.
 
     Raises:
-        CheckError: the golden answers are larger than the contract allows.
+        CheckError: the packed golden values exceed the size limit.
         ModelError: the graph is not a valid ONNX model.
     """
     packed = golden.pack()
     if len(packed) > MAX_PACKED_BYTES:
-        raise CheckError(f"golden answers take {len(packed)} bytes; at most {MAX_PACKED_BYTES} fit the model file")
+        raise CheckError(f"golden values: {len(packed)} bytes, at most {MAX_PACKED_BYTES} are allowed in a model file")
     ClearMetadataAndDocStringPass()(model)
     for value in (output for node in model.graph for output in node.outputs if not output.is_graph_output()):
-        # whoever opens the file infers these; what rewriting left of them may be stale
+        # graph rewriting may leave stale shapes; onnx infers these when the file is loaded
         value.shape = value.type = None
     model.metadata_props.clear()
     model.metadata_props.update({METADATA_KEY: metadata.to_json(), GOLDEN_KEY: packed})
@@ -37,5 +37,5 @@ def package(model: ir.Model, metadata: Metadata, golden: GoldenValues) -> bytes:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"{metadata.name} has a layer that {metadata.precision} cannot hold: {reason}") from error
+        raise ModelError(f"{metadata.name} has a layer that {metadata.precision} does not support: {reason}") from error
     return with_digest(proto.SerializeToString(deterministic=True))

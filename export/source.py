@@ -1,4 +1,4 @@
-"""What is exported: a run folder, or anybody's Keras file."""
+"""Keras models to export, read from a run folder or a Keras file: `Source` and `read_source()`."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -15,26 +15,34 @@ from digits_edge.runtime.datasets.catalogue import DIGITS
 from digits_edge.runtime.errors import ModelError, UsageError
 from digits_edge.runtime.json_record import as_record, read_json
 
-#: What white is in the images that a model takes: 1 where they were divided by 255, 255 where they are raw pixels.
+#: Pixel range a Keras model expects: 1 for 0–1, 255 for 0–255.
 InputScale = Literal[1, 255]
 INPUT_SIZES = ((784,), (28, 28), (28, 28, 1))
 _BATCH = 500
-#: How far float16 probabilities of ten classes may be from a sum of 1.
-_ROUNDING = 1e-2
+#: Tolerance of the sum of a row of float16 probabilities for ten classes.
+_SUM_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
 class Source:
-    """A Keras classifier of 28×28 images and what is known of it.
+    """A Keras classifier of 28×28 images and its metadata.
 
     Attributes:
-        name: of the model: the architecture, or the file's stem.
-        architecture: the Keras model's name.
+        name: the architecture of a run, or the file name without its suffix.
+        architecture: the architecture of a run, or the name of the Keras model.
         model: the Keras model.
-        input_scale: what white is in its input.
-        labels: the classes' names.
-        data: what the run folder says of the training data; empty for a bare file.
-        versions: the libraries it was trained with, as far as they are known.
+        input_scale: pixel range the model expects: 1 for 0–1, 255 for 0–255.
+        labels: the class names.
+        data: the training data recorded in the run folder; empty for a Keras file.
+        versions: the versions of the libraries it was trained with, if known.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10)])
+        >>> source = Source("tiny", "tiny", model, 255, tuple("0123456789"))
+        >>> source.parameters
+        7850
+        >>> source.logits(np.zeros((2, 28, 28), np.uint8)).shape
+        (2, 10)
     """
 
     name: str
@@ -47,33 +55,40 @@ class Source:
 
     @property
     def members(self) -> tuple["Source", ...]:
-        """Itself alone: what an `Ensemble` has several of."""
+        """A tuple with only this source, for code that also handles an `Ensemble`."""
         return (self,)
 
     @property
     def parameters(self) -> int:
-        """How many numbers the Keras model consists of."""
+        """The number of parameters of the Keras model."""
         return int(self.model.count_params())
 
     @property
     def validation(self) -> str:
-        """The rule that parted the training data, as `digits_edge.runtime.datasets.parts` takes it."""
+        """The split rule of the training data, as accepted by `digits_edge.runtime.datasets.parts`."""
         return str(self.data.get("validation", "tenth"))
 
     @property
     def pixel_scale(self) -> float:
-        """A pixel times this is what the model takes."""
+        """Factor from a pixel (0–255) to the model's input."""
         return self.input_scale / 255
 
     def inputs(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Images, uint8 (N, 28, 28), as the model takes them: float32, in its shape and scale."""
+        """Convert images, uint8 (N, 28, 28), to float32 in the model's input shape and scale."""
         inputs = images.reshape(len(images), *self.model.inputs[0].shape[1:]).astype(np.float32)
         if self.input_scale == 1:
             inputs /= np.float32(255)
         return inputs
 
-    def answers(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """What Keras answers: logits or probabilities, as the model ends, float32 (N, C), for uint8 (N, 28, 28)."""
+    def outputs(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Run the Keras model.
+
+        Args:
+            images: uint8 (N, 28, 28).
+
+        Returns:
+            The model's output, logits or probabilities, float32 (N, C).
+        """
         inputs = self.inputs(images)
         batches = [
             self.model(inputs[start : start + _BATCH], training=False) for start in range(0, len(inputs), _BATCH)
@@ -81,24 +96,52 @@ class Source:
         return np.concatenate([keras.ops.convert_to_numpy(batch) for batch in batches]).astype(np.float32)
 
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Keras's logits, float32 (N, C), for uint8 (N, 28, 28)."""
-        return as_logits(self.answers(images))
+        """Compute logits, float32 (N, C), for images, uint8 (N, 28, 28)."""
+        return as_logits(self.outputs(images))
 
 
-def as_logits(answers: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The logits of a model's answers, (N, C), whichever way it ends.
+def as_logits(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Convert a model's outputs, logits or probabilities, to logits.
 
-    Answers that are probabilities in every row come from a softmax; its logits are known up to a constant per row,
-    which no softmax sees.
+    If every row is a probability distribution, the outputs are those of a softmax. Its logits are known up to a
+    constant per row, which does not change the softmax.
+
+    Args:
+        outputs: shape (N, C).
+
+    Returns:
+        Shape (N, C); `outputs` itself if these are logits.
+
+    Example:
+        >>> logits = np.array([[2.0, -1.0]], np.float32)
+        >>> as_logits(logits) is logits
+        True
+        >>> as_logits(np.array([[0.25, 0.75]], np.float32)).argmax(axis=1).tolist()
+        [1]
     """
-    if (answers < 0).any() or np.abs(answers.sum(axis=1) - 1).max(initial=0) > _ROUNDING:
-        return answers
-    logits: NDArray[np.float32] = np.log(np.maximum(answers, np.finfo(np.float32).tiny))
+    if (outputs < 0).any() or np.abs(outputs.sum(axis=1) - 1).max(initial=0) > _SUM_TOLERANCE:
+        return outputs
+    logits: NDArray[np.float32] = np.log(np.maximum(outputs, np.finfo(np.float32).tiny))
     return logits
 
 
 def calibrated_outputs(source: Source, images: NDArray[np.uint8], temperature: float) -> NDArray[np.float32]:
-    """Keras's probabilities, float32 (N, C), under the temperature that a model file has folded in."""
+    """Compute calibrated probabilities of a Keras model.
+
+    Args:
+        source: the Keras model.
+        images: uint8 (N, 28, 28).
+        temperature: divisor of the logits, as recorded in the model file.
+
+    Returns:
+        Shape (N, C), float32.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10)])
+        >>> source = Source("tiny", "tiny", model, 1, tuple("0123456789"))
+        >>> calibrated_outputs(source, np.zeros((2, 28, 28), np.uint8), 1.5).shape
+        (2, 10)
+    """
     return softmax(source.logits(images), temperature)
 
 
@@ -107,12 +150,18 @@ def read_source(path: Path, *, input_scale: InputScale | None = None, labels: Se
 
     Args:
         path: the folder or file.
-        input_scale: what white is in the model's input; None reads it from the run's recipe or from a Rescaling layer.
-        labels: the classes' names; None takes those of the run, or the ten digits.
+        input_scale: pixel range the model expects, 1 for 0–1 or 255 for 0–255; by default read from the run's recipe or
+            a Rescaling layer.
+        labels: the class names; by default those of the run, or the ten digits.
 
     Raises:
-        ModelError: it cannot be read, or is no classifier of 28×28 images.
-        UsageError: the scale or the labels are not known and not given, or the run was trained with another scale.
+        ModelError: the model cannot be read, or is not a classifier of 28×28 images.
+        UsageError: the scale or the labels are unknown, or the scale differs from that of the run.
+
+    Example:
+        >>> source = read_source(Path("runs/cnn"))  # doctest: +SKIP
+        >>> source.labels  # doctest: +SKIP
+        ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
     run: _Run | None = None
     data: dict[str, Any] = {}
@@ -125,20 +174,20 @@ def read_source(path: Path, *, input_scale: InputScale | None = None, labels: Se
     known = run.data if run is not None else _DataOfRun("")
     known_labels = tuple(labels or known.classes or (DIGITS if classes == len(DIGITS) else ()))
     if len(set(known_labels)) != len(known_labels) or not all(label.strip() for label in known_labels):
-        raise UsageError(f"labels {','.join(known_labels)!r} are not all different names; name each class once")
+        raise UsageError(f"labels {','.join(known_labels)!r} are empty or repeated; give each class a different name")
     if len(known_labels) != classes:
         raise UsageError(
-            f"{file} tells {classes} classes apart and {len(known_labels)} labels are known; name all with --labels"
+            f"{file} has {classes} classes, but {len(known_labels)} labels are known; pass all labels with --labels"
         )
     if input_scale and (known.input_scale or input_scale) != input_scale:
         raise UsageError(
-            f"{path} was trained with white as {known.input_scale}, not {input_scale}; leave --input-scale out"
+            f"{path} was trained with input scale {known.input_scale}, not {input_scale}; omit --input-scale"
         )
     return Source(
         name=run.recipe.model if run is not None else file.stem,
         architecture=run.recipe.model if run is not None else model.name,
         model=model,
-        input_scale=input_scale or known.input_scale or _scale_of(model, file),
+        input_scale=input_scale or known.input_scale or _detect_scale(model, file),
         labels=known_labels,
         data=data,
         versions=run.versions if run is not None else {},
@@ -160,7 +209,7 @@ class _DataOfRun:
 
 @dataclass(frozen=True)
 class _Run:
-    """What is read of a run folder's recipe.json; its other keys are for those who train."""
+    """The keys of a run folder's recipe.json that export needs."""
 
     recipe: _RecipeOfRun
     data: _DataOfRun
@@ -168,54 +217,62 @@ class _Run:
 
 
 def _read_run(path: Path) -> tuple[_Run, dict[str, Any]]:
-    """What is read of a recipe.json, and all that it says of its data."""
+    """Read a recipe.json.
+
+    Returns:
+        The keys that export needs, and the complete `data` entry.
+    """
     try:
-        about = read_json(path)
-        return as_record(_Run, about), dict(about["data"])
+        content = read_json(path)
+        return as_record(_Run, content), dict(content["data"])
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"{path.parent} is not a run folder: {path.name} is missing or damaged; name a .keras file"
+            f"{path.parent} is not a run folder: {path.name} is missing or damaged; pass a .keras file"
         ) from error
 
 
 def _load(file: Path) -> keras.Model:
     if not os.access(file, os.R_OK):
-        raise ModelError(f"{file} cannot be read; name a run folder, a .keras or a .h5 file")
+        raise ModelError(f"{file} cannot be read; pass a run folder, a .keras or a .h5 file")
     try:
-        # safe_mode refuses Lambda layers: no code from the file runs
+        # safe_mode rejects Lambda layers, so no code from the file is executed
         return keras.saving.load_model(file, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises whatever its parts raise
+    except Exception as error:  # Keras raises exceptions of many types
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"{file} is not a Keras model that can be loaded safely: {reason}") from error
 
 
 def _check_shape(model: Any, file: Path) -> int:
-    """The number of classes of a model with one input and one output of the shapes we take."""
+    """Check input and output shape of a model.
+
+    Returns:
+        The number of classes.
+    """
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
     if not inputs or not outputs:
-        raise ModelError(f"{file} has no fixed input; call the model on an image before saving it")
+        raise ModelError(f"{file} has no fixed input shape; call the model on an image before saving it")
     if len(inputs) != 1 or tuple(inputs[0].shape[1:]) not in INPUT_SIZES:
         shapes = ", ".join(str(tuple(value.shape)) for value in inputs)
-        raise ModelError(f"{file} takes {shapes}; only classifiers of 784, 28×28 or 28×28×1 can be exported")
+        raise ModelError(f"{file} has input shape {shapes}, expected (None, 784), (None, 28, 28) or (None, 28, 28, 1)")
     ends = () if isinstance(model, keras.Sequential) else (model.input, model.output)
     if any(isinstance(end, dict) for end in ends):
-        raise ModelError(f"{file} names its inputs or outputs; a classifier takes and gives one tensor")
+        raise ModelError(f"{file} has a dict as input or output, expected one tensor each")
     if len(outputs) != 1 or len(outputs[0].shape) != 2 or (outputs[0].shape[1] or 0) < 2:
         shapes = ", ".join(str(tuple(value.shape)) for value in outputs)
-        raise ModelError(f"{file} answers with {shapes}; a classifier answers with one row of at least two numbers")
+        raise ModelError(f"{file} has output shape {shapes}, expected (None, C) with at least two classes")
     return int(outputs[0].shape[1])
 
 
 def _layers(model: Any) -> Iterator[Any]:
-    """All layers, those of models within the model too."""
+    """All layers, including those of nested models."""
     for layer in model.layers:
         yield layer
         if hasattr(layer, "layers"):
             yield from _layers(layer)
 
 
-def _scale_of(model: keras.Model, file: Path) -> InputScale:
-    """What white is, as a Rescaling layer tells that brings it to 1 or, with -1 for black, to a span of 2."""
+def _detect_scale(model: keras.Model, file: Path) -> InputScale:
+    """Detect the input scale from a Rescaling layer whose output range is 0 to 1 or -1 to 1."""
     for layer in _layers(model):
         if isinstance(layer, keras.layers.Rescaling):
             span = float(np.max(layer.scale))
@@ -223,5 +280,5 @@ def _scale_of(model: keras.Model, file: Path) -> InputScale:
                 if 0.9 < span * white < 2.1:
                     return 1 if white == 1 else 255
     raise UsageError(
-        f"{file} does not say how its images are scaled; --input-scale 1 (white is 1) or 255 (white is 255)"
+        f"{file} does not record its input scale; pass --input-scale 1 (pixels 0–1) or --input-scale 255 (pixels 0–255)"
     )

@@ -1,15 +1,27 @@
-"""The temperature that calibrates a model's probabilities."""
+"""Temperature scaling: the softmax temperature that calibrates a model's probabilities."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: Outside of this a model is broken, not badly calibrated.
+#: A temperature outside this range indicates a broken model or too little data, not poor calibration.
 _RANGE = (0.2, 5.0)
 _STEPS = 60
 
 
 def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float32]:
-    """Probabilities of logits, (N, C) → float32 (N, C), computed in float64."""
+    """Compute probabilities from logits; the computation is in float64.
+
+    Args:
+        logits: shape (N, C).
+        temperature: divisor of the logits.
+
+    Returns:
+        Shape (N, C), float32.
+
+    Example:
+        >>> softmax(np.array([[0.0, 0.0]]))
+        array([[0.5, 0.5]], dtype=float32)
+    """
     scaled = logits.astype(np.float64) / temperature
     exponential = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     probabilities: NDArray[np.float32] = (exponential / exponential.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -17,15 +29,27 @@ def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[n
 
 
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.uint8]) -> float | None:
-    """The temperature under which the labels are likeliest (Guo et al. 2017).
+    """Fit the temperature that minimizes the negative log-likelihood (Guo et al. 2017).
+
+    The loss is convex in 1/T, so a golden-section search over log T finds the minimum.
 
     Args:
-        logits: (N, C), on images the model was not trained on.
-        labels: (N,).
+        logits: shape (N, C), on images the model was not trained on.
+        labels: shape (N,).
 
     Returns:
-        T; the loss is convex in 1/T, so a golden-section search over log T finds it. None where it would be outside of
-        0.2 to 5: too few images, or none answered wrongly, do not tell how sure to be.
+        The temperature; None if it would be outside 0.2 to 5. This happens with too few images, or if all are
+        classified correctly.
+
+    Example:
+        A model with 90 % confidence that is right in 75 % of cases is overconfident: the temperature is
+        log 9 / log 3 = 2.
+
+        >>> logits = np.tile(np.log([[9.0, 1.0]]), (4, 1))
+        >>> fit_temperature(logits, np.array([0, 0, 0, 1], np.uint8))
+        2.0
+        >>> fit_temperature(logits, np.zeros(4, np.uint8)) is None
+        True
     """
 
     def loss(log_temperature: float) -> float:

@@ -1,1 +1,1 @@
-"""Coverage-guided fuzzing of every way into digits-edge; docs/robustness.md has its figures."""
+"""Coverage-guided fuzzing of every kind of input; the results are in docs/explanation/robustness.md."""

@@ -1,4 +1,4 @@
-"""The inputs that are kept: for every target one archive, beside what `seeds.py` makes."""
+"""Stored fuzzing inputs: one archive for each target, in addition to the seeds of `seeds.py`."""
 
 import hashlib
 import zipfile
@@ -8,12 +8,12 @@ from pathlib import Path
 from fuzz.seeds import seeds
 
 _FOLDER = Path(__file__).with_name("corpus")
-#: So that two runs that find the same write the same archive.
+#: Fixed, so that the same inputs give the same archive.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def inputs(target: str) -> Iterator[bytes]:
-    """Seeds and kept inputs of a target."""
+    """Yield the seeds and the stored inputs of a target."""
     yield from seeds(target)
     if (path := _archive(target)).exists():
         with zipfile.ZipFile(path) as archive:
@@ -21,8 +21,8 @@ def inputs(target: str) -> Iterator[bytes]:
                 yield archive.read(name)
 
 
-def keep(target: str, found: Iterable[bytes]) -> None:
-    """Keep these inputs instead of those before."""
+def store(target: str, found: Iterable[bytes]) -> None:
+    """Replace the stored inputs of a target."""
     by_name = {hashlib.sha256(content).hexdigest()[:16]: content for content in found}
     path = _archive(target)
     path.parent.mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
-"""Give kept inputs, or those in folders, to their targets, without atheris: `python -m fuzz.replay [FOLDER]`.
+"""Run the stored inputs, or those in FOLDER, without atheris: `python -m fuzz.replay [FOLDER]`.
 
-In a folder the inputs of a target lie in one of its name, as `python -m fuzz --into FOLDER` leaves them. With
-`coverage run` in front it tells what they reach.
+FOLDER has a subfolder for each target, as `python -m fuzz --into FOLDER` creates it. `coverage run -m fuzz.replay`
+measures which branches the inputs reach.
 """
 
 import sys
@@ -12,7 +12,14 @@ from fuzz.targets import TARGETS
 
 
 def replay(folder: Path | None) -> int:
-    """Run every input once; how many there were. Whatever a target raises ends it."""
+    """Run every input once.
+
+    Returns:
+        Number of inputs.
+
+    Raises:
+        Exception: any error that a target raises.
+    """
     count = 0
     for name, target in TARGETS.items():
         given = inputs(name) if folder is None else (path.read_bytes() for path in sorted((folder / name).glob("*")))
@@ -23,4 +30,4 @@ def replay(folder: Path | None) -> int:
 
 
 if __name__ == "__main__":
-    print(f"{replay(Path(sys.argv[1]) if len(sys.argv) > 1 else None):,} inputs held")
+    print(f"{replay(Path(sys.argv[1]) if len(sys.argv) > 1 else None):,} inputs passed")

@@ -1,4 +1,4 @@
-"""Whole inputs for each target, from which the fuzzer goes on."""
+"""Valid inputs for each target, from which the fuzzer starts."""
 
 import gzip
 import io
@@ -16,12 +16,12 @@ from digits_edge.runtime.preprocessing.pictures import FORMATS
 
 
 def seeds(target: str) -> Iterator[bytes]:
-    """The seeds of one target."""
+    """Yield the seeds of one target."""
     yield from _SEEDS[target]()
 
 
 def _digit(side: int) -> np.ndarray:
-    """A one, white on black: uint8 (side, side)."""
+    """Return a one, white on black: uint8 (side, side)."""
     image = np.zeros((side, side), np.uint8)
     image[side // 5 : -side // 5, side // 2 : side // 2 + 3] = 255
     return image
@@ -34,7 +34,7 @@ def _pictures() -> Iterator[bytes]:
             stream = io.BytesIO()
             try:
                 grey.convert(mode).save(stream, name)
-            except (OSError, ValueError):  # a format that has no such mode
+            except (OSError, ValueError):  # the format does not have this mode
                 continue
             yield stream.getvalue()
 
@@ -93,7 +93,7 @@ def _model_text() -> Iterator[bytes]:
 
 
 def _model() -> Iterator[bytes]:
-    """A model of five nodes, small enough to be changed everywhere."""
+    """Yield a model of five nodes, small enough that mutations reach every part."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -123,7 +123,7 @@ def _model() -> Iterator[bytes]:
 
 
 def small_keras_file() -> bytes:
-    """A `.keras` file of one layer."""
+    """Return the content of a `.keras` file with one dense layer."""
     import tempfile
 
     import keras
@@ -137,13 +137,13 @@ def small_keras_file() -> bytes:
 
 
 def _keras() -> Iterator[bytes]:
-    whole = small_keras_file()
-    yield whole
-    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+    content = small_keras_file()
+    yield content
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
         yield archive.read("config.json")
-    danger = {"class_name": "Lambda", "module": "keras.layers", "registered_name": None}
+    lambda_layer = {"class_name": "Lambda", "module": "keras.layers", "registered_name": None}
     code = {"class_name": "__lambda__", "config": {"code": "4wAAAAAAAAA=", "defaults": None, "closure": None}}
-    yield json.dumps({**danger, "config": {"name": "lambda", "function": code}}).encode()
+    yield json.dumps({**lambda_layer, "config": {"name": "lambda", "function": code}}).encode()
 
 
 def _recipe() -> Iterator[bytes]:
@@ -161,7 +161,7 @@ def _index() -> Iterator[bytes]:
 
 def _trial() -> Iterator[bytes]:
     timings = [
-        {"provider": name, "open_s": 0.1, "one_s": 0.001, "each_s": 0.0001 * place}
+        {"provider": name, "model": "edge-int8", "open_s": 0.1, "one_s": 0.001, "each_s": 0.0001 * place}
         for place, name in enumerate(("cpu", "openvino"), start=1)
     ]
     yield json.dumps({"key": "key", "timings": timings, "failed": {}, "made_at": time.time()}).encode()

@@ -1,7 +1,7 @@
-"""The ways in, each as a function of some bytes: whatever they are, only documented errors may come of it.
+"""Fuzzing targets: one function of bytes for each kind of input, which may raise documented errors only.
 
-A target returns nothing. It raises where something undocumented happened, and then the input is kept. What a target
-imports is instrumented, so that the fuzzer sees which of our branches an input reaches.
+A target catches the documented errors. Any other error is a fault, and the fuzzer stores the input. Targets import
+`digits_edge` themselves, because the fuzzer instruments these imports to see which branches an input reaches.
 """
 
 import io
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-#: One folder for each process: what is fuzzed are files, and these stay in memory.
+#: Folder of this process for the files under test, in memory if possible.
 _FOLDER = Path(tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
 
 _LIGHT_COMMANDS = {"predict", "batch-predict", "models"}
@@ -25,12 +25,12 @@ _LIGHT_COMMANDS = {"predict", "batch-predict", "models"}
 
 @dataclass(frozen=True)
 class Target:
-    """A way in.
+    """A fuzzing target.
 
     Attributes:
-        run: takes the bytes.
-        largest: the longest input, in bytes.
-        inputs: how many a full run gives to it.
+        run: function of the input bytes.
+        largest: maximum size of an input, in bytes.
+        inputs: number of inputs in a complete run.
     """
 
     run: Callable[[bytes], None]
@@ -45,7 +45,7 @@ def _file(name: str, content: bytes) -> Path:
 
 
 def picture(content: bytes) -> None:
-    """A picture file's bytes, to the image that a model takes."""
+    """Open a picture file and convert it to the MNIST format."""
     from digits_edge.runtime.errors import ImageError
     from digits_edge.runtime.preprocessing.mnist_format import to_mnist_format
     from digits_edge.runtime.preprocessing.pictures import open_picture
@@ -54,12 +54,12 @@ def picture(content: bytes) -> None:
         opened = open_picture(content)
     except ImageError:
         return
-    if opened.width * opened.height <= 512 * 512:  # more takes time and no other branch
+    if opened.width * opened.height <= 512 * 512:  # larger pictures take time and reach no other branch
         _check_image(to_mnist_format(opened).image)
 
 
 def pixels(content: bytes) -> None:
-    """A Pillow image of any mode and size, or an array of any kind, made of the bytes."""
+    """Convert a Pillow image of any mode, or an array of any dtype and shape, to both formats."""
     from PIL import Image
 
     from digits_edge.runtime.errors import ImageError
@@ -97,7 +97,7 @@ def _check_image(image: np.ndarray) -> None:
 
 
 def table(content: bytes) -> None:
-    """A Kaggle CSV, plain or gzip, read strictly, with its bad rows listed, and from a later row on."""
+    """Read a Kaggle CSV, plain or gzip: strictly, with bad rows skipped, and from a later row on."""
     from digits_edge.runtime.datasets import read_blocks
     from digits_edge.runtime.errors import DataError
 
@@ -119,7 +119,7 @@ def table(content: bytes) -> None:
 
 
 def parquet(content: bytes) -> None:
-    """A Parquet table."""
+    """Read a Parquet table."""
     from digits_edge.runtime.datasets.parquet import read_parquet_blocks
     from digits_edge.runtime.errors import DataError
 
@@ -129,7 +129,7 @@ def parquet(content: bytes) -> None:
 
 
 def idx(content: bytes) -> None:
-    """An idx file of images or labels, plain or gzip."""
+    """Read an idx file of images or labels, plain or gzip."""
     from digits_edge.runtime.datasets.idx import read_images, read_labels
     from digits_edge.runtime.errors import DataError
 
@@ -140,7 +140,7 @@ def idx(content: bytes) -> None:
 
 
 def npz(content: bytes) -> None:
-    """An npz archive as it is, and one whose arrays have the bytes behind their magic number."""
+    """Read the bytes as an npz archive, and as the arrays in a valid archive."""
     from digits_edge.runtime.datasets.npz import read_npz
     from digits_edge.runtime.errors import DataError
 
@@ -155,7 +155,7 @@ def npz(content: bytes) -> None:
 
 
 def model_text(content: bytes) -> None:
-    """What a model file says of itself: its metadata and its golden answers."""
+    """Read the metadata and the golden values of a model file."""
     from digits_edge.runtime.errors import ModelError
     from digits_edge.runtime.model.golden import GoldenValues
     from digits_edge.runtime.model.model_file import Metadata
@@ -168,7 +168,7 @@ def model_text(content: bytes) -> None:
 
 
 def model(content: bytes) -> None:
-    """A model file as it is, and one whose sum was made right: onnxruntime parses it."""
+    """Open the bytes as a model file, and again with a correct digest, so that onnxruntime parses them."""
     from digits_edge.runtime.classifier import Classifier
     from digits_edge.runtime.errors import DigitsEdgeError
     from digits_edge.runtime.model.model_file import with_digest
@@ -181,7 +181,7 @@ def model(content: bytes) -> None:
 
 
 def keras_file(content: bytes) -> None:
-    """A `.keras` file as it is, and one with this configuration in an archive that is whole."""
+    """Open the bytes as a `.keras` file, and as the configuration in a valid `.keras` file."""
     from digits_edge.export.source import read_source
     from digits_edge.runtime.errors import ModelError, UsageError
 
@@ -197,7 +197,7 @@ def keras_file(content: bytes) -> None:
 
 @cache
 def _small_weights() -> bytes:
-    """Of the model that `seeds.py` begins with."""
+    """Return the weights file of the seed model."""
     from fuzz.seeds import small_keras_file
 
     with zipfile.ZipFile(io.BytesIO(small_keras_file())) as archive:
@@ -205,7 +205,7 @@ def _small_weights() -> bytes:
 
 
 def recipe(content: bytes) -> None:
-    """The JSON files of a run folder."""
+    """Read the recipe.json of a run folder."""
     from digits_edge.export.source import _read_run
     from digits_edge.runtime.errors import InputError, ModelError
     from digits_edge.train.training.recipe import read_recipe, recipe_data, recipe_to_json
@@ -219,7 +219,7 @@ def recipe(content: bytes) -> None:
 
 
 def index(content: bytes) -> None:
-    """The index of the bundled models."""
+    """Read the index of the bundled models."""
     from digits_edge.runtime.errors import ModelError
     from digits_edge.runtime.model.bundled import bundled_models, is_intact, is_model_name
     from digits_edge.runtime.session.precision import find_model
@@ -233,18 +233,20 @@ def index(content: bytes) -> None:
 
 
 def trial(content: bytes) -> None:
-    """What `--provider auto` has kept of a trial."""
+    """Read a stored speed trial of `--provider auto`."""
+    from digits_edge.runtime.session.precision import Way
     from digits_edge.runtime.session.trial import _path, stored_trial
 
     folder = _FOLDER / "trials"
     folder.mkdir(exist_ok=True)
     _path(folder, "key").write_bytes(content)
-    kept = stored_trial(folder, "key", ["cpu", "openvino"])
-    assert kept is None or kept.quickest() in ("cpu", "openvino")
+    ways = [Way(Path("edge-int8.onnx"), provider) for provider in ("cpu", "openvino")]
+    stored = stored_trial(folder, "key", ways)
+    assert stored is None or stored.fastest().provider in ("cpu", "openvino")
 
 
 def cut_run(content: bytes) -> None:
-    """What a cut `batch-predict --resume` has left beside its output."""
+    """Resume a `batch-predict` whose state file has these bytes."""
     from digits_edge.runtime.batch.output import batch_output
     from digits_edge.runtime.errors import DigitsEdgeError
 
@@ -261,7 +263,7 @@ def cut_run(content: bytes) -> None:
 
 
 def checkpoint(content: bytes) -> None:
-    """The state of a training that was cut."""
+    """Read the checkpoint of an interrupted training."""
     from digits_edge.runtime.errors import InputError
     from digits_edge.train.training.checkpoint import read_state
 
@@ -273,24 +275,24 @@ def checkpoint(content: bytes) -> None:
 
 
 def command_line(content: bytes) -> None:
-    """Words after `digits-edge`, NUL between them, of the light commands; none finds a picture or a table."""
+    """Run a light command with these arguments, separated by NUL; no input file exists."""
     from digits_edge.cli.main import COMMANDS, run
 
     words = [word.decode(errors="surrogateescape") for word in content.split(b"\0")]
     if any("/" in word or word in COMMANDS.keys() - _LIGHT_COMMANDS for word in words):
-        return  # nothing outside of the folder is read or written, and nothing trained for hours
+        return  # stay in the folder, and do not start trainings
     os.chdir(_FOLDER)
     stdout, stderr = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors="backslashreplace") for _ in range(2))
     with redirect_stdout(stdout), redirect_stderr(stderr):
         code = run(words)
     stderr.flush()
-    said = stderr.buffer.getvalue()  # type: ignore[attr-defined]
+    message = stderr.buffer.getvalue()  # type: ignore[attr-defined]
     assert code in range(5), code
-    assert b"Traceback" not in said and b"this is a bug" not in said, said
-    assert b"\x1b" not in said, said
+    assert b"Traceback" not in message and b"this is a bug" not in message, message
+    assert b"\x1b" not in message, message
 
 
-#: A million in all; the slower ways in have fewer.
+#: By name; slow targets have fewer inputs.
 TARGETS = {
     "picture": Target(picture, 8192, 250_000),
     "pixels": Target(pixels, 2048, 60_000),

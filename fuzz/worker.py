@@ -1,4 +1,4 @@
-"""One target under atheris, in this process, which libFuzzer ends: `python -m fuzz.worker TARGET FOLDER OPTION…`."""
+"""Fuzz one target with atheris: `python -m fuzz.worker TARGET FOLDER OPTION…`; libFuzzer ends the process."""
 
 import os
 import re
@@ -10,43 +10,43 @@ import atheris
 
 from fuzz.targets import TARGETS
 
-#: What an input may cost at most.
+#: Limits of time and memory for one input.
 HANG_S, MAX_MB = 2, 500
-#: atheris's hooks lose some 10 kB with every input, so that a process cannot be held to `MAX_MB` as a whole.
+#: atheris leaks about 10 kB with every input, so `MAX_MB` cannot be the limit of the process.
 _PROCESS_MB = 16_000
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def main(name: str, folder: str, *options: str) -> None:
-    """Fuzz; FOLDER gets what reaches new branches."""
+    """Fuzz a target; inputs that reach new branches are written to `folder`."""
     target = TARGETS[name]
     with atheris.instrument_imports(include=["digits_edge"]):
         from fuzz.corpus import inputs
 
-        for content in inputs(name):  # whatever a target imports is imported now
+        for content in inputs(name):  # imports everything that the target needs
             target.run(content)
     limits = (f"-timeout={HANG_S}", f"-rss_limit_mb={_PROCESS_MB}", f"-max_len={target.largest}")
-    atheris.Setup([name, *limits, folder, *options], _weighed(target.run))
+    atheris.Setup([name, *limits, folder, *options], _limited(target.run))
     atheris.Fuzz()
 
 
-def _weighed(run: Callable[[bytes], None]) -> Callable[[bytes], None]:
-    """The same, failing where an input takes more memory than it may; prints every new maximum."""
-    most = 0
+def _limited(run: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    """Wrap `run` so that it fails if an input takes more than `MAX_MB`; prints every new maximum."""
+    max_mb = 0
 
-    def weighed(content: bytes) -> None:
-        nonlocal most
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    def limited(content: bytes) -> None:
+        nonlocal max_mb
+        Path("/proc/self/clear_refs").write_text("5")  # reset VmHWM
         before = int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
         run(content)
         peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
         megabytes = (int(peak[1]) * 1024 - before) // 1_000_000 if peak else 0
-        if megabytes > most:
-            most = megabytes
-            print(f"MEMORY {most}", flush=True)
+        if megabytes > max_mb:
+            max_mb = megabytes
+            print(f"MEMORY {max_mb}", flush=True)
         assert megabytes <= MAX_MB, f"{megabytes} MB"
 
-    return weighed
+    return limited
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Who is measured: the engines that run a model file, and those that run the Keras model behind it."""
+"""The list of engines to measure with a model file and its Keras model: `engine_list()`."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from digits_edge.measure.engine_spec import OURS, EngineSpec, KerasSpec
-from digits_edge.measure.engines import LITERT, OF_KERAS, OF_THE_FILE
+from digits_edge.measure.engine_spec import OWN_ENGINE, EngineSpec, KerasSpec
+from digits_edge.measure.engines import FILE_ENGINES, KERAS_ENGINES, LITERT
 from digits_edge.runtime.session.providers import available_providers
 
 
@@ -16,21 +16,25 @@ def engine_list(
     keras: KerasSpec | None = None,
     litert: Sequence[tuple[int, Path]] = (),
 ) -> list[EngineSpec]:
-    """Ours on every provider of this installation, and all other engines that have what they need.
+    """List digits-edge with every installed provider, and all other engines that can run the model.
 
     Args:
         model: the model file.
-        images: an `.npy` of the images that are answered.
-        threads: of each engine.
-        keras: the Keras model that the file was made of.
-        litert: batch size → `.tflite` file of that model.
+        images: `.npy` file of the images to predict.
+        threads: number of threads of each engine.
+        keras: the Keras model that the model file was exported from; adds the Keras engines.
+        litert: pairs of batch size and `.tflite` file of that model; adds LiteRT.
+
+    Example:
+        >>> [spec.name for spec in engine_list(Path("m.onnx"), Path("images.npy"), 1)]  # doctest: +SKIP
+        ['digits-edge cpu', 'onnxruntime', 'openvino']
     """
     path, pixels = str(model.absolute()), str(images)
-    specs = [EngineSpec(OURS, path, pixels, threads, provider=provider) for provider in available_providers()]
-    specs += [EngineSpec(engine, path, pixels, threads) for engine in OF_THE_FILE]
+    specs = [EngineSpec(OWN_ENGINE, path, pixels, threads, provider=provider) for provider in available_providers()]
+    specs += [EngineSpec(engine, path, pixels, threads) for engine in FILE_ENGINES]
     if litert:
         files = tuple((batch_size, str(file)) for batch_size, file in litert)
         specs.append(EngineSpec(LITERT, path, pixels, threads, litert=files))
     if keras is not None:
-        specs += [EngineSpec(engine, path, pixels, threads, keras=keras) for engine in OF_KERAS]
+        specs += [EngineSpec(engine, path, pixels, threads, keras=keras) for engine in KERAS_ENGINES]
     return specs

@@ -1,24 +1,24 @@
-"""What a process that runs one engine is told to open: `EngineSpec`, and of Keras's engines `KerasSpec`, as JSON."""
+"""Engine specifications that are passed to engine processes as JSON: `EngineSpec` and `KerasSpec`."""
 
 import json
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-#: The engine that is this package's own runtime.
-OURS = "digits-edge"
-#: The engine whose times cancel what the machine does: onnxruntime alone, with the same file.
-FLOOR = "onnxruntime"
+#: Name of this package's own runtime.
+OWN_ENGINE = "digits-edge"
+#: Name of the baseline engine, plain onnxruntime with the same file; ratios to it cancel the machine's load.
+BASELINE_ENGINE = "onnxruntime"
 
 
 @dataclass(frozen=True)
 class KerasSpec:
-    """The Keras model that a model file was made of.
+    """Specification of the Keras model that a model file was exported from.
 
     Attributes:
         path: run folder or Keras file.
-        input_scale: what white is in its input.
-        labels: the classes' names.
-        temperature: what the model file's logits were divided by.
+        input_scale: pixel range the model expects: 1 for 0–1, 255 for 0–255.
+        labels: the class names.
+        temperature: divisor of the logits in the model file.
     """
 
     path: str
@@ -29,16 +29,23 @@ class KerasSpec:
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """One engine, and what it runs.
+    """Specification of an engine and the model it runs.
 
     Attributes:
         engine: a key of `engines.ENGINES`.
-        model: the model file, as an absolute path.
-        images: an `.npy` of the images that are answered, uint8 (K, 28, 28).
-        threads: how many compute a batch together.
-        provider: which of ours; None for other engines.
-        keras: what the engines of Keras run; None for others.
-        litert: batch size → `.tflite` file; empty for other engines.
+        model: absolute path of the model file.
+        images: `.npy` file of the images to predict, uint8 (K, 28, 28).
+        threads: number of threads that compute a batch.
+        provider: provider of digits-edge; None for other engines.
+        keras: the Keras model; None for engines that do not run Keras.
+        litert: pairs of batch size and `.tflite` file; empty for other engines.
+
+    Example:
+        >>> spec = EngineSpec("digits-edge", "/models/m.onnx", "/tmp/images.npy", threads=1, provider="cpu")
+        >>> spec.name
+        'digits-edge cpu'
+        >>> EngineSpec.from_json(spec.to_json()) == spec
+        True
     """
 
     engine: str
@@ -51,16 +58,16 @@ class EngineSpec:
 
     @property
     def name(self) -> str:
-        """What the results call the engine: its own name and, of ours, the provider."""
+        """The name in the results: the engine and, for digits-edge, the provider."""
         return f"{self.engine} {self.provider}" if self.provider else self.engine
 
     def to_json(self) -> str:
-        """On one line."""
+        """Serialize as JSON on one line."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, line: str) -> "EngineSpec":
-        """Read what `to_json` wrote."""
+        """Parse the output of `to_json`."""
         values = json.loads(line)
         if values["keras"] is not None:
             values["keras"] = KerasSpec(**values["keras"] | {"labels": tuple(values["keras"]["labels"])})

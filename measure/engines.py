@@ -1,8 +1,8 @@
-"""The engines: each opens what its `EngineSpec` names and answers pixels, uint8 (N, 28, 28), with probabilities, (N, C).
+"""The engines: each opens the model of its `EngineSpec` and predicts probabilities, (N, C), for uint8 (N, 28, 28).
 
-Each is asked in the way that is quickest for it among those its documentation shows: shapes are fixed where an engine
-gains by it, and what a program does once is done before anything is timed. What it must do at every call (scaling,
-softmax) is timed. Libraries are imported when their engine is opened: a process has those of one engine.
+Each engine is used in the fastest way that its documentation shows: shapes are fixed if that makes it faster, and
+one-off work is done before the timing starts. Work of every call (scaling, softmax) is timed. Libraries are imported
+when their engine is opened, so that a process contains the libraries of a single engine.
 """
 
 import sys
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.measure.engine_spec import FLOOR, OURS, EngineSpec
+from digits_edge.measure.engine_spec import BASELINE_ENGINE, OWN_ENGINE, EngineSpec
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.model.model_file import INPUT_NAME, OUTPUT_NAME, read_model_file
@@ -25,21 +25,22 @@ if TYPE_CHECKING:
     from digits_edge.measure.keras_peer import KerasPeer
 
 LITERT = "litert"
-#: Those that need the model file alone, besides ours.
-OF_THE_FILE = (FLOOR, "openvino")
-#: Keras and TensorFlow themselves; they compute in float, whatever the precision of the model file.
-OF_KERAS = ("keras predict", "keras called", "tf.function")
+#: Other engines that need only the model file.
+FILE_ENGINES = (BASELINE_ENGINE, "openvino")
+#: Keras and TensorFlow; they compute in float for every precision of the model file.
+KERAS_ENGINES = ("keras predict", "keras called", "tf.function")
 
+#: Predicts probabilities, (N, C), for uint8 (N, 28, 28).
 Answer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine that has opened its model.
+    """An engine with an open model.
 
     Attributes:
-        version: of the libraries that compute.
-        program: batch size → what answers a batch of that size.
+        version: names and versions of its libraries.
+        program: function from a batch size to the function that predicts a batch of that size.
     """
 
     version: str
@@ -47,22 +48,28 @@ class Engine:
 
 
 def open_engine(spec: EngineSpec) -> Engine:
-    """Open the engine that is ordered.
+    """Open the engine of a specification.
 
     Raises:
         ModuleNotFoundError: its library is not installed.
-        Exception: whatever the library raises.
+        Exception: the library failed.
+
+    Example:
+        >>> from digits_edge.runtime.session.precision import find_model
+        >>> engine = open_engine(EngineSpec("onnxruntime", str(find_model("cnn-small-int8", "cpu")), "", threads=1))
+        >>> engine.program(2)(np.zeros((2, 28, 28), np.uint8)).shape
+        (2, 10)
     """
     return ENGINES[spec.engine](spec)
 
 
-def _ours(spec: EngineSpec) -> Engine:
-    how: dict[str, Any] = {"provider": spec.provider or "cpu", "threads": spec.threads}
-    classifier = Classifier(spec.model, **how)
+def _digits_edge(spec: EngineSpec) -> Engine:
+    options: dict[str, Any] = {"provider": spec.provider or "cpu", "threads": spec.threads}
+    classifier = Classifier(spec.model, **options)
 
     def program(batch_size: int) -> Answer:
-        fitting = Classifier(spec.model, **how, single_image=True) if batch_size == 1 else classifier
-        return fitting.predict_batch
+        specialized = Classifier(spec.model, **options, single_image=True) if batch_size == 1 else classifier
+        return specialized.predict_batch
 
     plug_in = ["onnxruntime-ep-openvino"] if spec.provider == "openvino" else []
     return Engine(" + ".join([_versions("digits-edge"), _onnxruntime_version(), *map(_versions, plug_in)]), program)
@@ -76,14 +83,14 @@ def _onnxruntime(spec: EngineSpec) -> Engine:
     options.log_severity_level = 3
     session = ort.InferenceSession(read_model_file(Path(spec.model)), options, providers=["CPUExecutionProvider"])
 
-    def answer(images: NDArray[np.uint8]) -> Any:
+    def predict(images: NDArray[np.uint8]) -> Any:
         return session.run([OUTPUT_NAME], {INPUT_NAME: images})[0]
 
-    return Engine(_onnxruntime_version(), lambda batch_size: answer)
+    return Engine(_onnxruntime_version(), lambda batch_size: predict)
 
 
 def _openvino(spec: EngineSpec) -> Engine:
-    # importing it reports to its maker, from a forked process that may hang; without this module it has a stub
+    # disables telemetry, which the import sends from a forked process that may hang; openvino then uses a stub
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
@@ -91,7 +98,7 @@ def _openvino(spec: EngineSpec) -> Engine:
     content = read_model_file(Path(spec.model))
     options = {
         "INFERENCE_NUM_THREADS": spec.threads,
-        "INFERENCE_PRECISION_HINT": "f32",  # left to itself it computes in bfloat16 where the processor can
+        "INFERENCE_PRECISION_HINT": "f32",  # the default is bfloat16 if the processor supports it
         "PERFORMANCE_HINT": "LATENCY",
     }
 
@@ -99,7 +106,7 @@ def _openvino(spec: EngineSpec) -> Engine:
         model = core.read_model(content)
         model.reshape([batch_size, 28, 28])
         compiled = core.compile_model(model, "CPU", options)
-        return lambda images: compiled(images)[0]  # an InferRequest of one's own is slower for one image
+        return lambda images: compiled(images)[0]  # an explicit InferRequest is slower for one image
 
     return Engine(_versions("openvino"), program)
 
@@ -112,16 +119,16 @@ def _litert(spec: EngineSpec) -> Engine:
     def program(batch_size: int) -> Answer:
         interpreter = Interpreter(model_path=files[batch_size], num_threads=spec.threads)  # with XNNPACK
         interpreter.allocate_tensors()
-        taken, given = (
+        input_index, output_index = (
             details[0]["index"] for details in (interpreter.get_input_details(), interpreter.get_output_details())
         )
 
-        def answer(images: NDArray[np.uint8]) -> Any:
-            interpreter.set_tensor(taken, images)
+        def predict(images: NDArray[np.uint8]) -> Any:
+            interpreter.set_tensor(input_index, images)
             interpreter.invoke()
-            return interpreter.get_tensor(given)
+            return interpreter.get_tensor(output_index)
 
-        return answer
+        return predict
 
     return Engine(_versions("ai-edge-litert"), program)
 
@@ -130,20 +137,20 @@ def _keras_predict(spec: EngineSpec) -> Engine:
     peer = _keras_peer(spec)
     model, inputs, calibrated = peer.source.model, peer.source.inputs, peer.calibrated
 
-    def answer(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         return calibrated(model.predict(inputs(images), batch_size=len(images), verbose=0))
 
-    return Engine(_versions("keras", "tensorflow"), lambda batch_size: answer)
+    return Engine(_versions("keras", "tensorflow"), lambda batch_size: predict)
 
 
 def _keras_called(spec: EngineSpec) -> Engine:
     peer = _keras_peer(spec)
     model, inputs, calibrated = peer.source.model, peer.source.inputs, peer.calibrated
 
-    def answer(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         return calibrated(np.asarray(model(inputs(images), training=False)))
 
-    return Engine(_versions("keras", "tensorflow"), lambda batch_size: answer)
+    return Engine(_versions("keras", "tensorflow"), lambda batch_size: predict)
 
 
 def _tf_function(spec: EngineSpec) -> Engine:
@@ -163,7 +170,7 @@ def _keras_peer(spec: EngineSpec) -> "KerasPeer":
     from digits_edge.measure.keras_peer import KerasPeer
 
     if spec.keras is None:
-        raise ModelError(f"{spec.engine} needs a Keras model; name it with --keras")
+        raise ModelError(f"{spec.engine} needs a Keras model; pass it with --keras")
     return KerasPeer.open(spec.keras, np.load(spec.images))
 
 
@@ -172,13 +179,13 @@ def _versions(*libraries: str) -> str:
 
 
 def _onnxruntime_version() -> str:
-    return f"onnxruntime {load_onnxruntime().__version__}"  # which of its wheels is installed differs
+    return f"onnxruntime {load_onnxruntime().__version__}"  # the installed distribution may have another name
 
 
-#: Name → what opens it.
+#: Engine name → function that opens it.
 ENGINES: dict[str, Callable[[EngineSpec], Engine]] = {
-    OURS: _ours,
-    FLOOR: _onnxruntime,
+    OWN_ENGINE: _digits_edge,
+    BASELINE_ENGINE: _onnxruntime,
     "openvino": _openvino,
     LITERT: _litert,
     "keras predict": _keras_predict,

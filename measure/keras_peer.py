@@ -1,4 +1,4 @@
-"""The Keras model that a model file was made of, with the file's two ends: pixels in, calibrated probabilities out."""
+"""The Keras model behind a model file, from pixels to calibrated probabilities: `KerasPeer`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +15,19 @@ from digits_edge.runtime.model.golden import GoldenValues
 from digits_edge.runtime.model.model_file import Metadata
 
 _TINY = float(np.finfo(np.float32).tiny)
-#: How far Keras may be from what it answered at export: another machine may round bfloat16 otherwise. Another training
-#: of the same network is farther away.
-_SAME = 1e-2
+#: Maximum difference of Keras's predictions from those at export; another machine may round bfloat16 differently.
+#: Another training run of the same network differs by more.
+_MAX_DIFFERENCE = 1e-2
 
 
 @dataclass(frozen=True)
 class KerasPeer:
-    """A Keras model, and what makes its answers those of a model file.
+    """A Keras model with the temperature of the model file that was exported from it.
 
     Attributes:
-        source: the model.
+        source: the Keras model.
         path: its run folder or Keras file.
-        temperature: what its logits are divided by.
+        temperature: divisor of its logits.
         in_softmax: whether it ends in a softmax.
     """
 
@@ -38,80 +38,82 @@ class KerasPeer:
 
     @classmethod
     def of_model_file(cls, source: Source, path: Path, metadata: Metadata, golden: GoldenValues) -> Self:
-        """Take the model that a model file was made of.
+        """Check that a model file was exported from a Keras model, and use the file's temperature.
 
         Args:
             source: the Keras model.
-            path: where it is.
-            metadata: what the model file says of itself.
-            golden: its golden answers, which are Keras's own.
+            path: its run folder or Keras file.
+            metadata: metadata of the model file.
+            golden: golden values of the model file, which are Keras's predictions.
 
         Raises:
-            UsageError: the file was made of another, or of several.
+            UsageError: the file was exported from another Keras model, or is an ensemble.
         """
         if metadata.members:
-            raise UsageError(f"{metadata.name} is an ensemble, and --keras takes one model: measure its members' files")
+            raise UsageError(
+                f"{metadata.name} is an ensemble, but --keras takes a single model; measure the members' files"
+            )
         problem = ""
-        peer = cls._known(source, path, metadata.temperature, golden.images)
+        peer = cls._with_detected_softmax(source, path, metadata.temperature, golden.images)
         if source.parameters != metadata.parameters:
             problem = f"it has {source.parameters:,} parameters, not {metadata.parameters:,}"
         else:
-            answers = peer.calibrated(source.answers(golden.images))
-            difference = float(np.abs(answers - golden.probabilities).max())
-            if not difference <= _SAME:  # so written, a NaN is a problem
-                problem = f"a probability of its answers to the golden images is {difference:.2g} off"
+            probabilities = peer.calibrated(source.outputs(golden.images))
+            difference = float(np.abs(probabilities - golden.probabilities).max())
+            if not difference <= _MAX_DIFFERENCE:  # also true for NaN
+                problem = f"a probability on the golden images differs by {difference:.2g}"
         if problem:
             raise UsageError(
-                f"{path} is not what {metadata.name} was made of: {problem}; name its own run or Keras file"
+                f"{path} is not the Keras model of {metadata.name}: {problem}; pass the model it was exported from"
             )
         return peer
 
     @classmethod
     def open(cls, spec: KerasSpec, images: NDArray[np.uint8]) -> Self:
-        """Read a model in the process that is to run it.
+        """Read a model in the process that runs it.
 
         Args:
-            spec: which.
-            images: any, uint8 (K, 28, 28).
+            spec: the model.
+            images: any images, uint8 (K, 28, 28), for detecting whether the model ends in a softmax.
 
         Raises:
-            ModelError: it cannot be read.
+            ModelError: the model cannot be read.
         """
         source = read_source(Path(spec.path), input_scale=spec.input_scale, labels=spec.labels)
-        return cls._known(source, Path(spec.path), spec.temperature, images)
+        return cls._with_detected_softmax(source, Path(spec.path), spec.temperature, images)
 
     @classmethod
-    def _known(cls, source: Source, path: Path, temperature: float, images: NDArray[np.uint8]) -> Self:
-        """Take a model; its answers to any images tell how it ends."""
-        answers = source.answers(images)
-        return cls(source, path, temperature, as_logits(answers) is not answers)
+    def _with_detected_softmax(cls, source: Source, path: Path, temperature: float, images: NDArray[np.uint8]) -> Self:
+        """Create the peer; the model's outputs for any images show whether it ends in a softmax."""
+        outputs = source.outputs(images)
+        return cls(source, path, temperature, as_logits(outputs) is not outputs)
 
     @property
     def spec(self) -> KerasSpec:
-        """What another process needs to open it."""
+        """The specification with which another process opens the model."""
         return KerasSpec(str(self.path.absolute()), self.source.input_scale, self.source.labels, self.temperature)
 
-    def calibrated(self, answers: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities of what Keras answered, (N, C), in numpy: cheaper than two more of Keras's operations."""
+    def calibrated(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Convert Keras's outputs to probabilities, (N, C), in numpy, which is faster than two Keras operations."""
         if self.in_softmax:
             if self.temperature == 1:
-                return answers
-            powers = answers ** np.float32(1 / self.temperature)
+                return outputs
+            powers = outputs ** np.float32(1 / self.temperature)
         else:
-            powers = np.exp((answers - answers.max(axis=1, keepdims=True)) / np.float32(self.temperature))
+            powers = np.exp((outputs - outputs.max(axis=1, keepdims=True)) / np.float32(self.temperature))
         probabilities: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
         return probabilities
 
     def from_pixels(self, pixels: Any) -> Any:
-        """The graph from uint8 (N, 28, 28) to probabilities, for TensorFlow to trace."""
+        """Compute probabilities from pixels, uint8 (N, 28, 28), with operations that TensorFlow can trace."""
         return self.from_scaled(tf.cast(pixels, tf.float32) * np.float32(self.source.pixel_scale))
 
     def from_scaled(self, scaled: Any) -> Any:
-        """The graph from float32 (N, 28, 28), in the model's own scale, to probabilities."""
+        """Compute probabilities from float32 (N, 28, 28) in the model's input scale; traceable by TensorFlow."""
         rows = scaled.shape[0]
-        answers = self.source.model(tf.reshape(scaled, [rows, *self.source.model.inputs[0].shape[1:]]), training=False)
+        outputs = self.source.model(tf.reshape(scaled, [rows, *self.source.model.inputs[0].shape[1:]]), training=False)
         if self.in_softmax:
             if self.temperature == 1:
-                return answers
-            answers = tf.math.log(tf.maximum(answers, _TINY))
-        return tf.nn.softmax(answers / self.temperature)
+                return outputs
+            outputs = tf.math.log(tf.maximum(outputs, _TINY))
+        return tf.nn.softmax(outputs / self.temperature)

@@ -1,4 +1,4 @@
-"""Keras → `.tflite` files for LiteRT, of the same weights and precision as a model file."""
+"""Conversion of a Keras model to `.tflite` files for LiteRT, in the precision of a model file."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +20,11 @@ def write_litert(
     folder: Path,
     calibration: NDArray[np.uint8] | None = None,
 ) -> list[tuple[int, Path]]:
-    """Write a file for every batch size; batch size → file. The rest is as `to_litert` has it."""
+    """Write a `.tflite` file for every batch size; see `to_litert`.
+
+    Returns:
+        Pairs of batch size and file.
+    """
     files = [(batch_size, folder / f"{batch_size}.tflite") for batch_size in batch_sizes]
     for batch_size, path in files:
         path.write_bytes(to_litert(peer, precision, batch_size, calibration))
@@ -30,21 +34,23 @@ def write_litert(
 def to_litert(
     peer: KerasPeer, precision: Precision, batch_size: int, calibration: NDArray[np.uint8] | None = None
 ) -> bytes:
-    """Convert a model for one batch size: with N free, XNNPACK takes the graph in pieces (8 % slower at batch 32).
+    """Convert a model for a fixed batch size.
+
+    With a variable batch size, XNNPACK splits the graph, which is 8 % slower at batch size 32.
 
     Args:
         peer: the Keras model.
-        precision: fp32; fp16, of the weights; int8, full-integer after training, the raw pixel being the quantized
-            input as it is in our files.
-        batch_size: N of its input, uint8 (N, 28, 28).
-        calibration: training images from which int8 takes its ranges.
+        precision: fp32; fp16 (weights only); or int8 (full-integer post-training quantization, in which the raw pixels
+            are the quantized input, as in model files).
+        batch_size: N of the input, uint8 (N, 28, 28).
+        calibration: training images for the int8 ranges.
 
     Raises:
-        ModelError: LiteRT has no such operator in this precision, or the images are missing.
+        ModelError: LiteRT does not support an operator in this precision, or the calibration images are missing.
     """
     is_int8 = precision == "int8"
-    taken = tf.TensorSpec([batch_size, 28, 28], tf.float32 if is_int8 else tf.uint8)
-    graph = tf.function(peer.from_scaled if is_int8 else peer.from_pixels, input_signature=[taken])
+    signature = tf.TensorSpec([batch_size, 28, 28], tf.float32 if is_int8 else tf.uint8)
+    graph = tf.function(peer.from_scaled if is_int8 else peer.from_pixels, input_signature=[signature])
     converter = tf.lite.TFLiteConverter.from_concrete_functions([graph.get_concrete_function()], graph)
     if precision != "fp32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -52,12 +58,12 @@ def to_litert(
         converter.target_spec.supported_types = [tf.float16]
     if is_int8:
         if calibration is None:
-            raise ModelError("LiteRT's int8 takes its ranges from training images; name them with --data")
+            raise ModelError("LiteRT needs training images to calibrate int8 ranges; pass them with --data")
         images = calibration
 
         def batches() -> Iterator[list[NDArray[np.float32]]]:
             rows = -len(images) % batch_size + len(images)
-            filled = np.resize(images, (rows, 28, 28))  # repeats the first of them, which changes no range
+            filled = np.resize(images, (rows, 28, 28))  # repeats the first images, which changes no range
             for start in range(0, rows, batch_size):
                 yield [filled[start : start + batch_size].astype(np.float32) * np.float32(peer.source.pixel_scale)]
 
@@ -67,6 +73,6 @@ def to_litert(
     try:
         with silenced_stderr():
             return bytes(converter.convert())
-    except Exception as error:  # the converter raises whatever its parts raise
+    except Exception as error:  # the converter raises exceptions of many types
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"LiteRT's converter fails: {reason[:200]}") from error
+        raise ModelError(f"the LiteRT converter failed: {reason[:200]}") from error

@@ -1,4 +1,4 @@
-"""`measure_peers`: one model file with every engine, in turns."""
+"""Comparison of all engines on a model file: `measure_peers()`."""
 
 import statistics
 import tempfile
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.measure.engine_list import engine_list
-from digits_edge.measure.engine_spec import OURS, EngineSpec
+from digits_edge.measure.engine_spec import OWN_ENGINE, EngineSpec
 from digits_edge.measure.engines import LITERT
 from digits_edge.measure.process import EngineError, EngineProcess
 from digits_edge.measure.results import PeerRow
@@ -27,47 +27,52 @@ from digits_edge.runtime.model.model_file import Metadata
 if TYPE_CHECKING:
     from digits_edge.measure.keras_peer import KerasPeer
 
-#: Told of what happens now.
+#: Called with a description of each step.
 Listener = Callable[[str], None]
-#: Told which engine is left out, and why.
+#: Called with the name of a skipped engine and the reason.
 SkipListener = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A model file, and what its engines must answer.
+    """A model file and the predictions that engines must reproduce.
 
     Attributes:
-        path: the file.
-        metadata: what it says of itself.
-        golden: its golden images, and what Keras answered.
-        answers: what ours on the CPU answers to those images, float32 (K, C).
+        path: the model file.
+        metadata: its metadata.
+        golden: its golden images and Keras's predictions.
+        probabilities: predictions of digits-edge on the CPU for the golden images, float32 (K, C).
+
+    Example:
+        >>> subject = Subject.of("cnn-small-int8")
+        >>> subject.name, subject.probabilities.shape == subject.golden.probabilities.shape
+        ('cnn-small-int8', True)
     """
 
     path: Path
     metadata: Metadata
     golden: GoldenValues
-    answers: FloatArray
+    probabilities: FloatArray
 
     @classmethod
     def of(cls, model: str) -> "Subject":
-        """Ask a model file, or a bundled model by name.
+        """Open a model file, or a bundled model by name, and predict its golden images.
 
         Raises:
-            ModelError: it cannot be opened.
+            ModelError: the model cannot be opened.
         """
         with Classifier(model, provider="cpu", threads=1) as classifier:
-            answers = classifier.predict_batch(classifier.golden.images)
-            return cls(classifier.path.absolute(), classifier.metadata, classifier.golden, answers)
+            predictions = classifier.predict_batch(classifier.golden.images)
+            return cls(classifier.path.absolute(), classifier.metadata, classifier.golden, predictions)
 
     @property
     def name(self) -> str:
-        """The model's."""
+        """The name of the model."""
         return self.metadata.name
 
     @property
     def tolerance(self) -> float:
-        """How far an engine may be from our answers: each of the two may be as far from Keras as the file allows."""
+        """Maximum difference of a probability from `answers`: twice the tolerance to Keras, once for each side."""
         return 2 * self.golden.tolerance
 
 
@@ -83,21 +88,28 @@ def measure_peers(
     listener: Listener = lambda what: None,
     on_skip: SkipListener = lambda engine, reason: None,
 ) -> list[PeerRow]:
-    """Time every engine that is installed here with a model file.
+    """Time every installed engine with a model file.
 
     Args:
         subject: the model file.
-        keras: what it was made of; without it LiteRT and the engines of Keras have nothing to run.
-        calibration: training images, from which LiteRT's int8 takes its ranges.
-        threads: numbers of threads, each measured apart.
+        keras: the Keras model it was exported from; without it LiteRT and the Keras engines are not measured.
+        calibration: training images for the int8 ranges of LiteRT.
+        threads: numbers of threads, measured separately.
         batch_sizes: images per call.
-        rounds: how often each engine has its turn for a batch size.
-        seconds: for each row, at least, in all rounds together.
-        listener: told of every step.
-        on_skip: told of every engine that cannot be measured.
+        rounds: turns of each engine for a batch size.
+        seconds: minimum time for each row, over all rounds.
+        listener: called with a description of each step.
+        on_skip: called with the name of an engine that cannot be measured and the reason.
+
+    Returns:
+        A row for each engine, batch size and number of threads.
 
     Raises:
-        CheckError: none of ours could be measured.
+        CheckError: no digits-edge provider could be measured.
+
+    Example:
+        >>> subject = Subject.of("edge-int8")
+        >>> measure_peers(subject, threads=[1], batch_sizes=[1, 32], rounds=5, seconds=1)  # doctest: +SKIP
     """
     rows = []
     with tempfile.TemporaryDirectory() as name:
@@ -136,22 +148,25 @@ def measure_engines(
     listener: Listener = lambda what: None,
     on_skip: SkipListener = lambda engine, reason: None,
 ) -> list[PeerRow]:
-    """Time these engines, each in a process of its own, one at a time.
+    """Time engines, each in its own process, one at a time.
 
-    Before an engine is timed with a batch size it answers the golden images in batches of that size; one that answers
-    otherwise than ours is left out, so that nobody is timed on wrong work.
+    Before an engine is timed with a batch size, it predicts the golden images in batches of that size. An engine whose
+    predictions differ from those of digits-edge is skipped.
 
     Args:
-        subject: what they run.
-        specs: the engines, with one number of threads; at least one is ours.
+        subject: the model file.
+        specs: the engines, all with the same number of threads; at least one is digits-edge.
         batch_sizes: images per call.
-        rounds: how often each engine has its turn for a batch size.
-        seconds: for each row, at least, in all rounds together.
-        listener: told of every step.
-        on_skip: told of every engine that cannot be measured.
+        rounds: turns of each engine for a batch size.
+        seconds: minimum time for each row, over all rounds.
+        listener: called with a description of each step.
+        on_skip: called with the name of an engine that cannot be measured and the reason.
+
+    Returns:
+        A row for each engine and batch size.
 
     Raises:
-        CheckError: none of ours could be measured.
+        CheckError: no digits-edge provider could be measured.
     """
     rows: list[PeerRow] = []
     with ExitStack() as stack:
@@ -186,18 +201,18 @@ def _is_open(process: EngineProcess, on_skip: SkipListener) -> bool:
 
 
 def _parity(process: EngineProcess, subject: Subject, batch_size: int, on_skip: SkipListener) -> Parity | None:
-    """How far an engine's answers are from ours; None where it gives none, or wrong ones."""
+    """Compare an engine's predictions with those of digits-edge; None if it is skipped."""
     try:
-        answers = process.prepare(batch_size)
+        predictions = process.prepare(batch_size)
     except EngineError as error:
         on_skip(process.name, str(error))
         return None
-    if answers.shape != subject.answers.shape:
-        on_skip(process.name, f"its answers are {answers.shape}, not {subject.answers.shape}")
+    if predictions.shape != subject.probabilities.shape:
+        on_skip(process.name, f"output shape {predictions.shape}, expected {subject.probabilities.shape}")
         return None
-    parity = compare(subject.answers, answers)
+    parity = compare(subject.probabilities, predictions)
     if problems := golden_shortfalls(parity, subject.tolerance):
-        on_skip(process.name, f"it does not answer like ours: {'; '.join(problems)}")
+        on_skip(process.name, f"its predictions differ from digits-edge: {'; '.join(problems)}")
         return None
     return parity
 
@@ -209,16 +224,18 @@ def _rows(
     times_us: dict[str, list[float]],
     parities: dict[str, Parity | None],
 ) -> list[PeerRow]:
-    p50s_us = {name: statistics.median(of_rounds) for name, of_rounds in times_us.items()}
-    ours = [p50s_us[process.name] for process in processes if process.spec.engine == OURS and process.name in p50s_us]
-    if not ours:
-        raise CheckError(f"{subject.name} with batches of {batch_size} could not be measured with any provider of ours")
+    p50s_us = {name: statistics.median(medians_us) for name, medians_us in times_us.items()}
+    own_p50s_us = [
+        p50s_us[process.name] for process in processes if process.spec.engine == OWN_ENGINE and process.name in p50s_us
+    ]
+    if not own_p50s_us:
+        raise CheckError(f"{subject.name}, batch size {batch_size}: no digits-edge provider could be measured")
     rows = []
     for process in processes:
         parity = parities[process.name]
         if process.name not in p50s_us or parity is None:
             continue
-        p50_us, of_rounds = p50s_us[process.name], times_us[process.name]
+        p50_us, medians_us = p50s_us[process.name], times_us[process.name]
         rows.append(
             PeerRow(
                 model=subject.name,
@@ -227,12 +244,12 @@ def _rows(
                 engine_version=process.version,
                 threads=process.spec.threads,
                 batch_size=batch_size,
-                # a tenth of a microsecond is less than the clock knows
+                # the clock's resolution is coarser than 0.1 µs
                 p50_us=round(p50_us, 1),
-                lowest_us=round(min(of_rounds), 1),
-                highest_us=round(max(of_rounds), 1),
+                lowest_us=round(min(medians_us), 1),
+                highest_us=round(max(medians_us), 1),
                 images_per_second=round(batch_size / p50_us * 1e6, 1),
-                ratio=round(p50_us / min(ours), 4),
+                ratio=round(p50_us / min(own_p50s_us), 4),
                 agreement=1 - parity.changed / parity.images,
                 largest_difference=float(f"{parity.max_difference:.2g}"),
             )

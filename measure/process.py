@@ -1,4 +1,4 @@
-"""`EngineProcess`: one engine in a process of its own, from outside."""
+"""Control of an engine that runs in its own process: `EngineProcess`."""
 
 import contextlib
 import json
@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.measure.engine_spec import EngineSpec
-from digits_edge.measure.engines import OF_KERAS
+from digits_edge.measure.engines import KERAS_ENGINES
 from digits_edge.runtime.errors import DigitsEdgeError
 
-#: A process that is silent for longer hangs.
-_SILENCE_S = 900
-#: How long one may take to end.
-_ENDING_S = 10
-#: What libraries read when they are loaded; most take no other number afterwards.
+#: Timeout of a reply; a process without a reply for longer is considered hung.
+_REPLY_TIMEOUT_S = 900
+#: Timeout of the exit of a process.
+_EXIT_TIMEOUT_S = 10
+#: Variables that libraries read when they are loaded; most cannot change the number of threads later.
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -33,22 +33,29 @@ _THREAD_VARIABLES = (
 
 
 class EngineError(DigitsEdgeError):
-    """An engine cannot be measured; one line says why."""
+    """An engine cannot be measured; the message gives the reason on one line."""
 
 
 class EngineProcess:
-    """A process that computes when it is asked to, and only then.
+    """A process that runs an engine on request and is idle otherwise.
 
-    A context manager; leaving it ends the process. It opens its engine while others start: `wait` for it.
+    A context manager that ends the process on exit. Several processes open their engines concurrently; call `wait`
+    before use.
 
     Attributes:
-        spec: what it opens.
-        name: what the results call it.
-        version: of its libraries, once it is open.
+        spec: specification of the engine.
+        name: name of the engine in the results.
+        version: names and versions of its libraries; empty until the engine is open.
+
+    Example:
+        >>> with EngineProcess(spec) as process:  # doctest: +SKIP
+        ...     process.wait()
+        ...     probabilities = process.prepare(batch_size=32)
+        ...     p50_us = process.time_us(seconds=1)
     """
 
     def __init__(self, spec: EngineSpec) -> None:
-        """Start it."""
+        """Start the process."""
         self.spec, self.name, self.version = spec, spec.name, ""
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
@@ -59,52 +66,55 @@ class EngineProcess:
             env=_environment(spec),
             text=True,
             encoding="utf-8",
-            # a group of its own: what a library forks is ended with it, and Ctrl-C is this process's to answer
+            # a separate process group: children are ended with it, and only the parent handles Ctrl-C
             start_new_session=True,
         )
-        with contextlib.suppress(EngineError):  # `wait` says so
+        with contextlib.suppress(EngineError):  # `wait` raises it
             self._send(spec.to_json())
 
     @property
     def process_id(self) -> int:
-        """The system's number for it."""
+        """The process id."""
         return self._process.pid
 
     def wait(self) -> None:
         """Wait until the engine is open.
 
         Raises:
-            EngineError: it could not be opened.
+            EngineError: the engine could not be opened.
         """
         self.version = str(self._reply()["version"])
 
     def prepare(self, batch_size: int) -> NDArray[np.float32]:
-        """Make it ready for batches of one size.
+        """Prepare the engine for a batch size, and predict the images of the specification in such batches.
 
         Returns:
-            Its answers to the spec's images, (K, C), given in such batches.
+            Probabilities, float32 (K, C).
 
         Raises:
-            EngineError: it cannot answer.
+            EngineError: the prediction failed.
         """
         self._send(json.dumps({"batch_size": batch_size}))
         return np.array(self._reply()["answers"], np.float32)
 
     def time_us(self, seconds: float) -> float:
-        """The median time of a call with the batch size it is ready for, measured for at least so long.
+        """Measure the median time of a call, in µs, with the prepared batch size.
+
+        Args:
+            seconds: minimum duration of the measurement.
 
         Raises:
-            EngineError: it cannot answer.
+            EngineError: no batch size is prepared, or the prediction failed.
         """
         self._send(json.dumps({"seconds": seconds}))
         return float(self._reply()["p50_us"])
 
     def close(self) -> None:
-        """End the process; it has nothing to save."""
-        self._end()
+        """Kill the process; it has no state to save."""
+        self._kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._stderr):
-            with contextlib.suppress(OSError):  # what was to be sent to it is sent to nobody
+            with contextlib.suppress(OSError):  # flushing unsent input fails after the process has ended
                 stream.close()  # type: ignore[union-attr]
 
     def __enter__(self) -> Self:
@@ -119,25 +129,25 @@ class EngineProcess:
         assert self._process.stdin is not None
         try:
             print(line, file=self._process.stdin, flush=True)
-        except OSError as error:  # it has ended; what it said last tells more
-            raise EngineError(self._last_words()) from error
+        except OSError as error:  # the process has ended; its stderr has the reason
+            raise EngineError(self._exit_reason()) from error
 
     def _reply(self) -> dict[str, Any]:
         assert self._process.stdout is not None
-        guard = threading.Timer(_SILENCE_S, self._end)
-        guard.start()
+        watchdog = threading.Timer(_REPLY_TIMEOUT_S, self._kill)
+        watchdog.start()
         try:
             line = self._process.stdout.readline()
         finally:
-            guard.cancel()
+            watchdog.cancel()
         if not line:
-            raise EngineError(self._last_words())
+            raise EngineError(self._exit_reason())
         values: dict[str, Any] = json.loads(line)
         if "error" in values:
             raise EngineError(values["error"])
         return values
 
-    def _end(self) -> None:
+    def _kill(self) -> None:
         if self._process.poll() is not None:
             return
         if hasattr(os, "killpg"):
@@ -145,20 +155,20 @@ class EngineProcess:
         else:
             self._process.kill()
 
-    def _last_words(self) -> str:
+    def _exit_reason(self) -> str:
         try:
-            code = self._process.wait(_ENDING_S)
-        except subprocess.TimeoutExpired:  # it has closed its pipes and lives on
-            self._end()
+            code = self._process.wait(_EXIT_TIMEOUT_S)
+        except subprocess.TimeoutExpired:  # it has closed its pipes, but is still running
+            self._kill()
             code = self._process.wait()
         self._stderr.seek(0)
-        said = self._stderr.read().decode(errors="replace").strip().splitlines()
-        return f"its process ended with code {code}" + (f": {said[-1]}" if said else "")
+        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        return f"the process exited with code {code}" + (f": {lines[-1]}" if lines else "")
 
 
 def _environment(spec: EngineSpec) -> dict[str, str]:
     variables = dict(os.environ) | dict.fromkeys(_THREAD_VARIABLES, str(spec.threads))
     variables |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    if spec.engine in OF_KERAS:  # on processors only: what is compared is told by names, and these name no device
+    if spec.engine in KERAS_ENGINES:  # CPU only, because the engine names in the results do not contain a device
         variables["CUDA_VISIBLE_DEVICES"] = "-1"
     return variables

@@ -1,14 +1,14 @@
-"""Has it become slower? Two files of results, each row by its ratio to a floor in the same file.
+"""Detection of latency regressions: two files of results, each row divided by a baseline (floor) in the same file.
 
-Machine, load and day cancel: what slows the floor as well is no regression. With onnxruntime alone as the floor it is
-what this package adds, and its providers, that is judged; a model file that has itself become slower slows onnxruntime
-too, and shows against a floor that does not run it, such as `tf.function`.
+Differences between machines and in load cancel out, because they slow the baseline as well. With plain onnxruntime as
+the baseline, the ratio is the overhead of this package and its providers. A model file that has become slower also
+slows onnxruntime; use a baseline that does not run the file, such as `tf.function`, to detect it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from digits_edge.measure.engine_spec import FLOOR, OURS
+from digits_edge.measure.engine_spec import BASELINE_ENGINE, OWN_ENGINE
 from digits_edge.measure.results import PeerRow
 from digits_edge.runtime.errors import DataError
 
@@ -17,15 +17,19 @@ _Key = tuple[str, str, int, int]
 
 @dataclass(frozen=True)
 class Change:
-    """One row, before and after.
+    """A row that is in both files.
 
     Attributes:
-        model: the model's name.
-        engine: what computed.
-        threads: how many computed a batch together.
+        model: name of the model.
+        engine: name of the engine.
+        threads: number of threads that compute a batch.
         batch_size: images per call.
-        before: its time to the floor's, in the old file.
-        after: the same, in the new file.
+        before: ratio of its time to the baseline's in the old file.
+        after: the same ratio in the new file.
+
+    Example:
+        >>> Change("cnn-small-int8", "digits-edge cpu", threads=1, batch_size=1, before=1.0, after=1.5).factor
+        1.5
     """
 
     model: str
@@ -37,33 +41,42 @@ class Change:
 
     @property
     def factor(self) -> float:
-        """How many times as long it takes, the floor taken as the same."""
+        """The factor by which the time relative to the baseline has changed; above 1 is slower."""
         return self.after / self.before
 
 
-def changes(old: Sequence[PeerRow], new: Sequence[PeerRow], *, floor: str = FLOOR) -> list[Change]:
-    """Every row of ours, and of onnxruntime where that is not the floor, that is in both files.
+def changes(old: Sequence[PeerRow], new: Sequence[PeerRow], *, floor: str = BASELINE_ENGINE) -> list[Change]:
+    """Compare the rows of digits-edge, and of onnxruntime unless it is the baseline, that are in both files.
+
+    Args:
+        old: rows of the old file.
+        new: rows of the new file.
+        floor: name of the baseline engine.
 
     Raises:
-        DataError: there is none, or no row of the floor.
+        DataError: the files have no row in common, or no row of the baseline.
+
+    Example:
+        >>> changes(read_results(Path("old.csv")), read_results(Path("new.csv")))  # doctest: +SKIP
+        [Change(model='edge-int8', engine='digits-edge cpu', threads=1, batch_size=1, before=1.02, after=1.03)]
     """
     before, after = _ratios(old, floor, "old"), _ratios(new, floor, "new")
-    found = [Change(*key, before[key], after[key]) for key in before if key in after]
-    if not found:
+    common = [Change(*key, before[key], after[key]) for key in before if key in after]
+    if not common:
         raise DataError(
-            "the two files have no model, engine, number of threads and batch size in common; measure the same again"
+            "the files have no row in common (model, engine, threads, batch size); measure the same models again"
         )
-    return found
+    return common
 
 
 def _ratios(rows: Sequence[PeerRow], floor: str, which: str) -> dict[_Key, float]:
     floors = {(row.model, row.threads, row.batch_size): row.p50_us for row in rows if row.engine == floor}
     if not floors:
-        engines = ", ".join(sorted({row.engine for row in rows})) or "nothing"
-        raise DataError(f"the {which} file has no row of {floor} to compare with; it measured {engines}")
+        engines = ", ".join(sorted({row.engine for row in rows})) or "none"
+        raise DataError(f"the {which} file has no row of {floor}, the baseline; its engines are {engines}")
     return {
-        (row.model, row.engine, row.threads, row.batch_size): row.p50_us / at
+        (row.model, row.engine, row.threads, row.batch_size): row.p50_us / floor_us
         for row in rows
-        if row.engine != floor and (row.engine == FLOOR or row.engine.partition(" ")[0] == OURS)
-        if (at := floors.get((row.model, row.threads, row.batch_size)))
+        if row.engine != floor and (row.engine == BASELINE_ENGINE or row.engine.partition(" ")[0] == OWN_ENGINE)
+        if (floor_us := floors.get((row.model, row.threads, row.batch_size)))
     }

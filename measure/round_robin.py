@@ -1,4 +1,4 @@
-"""Round-robin timing: every subject is timed once a round, so that other work on the machine slows all alike."""
+"""Round-robin timing: every subject is timed once per round, so that other load on the machine affects all equally."""
 
 import statistics
 import time
@@ -21,18 +21,18 @@ def round_robin(
 ) -> dict[Key, list[Time]]:
     """Time each subject once in every round, one at a time.
 
-    Every round begins with another subject. Otherwise what a heavy one leaves behind (a hot processor, cold caches)
-    would always slow the same neighbour.
+    Every round starts with another subject, so that the after-effects of a subject (a hot processor, cold caches) do
+    not always slow the same successor.
 
     Args:
-        timers: by subject; each measures one turn and returns its time or times, in any unit.
+        timers: function for each subject that measures one turn and returns its time or times, in any unit.
         rounds: number of rounds.
         on_turn: called before each turn with the subject and the number of the round, from 0.
-        on_failure: called with the error of a subject that fails, which then has no more turns; without it the error
-            is raised.
+        on_failure: called with a subject and its error; the subject has no further turns. By default the error is
+            raised.
 
     Returns:
-        The times of all rounds, by subject, without those that failed.
+        The times of all rounds for each subject that did not fail.
 
     Example:
         >>> round_robin({"a": lambda: 1.0, "b": lambda: 2.0}, rounds=2)
@@ -58,7 +58,7 @@ def round_robin(
 
 
 def call_us(call: Callable[[], object]) -> float:
-    """The time of one call, in microseconds.
+    """Measure the time of one call, in µs.
 
     Example:
         >>> call_us(lambda: None) > 0
@@ -70,12 +70,12 @@ def call_us(call: Callable[[], object]) -> float:
 
 
 def medians_us(calls: Mapping[Key, Callable[[], object]], *, rounds: int, warm_up: int) -> dict[Key, float]:
-    """The median time of each call, in microseconds, measured round-robin.
+    """Measure the median time of each call, in µs, round-robin.
 
     Args:
-        calls: by subject; each is called once in every round.
-        rounds: rounds that count.
-        warm_up: rounds before those.
+        calls: function for each subject; called once in every round.
+        rounds: number of timed rounds.
+        warm_up: number of rounds before them that are discarded.
 
     Example:
         >>> medians = medians_us({"sorted": lambda: sorted(range(99))}, rounds=3, warm_up=1)

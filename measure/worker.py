@@ -1,8 +1,13 @@
-"""The process of one engine: `python -m digits_edge.measure.worker`, which `process.EngineProcess` starts.
+"""The process of an engine: `python -m digits_edge.measure.worker`, started by `process.EngineProcess`.
 
-Lines of JSON. The first that comes in is an `EngineSpec`, answered with `{"version": …}` once the engine is open. Then
-`{"batch_size": N}` makes it ready for batches of N and is answered with its `{"answers": …}` to the spec's images;
-`{"seconds": S}` times it for so long and is answered with `{"p50_us": …}`. Whatever fails is `{"error": …}`, one line.
+Requests and replies are lines of JSON:
+
+- an `EngineSpec`, the first request, opens the engine; the reply is `{"version": …}`;
+- `{"batch_size": N}` prepares the engine for batches of N; the reply is `{"answers": …}`, the probabilities for the
+  images of the specification;
+- `{"seconds": S}` times calls for at least S seconds; the reply is `{"p50_us": …}`.
+
+The reply to a failed request is `{"error": …}` with a message on one line.
 """
 
 import json
@@ -20,15 +25,15 @@ from digits_edge.measure.engines import Answer, open_engine
 from digits_edge.runtime.checks.latency import measure
 from digits_edge.runtime.errors import one_line
 
-#: Of every turn: the first calls after another process computed find cold caches, and threads asleep.
+#: Untimed calls of every turn; after the turn of another process, caches are cold and threads asleep.
 _WARM_UP = 3
-#: Of every turn, at least.
-_CALLS = 3
+#: Minimum number of timed calls of every turn.
+_MIN_CALLS = 3
 
 
 def main() -> None:
-    """Answer until nobody asks any more."""
-    replies = _own_stdout()
+    """Serve requests until stdin is closed."""
+    replies = _take_stdout()
 
     def reply(**values: Any) -> None:
         print(json.dumps(values), file=replies, flush=True)
@@ -37,8 +42,8 @@ def main() -> None:
         spec = EngineSpec.from_json(sys.stdin.readline())
         images: NDArray[np.uint8] = np.load(spec.images)
         engine = open_engine(spec)
-    except Exception as error:  # libraries raise whatever their parts raise
-        reply(error=_said(error))
+    except Exception as error:  # libraries raise exceptions of many types
+        reply(error=_message(error))
         return
     reply(version=engine.version)
     run: Callable[[], object] | None = None
@@ -47,34 +52,34 @@ def main() -> None:
         try:
             if "batch_size" in request:
                 size, run = request["batch_size"], None
-                answer = engine.program(size)
-                reply(answers=_answers(answer, images, size).tolist())
-                run = partial(answer, np.resize(images, (size, 28, 28)))
+                predict = engine.program(size)
+                reply(answers=_predict_all(predict, images, size).tolist())
+                run = partial(predict, np.resize(images, (size, 28, 28)))
             elif run is None:
-                reply(error="nothing is ready to be timed")
+                reply(error="no batch size is prepared; send batch_size before seconds")
             else:
-                _, counted = measure(run, warm_up=_WARM_UP, repeats=_CALLS, seconds=request["seconds"])
-                reply(p50_us=counted.p50_us)
+                _, timed = measure(run, warm_up=_WARM_UP, repeats=_MIN_CALLS, seconds=request["seconds"])
+                reply(p50_us=timed.p50_us)
         except Exception as error:
-            reply(error=_said(error))
+            reply(error=_message(error))
 
 
-def _answers(answer: Answer, images: NDArray[np.uint8], batch_size: int) -> NDArray[np.float32]:
-    """The answers to all images, in batches of one size; images are repeated to fill the last."""
+def _predict_all(predict: Answer, images: NDArray[np.uint8], batch_size: int) -> NDArray[np.float32]:
+    """Predict all images in batches of one size; the first images are repeated to fill the last batch."""
     rows = -len(images) % batch_size + len(images)
     filled = np.resize(images, (rows, 28, 28))
-    parts = [answer(filled[start : start + batch_size]) for start in range(0, rows, batch_size)]
+    parts = [predict(filled[start : start + batch_size]) for start in range(0, rows, batch_size)]
     return np.concatenate(parts)[: len(images)]
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
-        return f"{error.name} is not installed: pip install 'digits-edge[bench]'"
+        return f"{error.name} is not installed; install it with: pip install 'digits-edge[bench]'"
     return one_line(error)
 
 
-def _own_stdout() -> TextIO:
-    """What stdout was, for replies alone; what libraries print goes to stderr."""
+def _take_stdout() -> TextIO:
+    """Reserve stdout for replies; output of libraries to stdout is redirected to stderr."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return replies

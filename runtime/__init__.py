@@ -1,7 +1,14 @@
-"""Reading handwritten digits with onnxruntime: the edge side of digits-edge.
+"""Digit classification with onnxruntime: the runtime package of digits-edge.
 
-What most programs need stands here; it is imported when first used, so that importing this package costs nothing and
-`digits-edge --help` is instant. Everything else is imported from the module that has it.
+The names below are the public API. They are imported on first use (PEP 562), so `import digits_edge.runtime` loads
+neither numpy nor onnxruntime.
+
+Example:
+    >>> from digits_edge.runtime import Classifier
+    >>> with Classifier("edge-int8", provider="cpu") as classifier:
+    ...     prediction = classifier.predict(classifier.golden.images[7])  # or "picture.png"
+    >>> prediction.label, prediction.status
+    ('7', 'ok')
 """
 
 import os
@@ -24,7 +31,7 @@ if TYPE_CHECKING:
     from digits_edge.runtime.model.model_file import Metadata
     from digits_edge.runtime.prediction import Prediction
 
-# since 1.31 onnxruntime keeps an identifier in the home folder and reports to its maker; who wants that sets 0
+# Since 1.31, onnxruntime stores an identifier in the home folder and sends telemetry; setting 0 allows it.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""`Classifier`: an open model file that reads digits."""
+"""`Classifier`: the main class of the package, a loaded model that classifies pictures of digits."""
 
 import os
 from collections.abc import Callable
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from digits_edge.runtime.preprocessing.mnist_format import PreparedPicture
     from digits_edge.runtime.preprocessing.pictures import PictureSource
 
-#: Images that go to onnxruntime at once; its memory grows with them, its speed no longer does.
+#: Maximum number of images per onnxruntime call. Larger calls need more memory and are not faster.
 MAX_BATCH = 1024
-#: Fewer are predicted by the CPU provider before another has been imported, opened and warmed up.
+#: The CPU provider predicts fewer images than this before another provider is imported, opened and warmed up.
 FEW_IMAGES = 5000
-#: A first batch of so many is the first of many batches.
+#: Minimum size of a first batch that starts a speed trial.
 TRIAL_IMAGES = 256
 _IMAGE_SHAPE = (28, 28)
 _PIXELS = 784
@@ -54,20 +54,64 @@ FloatArray = NDArray[np.float32]
 
 
 class Classifier:
-    """A model file, opened and ready.
+    """A digit classifier: a loaded model file, bound to an execution provider of onnxruntime.
 
-    Threads may share one. It can be pickled: what is pickled is the model's name or path and the provider that was
-    bound, and it is opened anew, also by a process that was forked (onnxruntime's threads do not survive a fork). It is
-    a context manager; `close` frees the model's memory.
+    A classifier can be shared by threads and can be pickled. The pickle contains the model's name or path and the bound
+    provider; unpickling opens the model again, also in a forked process (onnxruntime's threads do not survive a fork).
+    It is a context manager; `close` frees the model's memory.
 
     Attributes:
-        path: the model file.
-        metadata: what the file says of itself.
-        labels: the classes' names, in the order of the columns of `predict_batch`.
-        provider: short name of the provider that was bound.
-        threads: how many compute a batch together.
-        exact_kernels: whether slower int8 kernels were selected, because the usual ones may overflow here with the
-            weights of this file; no file that `export` makes needs them.
+        path: path of the model file.
+        metadata: description of the model, as stored in the file.
+        labels: names of the C classes, in the order of the columns of `predict_batch`.
+        provider: short name of the bound execution provider, such as "cpu".
+        threads: number of threads that share a batch.
+        exact_kernels: whether slower int8 kernels are in use, because the default ones could overflow on this processor
+            with the weights of this file. Files written by this version of digits-edge never need them.
+
+    Example:
+        Classify one picture. `predict` also accepts a path, the bytes of a file, a Pillow image or an array:
+
+        >>> from digits_edge.runtime import Classifier, ImageError, InputError, ModelError
+        >>> from PIL import Image, ImageDraw
+        >>> page = Image.new("L", (200, 200), "white")
+        >>> ImageDraw.Draw(page).line([(60, 50), (140, 50), (100, 160)], fill="black", width=14)
+        >>> classifier = Classifier("edge-int8", provider="cpu")
+        >>> prediction = classifier.predict(page)
+        >>> prediction.label, prediction.digit, prediction.status
+        ('7', 7, 'ok')
+        >>> prediction.confidence > 0.9, len(prediction.probabilities)
+        (True, 10)
+
+        The three most probable classes:
+
+        >>> for label, probability in prediction.top(3):
+        ...     print(f"{label}: {probability:.1%}")  # doctest: +SKIP
+        7: 100.0%
+        2: 0.0%
+        9: 0.0%
+        >>> [label for label, _ in prediction.top(3)][0]
+        '7'
+
+        A batch of images in MNIST format, here the ten first reference images of the file:
+
+        >>> images = classifier.golden.images[:10]
+        >>> images.shape, images.dtype
+        ((10, 28, 28), dtype('uint8'))
+        >>> classifier.predict_batch(images).argmax(axis=1).tolist()
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+
+        Exceptions. `InputError` includes `ImageError`; `DigitsEdgeError` includes all of them:
+
+        >>> try:
+        ...     Classifier("edge-int8", provider="cpu").predict("no-such-picture.png")
+        ... except ModelError:
+        ...     print("the model or the provider is not usable")
+        ... except ImageError:
+        ...     print("the file is not a picture")
+        ... except InputError:
+        ...     print("the file cannot be read")
+        the file cannot be read
     """
 
     path: Path
@@ -90,30 +134,38 @@ class Classifier:
         """Open a model.
 
         Args:
-            model: a bundled name with its precision (`edge-int8`), or without (`edge`) for the precision that is
-                fastest here; a path; None for the bundled default model in that precision.
-            provider: "cpu", "openvino", "cuda" or another that onnxruntime knows; "auto" for the one that is fastest
-                here.
-            threads: how many share the images of a batch, and one image is answered by one; None for as many as this
-                process may use.
-            images: how many will be predicted at most, if that is known. It says how precision and provider are
-                chosen where that is left open. For `FEW_IMAGES` and more, by a short trial, which is made once a week
-                (`digits_edge.runtime.session.trial`). For fewer, by rule: the CPU provider, and int8 where the processor has
-                instructions for it. Without a number, by rule too, unless the first images come in a batch of
-                `TRIAL_IMAGES` or more: then by the trial, and the attributes change once.
-            single_image: open for images that come singly, as at a till: OpenVINO then takes 0.88 of the time for one
-                (Intel Xeon), and batches are answered image by image.
+            model: name of a bundled model with precision (`edge-int8`); name without precision (`edge`), which selects
+                the precision that is fastest on this machine; path of a model file; None for the default model in the
+                fastest precision.
+            provider: "cpu", "openvino", "cuda" or another execution provider of onnxruntime; "auto" for the one that
+                is fastest on this machine.
+            threads: number of threads that share the images of a batch, 1 to 1024; None for all that this process may
+                use. The CPU provider computes a single image with one thread.
+            images: expected number of images, if known. It decides how an unspecified precision or provider is
+                selected. `FEW_IMAGES` or more: by a short speed trial, whose result is stored for a week
+                (`digits_edge.runtime.session.trial`). Fewer: by rule, which is the CPU provider, and int8 if the
+                processor has instructions for it. None: by rule, unless the first batch has `TRIAL_IMAGES` images or
+                more; a trial then runs, and `path`, `provider` and the other attributes may change once.
+            single_image: optimize for single images. OpenVINO is then 1.1× faster for one image (Intel Xeon); batches
+                are computed image by image.
 
         Raises:
-            ModelError: no such model, not a whole model file, or the provider cannot be bound.
-            UsageError: no such provider, or fewer than one thread.
+            ModelError: the model does not exist, its file is damaged, or the provider cannot be bound.
+            UsageError: the provider is unknown, or `threads` is out of range.
+
+        Example:
+            >>> classifier = Classifier("edge-int8", provider="cpu", threads=1)
+            >>> classifier
+            <Classifier edge-int8 provider=cpu threads=1>
+            >>> classifier.close()
+            >>> Classifier("my-model.onnx", provider="cuda")  # doctest: +SKIP
         """
 
         def bind(path: Path, name: str) -> BoundSession:
             return open_session(read_model_file(path), name, threads, single_image=single_image, origin=str(path))
 
         ways = _ways(model, provider, images)
-        self._asked: tuple[Any, ...] = (threads, single_image)
+        self._options: tuple[Any, ...] = (threads, single_image)
         if len(ways) == 1 or images is None:
             self._use(ways[0].file, bind(ways[0].file, ways[0].provider))
         else:
@@ -123,7 +175,7 @@ class Classifier:
             self._run = self._run_first
 
     def _use(self, path: Path, bound: BoundSession) -> None:
-        """Let a session predict from now on."""
+        """Replace the session and the attributes that describe it."""
         self.path = path
         self.provider, self.threads, self.exact_kernels = bound.provider, bound.threads, bound.exact_kernels
         self.metadata, self._packed_golden = _contents(bound, path)
@@ -132,7 +184,7 @@ class Classifier:
         self._run = bound.run
 
     def _run_first(self, images: NDArray[np.uint8]) -> FloatArray:
-        """Predict the first images, by which it is decided how all are predicted."""
+        """Predict the first batch; its size decides whether a speed trial selects the session."""
         first = self._first_images
         with first.lock:
             if self._run == self._run_first:
@@ -143,29 +195,49 @@ class Classifier:
         return self._run(images)
 
     def predict(self, source: "PictureSource") -> Prediction:
-        """Read the digit in one picture.
+        """Classify one picture.
 
         Args:
             source: a path, the bytes of a file, a binary file object, a Pillow image or an array. A uint8 (28, 28)
-                array is an image, white ink on black, and taken as it is; everything else is a picture and brought to
-                that form first.
+                array is an image in MNIST format (white ink on black) and used unchanged. Any other source is converted
+                to the input format of the model first, see `prepare`.
+
+        Returns:
+            The prediction; its `status` is "blank" if the picture has no ink.
 
         Raises:
-            ImageError: the picture cannot be read.
+            ImageError: the source is not a picture, or is damaged.
+            InputError: the file cannot be read.
+            ModelError: the provider failed.
+            UsageError: the classifier is closed.
+
+        Example:
+            >>> import numpy as np
+            >>> with Classifier("edge-int8", provider="cpu") as classifier:
+            ...     blank = classifier.predict(np.zeros((28, 28), np.uint8))
+            >>> blank.status, blank.label, blank.confidence
+            ('blank', None, 0.0)
         """
         image = source if _is_image(source) else self.prepare(source).image
         return self.prediction(image, self.predict_batch(image[np.newaxis])[0])
 
     def prediction(self, image: NDArray[np.uint8], probabilities: FloatArray) -> Prediction:
-        """What `predict` says of an image whose probabilities are known.
+        """Create the `Prediction` of an image whose probabilities are known.
 
         Args:
-            image: uint8 (28, 28), white ink on black; a blank one has no digit, whatever the probabilities are.
-            probabilities: float32 (C,), what `predict_batch` answered for it.
+            image: uint8 (28, 28), white ink on black. If it is all zeros, the status is "blank".
+            probabilities: float32 (C,), the row of `predict_batch` for this image.
+
+        Example:
+            >>> with Classifier("edge-int8", provider="cpu") as classifier:
+            ...     images = classifier.golden.images[:3]
+            ...     rows = classifier.predict_batch(images)
+            ...     [classifier.prediction(image, row).label for image, row in zip(images, rows)]
+            ['0', '1', '2']
         """
         if not image.any():
-            nothing = (0.0,) * len(self.labels)
-            return Prediction(None, None, 0.0, nothing, "blank", self.labels, self.provider)
+            zeros = (0.0,) * len(self.labels)
+            return Prediction(None, None, 0.0, zeros, "blank", self.labels, self.provider)
         digit = int(probabilities.argmax())
         confidence = float(probabilities[digit])
         status: Status = "uncertain" if confidence < self.metadata.uncertain_below else "ok"
@@ -180,74 +252,94 @@ class Classifier:
         )
 
     def prepare(self, source: "PictureSource") -> "PreparedPicture":
-        """Bring a picture to the form of the images that this model was trained on, and keep the steps.
+        """Convert a picture to the input format of this model, and record the steps.
 
         Args:
-            source: as `predict` takes it; a uint8 (28, 28) array is a picture here.
+            source: as in `predict`, but a uint8 (28, 28) array is a picture here and converted too.
 
         Raises:
-            ImageError: the picture cannot be read.
+            ImageError: the source is not a picture, or is damaged.
+            InputError: the file cannot be read.
+
+        Example:
+            >>> from PIL import Image
+            >>> page = Image.new("L", (200, 200), "white")
+            >>> page.paste("black", (80, 40, 120, 160))
+            >>> prepared = Classifier("edge-int8", provider="cpu").prepare(page)
+            >>> prepared.image.shape, prepared.image.dtype
+            ((28, 28), dtype('uint8'))
         """
-        from digits_edge.runtime.preprocessing.pictures import (
-            open_picture,  # who has only images need not wait for Pillow
-        )
+        # deferred: callers with arrays do not need Pillow
+        from digits_edge.runtime.preprocessing.pictures import open_picture
 
         return self.form(open_picture(source))
 
     @property
     def form(self) -> "Callable[[Image], PreparedPicture]":
-        """What brings a picture, as `open_picture` returns it, to the form of this model's images."""
+        """The function that converts a picture, as returned by `open_picture`, to the input format of this model."""
         from digits_edge.runtime.preprocessing.picture_format import picture_format
 
         return picture_format(self.metadata.preprocessing)
 
     def predict_batch(self, images: NDArray[np.uint8]) -> FloatArray:
-        """Probabilities of the classes for a batch of images.
+        """Predict the class probabilities of a batch of images.
 
         Args:
-            images: uint8, (N, 28, 28) or (N, 784), white ink on black. N may be 0, and as large as memory: at most
-                `MAX_BATCH` go to onnxruntime at once.
+            images: uint8, (N, 28, 28) or (N, 784), white ink on black. N may be 0 or larger than `MAX_BATCH`: at most
+                `MAX_BATCH` images are passed to onnxruntime per call.
 
         Returns:
-            float32, (N, C), rows summing to 1; columns in the order of `labels`.
+            float32, (N, C). Each row sums to 1; the columns are in the order of `labels`.
 
         Raises:
-            ImageError: another dtype or shape; names the axis.
+            ImageError: wrong dtype or shape; the message names the axis.
             ModelError: the provider failed.
             UsageError: the classifier is closed.
+
+        Example:
+            >>> with Classifier("edge-int8", provider="cpu") as classifier:
+            ...     probabilities = classifier.predict_batch(classifier.golden.images)
+            ...     top_three = probabilities.argsort(axis=1)[:, :-4:-1]
+            >>> probabilities.shape, top_three.shape
+            ((48, 10), (48, 3))
+            >>> [classifier.labels[column] for column in top_three[:5, 0]]
+            ['0', '1', '2', '3', '4']
         """
         try:
             images = np.asarray(images)
         except ValueError as error:
-            raise ImageError(f"images do not make one array ({error}); they must all be (28, 28)") from error
+            raise ImageError(f"the images have different shapes ({error}); use shape (28, 28) for all") from error
         if images.dtype != np.uint8 or images.shape[1:] != _IMAGE_SHAPE:
             images = _as_images(images)
         try:
             if 0 < len(images) <= MAX_BATCH:
                 return self._run(images)
-            answers = np.empty((len(images), len(self.labels)), np.float32)
+            probabilities = np.empty((len(images), len(self.labels)), np.float32)
             for start in range(0, len(images), MAX_BATCH):
                 part = slice(start, start + MAX_BATCH)
-                answers[part] = self._run(images[part])
+                probabilities[part] = self._run(images[part])
         except UsageError:
             raise
         except Exception as error:
-            raise ModelError(f"{self.path} could not be run by {self.provider}: {one_line(error)}") from error
-        return answers
+            raise ModelError(f"{self.path} could not be run by provider {self.provider}: {one_line(error)}") from error
+        return probabilities
 
     @cached_property
     def golden(self) -> "GoldenValues":
-        """The reference images in the file, and what Keras answered for them.
+        """The reference images in the file and their expected probabilities.
 
         Raises:
-            ModelError: they cannot be read.
+            ModelError: they are malformed.
         """
         from digits_edge.runtime.model.golden import GoldenValues
 
-        return GoldenValues.unpack(self._packed_golden)
+        try:
+            return GoldenValues.unpack(self._packed_golden)
+        except ModelError as error:
+            raise ModelError(f"{self.path}: {error}") from error
 
     def close(self) -> None:
-        """Free the model's memory; the classifier cannot be used afterwards. Closing again does nothing."""
+        """Free the model's memory. The classifier cannot be used afterwards; closing twice is allowed."""
         self._run = _closed
 
     def __enter__(self) -> Self:
@@ -259,23 +351,27 @@ class Classifier:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # a bundled model is found again by its name, in whatever place another process has it
+        # by name: another process may have the bundled models in another folder
         model = self.path.stem if self.path.parent == MODELS else self.path.absolute()
-        return _reopened, (model, self.provider, *self._asked)
+        return _reopen, (model, self.provider, *self._options)
 
     def __repr__(self) -> str:
         return f"<Classifier {self.metadata.name} provider={self.provider} threads={self.threads}>"
 
 
-def _reopened(
-    model: str | os.PathLike[str] | None, provider: str, threads: int | None, single_image: bool
-) -> Classifier:
+def _reopen(model: str | os.PathLike[str] | None, provider: str, threads: int | None, single_image: bool) -> Classifier:
     return Classifier(model, provider=provider, threads=threads, single_image=single_image)
 
 
 @dataclass(frozen=True, eq=False)
 class _FirstImages:
-    """What waits for the first images: how to run them by rule, and what makes a trial instead."""
+    """The undecided state before the first batch.
+
+    Attributes:
+        run: predicts with the session selected by rule.
+        choose: runs a speed trial and replaces the session.
+        lock: held until the first batch has decided.
+    """
 
     run: Callable[[NDArray[np.uint8]], FloatArray]
     choose: Callable[[], None]
@@ -283,7 +379,7 @@ class _FirstImages:
 
 
 def _ways(model: str | os.PathLike[str] | None, provider: str, images: int | None) -> list[Way]:
-    """The ways to run a model that come into question, the one first that the rule chooses."""
+    """The candidate ways to run a model; the first is the one selected by rule."""
     chosen = None if provider.lower() == AUTO else short_name(full_name(provider))
     if images is not None and images < FEW_IMAGES:
         return ways_to_run(model, [chosen or "cpu"])[:1]
@@ -293,13 +389,13 @@ def _ways(model: str | os.PathLike[str] | None, provider: str, images: int | Non
 def _fastest(
     bind: Callable[[Path, str], BoundSession], ways: list[Way], threads: int | None
 ) -> tuple[Path, BoundSession]:
-    from digits_edge.runtime.session.trial import choose  # a start with few pictures does without what it imports
+    from digits_edge.runtime.session.trial import choose  # deferred: not needed for a few pictures
 
     return choose(lambda way: bind(way.file, way.provider), ways, thread_count(threads))
 
 
 def _closed(*_: object) -> NoReturn:
-    raise UsageError("the classifier is closed; open another")
+    raise UsageError("the classifier is closed; create a new one")
 
 
 def _is_image(source: object) -> TypeGuard[NDArray[np.uint8]]:
@@ -307,45 +403,46 @@ def _is_image(source: object) -> TypeGuard[NDArray[np.uint8]]:
 
 
 def _as_images(images: NDArray[Any]) -> NDArray[np.uint8]:
-    """Images as uint8 (N, 28, 28); the rare cases, kept out of the way of the others."""
+    """Reshape (N, 784) to (N, 28, 28), or raise ImageError that names the wrong dtype or axis."""
     if images.dtype != np.uint8:
-        raise ImageError(f"images are {images.dtype}; they must be uint8, 0 to 255, white ink on black")
+        raise ImageError(f"the images have dtype {images.dtype}, expected uint8; use 0 to 255, white ink on black")
     if images.shape == _IMAGE_SHAPE:
-        raise ImageError("images are (28, 28); a batch has a first axis: write images[np.newaxis]")
+        raise ImageError("the images have shape (28, 28), expected (N, 28, 28); use images[np.newaxis] for one image")
     if images.ndim == 2 and images.shape[1] == _PIXELS:
         return images.reshape(-1, *_IMAGE_SHAPE)
     if images.ndim not in (2, 3):
-        raise ImageError(f"images have {images.ndim} axes; they must be (N, 28, 28) or (N, 784)")
+        raise ImageError(f"the images have {images.ndim} axes, expected 2 or 3; use shape (N, 28, 28) or (N, 784)")
     expected = (_PIXELS,) if images.ndim == 2 else _IMAGE_SHAPE
     axis = next(axis for axis, size in enumerate(expected, start=1) if images.shape[axis] != size)
     raise ImageError(
-        f"axis {axis} of the images is {images.shape[axis]}, not {expected[axis - 1]}; "
-        "they must be (N, 28, 28) or (N, 784)"
+        f"axis {axis} of the images has size {images.shape[axis]}, expected {expected[axis - 1]}; "
+        "use shape (N, 28, 28) or (N, 784)"
     )
 
 
 def _contents(bound: BoundSession, path: Path) -> tuple[Metadata, str]:
-    """What the file says of itself, and its packed golden answers, once its graph keeps the contract."""
+    """Metadata and packed golden values of a model file; raises ModelError if its graph violates the contract."""
     session = bound.session
     try:
         properties: dict[str, str] = session.get_modelmeta().custom_metadata_map
         metadata, golden = Metadata.from_json(properties[METADATA_KEY]), properties[GOLDEN_KEY]
     except KeyError as error:
-        raise ModelError(f"{path} has no metadata {error}; `digits-edge export` makes files that have it") from error
+        raise ModelError(f"{path} has no metadata entry {error}; create the file with `digits-edge export`") from error
     except UnicodeDecodeError as error:
-        raise ModelError(f"{path} has metadata that are no text; export it again") from error
+        raise ModelError(f"{path}: the metadata is not UTF-8 text; export the model again") from error
     except ModelError as error:
-        raise ModelError(f"{path} has {error}") from error
-    ends = (*session.get_inputs(), *session.get_outputs())
-    found = [(node.name, node.type, node.shape[1:]) for node in ends]
-    sizes = [size for node in ends for size in node.shape[:1]]
-    free = all(size == 1 if bound.single_image else not isinstance(size, int) for size in sizes)
+        raise ModelError(f"{path}: {error}") from error
+    tensors = (*session.get_inputs(), *session.get_outputs())
+    found = [(tensor.name, tensor.type, tensor.shape[1:]) for tensor in tensors]
+    batch_sizes = [size for tensor in tensors for size in tensor.shape[:1]]
+    is_variable = all(size == 1 if bound.single_image else not isinstance(size, int) for size in batch_sizes)
     expected = [
         (INPUT_NAME, "tensor(uint8)", list(_IMAGE_SHAPE)),
         (OUTPUT_NAME, "tensor(float)", [len(metadata.labels)]),
     ]
-    if found != expected or not free:
+    if found != expected or not is_variable:
         raise ModelError(
-            f"{path} takes and gives {found}, not {expected} for any N; `digits-edge export` makes such a file"
+            f"{path} has inputs and outputs {found}, expected {expected} for any N; "
+            "create the file with `digits-edge export`"
         )
     return metadata, golden

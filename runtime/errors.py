@@ -1,56 +1,134 @@
-"""The errors of digits-edge; each knows the exit code the command line answers with."""
+"""Exceptions of digits-edge, each with the exit code of the command line.
+
+```
+DigitsEdgeError       base class
+├── CheckError        1  a check failed
+├── UsageError        2  invalid arguments
+├── ModelError        3  model or execution provider not usable
+└── InputError        4  input not readable, or output not writable
+    ├── ImageError       a picture or an array of images
+    └── DataError        a data set
+        └── RowError     a row of a table
+```
+"""
 
 from collections.abc import Iterable
 
 
 class DigitsEdgeError(Exception):
-    """Base of every error this project raises on purpose.
+    """Base class of all exceptions that digits-edge raises.
 
-    The message is one line that names the file or row and says what mends it.
+    The message is one line: what is wrong, where, and what to do.
+
+    Attributes:
+        exit_code: exit code of the command line for this error, 1 to 4.
+
+    Example:
+        Catch every error of the package:
+
+        >>> from digits_edge.runtime import Classifier, DigitsEdgeError
+        >>> try:
+        ...     Classifier("no-such-model")
+        ... except DigitsEdgeError as error:
+        ...     print(type(error).__name__, error.exit_code)
+        ModelError 3
     """
 
     exit_code = 1
 
 
 class CheckError(DigitsEdgeError):
-    """A check did not hold: parity, golden answers, accuracy."""
+    """A check failed: parity with Keras, golden values, or accuracy.
+
+    Example:
+        >>> CheckError("edge-int8 failed verification").exit_code
+        1
+    """
 
     exit_code = 1
 
 
 class UsageError(DigitsEdgeError):
-    """The call itself is wrong: an unknown name, an option that does not fit, an output that exists."""
+    """Invalid arguments: an unknown name, incompatible options, or an output file that exists.
+
+    Example:
+        >>> from digits_edge.runtime import Classifier
+        >>> try:
+        ...     Classifier("edge-int8", provider="cpu", threads=0)
+        ... except UsageError as error:
+        ...     print(error)
+        invalid thread count 0: use 1 to 1024
+    """
 
     exit_code = 2
 
 
 class ModelError(DigitsEdgeError):
-    """A model file could not be loaded, or a provider could not be bound."""
+    """A model file cannot be loaded, an execution provider cannot be bound, or inference failed.
+
+    Example:
+        >>> from digits_edge.runtime import Classifier
+        >>> try:
+        ...     Classifier("no-such-file.onnx", provider="cpu")
+        ... except ModelError as error:
+        ...     print(error)  # doctest: +ELLIPSIS
+        no-such-file.onnx could not be read: No such file or directory; list the bundled models with ...
+    """
 
     exit_code = 3
 
 
 class InputError(DigitsEdgeError):
-    """Input could not be read: a picture, a data set, a row; also an output that could not be written."""
+    """An input cannot be read (picture, data set, row), or an output cannot be written.
+
+    Example:
+        >>> from digits_edge.runtime import Classifier
+        >>> with Classifier("edge-int8", provider="cpu") as classifier:
+        ...     try:
+        ...         classifier.predict("no-such-picture.png")
+        ...     except InputError as error:
+        ...         print(error)  # doctest: +ELLIPSIS
+        no-such-picture.png ...
+    """
 
     exit_code = 4
 
 
 class ImageError(InputError):
-    """An array or picture is not what the reader of digits takes."""
+    """A picture cannot be decoded, or an array does not have the dtype or shape of images.
+
+    Example:
+        >>> import numpy as np
+        >>> from digits_edge.runtime import Classifier
+        >>> with Classifier("edge-int8", provider="cpu") as classifier:
+        ...     try:
+        ...         classifier.predict_batch(np.zeros((2, 32, 28), np.uint8))
+        ...     except ImageError as error:
+        ...         print(error)
+        axis 1 of the images has size 32, expected 28; use shape (N, 28, 28) or (N, 784)
+    """
 
 
 class DataError(InputError):
-    """A data set is missing, incomplete or malformed."""
+    """A data set is missing, incomplete or malformed.
+
+    Example:
+        >>> issubclass(DataError, InputError), DataError.exit_code
+        (True, 4)
+    """
 
 
 class RowError(DataError):
     """One row of a table is malformed.
 
     Attributes:
-        source: the table's name.
-        row: the row's number, counted from 1.
-        reason: what is wrong, with row and column, and what mends it.
+        source: name of the table.
+        row: number of the row, counted from 1.
+        reason: what is wrong, with row and column, and the remedy.
+
+    Example:
+        >>> print(RowError("rows.csv", 6, "line 7: 3 columns, expected 784 or 785"))
+        rows.csv: line 7: 3 columns, expected 784 or 785
     """
 
     def __init__(self, source: str, row: int, reason: str) -> None:
@@ -62,24 +140,44 @@ class RowError(DataError):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """The error for a name that nothing has, with those that there are and the one that was probably meant."""
+    """Build the error for an unknown name, with a suggestion and the known names.
+
+    Args:
+        kind: what the name stands for, such as "model".
+        name: the unknown name.
+        known: the valid names.
+
+    Example:
+        >>> print(unknown_name("study", "droput", ["dropout", "width"]))
+        unknown study 'droput'. Did you mean 'dropout'? Available: dropout, width
+    """
     known = tuple(known)
-    return UsageError(f"no {kind} is called {name!r}.{did_you_mean(name, known)} There are: {', '.join(known)}")
+    return UsageError(f"unknown {kind} {name!r}.{did_you_mean(name, known)} Available: {', '.join(known)}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question that begins with a space and names the nearest known name; empty where none is near."""
-    from difflib import get_close_matches  # who makes no mistake need not wait for it
+    """Suggest the known name most similar to `name`.
+
+    Returns:
+        A question with a leading space; an empty string if no known name is similar.
+
+    Example:
+        >>> did_you_mean("edge-int9", ["edge-int8", "cnn-small-int8"])
+        " Did you mean 'edge-int8'?"
+        >>> did_you_mean("abacus", ["edge-int8"])
+        ''
+    """
+    from difflib import get_close_matches  # deferred: only needed for an error message
 
     near = get_close_matches(name, tuple(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def one_line(error: Exception) -> str:
-    r"""The reason of an error of another library, on one line of printable characters.
+    r"""The message of another library's exception, as one line of printable characters.
 
     Args:
-        error: of any kind; onnxruntime's lose the "[ONNXRuntimeError] : " that they begin with.
+        error: any exception. The prefix "[ONNXRuntimeError] : " of onnxruntime is removed.
 
     Example:
         >>> one_line(ValueError("first\n  second"))

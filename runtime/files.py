@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Atomic writing of files, and the user's cache folder."""
 
 import os
 from collections.abc import Iterator
@@ -12,32 +12,36 @@ CACHE_ENVIRONMENT = "DIGITS_EDGE_CACHE"
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Refuse to replace a file that exists, unless asked to, and one whose folder is missing.
-
-    Asked before the work begins, so that hours of it are not lost for want of a place.
+    """Check that an output file can be created, before a long computation starts.
 
     Raises:
         UsageError: `path` exists and `overwrite` is false, or it is a folder or a device, which a rename would replace.
-        InputError: there is no such folder.
+        InputError: the parent folder does not exist.
+
+    Example:
+        >>> import tempfile
+        >>> refuse_existing(Path(tempfile.gettempdir()), overwrite=True)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        digits_edge.runtime.errors.UsageError: ... is a folder; give a file name in it
     """
     if path.is_dir():
-        raise UsageError(f"{path} is a folder; name a file in it")
+        raise UsageError(f"{path} is a folder; give a file name in it")
     if path.exists() and not path.is_file():
-        raise UsageError(f"{path} is a device or pipe; name a file")
+        raise UsageError(f"{path} is a device or pipe; give a file name")
     if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists already; --overwrite replaces it")
+        raise UsageError(f"{path} already exists; replace it with --overwrite")
     if not path.parent.is_dir():
-        raise InputError(f"{path} could not be written: there is no folder {path.parent}")
+        raise InputError(f"{path} could not be written: folder {path.parent} does not exist; create it first")
 
 
 def user_cache() -> Path:
-    """The folder for what can be had again: what DIGITS_EDGE_CACHE names, else the user's own.
+    """The cache folder: DIGITS_EDGE_CACHE if it is set, else the platform's cache folder of the user.
 
-    Of a user without a home it is one in the folder for temporary files.
+    For users without a home folder it is in the folder for temporary files.
     """
-    if named := os.environ.get(CACHE_ENVIRONMENT):
-        return Path(named).expanduser()
-    import tempfile  # most commands need no cache
+    if from_environment := os.environ.get(CACHE_ENVIRONMENT):
+        return Path(from_environment).expanduser()
+    import tempfile  # deferred: most commands need no cache
 
     import platformdirs
 
@@ -49,14 +53,22 @@ def user_cache() -> Path:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that appears under `path` complete, or not at all.
+    """Write a file atomically: `path` is replaced when the block ends, and unchanged if it raises.
 
-    The bytes go to a hidden file beside the target, are synced to the disk and renamed when the block ends; an
-    error or an interrupt in the block removes them and leaves whatever stood at `path`. What a power cut left there
-    is written over: its name is always the same.
+    The bytes are written to a hidden file in the same folder, synced to the disk, and renamed when the block ends. An
+    error or interrupt in the block removes the hidden file. Its name is always the same, so the next run overwrites
+    what a power failure left.
 
     Raises:
-        InputError: the folder is missing or read-only, the disk is full, or somebody else is writing the same file.
+        InputError: the folder is missing or read-only, the disk is full, or another process is writing the same file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with atomic_write(Path(folder, "digits.csv")) as stream:
+        ...         _ = stream.write(b"label")
+        ...     Path(folder, "digits.csv").read_bytes()
+        b'label'
     """
     part = path.with_name(f".{path.name}.unfinished")
     try:
@@ -65,11 +77,11 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
-                _let_go(stream)
-                part.replace(path)  # while it is locked: what it is afterwards nobody may write over
+                _close_on_windows(stream)
+                part.replace(path)  # while it is locked: another writer that had it open must not write to `path`
             except BaseException:
-                with suppress(OSError):  # of what is not written yet; the disk may be full
-                    _let_go(stream)
+                with suppress(OSError):  # closing flushes the buffer, and the disk may be full
+                    _close_on_windows(stream)
                 part.unlink(missing_ok=True)
                 raise
         sync_folder(path.parent)
@@ -77,40 +89,40 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         raise InputError(f"{path} could not be written: {error.strerror or error}") from error
 
 
-def _let_go(stream: IO[bytes]) -> None:
-    """Close a file where the system renames and removes nothing that is open, as Windows."""
+def _close_on_windows(stream: IO[bytes]) -> None:
+    """Close a file on systems that cannot rename or remove open files."""
     if os.name != "posix":
         stream.close()
 
 
 @contextmanager
 def _locked(part: Path, path: Path) -> Iterator[IO[bytes]]:
-    """Open a file to be written by this block alone, empty."""
+    """Open an empty file that only this block writes."""
     while True:
-        with open(part, "wb", opener=_without_emptying) as stream:
-            if _is_taken(stream):
-                raise InputError(f"{path} is being written by another run; wait for it, or name another file")
-            if _is_still(part, stream):
+        with open(part, "wb", opener=_open_without_truncating) as stream:
+            if _is_locked_by_another(stream):
+                raise InputError(f"{path} is being written by another run; wait for it, or give another file name")
+            if _still_has_name(part, stream):
                 stream.truncate(0)
                 yield stream
                 return
 
 
-def _is_taken(stream: IO[bytes]) -> bool:
-    """Whether somebody else is writing it; nobody can tell where there are no locks."""
+def _is_locked_by_another(stream: IO[bytes]) -> bool:
+    """Whether another process has locked the file; False on file systems without locks."""
     try:
         return not lock(stream)
     except OSError:
         return False
 
 
-def _without_emptying(path: str, flags: int) -> int:
-    # in a folder that others can write to the name may be a link of theirs
+def _open_without_truncating(path: str, flags: int) -> int:
+    # O_NOFOLLOW: in a shared folder another user may have created a link of this name
     return os.open(path, flags & ~os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
-def _is_still(path: Path, stream: IO[bytes]) -> bool:
-    """Whether the open file has its name yet: it may have been renamed by who had it locked."""
+def _still_has_name(path: Path, stream: IO[bytes]) -> bool:
+    """Whether the open file is still at `path`; the previous owner of the lock may have renamed it."""
     try:
         return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
     except FileNotFoundError:
@@ -118,9 +130,11 @@ def _is_still(path: Path, stream: IO[bytes]) -> bool:
 
 
 def lock(stream: IO[bytes]) -> bool:
-    """Whether nobody else has this file open and locked; it is ours until it is closed.
+    """Lock an open file until it is closed, without waiting.
 
-    True always on Windows, which lets nobody rename what is open.
+    Returns:
+        Whether the lock was acquired; False if another process holds it. Always True on Windows, which does not rename
+        open files.
 
     Raises:
         OSError: the file system has no locks.
@@ -137,7 +151,7 @@ def lock(stream: IO[bytes]) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, where the system lets a folder be opened."""
+    """Sync a folder to the disk, so that renames in it survive a power failure; no operation on Windows."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

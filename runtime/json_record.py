@@ -1,109 +1,124 @@
-"""Reading JSON that anyone may have written into dataclasses: what does not fit a field's type is a ValueError.
+"""Conversion of untrusted JSON to dataclasses: a value that does not match its field's type raises ValueError.
 
-pydantic and msgspec do this and more, but the runtime would carry and import them for a few small records.
+pydantic and msgspec do this too, but would be an additional dependency and import of the runtime for a few small
+records.
 """
 
 import json
 import math
 import typing
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 _Record = TypeVar("_Record")
-#: The longest that we write ourselves, the recipe of a student with its teachers, has some ten thousand.
+#: The longest file that digits-edge writes, the recipe of a student with its teachers, has about 10,000 bytes.
 _MAX_BYTES = 10_000_000
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON text.
+    """Parse a JSON text.
 
     Raises:
-        ValueError: it is none, or nested so deeply that Python cannot read it.
+        ValueError: the text is not JSON, or is nested deeper than Python's recursion limit.
+
+    Example:
+        >>> parse_json('{"digit": 7}')
+        {'digit': 7}
     """
     try:
         return json.loads(text)
     except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+        raise ValueError("the JSON is nested too deeply") from error
 
 
 def read_json(path: Path) -> Any:
-    """The value of a JSON file.
+    """Parse a JSON file.
 
     Raises:
-        ValueError: it holds none, or is longer than `_MAX_BYTES`, as a device is.
-        OSError: it cannot be read.
+        ValueError: the file is not JSON, or longer than `_MAX_BYTES` (a device, for example).
+        OSError: the file cannot be read.
     """
     with path.open("rb") as stream:
         content = stream.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
-        raise ValueError(f"it is longer than {_MAX_BYTES:,} bytes")
+        raise ValueError(f"longer than {_MAX_BYTES:,} bytes")
     return parse_json(content)
 
 
 def as_record(kind: type[_Record], values: object) -> _Record:
-    """A dataclass of a JSON object's values.
+    """Create a dataclass from a parsed JSON object and check the types of its fields.
 
     Args:
-        kind: a dataclass whose fields are of str, int, float, bool, None, Any, Literal, dict, list, tuple, such
-            dataclasses, or unions of these. A field that has a default may be missing; keys that no field has are left
-            out, for a later version may have added them.
-        values: what `parse_json` has read.
+        kind: a dataclass with fields of type str, int, float, bool, None, Any, Literal, dict, list, tuple, another such
+            dataclass, or unions of these. Fields with a default may be missing. Keys without a field are ignored, so
+            that files of later versions can be read.
+        values: the parsed JSON, as `parse_json` returns it.
 
     Raises:
-        ValueError: it is no object, or a value is missing or does not fit; names the field.
+        ValueError: `values` is not an object, or a field is missing or has the wrong type. The message names the field.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass
+        ... class Size:
+        ...     width: int
+        ...     height: int = 28
+        >>> as_record(Size, {"width": 28})
+        Size(width=28, height=28)
+        >>> as_record(Size, {"width": "28"})
+        Traceback (most recent call last):
+        ValueError: width: expected int, got '28'
     """
     if not isinstance(values, dict):
-        raise ValueError(f"{_shortened(values)} is no object")
+        raise ValueError(f"expected a JSON object, got {_shortened(values)}")
     hints = typing.get_type_hints(kind)
-    fitting = {}
+    arguments = {}
     for each in fields(kind):  # type: ignore[arg-type]
         if each.name in values:
             try:
-                fitting[each.name] = _fitting(hints[each.name], values[each.name])
+                arguments[each.name] = _converted(hints[each.name], values[each.name])
             except ValueError as error:
                 raise ValueError(f"{each.name}: {error}") from error
     try:
-        return kind(**fitting)
-    except TypeError as error:  # of the fields that are missing
+        return kind(**arguments)
+    except TypeError as error:  # fields are missing
         raise ValueError(str(error).partition("() ")[2] or str(error)) from error
 
 
-def _fitting(hint: Any, value: Any) -> Any:
-    """A value as a field of this type takes it."""
+def _converted(hint: Any, value: Any) -> Any:
+    """A JSON value as an instance of the type `hint`; raises ValueError if it does not match."""
     origin, inner = get_origin(hint), get_args(hint)
-    if hint is Any:
-        return value
     if origin in (Union, UnionType):
-        for one in inner:
-            try:
-                return _fitting(one, value)
-            except ValueError:
-                continue
-    elif origin is Literal:
-        if any(value == one and type(value) is type(one) for one in inner):  # True is no 1
-            return value
-    elif origin in (tuple, list):
-        if isinstance(value, list):
-            return origin(_fitting(inner[0], each) for each in value)
-    elif origin is dict:
-        if isinstance(value, dict):
-            return {key: _fitting(inner[1], each) for key, each in value.items()}
+        for option in inner:
+            with suppress(ValueError):
+                return _converted(option, value)
+    elif origin in (tuple, list) and isinstance(value, list):
+        return origin(_converted(inner[0], each) for each in value)
+    elif origin is dict and isinstance(value, dict):
+        return {key: _converted(inner[1], each) for key, each in value.items()}
     elif is_dataclass(hint):
         return as_record(hint, value)  # type: ignore[arg-type]
-    elif hint is float:
-        if type(value) in (int, float) and _is_finite(value):
-            return value
-    elif type(value) is hint:  # a bool is no int here
+    elif _is_scalar(hint, value):
         return value
-    raise ValueError(f"{_shortened(value)} is not of {_name(hint)}")
+    raise ValueError(f"expected {_name(hint)}, got {_shortened(value)}")
+
+
+def _is_scalar(hint: Any, value: Any) -> bool:
+    """Whether a value matches Any, a Literal, float or another plain type; a bool is not an int here."""
+    if get_origin(hint) is Literal:
+        return any(value == option and type(value) is type(option) for option in get_args(hint))
+    if hint is float:
+        return type(value) in (int, float) and _is_finite(value)
+    return hint is Any or type(value) is hint
 
 
 def _is_finite(number: float) -> bool:
     try:
         return math.isfinite(number)
-    except OverflowError:  # an int beyond all floats
+    except OverflowError:  # an int larger than the largest float
         return False
 
 

@@ -1,4 +1,4 @@
-"""Public names of a package, imported when they are first used (PEP 562)."""
+"""Lazy imports of a package's public names (PEP 562)."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -9,11 +9,11 @@ from typing import Any
 def lazy_exports(
     package: str, homes: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The `__getattr__` and `__dir__` of a package whose public names are imported on first use.
+    """Create `__getattr__` and `__dir__` for a package that imports its public names on first use.
 
     Args:
         package: full name of the package, `__name__`.
-        homes: module, relative to the package → the names it exports.
+        homes: module relative to the package → names it exports.
 
     Returns:
         `__getattr__`, which raises AttributeError for other names, and `__dir__`.

@@ -1,4 +1,4 @@
-"""`Prediction`: the result of reading one picture."""
+"""`Prediction`: the result of classifying one picture."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,16 +8,33 @@ Status = Literal["ok", "blank", "uncertain"]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a classifier reads in one picture.
+    """The result of classifying one picture.
 
     Attributes:
-        digit: the most probable class; None if the picture is blank.
-        label: that class's name; None if the picture is blank.
-        confidence: its probability; 0 if the picture is blank.
-        probabilities: of all classes, in the order of `labels`; zeros if the picture is blank.
-        status: "blank" without ink, "uncertain" where the confidence is below the model's threshold, else "ok".
-        labels: the classes' names.
-        provider: what computed it.
+        digit: index of the most probable class; None if the picture is blank.
+        label: name of that class; None if the picture is blank.
+        confidence: probability of that class, 0 to 1; 0 if the picture is blank.
+        probabilities: probability of each class, in the order of `labels`; zeros if the picture is blank.
+        status: "blank" if the picture has no ink, "uncertain" if `confidence` is below the model's threshold
+            (`Metadata.uncertain_below`), else "ok".
+        labels: names of the classes.
+        provider: short name of the execution provider that computed it.
+
+    Example:
+        >>> prediction = Prediction(
+        ...     digit=1,
+        ...     label="cat",
+        ...     confidence=0.75,
+        ...     probabilities=(0.05, 0.75, 0.2),
+        ...     status="ok",
+        ...     labels=("ant", "cat", "dog"),
+        ...     provider="cpu",
+        ... )
+        >>> if prediction.status == "ok":
+        ...     print(prediction.label)
+        cat
+        >>> prediction.top(2)
+        [('cat', 0.75), ('dog', 0.2)]
     """
 
     digit: int | None
@@ -29,12 +46,17 @@ class Prediction:
     provider: str
 
     def top(self, count: int) -> list[tuple[str, float]]:
-        """The names and probabilities of the `count` most probable classes, best first; none if blank."""
+        """The `count` most probable classes as (label, probability), most probable first; empty if blank."""
         if self.status == "blank":
             return []
         return sorted(zip(self.labels, self.probabilities, strict=True), key=lambda pair: -pair[1])[:count]
 
 
 def probability_text(probability: float) -> str:
-    """A probability as a percentage; never 100 %, which no model can know."""
+    """Format a probability as a percentage with one decimal; values that round to 100 % become ">99.9 %".
+
+    Example:
+        >>> probability_text(0.873), probability_text(0.99999)
+        ('87.3 %', '>99.9 %')
+    """
     return ">99.9 %" if probability >= 0.9995 else f"{100 * probability:.1f} %"

@@ -1,1 +1,1 @@
-"""Commands for maintainers, run from a clone; no part of the package."""
+"""Commands for maintainers, which run from a clone and are not part of the package."""

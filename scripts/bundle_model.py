@@ -1,6 +1,6 @@
-"""Verify model files and put them into the wheel's folder: `python -m scripts.bundle_model FILE.onnx`.
+"""Verify a model file and add it to the bundled models: `python -m scripts.bundle_model FILE.onnx`.
 
-CONTRIBUTING.md says when.
+CONTRIBUTING.md describes the steps before and after.
 """
 
 import argparse
@@ -18,26 +18,31 @@ from digits_edge.runtime.files import atomic_write
 from digits_edge.runtime.model.bundled import INDEX, BundledModel, bundled_models
 from digits_edge.runtime.model.model_file import Metadata, read_model_file
 
-#: Of this working tree, also where the package is installed elsewhere.
+#: Models folder of this working tree, even if another copy of the package is installed.
 MODELS = Path(__file__).resolve().parents[1] / "runtime" / "models"
 _SCHEMA_VERSION = 1
 
 
 def add_model(path: Path, metadata: Metadata, *, default: bool = False, folder: Path = MODELS) -> BundledModel:
-    """Put a model file into the folder of bundled models, or refresh it there, and write the index.
+    """Copy a model file to the folder of bundled models and write its entry in the index.
 
     Args:
-        path: a model file, in that folder or anywhere else.
-        metadata: what it says of itself; a `Classifier` of it has it, and has checked the file.
-        default: make it the default; the first model of all is.
-        folder: of the bundled models.
+        path: model file, inside or outside the folder.
+        metadata: its metadata, from a `Classifier`, which has checked the file.
+        default: make it the default model; the first model always is.
+        folder: folder of the bundled models.
+
+    Returns:
+        The entry in the index; an entry with the same name is replaced.
 
     Raises:
-        ModelError: not a whole model file.
-        UsageError: its name does not end in its precision.
+        ModelError: the file is not a complete model file.
+        UsageError: the model's name does not end in its precision.
     """
     if not metadata.name.endswith(f"-{metadata.precision}"):
-        raise UsageError(f"{path} calls itself {metadata.name!r}; a bundled name ends in -{metadata.precision}")
+        raise UsageError(
+            f"{path}: the name {metadata.name!r} must end in -{metadata.precision}; export it with another --name"
+        )
     content = read_model_file(path)
     entries = {entry.name: entry for entry in bundled_models(folder)}
     if default:
@@ -60,7 +65,7 @@ def add_model(path: Path, metadata: Metadata, *, default: bool = False, folder: 
 
 
 def write_index(models: list[BundledModel], folder: Path = MODELS) -> None:
-    """Write the index, by name.
+    """Write the index, sorted by name.
 
     Raises:
         InputError: it could not be written.
@@ -72,22 +77,26 @@ def write_index(models: list[BundledModel], folder: Path = MODELS) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    parser = argparse.ArgumentParser("python -m scripts.bundle_model", description="Bundle a model file.")
-    parser.add_argument("file", type=Path, help="made by `digits-edge export`")
-    parser.add_argument("--default", action="store_true", help="make it the model taken where none is named")
-    parser.add_argument("--folder", type=Path, default=MODELS, help="of the models  [default: %(default)s]")
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(
+        "python -m scripts.bundle_model", description="Verify a model file and add it to the bundled models."
+    )
+    parser.add_argument("file", type=Path, help="model file written by `digits-edge export`")
+    parser.add_argument("--default", action="store_true", help="make it the default model")
+    parser.add_argument(
+        "--folder", type=Path, default=MODELS, help="folder of the bundled models  [default: %(default)s]"
+    )
     options = parser.parse_args(arguments)
     try:
         with Classifier(options.file.absolute(), provider="cpu") as classifier:
             found = verify(classifier)
         if not found.holds:
-            raise CheckError(f"{options.file} does not hold: {'; '.join(found.problems)}")
+            raise CheckError(f"{options.file} failed verification: {'; '.join(found.problems)}")
         added = add_model(options.file, classifier.metadata, default=options.default, folder=options.folder)
     except DigitsEdgeError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    print(f"{options.folder / added.file}: {added.bytes:,} bytes{', the default' if added.default else ''}")
+    print(f"{options.folder / added.file}: {added.bytes:,} bytes{', default model' if added.default else ''}")
     return 0
 
 

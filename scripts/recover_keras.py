@@ -1,11 +1,11 @@
 """Recover Keras run folders from a model file whose own run was lost.
 
-The weights are those of the file: of an int8 file, its integers times their scales. So a run recovered from an fp32
-file is the original, up to the normalisation that export folded into the weights; one recovered from an int8 file
+The weights are those of the file; for int8, the integers times their scales. A run recovered from an fp32 file equals
+the original, except for the batch normalization that export folded into the weights. A run recovered from an int8 file
 predicts what that file predicts.
 
     python scripts/recover_keras.py edge-int8.onnx --name edge -o model_sources/edge
-    python scripts/recover_keras.py edge-ensemble-int8.onnx -o runs/ensemble    # a folder for every member
+    python scripts/recover_keras.py edge-ensemble-int8.onnx -o runs/ensemble    # one folder for each member
 """
 
 import argparse
@@ -25,15 +25,17 @@ from digits_edge.train.models.architectures import build, input_scale, structure
 from digits_edge.train.training.recipe import named_recipe, recipe_to_json
 
 Array = NDArray[np.float32]
-#: Weights and bias of a layer, as ONNX has them.
+#: Weights and bias of a layer, in ONNX layout.
 Layer = tuple[Array, Array]
 
 
 def main() -> None:
-    """Write a run folder for every network in the file."""
+    """Write a run folder for each network in the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path, help="the model file")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the run folder, or one for all members")
+    parser.add_argument("file", type=Path, help="model file")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="run folder, or for an ensemble the folder of all members"
+    )
     options = parser.parse_args()
     model = onnx.load_from_string(read_model_file(options.file))
     metadata = Metadata.from_json(next(p.value for p in model.metadata_props if p.key == METADATA_KEY))
@@ -50,7 +52,7 @@ def main() -> None:
 
 
 def layers_of(graph: onnx.GraphProto) -> dict[Any, Layer]:
-    """Weights and bias of every Conv and Gemm, by the node's name, in the order of the graph."""
+    """Return weights and bias of every Conv and Gemm by node name, in the order of the graph."""
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     producers = {name: node for node in graph.node for name in node.output}
 
@@ -73,7 +75,7 @@ def layers_of(graph: onnx.GraphProto) -> dict[Any, Layer]:
 
 
 def keras_model(architecture: str, layers: list[Layer], temperature: float) -> keras.Model:
-    """Build an architecture with these weights; its widths are read from them."""
+    """Build an architecture with these weights, which also determine its widths."""
     convolutions = [weights for weights, _ in layers if weights.ndim == 4]
     model = build(architecture, classes=layers[-1][0].shape[1], filters=_widths(layers, architecture))
     weighted = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense)]
@@ -85,7 +87,7 @@ def keras_model(architecture: str, layers: list[Layer], temperature: float) -> k
                 weights = _to_one_channel(weights)[:, :, : layer.kernel.shape[0], : layer.kernel.shape[1]]
             layer.kernel.assign(weights.transpose(2, 3, 1, 0))
         else:
-            if flattened:  # ONNX flattens channels first, Keras last
+            if flattened:  # ONNX flattens channels first, Keras channels last
                 side = int((len(weights) // last_channels) ** 0.5)
                 weights = weights.reshape(last_channels, side, side, -1).transpose(1, 2, 0, 3).reshape(len(weights), -1)
                 flattened = False
@@ -104,13 +106,13 @@ def keras_model(architecture: str, layers: list[Layer], temperature: float) -> k
 
 
 def _widths(layers: list[Layer], architecture: str) -> list[int]:
-    """The filters of an architecture; a residual block has three convolutions of one width."""
+    """Return the filters of an architecture; a residual block has three convolutions of the same width."""
     widths = [len(weights) for weights, _ in layers if weights.ndim == 4]
     return widths[::3] if architecture == "resnet" else widths
 
 
 def _to_one_channel(weights: Array) -> Array:
-    """Undo what `digits_edge.export.graph.space_to_depth` did to the first convolution: (out, 4, H, W) to (out, 1, 2·H, 2·W)."""
+    """Undo the space-to-depth of the first convolution: (out, 4, H, W) → (out, 1, 2·H, 2·W)."""
     out, _, height, width = weights.shape
     return weights.reshape(out, 2, 2, height, width).transpose(0, 3, 1, 4, 2).reshape(out, 1, 2 * height, 2 * width)
 

@@ -1,36 +1,64 @@
-"""What the tests share."""
+"""Shared fixtures and settings of all tests."""
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-# A worker for each core: TensorFlow's own threads would only wait for each other. It reads this when it is loaded.
+from digits_edge.runtime.files import lock
+
+# One worker runs per core, so TensorFlow's own threads would only compete. TensorFlow reads these variables on import.
 if "PYTEST_XDIST_WORKER" in os.environ:
     for kind in ("INTRAOP", "INTEROP"):
         os.environ.setdefault(f"TF_NUM_{kind}_THREADS", "1")
 
 
-# a loaded machine is no bug; and CI judges a change by the same examples every time, other runs look for new ones
+# No deadline, because the machine may be busy. CI always uses the same examples; other runs search for new ones.
 settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("project")
 
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
-    """The folder that holds the real data sets by name; without it the test is skipped."""
+    """Folder of the real data sets, one subfolder each; the test is skipped if it does not exist."""
     beside_the_repository = Path(__file__).parents[2] / "shared" / "data"
     folder = Path(os.environ.get("DIGITS_EDGE_DATA") or beside_the_repository)
     if not folder.is_dir():
-        pytest.skip(f"no data sets at {folder}: set DIGITS_EDGE_DATA to the folder that holds mnist/")
+        pytest.skip(f"no data sets in {folder}: set DIGITS_EDGE_DATA to the folder that contains mnist/")
     return folder
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What tests find out about this machine stays out of the home of whoever runs them."""
+    """Use a temporary cache folder instead of the user's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DIGITS_EDGE_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """A function that makes a file once for all workers of a run.
+
+    Its arguments are the file's name and a function that writes it to a path; it returns the file's path. Tests must
+    not change the file.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made_once"
+    folder.mkdir(exist_ok=True)
+
+    def make(name: str, write: Callable[[Path], object]) -> Path:
+        path = folder / name
+        with (folder / f"{name}.lock").open("wb") as stream:
+            while not lock(stream):
+                time.sleep(0.02)
+            if not path.exists():
+                unfinished = folder / f"unfinished.{name}"
+                write(unfinished)
+                unfinished.rename(path)
+        return path
+
+    return make

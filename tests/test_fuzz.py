@@ -1,4 +1,4 @@
-"""What fuzzing found worth keeping, given to every way in again; `python -m fuzz` looks for more."""
+"""Run the seeds and the stored fuzzing inputs of every target; `python -m fuzz` searches for more."""
 
 import pytest
 
@@ -9,10 +9,10 @@ NEEDS = {"keras-file": "keras", "recipe": "keras", "checkpoint": "keras", "model
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_kept_inputs_end_in_documented_errors(name, monkeypatch):
-    pytest.importorskip(NEEDS.get(name, "numpy"), reason="this way in needs an extra")
-    monkeypatch.chdir(".")  # a target changes the folder
-    given = list(inputs(name))
-    assert given
-    for content in given:
+def test_stored_inputs_raise_documented_errors_only(name, monkeypatch):
+    pytest.importorskip(NEEDS.get(name, "numpy"), reason="this target needs an extra")
+    monkeypatch.chdir(".")  # restores the folder that a target changes
+    contents = list(inputs(name))
+    assert contents
+    for content in contents:
         TARGETS[name].run(content)

@@ -1,4 +1,4 @@
-"""What is promised to be light is light, and imports go one way."""
+"""Lightweight modules import no heavy libraries, and the layers of the package are respected."""
 
 import json
 import os
@@ -14,44 +14,44 @@ TRAINING_SIDE = {"tensorflow", "keras", "onnx", "onnx_ir", "tf2onnx", "matplotli
 
 
 def imported_by(statement: str) -> set[str]:
-    """Top-level modules that a fresh interpreter has loaded after a statement."""
+    """Top-level modules loaded by a new Python process after a statement."""
     program = f"import json, sys\n{statement}\nprint(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
 
 
 @pytest.mark.parametrize("module", ["digits_edge.runtime", "digits_edge.runtime.errors"])
-def test_runtime_and_its_errors_import_nothing_but_themselves(module):
+def test_runtime_and_its_errors_import_only_the_standard_library(module):
     assert imported_by(f"import {module}") - imported_by("pass") - sys.stdlib_module_names == {"digits_edge"}
 
 
 @pytest.mark.parametrize("module", ["session.threads", "files", "session.library", "model.bundled", "model.model_file"])
-def test_what_needs_no_numbers_imports_no_numpy(module):
+def test_modules_without_arrays_do_not_import_numpy(module):
     assert not imported_by(f"import digits_edge.runtime.{module}") & {"numpy", "onnxruntime", "PIL", *TRAINING_SIDE}
 
 
 @pytest.mark.parametrize(
     "module", ["classifier", "checks.verify", "checks.latency", "checks.doctor", "batch.table", "datasets"]
 )
-def test_runtime_imports_nothing_of_the_training_side(module):
+def test_runtime_imports_no_training_libraries(module):
     assert not imported_by(f"import digits_edge.runtime.{module}") & {"onnxruntime", *TRAINING_SIDE}
 
 
-def test_classifier_of_images_waits_for_no_pillow():
+def test_classifier_does_not_import_pillow():
     assert "PIL" not in imported_by("import digits_edge.runtime.classifier")
 
 
 @pytest.mark.parametrize(
     "module", ["train.evaluation.evaluation", "train.data.report", "train.report.evaluation_page", "export.graph.nodes"]
 )
-def test_pages_of_data_and_of_model_files_need_no_keras(module):
+def test_reports_and_graph_tools_do_not_import_keras(module):
     pytest.importorskip("sklearn", reason="needs the extra [train]")
     pytest.importorskip("onnx", reason="needs the extra [export]")
     assert not imported_by(f"import digits_edge.{module}") & {"keras", "tensorflow", "tf2onnx"}
 
 
 @pytest.mark.parametrize("package", ["train", "export"])
-def test_lazy_names_are_all_there(package):
+def test_all_lazy_names_exist(package):
     pytest.importorskip("keras_tuner", reason="needs the extra [train]")
     pytest.importorskip("tf2onnx", reason="needs the extra [export]")
     module = import_module(f"digits_edge.{package}")
@@ -59,7 +59,7 @@ def test_lazy_names_are_all_there(package):
     assert not hasattr(module, "nothing")
 
 
-def test_public_names_are_all_there():
+def test_all_public_names_exist():
     import digits_edge.runtime as runtime
 
     for name in runtime.__all__:
@@ -68,14 +68,14 @@ def test_public_names_are_all_there():
     assert not hasattr(runtime, "Clasifier")
 
 
-def test_imports_go_one_way():
+def test_import_contracts_hold():
     importlinter = pytest.importorskip("importlinter.cli")
     assert importlinter.lint_imports(config_filename=str(ROOT / "pyproject.toml"), cache_dir=None) == 0
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a home is elsewhere there")
+@pytest.mark.skipif(sys.platform == "win32", reason="HOME is not the home folder on Windows")
 @pytest.mark.parametrize("module", ["digits_edge.export.precision.quantize", "digits_edge.export.targets.ort"])
-def test_onnxruntime_keeps_nothing_in_the_home_folder(module, tmp_path):
+def test_onnxruntime_writes_nothing_to_the_home_folder(module, tmp_path):
     pytest.importorskip("onnx_ir", reason="needs the extra [export]")
     environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": ""}
     environment.pop("ORT_DISABLE_TELEMETRY", None)

@@ -1,6 +1,6 @@
-"""Training digit classifiers in Keras 3, on any of its backends.
+"""Train digit classifiers with Keras 3, on any of its backends.
 
-Keras is imported when a name that needs it is first used, so that the data report and the pages start without it.
+Keras is imported when a name that needs it is first used, so the data report and the HTML pages start without it.
 """
 
 from typing import TYPE_CHECKING

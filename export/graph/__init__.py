@@ -1,1 +1,1 @@
-"""The ONNX graph: conversion, rewriting, and the contract it must meet."""
+"""The ONNX graph: conversion from Keras, rewriting rules, and the input and output of a model file."""

@@ -1,4 +1,4 @@
-"""The two ends of the graph as the model file has them: raw pixels in, probabilities out."""
+"""Input and output of a model file's graph: raw pixels in, probabilities out."""
 
 import numpy as np
 import onnx_ir as ir
@@ -15,8 +15,8 @@ from digits_edge.export.graph.rewriting import (
 from digits_edge.runtime.model.model_file import BATCH_AXIS, INPUT_NAME, OUTPUT_NAME
 
 
-def answer_probabilities(model: ir.Model) -> ir.Model:
-    """Put a softmax behind the logits, as the only output, and name everything in its final place; in place."""
+def end_in_probabilities(model: ir.Model) -> ir.Model:
+    """Append a softmax to the logits, make it the only output, and assign the final names; in place."""
     logits = model.graph.outputs[0]
     probabilities = insert_after(logits, model.graph, "Softmax", [logits])
     producer = probabilities.producer()
@@ -28,7 +28,7 @@ def answer_probabilities(model: ir.Model) -> ir.Model:
 
 
 def take_pixels(model: ir.Model) -> ir.Model:
-    """Turn the float input into uint8 pixels that a Cast makes float; in place."""
+    """Replace the float input by uint8 pixels and a Cast to float; in place."""
     image = model.graph.inputs[0]
     pixels = insert_after(image, model.graph, "Cast", [image])
     producer = pixels.producer()
@@ -39,11 +39,14 @@ def take_pixels(model: ir.Model) -> ir.Model:
 
 
 def take_quantized_pixels(model: ir.Model, scale: float) -> ir.Model:
-    """Let the raw pixels be the quantized input of an int8 graph: no Cast, Mul or QuantizeLinear in front; in place.
+    """Use the raw pixels as the quantized input of an int8 graph, without Cast, Mul or QuantizeLinear; in place.
 
     Args:
-        model: quantized, input float32.
-        scale: a pixel times this is what the float model took; the zero point is 0.
+        model: quantized model with float32 input.
+        scale: factor from a pixel to the input of the float model; the zero point is 0.
+
+    Returns:
+        The same model.
     """
     graph = model.graph
     image = graph.inputs[0]
@@ -55,7 +58,7 @@ def take_quantized_pixels(model: ir.Model, scale: float) -> ir.Model:
         return node is not None and node.inputs[1] is scale_value
 
     def move_pixels(node: ir.Node) -> bool:
-        """DequantizeLinear, Reshape → Reshape, DequantizeLinear; likewise SpaceToDepth."""
+        """DequantizeLinear, Reshape → Reshape, DequantizeLinear; the same for SpaceToDepth."""
         dequantizing = before(node, "DequantizeLinear") if node.op_type in ("Reshape", "SpaceToDepth") else None
         if dequantizing is None or not dequantizes_pixels(dequantizing):
             return False
@@ -66,7 +69,7 @@ def take_quantized_pixels(model: ir.Model, scale: float) -> ir.Model:
         return True
 
     def dequantize_once(node: ir.Node) -> bool:
-        """DequantizeLinear, QuantizeLinear, DequantizeLinear → the first of them."""
+        """DequantizeLinear, QuantizeLinear, DequantizeLinear → the first DequantizeLinear."""
         quantizing = before(node, "QuantizeLinear") if node.op_type == "DequantizeLinear" else None
         dequantizing = before(quantizing, "DequantizeLinear")
         if dequantizing is None or not dequantizes_pixels(dequantizing):

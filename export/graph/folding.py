@@ -1,9 +1,9 @@
-"""Folding every scale and shift into weights.
+"""Folding of scales and shifts (Mul and Add) into the weights of Conv and Gemm.
 
-BatchNorm, Rescaling, the input's scale and the temperature arrive as Mul and Add by a constant per channel. They move
-back into the Conv or Gemm they follow, a scale also over Relu and MaxPool, or forward over pooling and Flatten until a
-Conv or Gemm takes them in. What mathematics forbids stays: a shift in front of a padded convolution (the padding is not
-shifted), a negative scale in front of MaxPool.
+BatchNorm, Rescaling, the input scale and the temperature are Mul and Add by a constant per channel. They are folded
+back into the preceding Conv or Gemm (a scale also across Relu and MaxPool), or moved forward across pooling and Flatten
+to the next Conv or Gemm. Two cases cannot be folded: a shift before a padded convolution, because the padding is not
+shifted, and a negative scale before MaxPool.
 """
 
 from dataclasses import dataclass
@@ -33,13 +33,13 @@ from digits_edge.export.graph.rewriting import (
 
 FloatArray = NDArray[np.float32]
 _AFFINE = ("Mul", "Add", "Sub", "Div")
-#: What positive factors may stand before or behind.
-_PASSED_BY_GAINS = ("Relu", "MaxPool")
+#: Operators that commute with a positive factor.
+_POSITIVELY_HOMOGENEOUS = ("Relu", "MaxPool")
 _POOLS = ("MaxPool", "AveragePool", "GlobalAveragePool")
 
 
 def scale_input(model: ir.Model, scale: float) -> ir.Model:
-    """Let the model take images that are not scaled yet: the scale goes into the first layer's weights; in place."""
+    """Accept unscaled images: fold the input scale into the weights of the first layer; in place."""
     image = model.graph.inputs[0]
     insert_after(image, model.graph, "Mul", [image, constant(model.graph, "input_scale", np.array(scale, np.float32))])
     apply_until_still(model, FOLDING_RULES)
@@ -47,7 +47,7 @@ def scale_input(model: ir.Model, scale: float) -> ir.Model:
 
 
 def divide_logits(model: ir.Model, temperature: float) -> ir.Model:
-    """Divide the logits by the temperature: folded into the last layer; in place."""
+    """Divide the logits by the temperature, folded into the last layer; in place."""
     logits = model.graph.outputs[0]
     inverse = constant(model.graph, "inverse_temperature", np.array(1 / temperature, np.float32))
     insert_after(logits, model.graph, "Mul", [logits, inverse])
@@ -57,7 +57,7 @@ def divide_logits(model: ir.Model, temperature: float) -> ir.Model:
 
 @dataclass(frozen=True)
 class _Affine:
-    """A node that is value·scale + shift; scale and shift are (C,), or (1,) for all channels alike."""
+    """A node that computes value·scale + shift; scale and shift are (C,), or (1,) if all channels share them."""
 
     value: ir.Value
     scale: FloatArray
@@ -89,7 +89,7 @@ def _affine(node: ir.Node | None) -> _Affine | None:
 
 
 def _fold_back(node: ir.Node) -> bool:
-    """Conv or Gemm, then a scale or shift: into its weights and bias."""
+    """Conv or Gemm, then a scale or shift: fold it into weights and bias."""
     affine = _affine(node)
     layer = affine.value.producer() if affine is not None else None
     if affine is None or layer is None or not is_layer(layer) or not used_once(affine.value):
@@ -102,16 +102,16 @@ def _fold_back(node: ir.Node) -> bool:
 
 
 def _scale_back(node: ir.Node) -> bool:
-    """Conv or Gemm, Relu or MaxPool, then a scale: its amount passes these and goes into the weights, its sign stays.
+    """Conv or Gemm, Relu or MaxPool, then a scale: fold its magnitude into the weights; its sign remains.
 
-    Each channel then keeps the spread that BatchNorm gave it, so that one uint8 range suits them all; folded forward,
-    the scales would stretch the weights of the next layer's inputs by up to a hundred times.
+    Each channel then has the range that BatchNorm gave it, so that one uint8 range fits all channels. Folded forward,
+    the scales would stretch the next layer's weights up to a hundredfold.
     """
     affine = _affine(node)
     if affine is None or node.op_type not in ("Mul", "Div"):
         return False
     value = affine.value
-    while (layer := value.producer()) is not None and layer.op_type in _PASSED_BY_GAINS and used_once(value):
+    while (layer := value.producer()) is not None and layer.op_type in _POSITIVELY_HOMOGENEOUS and used_once(value):
         value = first_input(layer)
     gain, sign = np.abs(affine.scale), np.where(affine.scale < 0, np.float32(-1), np.float32(1))
     if layer is None or value is affine.value or not is_layer(layer) or not used_once(value) or (gain == 1).all():
@@ -128,7 +128,7 @@ def _scale_back(node: ir.Node) -> bool:
 
 
 def _fold_forward(layer: ir.Node) -> bool:
-    """A scale or shift, then Conv or Gemm: into its weights and bias."""
+    """A scale or shift, then Conv or Gemm: fold it into weights and bias."""
     node = before(layer, *_AFFINE) if is_layer(layer) else None
     affine = _affine(node)
     if affine is None or node is None or not used_once(node.outputs[0]):
@@ -149,7 +149,7 @@ def _fold_forward(layer: ir.Node) -> bool:
 
 
 def _move_over(node: ir.Node) -> bool:
-    """A scale or shift, then pooling, Flatten or the other of the two: swap them, and so come nearer to a layer."""
+    """A scale or shift, then pooling, Flatten or, after a scale, a shift: swap them to move it towards a layer."""
     affine = _affine(node)
     if affine is None or not used_once(node.outputs[0]):
         return False
@@ -161,12 +161,12 @@ def _move_over(node: ir.Node) -> bool:
             return False
         return _swap(node, user, affine)
     if user.op_type == "Reshape":
-        alike = affine.scale.size == affine.shift.size == 1
+        uniform = affine.scale.size == affine.shift.size == 1
         flattens = static_dims(user.outputs[0]) == [int(np.prod(static_dims(affine.value)))]
-        return (alike or flattens) and _swap(node, user, affine if alike else _per_entry(affine))
+        return (uniform or flattens) and _swap(node, user, affine if uniform else _per_entry(affine))
     shift = _affine(user)
     if node.op_type == "Mul" and user.op_type == "Add" and shift is not None and (affine.scale != 0).all():
-        # x·s + t = (x + t/s)·s: the scale can travel on where the shift cannot
+        # x·s + t = (x + t/s)·s: the scale can move on where the shift cannot
         operand = next(i for i, value in enumerate(user.inputs) if array_of(value) is not None)
         shifted = _shaped(shift.shift / affine.scale, rank(affine.value))
         user.replace_input_with(operand, constant(graph_of(user), f"{user.outputs[0].name}_shift", shifted))
@@ -175,7 +175,7 @@ def _move_over(node: ir.Node) -> bool:
 
 
 def _per_entry(affine: _Affine) -> _Affine:
-    """Flattening turns a number per channel into one per entry of the row."""
+    """Repeat scale and shift for every entry of a flattened channel."""
     channels, *others = static_dims(affine.value)
     entries = int(np.prod(others))
     scale, shift = (np.repeat(np.broadcast_to(v, channels), entries) for v in (affine.scale, affine.shift))
@@ -183,7 +183,7 @@ def _per_entry(affine: _Affine) -> _Affine:
 
 
 def _swap(node: ir.Node, user: ir.Node, affine: _Affine) -> bool:
-    """Let `user` work on the value before the affine node, and the affine node on its result."""
+    """Swap an affine node with its user."""
     graph = graph_of(node)
     bypass(node, affine.value)
     is_scale = node.op_type in ("Mul", "Div")
@@ -195,14 +195,14 @@ def _swap(node: ir.Node, user: ir.Node, affine: _Affine) -> bool:
 
 
 def _per_output(layer: ir.Node, vector: FloatArray) -> FloatArray:
-    """A number per output channel, as it is broadcast over the layer's weights."""
+    """Reshape a vector of output channels for broadcasting over a layer's weights."""
     return vector.reshape(-1, 1, 1, 1) if layer.op_type == "Conv" else vector
 
 
 def _shaped(vector: FloatArray, axes: int) -> FloatArray:
-    """A number per channel, as it is broadcast over a value with this many axes."""
+    """Reshape a vector of channels for broadcasting over a value with this many axes."""
     return vector.reshape((1, -1) + (1,) * (axes - 2)) if axes >= 2 else vector
 
 
-#: Together they fold every Mul and Add by constants into a Conv or Gemm, where mathematics allows.
+#: Together these fold every constant Mul and Add into a Conv or Gemm where that is exact.
 FOLDING_RULES = (_fold_back, _scale_back, _fold_forward, _move_over)

@@ -1,4 +1,4 @@
-"""The nodes of a model file's graph that compute something, for people to read: `read_nodes()`."""
+"""Readable description of the nodes in a model file's graph: `read_nodes()`."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx
 
-_MOVES_INTEGERS = ("QuantizeLinear", "DequantizeLinear")
+_QUANTIZATION = ("QuantizeLinear", "DequantizeLinear")
 _ARITHMETIC = {onnx.TensorProto.FLOAT: "fp32", onnx.TensorProto.FLOAT16: "fp16"}
 
 
@@ -18,10 +18,10 @@ class Node:
     Attributes:
         name: unique in the graph.
         kind: the ONNX operator, or "Input".
-        detail: kernel size and arithmetic in a few words.
-        shape: of what leaves it, channels first, without the batch's axis.
-        parameters: weights and biases that go into it.
-        inputs: names of the nodes whose output goes into it.
+        detail: kernel size and arithmetic, such as "3×3, int8".
+        shape: shape of the output, channels first, without the batch axis.
+        parameters: number of weights and biases.
+        inputs: names of the nodes whose outputs it reads.
     """
 
     name: str
@@ -33,29 +33,40 @@ class Node:
 
 
 def read_nodes(path: Path) -> list[Node]:
-    """The graph's input and its nodes, in the order in which they compute.
+    """Read the graph's input and its nodes, in topological order.
 
-    QuantizeLinear and DequantizeLinear are left out: where they stand around a node, the runtime computes it in
-    integers, and its detail says int8.
+    QuantizeLinear and DequantizeLinear are omitted. A node between them is computed in integers, and its detail
+    contains "int8".
+
+    Args:
+        path: the model file.
+
+    Example:
+        >>> from digits_edge.runtime.session.precision import find_model
+        >>> nodes = read_nodes(find_model("cnn-small-int8", "cpu"))
+        >>> nodes[0]
+        Node(name='image', kind='Input', detail='uint8', shape=(28, 28), parameters=0, inputs=())
+        >>> nodes[-1].kind, nodes[-1].shape
+        ('Softmax', (10,))
     """
     graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
     types = {value.name: value.type.tensor_type for value in (*graph.input, *graph.value_info, *graph.output)}
     weights = {weight.name: math.prod(weight.dims) for weight in graph.initializer}
-    # what a value is, once the nodes are passed over that only quantize
+    # value name → the value it is a quantized or dequantized copy of
     origin: dict[str, str] = {}
     quantized: set[str] = set()
-    made_by: dict[str, str] = {}
+    producers: dict[str, str] = {}
     nodes = []
     for value in graph.input:
         nodes.append(Node(value.name, "Input", _type_name(types[value.name]), _shape(types[value.name]), 0, ()))
-        made_by[value.name] = value.name
+        producers[value.name] = value.name
     for node in graph.node:
-        if node.op_type in _MOVES_INTEGERS:
+        if node.op_type in _QUANTIZATION:
             origin[node.output[0]] = origin.get(node.input[0], node.input[0])
             quantized |= {node.output[0]} if node.op_type == "DequantizeLinear" else set()
             continue
         sources = [origin.get(name, name) for name in node.input]
-        # a Reshape's second input is the shape; a node with float weights computes in float
+        # a Reshape's second input is the shape; a node with float weights is computed in float
         integer = quantized.issuperset(node.input[:1] if node.op_type == "Reshape" else node.input[:2])
         arithmetic = "int8" if integer else _ARITHMETIC.get(types[node.output[0]].elem_type, "")
         kernel = next(("×".join(map(str, a.ints)) for a in node.attribute if a.name == "kernel_shape"), "")
@@ -66,10 +77,10 @@ def read_nodes(path: Path) -> list[Node]:
                 detail=", ".join(filter(None, (kernel, arithmetic))),
                 shape=_shape(types[node.output[0]]),
                 parameters=0 if node.op_type == "Reshape" else sum(weights.get(name, 0) for name in sources),
-                inputs=tuple(made_by[name] for name in sources if name in made_by),
+                inputs=tuple(producers[name] for name in sources if name in producers),
             )
         )
-        made_by |= dict.fromkeys(node.output, node.name)
+        producers |= dict.fromkeys(node.output, node.name)
     return nodes
 
 

@@ -1,4 +1,4 @@
-"""Small steps on an onnx_ir graph that the rewriting rules share."""
+"""Helpers on onnx_ir graphs that the rewriting rules share."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,12 +8,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-#: Looks at a node, changes the graph around it if it applies, and says whether it did.
+#: Changes the graph around a node if the rule applies; returns whether it did.
 Rule = Callable[[ir.Node], bool]
 
 
 def apply_until_still(model: ir.Model, rules: Sequence[Rule]) -> None:
-    """Apply rules to every node, last node first, until a whole round changes nothing."""
+    """Apply rules to every node, last node first, until a pass over all nodes changes nothing."""
     changed = True
     while changed:
         changed = False
@@ -23,44 +23,48 @@ def apply_until_still(model: ir.Model, rules: Sequence[Rule]) -> None:
 
 
 def graph_of(node: ir.Node) -> ir.Graph:
-    """The graph a node stands in."""
+    """The graph that contains a node."""
     assert isinstance(node.graph, ir.Graph)
     return node.graph
 
 
 def first_input(node: ir.Node) -> ir.Value:
-    """What a node works on; all other inputs are its parameters."""
+    """The data input of a node; all other inputs are its parameters."""
     assert node.inputs[0] is not None
     return node.inputs[0]
 
 
 def before(node: ir.Node | None, *op_types: str) -> ir.Node | None:
-    """The node that computes a node's first input, if there is one and it is of one of these kinds."""
+    """The producer of a node's first input if its operator is one of `op_types`; else None."""
     producer = first_input(node).producer() if node is not None and node.inputs else None
     return producer if producer is not None and producer.op_type in op_types else None
 
 
 def array_of(value: ir.Value | None) -> NDArray[Any] | None:
-    """A constant's array; None for what is computed or fed."""
+    """The array of a constant; None for a computed value or a graph input."""
     return None if value is None or value.const_value is None else value.const_value.numpy()
 
 
 def constant(graph: ir.Graph, name: str, array: NDArray[Any]) -> ir.Value:
-    """A new initializer; a number is appended to a name that is taken."""
-    free, number = name, 0
-    while free in graph.initializers:
+    """Register a new initializer; a number is appended to the name if it is already used."""
+    unique, number = name, 0
+    while unique in graph.initializers:
         number += 1
-        free = f"{name}_{number}"
-    value = ir.Value(name=free, const_value=ir.tensor(array, name=free))
+        unique = f"{name}_{number}"
+    value = ir.Value(name=unique, const_value=ir.tensor(array, name=unique))
     graph.register_initializer(value)
     return value
 
 
 def insert_after(value: ir.Value, graph: ir.Graph, op_type: str, inputs: Sequence[ir.Value]) -> ir.Value:
-    """Put a node that reads `value` between it and everyone who used it; shape and dtype stay."""
+    """Insert a node between `value` and all its users; shape and dtype are copied.
+
+    Returns:
+        The output of the new node.
+    """
     node = ir.node(op_type, inputs)
     result = node.outputs[0]
-    _set_kind(result, value)
+    _set_type(result, value)
     users = [(user, index) for user, index in value.uses() if user is not node]
     producer = value.producer()
     if producer is None:
@@ -75,8 +79,8 @@ def insert_after(value: ir.Value, graph: ir.Graph, op_type: str, inputs: Sequenc
     return result
 
 
-def _set_kind(value: ir.Value, like: ir.Value) -> None:
-    """Let a value have another's shape and type, as far as its own are not known."""
+def _set_type(value: ir.Value, like: ir.Value) -> None:
+    """Copy shape and dtype from `like` where they are unknown."""
     if value.shape is None:
         value.shape = like.shape
     if value.dtype is None and like.dtype is not None:
@@ -84,23 +88,23 @@ def _set_kind(value: ir.Value, like: ir.Value) -> None:
 
 
 def bypass(node: ir.Node, value: ir.Value) -> None:
-    """Let everyone who used the node's result use `value`; the node is then unused."""
-    _set_kind(value, node.outputs[0])
+    """Replace a node's output by `value` in all its users; the node is then unused."""
+    _set_type(value, node.outputs[0])
     node.outputs[0].replace_all_uses_with(value, replace_graph_outputs=True)
 
 
 def replace(node: ir.Node, op_type: str, inputs: Sequence[ir.Value]) -> None:
-    """Put another kind of node in a node's place; the result keeps shape and dtype."""
+    """Replace a node by one with another operator; the output keeps its shape and dtype."""
     new = ir.node(op_type, inputs)
-    _set_kind(new.outputs[0], node.outputs[0])
+    _set_type(new.outputs[0], node.outputs[0])
     graph_of(node).insert_before(node, new)
     bypass(node, new.outputs[0])
 
 
 def name_by_position(model: ir.Model) -> None:
-    """Name nodes and values after what they are and where they stand, so that the same network gets the same names."""
+    """Name nodes and values by operator and position, so that the same network always gets the same names."""
     graph = model.graph
-    # out of the way of the names to come
+    # temporary names avoid collisions with the final ones
     for number, value in enumerate(list(graph.initializers.values())):
         value.name = f"initializer_{number}"
     for position, node in enumerate(graph):
@@ -114,17 +118,17 @@ def name_by_position(model: ir.Model) -> None:
 
 
 def used_once(value: ir.Value) -> bool:
-    """Whether exactly one node reads a value, and the graph does not answer with it."""
+    """Whether a value has exactly one user and is not a graph output."""
     return len(list(value.uses())) == 1 and not value.is_graph_output()
 
 
 def integers(node: ir.Node, attribute: str) -> tuple[int, ...]:
-    """An attribute's integers; empty where it is not set."""
+    """The integers of an attribute; empty if it is not set."""
     return tuple(node.attributes[attribute].as_ints()) if attribute in node.attributes else ()
 
 
 def static_dims(value: ir.Value) -> list[int]:
-    """The sizes of all axes but the first, the batch."""
+    """The sizes of all axes except the batch axis."""
     assert value.shape is not None
     sizes = tuple(value.shape)[1:]
     assert all(isinstance(size, int) for size in sizes)
@@ -132,13 +136,13 @@ def static_dims(value: ir.Value) -> list[int]:
 
 
 def rank(value: ir.Value) -> int:
-    """How many axes a value has."""
+    """The number of axes of a value."""
     assert value.shape is not None
     return value.shape.rank()
 
 
 def is_layer(node: ir.Node | None) -> bool:
-    """Whether a node is a Conv, or a Gemm in its plain form x·W + b, with constant weights."""
+    """Whether a node is a Conv, or a Gemm of the form x·W + b, with constant weights."""
     if node is None or node.op_type not in ("Conv", "Gemm"):
         return False
     plain = node.op_type == "Conv" or not set(node.attributes) & {"transA", "transB", "alpha", "beta"}
@@ -146,7 +150,11 @@ def is_layer(node: ir.Node | None) -> bool:
 
 
 def parameters(layer: ir.Node) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weights, (out, in, H, W) for Conv and (in, out) for Gemm, and bias, (out,), of a layer."""
+    """Weights and bias of a layer.
+
+    Returns:
+        Weights, (out, in, H, W) for Conv or (in, out) for Gemm, and bias, (out,).
+    """
     weights = array_of(layer.inputs[1])
     bias = array_of(layer.inputs[2]) if len(layer.inputs) > 2 else None
     assert weights is not None
@@ -155,7 +163,7 @@ def parameters(layer: ir.Node) -> tuple[NDArray[np.float32], NDArray[np.float32]
 
 
 def set_parameters(layer: ir.Node, weights: NDArray[Any], bias: NDArray[Any]) -> None:
-    """Give a layer new weights and bias; another layer that shared the old ones keeps them."""
+    """Set new weights and bias of a layer; other layers that share the old ones are not affected."""
     layer.resize_inputs(3)
     for index, (role, array) in enumerate((("weights", weights), ("bias", bias)), start=1):
         name = f"{layer.outputs[0].name}_{role}"

@@ -1,7 +1,7 @@
-"""Rewriting the converter's graph so that no Transpose and no shape arithmetic is left.
+"""Removal of Transpose and shape arithmetic from the graph that tf2onnx creates.
 
-tf2onnx keeps Keras's channels-last order through Flatten with a Transpose, and computes the batch size with Shape,
-Gather, Slice, Concat and Cast. Here shapes become constants and the dense weights are permuted instead.
+tf2onnx inserts a Transpose before Flatten to preserve Keras's channels-last order, and computes the batch size with
+Shape, Gather, Slice, Concat and Cast. Here shapes become constants, and dense weights are permuted instead.
 """
 
 from itertools import chain
@@ -37,24 +37,27 @@ _RESHAPING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 
 
 def simplify(model: ir.Model) -> ir.Model:
-    """Rewrite a converted float model until nothing more can be folded; in place.
+    """Rewrite a converted float model until no rule applies; in place.
 
     Args:
         model: input float32 (N, 28, 28), output logits (N, C).
+
+    Returns:
+        The same model.
     """
     LiftConstantsToInitializersPass(lift_all_constants=True)(model)
-    _observe_shapes(model)
+    _set_shapes(model)
     rules = (_constant_shape, _join_reshapes, _drop_reshape, _matmul_to_gemm, _drop_transpose)
     apply_until_still(model, (*rules, *FOLDING_RULES))
     name_by_position(model)
     return model
 
 
-def _observe_shapes(model: ir.Model) -> None:
-    """Note the shape of every value.
+def _set_shapes(model: ir.Model) -> None:
+    """Set the shape and dtype of every value.
 
-    Shape inference cannot look through the converter's shape arithmetic, so the model is run with two batch sizes:
-    what differs is N.
+    Shape inference fails on the converter's shape arithmetic, so the model is run with two batch sizes; an axis whose
+    size differs is N.
     """
     graph = model.graph
     values = list(chain.from_iterable(node.outputs for node in graph))
@@ -74,7 +77,7 @@ def _observe_shapes(model: ir.Model) -> None:
 
 
 def _constant_shape(node: ir.Node) -> bool:
-    """Any change of shape that leaves the batch alone, as a Reshape to constant sizes."""
+    """Replace an operator that changes only the shape, not the batch axis, by a Reshape to constant sizes."""
     if node.op_type not in _RESHAPING or node.outputs[0].shape is None or node.outputs[0].shape[0] != BATCH_AXIS:
         return False
     sizes = np.array([-1, *static_dims(node.outputs[0])], np.int64)
@@ -87,7 +90,7 @@ def _constant_shape(node: ir.Node) -> bool:
 
 
 def _join_reshapes(node: ir.Node) -> bool:
-    """Reshape after Reshape: only the last shape counts."""
+    """Join two consecutive Reshapes; the last shape decides."""
     first = before(node, "Reshape") if node.op_type == "Reshape" else None
     if first is None:
         return False
@@ -96,7 +99,7 @@ def _join_reshapes(node: ir.Node) -> bool:
 
 
 def _drop_reshape(node: ir.Node) -> bool:
-    """Reshape to the shape that is there already."""
+    """Remove a Reshape to the shape that its input already has."""
     if node.op_type != "Reshape" or not list(node.outputs[0].uses()):
         return False
     if first_input(node).shape != node.outputs[0].shape:
@@ -106,7 +109,7 @@ def _drop_reshape(node: ir.Node) -> bool:
 
 
 def _matmul_to_gemm(node: ir.Node) -> bool:
-    """MatMul of rows by constant weights, as a Gemm that can take a bias in."""
+    """Replace a MatMul of rows by constant weights by a Gemm, into which a bias can be folded."""
     if node.op_type != "MatMul" or array_of(node.inputs[1]) is None or rank(first_input(node)) != 2:
         return False
     result = node.outputs[0]
@@ -116,7 +119,7 @@ def _matmul_to_gemm(node: ir.Node) -> bool:
 
 
 def _drop_transpose(node: ir.Node) -> bool:
-    """Transpose, Flatten, Gemm: flatten as it lies, and permute the Gemm's weights."""
+    """Transpose, Flatten, Gemm: remove the Transpose and permute the Gemm's weights instead."""
     flatten = before(node, "Reshape") if node.op_type == "Gemm" and is_layer(node) else None
     transpose = before(flatten, "Transpose")
     if flatten is None or transpose is None or not used_once(flatten.outputs[0]):
@@ -126,8 +129,8 @@ def _drop_transpose(node: ir.Node) -> bool:
         return False
     source = static_dims(first_input(transpose))
     if static_dims(flatten.outputs[0]) != [int(np.prod(source))]:
-        return False  # a Dense on the feature map: its rows are pixels, not images
-    # entry j of the transposed row is entry order[j] of the row as it lies
+        return False  # Dense on a feature map: its rows are pixels, not images
+    # entry j of the transposed row is entry order[j] of the original row
     order = np.arange(np.prod(source)).reshape(source).transpose([axis - 1 for axis in permutation[1:]]).ravel()
     weights, bias = parameters(node)
     permuted = np.empty_like(weights)

@@ -1,8 +1,9 @@
-"""A convolution that strides over one channel, as one that walks over four: `to_space_to_depth()`.
+"""Space-to-depth: replace a stride-2 convolution over one channel by a stride-1 convolution over four channels.
 
-onnxruntime's int8 convolution gathers its patches channel by channel, and with one channel that takes longer than the
-arithmetic: 5×5 by 32 filters with stride 2 over 28×28 took 8.2 µs an image in int8, and 3.7 µs as below (Intel Xeon,
-one thread, batch 128, onnxruntime 1.31.1). The sums are the same, so the answers are too.
+onnxruntime's int8 convolution gathers its patches channel by channel; with one channel, gathering takes longer than
+the arithmetic. A 5×5 convolution with 32 filters and stride 2 over 28×28 pixels took 8.2 µs per image in int8 and
+3.7 µs after this rewriting (Intel Xeon, one thread, batch 128, onnxruntime 1.31.1). The sums are the same, so the
+predictions are too.
 """
 
 import numpy as np
@@ -24,19 +25,22 @@ _BLOCK = 2
 
 
 def to_space_to_depth(model: ir.Model) -> ir.Model:
-    """Put SpaceToDepth before every convolution of one channel with stride 2, which then has stride 1; in place.
+    """Insert SpaceToDepth before every stride-2 convolution over one channel, which then has stride 1; in place.
 
     Args:
-        model: float; its convolutions take channels first.
+        model: float model whose convolutions are channels-first.
+
+    Returns:
+        The same model.
     """
     for node in list(model.graph):
-        if _strides_over_one_channel(node):
-            _widen(node)
-    RemoveUnusedNodesPass()(model)  # and the narrow weights
+        if _is_single_channel_stride_2(node):
+            _split_into_blocks(node)
+    RemoveUnusedNodesPass()(model)  # removes the original weights
     return model
 
 
-def _strides_over_one_channel(node: ir.Node) -> bool:
+def _is_single_channel_stride_2(node: ir.Node) -> bool:
     if node.op_type != "Conv" or not is_layer(node) or integers(node, "strides") != (_BLOCK, _BLOCK):
         return False
     channels, *sides = static_dims(first_input(node))
@@ -44,17 +48,17 @@ def _strides_over_one_channel(node: ir.Node) -> bool:
     return plain and channels == 1 and all(side % _BLOCK == 0 for side in sides)
 
 
-def _widen(node: ir.Node) -> None:
+def _split_into_blocks(node: ir.Node) -> None:
     weights, bias = parameters(node)
     rows, columns = static_dims(first_input(node))[1:]
     out_rows, out_columns = static_dims(node.outputs[0])[1:]
     top, left = (integers(node, "pads") or (0, 0, 0, 0))[:2]
-    # an odd padding makes the kernel begin with an empty row, and both end with whole blocks
+    # with odd padding the kernel starts with a row of zeros; kernel and padding end at block boundaries
     kernel = [_to_blocks(top % _BLOCK + weights.shape[2]), _to_blocks(left % _BLOCK + weights.shape[3])]
-    whole = np.zeros((len(weights), kernel[0] * _BLOCK, kernel[1] * _BLOCK), np.float32)
-    whole[:, top % _BLOCK :, left % _BLOCK :][:, : weights.shape[2], : weights.shape[3]] = weights[:, 0]
-    # SpaceToDepth makes channel 2·r + c of what stands in row r and column c of its block
-    blocks = whole.reshape(-1, kernel[0], _BLOCK, kernel[1], _BLOCK).transpose(0, 2, 4, 1, 3)
+    padded = np.zeros((len(weights), kernel[0] * _BLOCK, kernel[1] * _BLOCK), np.float32)
+    padded[:, top % _BLOCK :, left % _BLOCK :][:, : weights.shape[2], : weights.shape[3]] = weights[:, 0]
+    # SpaceToDepth maps row r and column c of a block to channel 2·r + c
+    blocks = padded.reshape(-1, kernel[0], _BLOCK, kernel[1], _BLOCK).transpose(0, 2, 4, 1, 3)
     before = [_to_blocks(top), _to_blocks(left)]
     after = [
         out_rows - 1 + kernel[0] - rows // _BLOCK - before[0],
@@ -74,5 +78,5 @@ def _widen(node: ir.Node) -> None:
 
 
 def _to_blocks(pixels: int) -> int:
-    """So many blocks hold them."""
+    """The number of blocks that cover this many pixels."""
     return -(-pixels // _BLOCK)

@@ -1,1 +1,1 @@
-"""Reduced precision: int8 without overflow, fp16, quantization-aware fine-tuning."""
+"""Reduced precision: int8 without overflow, fp16, and quantization-aware fine-tuning."""

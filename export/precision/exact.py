@@ -1,8 +1,8 @@
-"""What a quantized graph predicts in exact arithmetic: `exact_probabilities`.
+"""Evaluation of a quantized graph in exact arithmetic: `exact_probabilities()`.
 
-In float64 the product of two dequantized integers, and a sum of millions of them, is exact to some 1e-15. So a graph of
-QuantizeLinear and DequantizeLinear that is evaluated in float64 rounds every activation as exact integer arithmetic
-does, on any processor, except for ties within 1e-13 of a half.
+In float64 the product of two dequantized integers, and a sum of millions of such products, is exact to about 1e-15.
+Therefore a QDQ graph evaluated in float64 rounds every activation as exact integer arithmetic does, on any processor,
+except for ties within 1e-13 of a half.
 """
 
 from typing import Any
@@ -17,35 +17,41 @@ from onnx.reference.op_run import OpRun
 from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.model.model_file import INPUT_NAME
 
-#: onnx evaluates no DequantizeLinear of before; operators in these graphs mean the same in both.
+#: The oldest opset whose DequantizeLinear onnx can evaluate; these graphs' operators have the same semantics in it.
 _OPSET = 19
 _BATCH = 50
 
 
 def exact_probabilities(graph: ir.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Evaluate a graph in float64 by onnx's reference implementation.
+    """Evaluate a graph in float64 with onnx's reference implementation.
 
     Args:
-        graph: takes uint8 pixels and predicts probabilities; it stays as it is.
+        graph: input uint8 pixels, output probabilities; not modified.
         images: uint8 (N, H, W), N at least 1.
 
     Returns:
-        float32 (N, K).
+        Probabilities, float32 (N, C).
 
     Raises:
-        ModelError: it has an operator that onnx cannot evaluate.
+        ModelError: the graph has an operator that onnx cannot evaluate.
+
+    Example:
+        >>> from digits_edge.runtime.session.precision import find_model
+        >>> graph = ir.from_proto(onnx.load(find_model("cnn-small-int8", "cpu")))
+        >>> exact_probabilities(graph, np.zeros((1, 28, 28), np.uint8)).shape
+        (1, 10)
     """
     try:
         evaluator = ReferenceEvaluator(_in_float64(ir.to_proto(graph)), new_ops=[Conv, MaxPool])
         batches = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
         [parts] = zip(*(evaluator.run(None, {INPUT_NAME: batch}) for batch in batches), strict=True)
-    except Exception as error:  # it raises whatever its operators raise
+    except Exception as error:  # the evaluator raises any exception of its operators
         raise ModelError(f"{graph.graph.name} cannot be evaluated in exact arithmetic: {error!r}") from error
     return np.concatenate(parts).astype(np.float32)
 
 
 def _in_float64(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same graph with constants and casts in float64; in place."""
+    """Convert constants and casts of a graph to float64; in place."""
     for tensor in model.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT:
             array = onnx.numpy_helper.to_array(tensor).astype(np.float64)
@@ -61,7 +67,7 @@ def _in_float64(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 class Conv(OpRun):
-    """As onnx's, by one matrix product, which is a hundred times faster."""
+    """Convolution as a single matrix product, 100× faster than onnx's implementation."""
 
     def _run(
         self,
@@ -78,8 +84,8 @@ class Conv(OpRun):
         dilations = dilations or [1] * axes
         reach = [(size - 1) * dilation + 1 for size, dilation in zip(weights.shape[2:], dilations, strict=True)]
         patches = _patches(x, reach, pads, strides, 0)
-        taken: tuple[Any, ...] = (..., *(slice(None, None, dilation) for dilation in dilations))
-        patches = patches[taken]
+        dilated: tuple[Any, ...] = (..., *(slice(None, None, dilation) for dilation in dilations))
+        patches = patches[dilated]
         contracted = [1, *range(2 + axes, 2 + 2 * axes)], list(range(1, 2 + axes))
         results = [
             np.moveaxis(np.tensordot(inputs, filters, contracted), -1, 1)
@@ -92,7 +98,7 @@ class Conv(OpRun):
 
 
 class MaxPool(OpRun):
-    """As onnx's, without a loop over pixels."""
+    """MaxPool without onnx's loop over pixels."""
 
     def _run(
         self,
@@ -106,7 +112,7 @@ class MaxPool(OpRun):
     ) -> tuple[NDArray[Any]]:
         if ceil_mode or set(dilations or ()) > {1}:
             raise NotImplementedError("MaxPool with ceil_mode or dilations")
-        assert kernel_shape is not None  # the standard asks for it
+        assert kernel_shape is not None  # required by the ONNX standard
         patches = _patches(x, kernel_shape, pads, strides, -np.inf)
         return (patches.max(axis=tuple(range(x.ndim, patches.ndim))),)
 
@@ -114,7 +120,7 @@ class MaxPool(OpRun):
 def _patches(
     x: NDArray[Any], shape: list[int], pads: list[int] | None, strides: list[int] | None, fill: float
 ) -> NDArray[Any]:
-    """Windows over all axes but the first two: (N, C, *positions, *shape)."""
+    """Sliding windows over all axes except the first two: (N, C, *positions, *shape)."""
     axes = x.ndim - 2
     pads, strides = pads or [0] * 2 * axes, strides or [1] * axes
     padded = np.pad(x, [(0, 0), (0, 0), *zip(pads[:axes], pads[axes:], strict=True)], constant_values=fill)

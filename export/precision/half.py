@@ -1,17 +1,20 @@
-"""Float graph → fp16, for GPUs."""
+"""Conversion of a float graph to fp16, for GPUs."""
 
 import onnx_ir as ir
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 
 def to_half(model: ir.Model) -> ir.Model:
-    """A float model with weights and arithmetic in float16; what goes in and comes out keeps its type.
+    """Convert weights and arithmetic of a float model to float16; inputs and outputs keep their types.
 
     Args:
-        model: input uint8, output float32 logits; left as it is.
+        model: input uint8, output float32 logits; not modified.
+
+    Returns:
+        A new model.
     """
     half = convert_float_to_float16(ir.to_proto(model), keep_io_types=True)
     converted: ir.Model = ir.from_proto(half)
-    # the converter appends its Casts at the end
+    # the converter appends its Cast nodes at the end
     converted.graph.sort()
     return converted

@@ -1,12 +1,13 @@
-"""int8 weights that no kernel can overflow.
+"""Scales for int8 weights with which no kernel can overflow.
 
 x86 processors without VNNI multiply uint8 activations by int8 weights with `vpmaddubsw`, which adds the products of
-two neighbours in 16 bits and saturates: 255·w₀ + 255·w₁ fits only while weights of one sign sum to 128 at most. So the
-scale of a channel is enlarged until no two neighbours exceed that, and every kernel then computes the same integers.
+two adjacent weights in 16 bits and saturates. 255·w₀ + 255·w₁ fits only if weights of one sign sum to at most 128.
+Therefore the scale of a channel is enlarged until no pair exceeds this limit; every kernel then computes the same
+integers.
 
-Neighbours are the weights 2·i and 2·i + 1 in the order in which a kernel walks over a patch: onnxruntime and OpenVINO
-keep the channels of a pixel together (MLAS packs four at a time). With an odd number of channels the pairs depend on
-whether the kernel pads each pixel, so both are limited. Weights whose place in the kernel is not known get 7 bits.
+A pair is the weights 2·i and 2·i + 1 in the order in which a kernel traverses a patch. onnxruntime and OpenVINO store
+the channels of a pixel together (MLAS packs four at a time). With an odd number of channels the pairs depend on whether
+the kernel pads each pixel, so both variants are limited. Weights with unknown order get 7 bits.
 """
 
 from collections.abc import Collection
@@ -18,81 +19,103 @@ from numpy.typing import NDArray
 
 from digits_edge.export.graph.rewriting import array_of
 
-#: 255 times this is the largest sum of two products that fits 16 bits; so does 255 times its negative.
+#: Largest sum of two weights whose product with 255 fits into 16 bits, positive or negative.
 MAX_PAIR_SUM = 128
-#: Of a weight whose neighbour is not known: 7 bits.
-_MAX_ALONE = MAX_PAIR_SUM // 2
+#: Limit of a single weight whose pair is unknown: 7 bits.
+_MAX_UNPAIRED = MAX_PAIR_SUM // 2
 _MAX_WEIGHT = 127
-#: Of a channel whose weights are all zero.
+#: Scale of a channel whose weights are all zero.
 _MIN_SCALE = 1e-30
 _LAYERS = ("Conv", "Gemm", "MatMul")
 
 
 def pair_sums(weights: NDArray[np.number], operator: str) -> NDArray[np.number]:
-    """The largest sum, without its sign, of two neighbours of one sign, for each channel.
+    """Compute the largest absolute sum of a pair of weights with the same sign, for each channel.
 
     Args:
-        weights: of a Conv, (out, in, …), or of a Gemm or MatMul, (in, out).
+        weights: weights of a Conv, (out, in, …), or of a Gemm or MatMul, (in, out).
         operator: "Conv", "Gemm" or "MatMul".
 
     Returns:
-        Shape (out,). A single weight counts as a pair with zero.
+        Shape (out,). An unpaired weight counts as a pair with zero.
 
-    Examples:
+    Example:
         >>> pair_sums(np.array([[100, -100, 100, 29]]).T, "Gemm")
         array([129])
     """
-    walks = [weights.T] if operator != "Conv" else _walks(weights)
+    layouts = [weights.T] if operator != "Conv" else _layouts(weights)
     sums = []
-    for walk in walks:
-        padded = np.pad(walk, [*[(0, 0)] * (walk.ndim - 1), (0, walk.shape[-1] % 2)])
-        pairs = padded.reshape(len(walk), -1, 2)
-        above, below = np.maximum(pairs, 0).sum(axis=2), np.maximum(-pairs, 0).sum(axis=2)
-        sums.append(np.maximum(above, below).max(axis=1))
+    for layout in layouts:
+        padded = np.pad(layout, [*[(0, 0)] * (layout.ndim - 1), (0, layout.shape[-1] % 2)])
+        pairs = padded.reshape(len(layout), -1, 2)
+        positive, negative = np.maximum(pairs, 0).sum(axis=2), np.maximum(-pairs, 0).sum(axis=2)
+        sums.append(np.maximum(positive, negative).max(axis=1))
     return np.asarray(np.max(sums, axis=0))
 
 
-def _walks(weights: NDArray[np.number]) -> list[NDArray[np.number]]:
-    """A convolution's weights in the orders of its kernels: channels last, in one row and with every pixel apart."""
+def _layouts(weights: NDArray[np.number]) -> list[NDArray[np.number]]:
+    """Weights of a convolution in both kernel layouts: channels last, as one row and with a row per pixel."""
     channels_last = np.moveaxis(weights, 1, -1)
     return [channels_last.reshape(len(weights), -1), channels_last.reshape(len(weights), -1, weights.shape[1])]
 
 
 def channel_scales(weights: NDArray[np.float32], operator: str) -> NDArray[np.float32]:
-    """The smallest scale of each channel with which its int8 weights cannot overflow, float32 (out,).
+    """Compute the smallest scale of each channel with which its int8 weights cannot overflow.
 
     Args:
-        weights: float, as `pair_sums` takes them.
+        weights: float32, with the shape that `pair_sums` expects.
         operator: "Conv", "Gemm" or "MatMul".
+
+    Returns:
+        Shape (out,), float32.
+
+    Example:
+        The second channel has two large adjacent weights, so 7 bits remain for each.
+
+        >>> channel_scales(np.array([[127, 127], [1, 127]], np.float32), "Gemm")
+        array([1.      , 1.984375], dtype=float32)
     """
     axis = channel_axis(operator)
     by_channel = np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1).astype(np.float64)
     scales = np.maximum(np.abs(by_channel).max(axis=1) / _MAX_WEIGHT, pair_sums(weights, operator) / MAX_PAIR_SUM)
     scales = np.maximum(scales, _MIN_SCALE).astype(np.float32)
-    # two halves that are rounded up may exceed the limit by one
+    # if both weights of a pair are rounded up, their sum may exceed the limit by one
     while (over := pair_sums(quantized(weights, scales, operator), operator) > MAX_PAIR_SUM).any():
         scales[over] = np.nextafter(scales[over], np.float32(np.inf))
     return np.asarray(scales)
 
 
 def quantized(weights: NDArray[np.float32], scales: NDArray[np.float32], operator: str) -> NDArray[np.int32]:
-    """Weights as integers of their channel's scale, rounded to even."""
+    """Divide weights by the scale of their channel and round half to even.
+
+    Args:
+        weights: float32, with the shape that `pair_sums` expects.
+        scales: shape (out,).
+        operator: "Conv", "Gemm" or "MatMul".
+
+    Example:
+        >>> quantized(np.array([[1.0], [2.5]], np.float32), np.array([0.5], np.float32), "Gemm").tolist()
+        [[2], [5]]
+    """
     shape = [1] * weights.ndim
     shape[channel_axis(operator)] = -1
     return np.asarray(np.rint(weights / scales.reshape(shape)), np.int32)
 
 
 def channel_axis(operator: str) -> int:
-    """The axis of a layer's weights that counts its outputs."""
+    """The output axis of a layer's weights."""
     return 0 if operator == "Conv" else 1
 
 
 def quantization_overrides(model: ir.Model, *, float_layers: Collection[str] = ()) -> dict[str, list[dict[str, Any]]]:
-    """The scales of all weights, as `onnxruntime.quantization` takes them in `TensorQuantOverrides`.
+    """Compute the scales of all weights in the format of onnxruntime's option `TensorQuantOverrides`.
 
     Args:
-        model: float.
-        float_layers: names of nodes that stay float.
+        model: float model.
+        float_layers: names of nodes that are not quantized.
+
+    Returns:
+        Name of the weights → one entry per channel, or a single entry for the tensor.
     """
     overrides: dict[str, list[dict[str, Any]]] = {}
     for node in model.graph:
@@ -102,22 +125,31 @@ def quantization_overrides(model: ir.Model, *, float_layers: Collection[str] = (
             weights = array_of(value)
             if value is None or weights is None:
                 continue
-            if _is_known(node, index, weights):
+            if _has_known_layout(node, index, weights):
                 axis = channel_axis(node.op_type)
-                each = [{"axis": axis, "scale": scale} for scale in channel_scales(weights, node.op_type)]
+                entries = [{"axis": axis, "scale": scale} for scale in channel_scales(weights, node.op_type)]
             else:
-                each = [{"scale": np.float32(max(np.abs(weights).max() / _MAX_ALONE, _MIN_SCALE))}]
-            overrides[value.name or ""] = [{**one, "zero_point": np.int8(0)} for one in each]
+                entries = [{"scale": np.float32(max(np.abs(weights).max() / _MAX_UNPAIRED, _MIN_SCALE))}]
+            overrides[value.name or ""] = [{**entry, "zero_point": np.int8(0)} for entry in entries]
     return overrides
 
 
 def bounds(model: ir.Model) -> dict[str, int]:
-    """The largest pair sum of each int8 layer of a quantized graph, by the layer's name.
+    """Compute the largest pair sum of each int8 layer in a quantized graph.
 
-    A layer whose bound is at most `MAX_PAIR_SUM` computes the same integers on every processor. Layers that stay float
-    are not listed.
+    A layer whose bound is at most `MAX_PAIR_SUM` computes the same integers on every processor.
+
+    Returns:
+        Layer name → bound; float layers are omitted.
+
+    Example:
+        >>> import onnx
+        >>> from digits_edge.runtime.session.precision import find_model
+        >>> model = ir.from_proto(onnx.load(find_model("cnn-small-int8", "cpu")))
+        >>> max(bounds(model).values()) <= MAX_PAIR_SUM
+        True
     """
-    found: dict[str, int] = {}
+    largest: dict[str, int] = {}
     for node in model.graph:
         for index, value in enumerate(node.inputs[:2] if node.op_type in _LAYERS else ()):
             dequantizing = value.producer() if value is not None else None
@@ -127,14 +159,14 @@ def bounds(model: ir.Model) -> dict[str, int]:
             if weights is None or weights.dtype != np.int8:
                 continue
             weights = weights.astype(np.int32)
-            known = _is_known(node, index, weights)
-            bound = pair_sums(weights, node.op_type).max() if known else 2 * np.abs(weights).max()
-            found[node.name or ""] = max(int(bound), found.get(node.name or "", 0))
-    return found
+            has_pairs = _has_known_layout(node, index, weights)
+            bound = pair_sums(weights, node.op_type).max() if has_pairs else 2 * np.abs(weights).max()
+            largest[node.name or ""] = max(int(bound), largest.get(node.name or "", 0))
+    return largest
 
 
-def _is_known(node: ir.Node, index: int, weights: NDArray[Any]) -> bool:
-    """Whether a kernel walks over a layer's weights in the order that `pair_sums` supposes."""
+def _has_known_layout(node: ir.Node, index: int, weights: NDArray[Any]) -> bool:
+    """Whether a kernel traverses a layer's weights in the order that `pair_sums` assumes."""
     if node.op_type == "Conv":
         return index == 1
     transposed = any(name in node.attributes and node.attributes[name].as_int() for name in ("transA", "transB"))

@@ -1,13 +1,12 @@
-"""Fine-tuning for int8: `fine_tuned()` trains a Keras model with the roundings that int8 will have.
+"""Quantization-aware fine-tuning: `fine_tuned()` trains a Keras model with simulated int8 rounding.
 
-Weights are rounded to the scales of `digits_edge.export.precision.overflow`, the input of each layer to 256 steps, and gradients
-pass through as if they were not (Jacob et al. 2018, "Quantization and training of neural networks for efficient
-integer-arithmetic-only inference", section 3). The model learns its own predictions, so that no labels, no teachers and
-no augmentation of its training are needed, and stays what it was.
+Weights are rounded to the scales of `digits_edge.export.precision.overflow`, the input of each layer to 256 steps, and
+gradients pass through unchanged (Jacob et al. 2018, "Quantization and training of neural networks for efficient
+integer-arithmetic-only inference", section 3). The training targets are the model's own float predictions, so neither
+labels nor teachers nor augmentation are needed.
 
-Batch normalisation keeps its statistics: the factor that export folds into the weights before it scales a channel's
-weights, and changes nothing about which steps they are rounded to. Layers within a nested model are trained, but not
-rounded.
+Batch normalization statistics are frozen: export folds their factor into the weights of a channel, which does not
+change the steps to which the weights are rounded. Layers in a nested model are trained, but not rounded.
 """
 
 from collections.abc import Callable
@@ -23,8 +22,8 @@ from digits_edge.export.temperature import softmax
 
 _LEARNING_RATE = 3e-5
 _BATCH = 128
-#: Scales follow the weights every so many steps.
-_STEPS_PER_SCALE = 20
+#: Number of training steps between updates of the scales.
+_STEPS_PER_UPDATE = 20
 
 
 def fine_tuned(
@@ -36,18 +35,18 @@ def fine_tuned(
     seed: int = 0,
     listener: Callable[[int], None] = lambda epoch: None,
 ) -> keras.Model:
-    """Train a model to predict in int8 what it predicts in float.
+    """Train a copy of a model to give the same predictions in int8 as in float.
 
     Args:
-        model: a classifier that ends in logits or a softmax; it stays as it is.
-        inputs: of its training, (N, …), as it takes them.
-        calibration: some of them, (M, …), from which the ranges of the activations are taken.
-        epochs: over all inputs, at least 1.
-        seed: of the order of the inputs.
-        listener: is called with the number of each epoch, from 1, when it begins.
+        model: a classifier that ends in logits or a softmax; not modified.
+        inputs: training inputs in the model's shape and scale, (N, …).
+        calibration: a subset of the inputs, (M, …), which determines the ranges of the activations.
+        epochs: passes over all inputs, at least 1.
+        seed: seed of the order of the inputs.
+        listener: called with the number of each epoch, from 1, when it begins.
 
     Returns:
-        A float model of the same structure, whose weights lose less when they are rounded.
+        A float model of the same structure, whose predictions change less when it is quantized.
     """
     keras.utils.set_random_seed(seed)
     predictions = model.predict(inputs, batch_size=500, verbose=0)
@@ -73,7 +72,7 @@ def fine_tuned(
         batch_size=_BATCH,
         epochs=epochs,
         verbose=0,
-        callbacks=[_Scales(layers, listener)],
+        callbacks=[_UpdateScales(layers, listener)],
     )
     tuned = keras.models.clone_model(model)
     for trained, copy in zip(rounded.layers, tuned.layers, strict=True):
@@ -86,7 +85,7 @@ def _is_softmax(predictions: NDArray[np.float32]) -> bool:
 
 
 class _Rounded:
-    """What the layers below add to Keras's: a rounded kernel and a rounded input."""
+    """Mixin for Keras layers: rounds the kernel and the input."""
 
     observes = False
     low = high = 0.0
@@ -102,27 +101,27 @@ class _Rounded:
         self.update_scales()
 
     def update_scales(self) -> None:
-        """Let the scales fit the weights."""
+        """Compute the scales from the current weights."""
         kernel = ops.convert_to_numpy(self._kernel)
         weights = kernel.transpose(3, 2, 0, 1) if self._operator == "Conv" else kernel
         self.scales.assign(channel_scales(weights, self._operator))
 
     @property
     def kernel(self) -> Any:
-        """The weights as int8 has them; their gradient is that of the weights themselves."""
+        """The weights rounded as in int8; the gradient is that of the float weights."""
         if not hasattr(self, "scales"):
             return self._kernel
         rounded = ops.round(self._kernel / self.scales) * self.scales
         return self._kernel + ops.stop_gradient(rounded - self._kernel)
 
-    def call(self, inputs: Any, **more: Any) -> Any:
-        """The layer of the rounded input; while it observes, of the input as it is."""
+    def call(self, inputs: Any, **options: Any) -> Any:
+        """Apply the layer to the rounded input; while it observes ranges, to the unchanged input."""
         if self.observes:
             self.low = min(self.low, float(ops.min(inputs)))
             self.high = max(self.high, float(ops.max(inputs)))
         elif self.high > self.low:
             inputs = keras.quantizers.fake_quant_with_min_max_vars(inputs, self.low, self.high, num_bits=8)
-        return super().call(inputs, **more)  # type: ignore[misc]
+        return super().call(inputs, **options)  # type: ignore[misc]
 
 
 class _RoundedConv2D(_Rounded, keras.layers.Conv2D):  # type: ignore[misc]
@@ -134,7 +133,7 @@ class _RoundedDense(_Rounded, keras.layers.Dense):  # type: ignore[misc]
 
 
 def _rounded_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """A layer's copy for this training: rounded, or without chance."""
+    """Copy a layer for this training: rounded, without dropout, and with frozen batch normalization."""
     config = layer.get_config()
     if type(layer) is keras.layers.Conv2D:
         return _RoundedConv2D.from_config(config)
@@ -159,8 +158,8 @@ def _copy_weights(source: keras.layers.Layer, target: keras.layers.Layer) -> Non
         target.set_weights(source.get_weights())
 
 
-class _Scales(keras.callbacks.Callback):  # type: ignore[misc]
-    """Lets the scales follow the weights."""
+class _UpdateScales(keras.callbacks.Callback):  # type: ignore[misc]
+    """Updates the scales during training and reports epochs to the listener."""
 
     def __init__(self, layers: list[Any], listener: Callable[[int], None]) -> None:
         super().__init__()
@@ -170,6 +169,6 @@ class _Scales(keras.callbacks.Callback):  # type: ignore[misc]
         self._listener(epoch + 1)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if batch % _STEPS_PER_SCALE == 0:
+        if batch % _STEPS_PER_UPDATE == 0:
             for layer in self._layers:
                 layer.update_scales()

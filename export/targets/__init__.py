@@ -1,1 +1,1 @@
-"""What a model file can be made into besides ONNX."""
+"""Export targets other than ONNX model files: the ORT format and a static web page."""

@@ -1,4 +1,4 @@
-"""ONNX Runtime Web, from its npm package: `onnxruntime_web`."""
+"""Files of ONNX Runtime Web, from its npm package: `onnxruntime_web`."""
 
 import base64
 import hashlib
@@ -15,65 +15,72 @@ from digits_edge.runtime.files import atomic_write, user_cache
 VERSION = "1.30.0"
 _PACKAGE = f"onnxruntime-web@{VERSION}"
 _ARCHIVE = f"onnxruntime-web-{VERSION}.tgz"
-#: Of the archive, as npm's lock files write it.
+#: SHA-512 of the archive in base64, as in the lock files of npm.
 _INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
-#: What a page needs of it to run models on the CPU, by WebAssembly with SIMD.
+#: Files that a page needs to run models on the CPU with WebAssembly SIMD.
 _MEMBERS = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
-#: The package itself names its licence and leaves its text out.
+#: The text of the licence, which the package names but does not contain.
 _LICENCE = Path(__file__).with_name("onnxruntime_web_licence.txt")
 
 
 def onnxruntime_web(archive: Path | None = None) -> dict[str, bytes]:
-    """The files that a page needs, by name.
+    """Read the files that a page needs.
 
     Args:
-        archive: the package as `npm pack` writes it; None fetches it by npm, once: it stays in the user's cache.
+        archive: the package, as written by `npm pack`. If None, npm downloads it once into the user's cache.
+
+    Returns:
+        Contents by file name.
 
     Raises:
-        InputError: the archive cannot be read, or is of another version.
-        UsageError: npm is not installed, or could not fetch it.
+        InputError: the archive cannot be read, or its checksum is wrong.
+        UsageError: npm is not installed, or the download failed.
+
+    Example:
+        >>> sorted(onnxruntime_web(Path("onnxruntime-web-1.30.0.tgz")))  # doctest: +SKIP
+        ['LICENSE.txt', 'ort-wasm-simd-threaded.mjs', 'ort-wasm-simd-threaded.wasm', 'ort.wasm.min.mjs']
     """
     if archive is not None:
-        return _unpacked(_checked(archive, "make it by: npm pack " + _PACKAGE))
+        return _unpack(_read_checked(archive, f"create it with `npm pack {_PACKAGE}`"))
     path = user_cache() / _ARCHIVE
     if not path.exists():
-        _fetch(path)
-    return _unpacked(_checked(path, "remove it"))
+        _download(path)
+    return _unpack(_read_checked(path, "delete it and try again"))
 
 
-def _checked(path: Path, remedy: str) -> bytes:
-    """The archive's bytes, if they are those that npm lists."""
+def _read_checked(path: Path, remedy: str) -> bytes:
+    """Read the archive and check its SHA-512; `remedy` completes the error message."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     if base64.b64encode(hashlib.sha512(content).digest()).decode() != _INTEGRITY:
-        raise InputError(f"{path} is not {_PACKAGE} as npm lists it; {remedy}")
+        raise InputError(f"{path} is not {_PACKAGE}: its SHA-512 differs; {remedy}")
     return content
 
 
-def _fetch(path: Path) -> None:
-    """Have npm fetch the archive into the cache."""
+def _download(path: Path) -> None:
+    """Download the archive into the cache with npm."""
     npm = shutil.which("npm")
     if npm is None:
-        raise UsageError(f"npm is not installed; install it, or name the package by --onnxruntime-web {_ARCHIVE}")
+        raise UsageError(f"npm is not installed; install it, or pass the package with --onnxruntime-web {_ARCHIVE}")
     with tempfile.TemporaryDirectory() as folder:
         command = [npm, "pack", _PACKAGE, "--pack-destination", folder]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise UsageError(f"npm could not fetch {_PACKAGE} ({reason}); name it by --onnxruntime-web {_ARCHIVE}")
-        content = _checked(Path(folder) / _ARCHIVE, "npm fetched another; name it by --onnxruntime-web")
+            raise UsageError(f"npm failed to download {_PACKAGE}: {reason}; pass it with --onnxruntime-web {_ARCHIVE}")
+        content = _read_checked(Path(folder) / _ARCHIVE, "pass the package with --onnxruntime-web")
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as stream:
         stream.write(content)
 
 
-def _unpacked(archive: bytes) -> dict[str, bytes]:
+def _unpack(archive: bytes) -> dict[str, bytes]:
     files = {"LICENSE.txt": _LICENCE.read_bytes()}
     with tarfile.open(fileobj=io.BytesIO(archive)) as package:
         for name in _MEMBERS:
             member = package.extractfile(f"package/dist/{name}")
-            assert member is not None  # the archive is the one whose sum is known
+            assert member is not None  # the checksum of the archive is correct
             files[name] = member.read()
     return files

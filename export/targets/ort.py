@@ -1,7 +1,7 @@
-"""ONNX Runtime's own format (`.ort`), for builds of it that hold a model's operators and nothing else.
+"""Export to the ORT format (`.ort`), for reduced builds of ONNX Runtime that contain only the operators of a model.
 
-The graph is optimized when the file is made, for every processor: what the CPU provider does for one kind of processor
-alone (its NCHWc layout) is left out. Metadata, golden answers and seal are those of every model file.
+The graph is optimized at export. The NCHWc layout of the CPU provider, an optimization for particular processors, is
+disabled, so that the file runs on every processor. Metadata, reference outputs and digest are as in ONNX files.
 """
 
 import contextlib
@@ -20,21 +20,21 @@ from digits_edge.runtime.files import atomic_write, refuse_existing
 from digits_edge.runtime.model.model_file import Metadata, operators_path, read_model_file, with_digest, without_digest
 from digits_edge.runtime.session.library import load_onnxruntime
 
-#: Of every `.ort` file, from its fifth byte.
+#: Bytes 4 to 8 of every `.ort` file.
 _IDENTIFIER = b"ORTM"
-_OF_ONE_PROCESSOR = ["NchwcTransformer"]
+_PROCESSOR_SPECIFIC = ["NchwcTransformer"]
 
 
 @dataclass(frozen=True)
 class OrtExported:
-    """A file in onnxruntime's format that answers as its model file does.
+    """Result of an export to the ORT format.
 
     Attributes:
         path: the `.ort` file.
-        size_bytes: of it.
-        metadata: what it says of itself.
-        operators_path: the operators and types that a build of onnxruntime needs to run it: its build script takes them
-            by `--include_ops_by_config`, with `--enable_reduced_operator_type_support`.
+        size_bytes: its size.
+        metadata: its metadata.
+        operators_path: list of the operators and types that the file needs, for the build script of ONNX Runtime:
+            `--include_ops_by_config FILE --enable_reduced_operator_type_support`.
     """
 
     path: Path
@@ -44,46 +44,51 @@ class OrtExported:
 
 
 def export_ort(model_file: Path, target: Path, *, overwrite: bool = False) -> OrtExported:
-    """Make a `.ort` file of a model file, verify its golden answers, and write it if they hold.
+    """Convert a model file to the ORT format, verify it and write it.
 
     Args:
-        model_file: an `.onnx` of digits-edge.
-        target: where the file goes; beside it goes `<its name>.required_operators.config`.
-        overwrite: replace files that exist.
+        model_file: `.onnx` model file of digits-edge.
+        target: path of the `.ort` file. The operators are written beside it, with the suffix
+            `.required_operators.config`.
+        overwrite: replace existing files.
 
     Raises:
-        CheckError: the file would not answer like Keras; nothing is written.
-        ModelError: the model file is damaged, or none of digits-edge.
-        UsageError: a target that exists, a file that is in this format already, or one of before 0.2.0 whose int8
-            weights may overflow: what protects it elsewhere is decided when its graph is optimized.
+        CheckError: the outputs of the file differ from those of Keras; nothing is written.
+        ModelError: the model file is damaged, or not a digits-edge model file.
+        UsageError: a target exists, the model file is in the ORT format already, or it was exported before 0.2.0 and
+            its int8 weights may overflow. The runtime avoids overflow when it optimizes the graph of an `.onnx` file.
+
+    Example:
+        >>> export_ort(Path("edge.onnx"), Path("edge.ort")).operators_path  # doctest: +SKIP
+        PosixPath('edge.ort.required_operators.config')
     """
-    listed = operators_path(target)
-    for path in (target, listed):
+    operators_target = operators_path(target)
+    for path in (target, operators_target):
         refuse_existing(path, overwrite=overwrite)
     model = without_digest(read_model_file(model_file))
     if model[4:8] == _IDENTIFIER:
-        raise UsageError(f"{model_file} is in onnxruntime's format already")
+        raise UsageError(f"{model_file} is in the ORT format already; use the .onnx model file")
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "model.ort"
-        _optimize(model, made)
-        operators = _required_operators(made, target.name)
-        made.write_bytes(with_digest(made.read_bytes()))
-        with Classifier(made, provider="cpu") as classifier:
+        converted = Path(folder) / "model.ort"
+        _optimize(model, converted)
+        operators = _required_operators(converted, target.name)
+        converted.write_bytes(with_digest(converted.read_bytes()))
+        with Classifier(converted, provider="cpu") as classifier:
             if classifier.metadata.may_overflow:
                 raise UsageError(
-                    f"{model_file} has int8 weights that may overflow, and kernels that cannot are chosen for .onnx "
-                    "files alone; export the model from Keras again"
+                    f"{model_file}: the int8 weights may overflow, and only .onnx files can select kernels that avoid "
+                    "it; export the model from Keras again"
                 )
-            checked = verify(classifier)
-        if not checked.holds:
-            problems = "; ".join(checked.problems)
-            raise CheckError(f"{target.name} does not answer like Keras, nothing is written: {problems}")
-        content = made.read_bytes()
+            verification = verify(classifier)
+        if not verification.holds:
+            problems = "; ".join(verification.problems)
+            raise CheckError(f"{target.name} not written: its outputs differ from Keras: {problems}")
+        content = converted.read_bytes()
     with atomic_write(target) as stream:
         stream.write(content)
-    with atomic_write(listed) as stream:
+    with atomic_write(operators_target) as stream:
         stream.write(operators.encode())
-    return OrtExported(target, len(content), classifier.metadata, listed)
+    return OrtExported(target, len(content), classifier.metadata, operators_target)
 
 
 def _optimize(model: bytes, target: Path) -> None:
@@ -92,21 +97,24 @@ def _optimize(model: bytes, target: Path) -> None:
     options.log_severity_level = 3
     options.optimized_model_filepath = str(target)
     options.add_session_config_entry("session.save_model_format", "ORT")
-    ort.InferenceSession(model, options, providers=["CPUExecutionProvider"], disabled_optimizers=_OF_ONE_PROCESSOR)
+    ort.InferenceSession(model, options, providers=["CPUExecutionProvider"], disabled_optimizers=_PROCESSOR_SPECIFIC)
 
 
 def _required_operators(model: Path, name: str) -> str:
-    """Lines of domain;opset;operators with the types of their inputs, as onnxruntime's build script reads them."""
-    listed = model.with_suffix(".config")
-    with _quiet():
-        create_config_from_models([model], listed, enable_type_reduction=True)
-    lines = [line for line in listed.read_text().splitlines() if not line.startswith("#")]
+    """List the operators of a model in the format of ONNX Runtime's build script.
+
+    Each line has the domain, the opset and the operators with the types of their inputs, separated by semicolons.
+    """
+    config = model.with_suffix(".config")
+    with _without_logging():
+        create_config_from_models([model], config, enable_type_reduction=True)
+    lines = [line for line in config.read_text().splitlines() if not line.startswith("#")]
     return "\n".join([f"# the operators of {name}", *lines, ""])
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what the tools log, by a handler of the root logger that importing them sets up."""
+def _without_logging() -> Iterator[None]:
+    """Disable log messages up to INFO; importing the ONNX Runtime tools configures the root logger to print them."""
     before = logging.root.manager.disable
     logging.disable(max(before, logging.INFO))
     try:

@@ -1,4 +1,4 @@
-"""A static site that reads digits in the browser: the service's page, with the model files and what runs them."""
+"""Export of a static site that runs models in the browser: the service's page, model files and ONNX Runtime Web."""
 
 import base64
 import hashlib
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from digits_edge.export.targets.onnxruntime_web import onnxruntime_web
+from digits_edge.export.targets.preprocessing_constants import constants_js
 from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import CheckError, InputError, UsageError
@@ -20,11 +21,11 @@ from digits_edge.runtime.json_record import read_json
 from digits_edge.runtime.service.page import PAGE_FILES
 
 _BROWSER = Path(__file__).with_name("browser")
-#: Says that a folder is such a site, of which files, and what there is to choose.
+#: `models.json` identifies a folder as a site and lists its models and files.
 _LISTING, _WORKER = "models.json", "service-worker.js"
 _MADE_BY = "digits-edge export --target web"
-#: Pages of the service alone.
-_OF_THE_SERVICE = ("docs.html", "docs.js")
+#: Files of the page that only the service needs.
+_SERVICE_ONLY = ("docs.html", "docs.js")
 _POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob: data:; "
     "connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'"
@@ -34,13 +35,13 @@ _HEAD = "<head>"
 
 @dataclass(frozen=True)
 class WebExported:
-    """A site that was written.
+    """Result of an export of a site.
 
     Attributes:
-        folder: the site.
-        models: names of the models to choose, the default first.
-        size_bytes: of all its files.
-        files: how many they are.
+        folder: the folder of the site.
+        models: names of the models, the default first.
+        size_bytes: total size of the files.
+        files: number of files.
     """
 
     folder: Path
@@ -52,19 +53,23 @@ class WebExported:
 def export_web(
     model_files: Sequence[Path], folder: Path, *, archive: Path | None = None, overwrite: bool = False
 ) -> WebExported:
-    """Write a site that runs model files in the browser; it needs no server but one of files, and no network.
+    """Write a site that runs model files in the browser. A static file server is enough to host it.
 
     Args:
-        model_files: of digits-edge, the default first.
-        folder: of the site; it appears complete or not at all.
-        archive: ONNX Runtime Web's package, as `onnxruntime_web` takes it.
-        overwrite: replace a site that is there.
+        model_files: model files of digits-edge, the default first.
+        folder: folder of the site; it is written completely or not at all.
+        archive: package of ONNX Runtime Web; see `onnxruntime_web`.
+        overwrite: replace an existing site.
 
     Raises:
-        CheckError: a model does not answer like Keras here; nothing is written.
-        InputError: the folder cannot be written, or the archive not be read.
-        ModelError: no model file of digits-edge.
-        UsageError: the folder exists, or two models have one name.
+        CheckError: the outputs of a model differ from those of Keras; nothing is written.
+        InputError: the folder cannot be written, or the archive cannot be read.
+        ModelError: a file is not a digits-edge model file.
+        UsageError: the folder exists, or two models have the same name.
+
+    Example:
+        >>> export_web([Path("edge-int8.onnx")], Path("site")).models  # doctest: +SKIP
+        ('edge-int8',)
     """
     refuse_folder(folder, overwrite=overwrite)
     files = dict(_page_files()) | {f"onnxruntime/{name}": content for name, content in onnxruntime_web(archive).items()}
@@ -72,7 +77,7 @@ def export_web(
     for model_file in model_files:
         listing, content = _model(model_file)
         if f"models/{listing['file']}" in files:
-            raise UsageError(f"{model_file} is a second model called {listing['name']!r}; name each once")
+            raise UsageError(f"{model_file} is a second model named {listing['name']!r}; give each model once")
         files[f"models/{listing['file']}"] = content
         listings.append(listing | {"default": not listings})
     listing = {"made_by": _MADE_BY, "models": listings, "files": sorted([*files, _LISTING, _WORKER])}
@@ -85,23 +90,31 @@ def export_web(
 
 
 def refuse_folder(folder: Path, *, overwrite: bool) -> None:
-    """Refuse to write over anything but a site, and over that unless asked to.
+    """Raise an error if a site cannot be written to a folder.
+
+    Args:
+        folder: folder of the site.
+        overwrite: allow an existing site.
 
     Raises:
-        UsageError: there is something.
-        InputError: there is no folder in which it could be.
+        UsageError: the folder exists and is not a site, or is a site and `overwrite` is false.
+        InputError: the parent folder does not exist.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as existing:
+        ...     refuse_folder(Path(existing, "site"), overwrite=False)
     """
     if folder.exists() or folder.is_symlink():
         if not _is_site(folder):
-            raise UsageError(f"{folder} exists and is no such site; name a folder that does not exist")
+            raise UsageError(f"{folder} exists and is not a digits-edge site; choose another folder")
         if not overwrite:
-            raise UsageError(f"{folder} exists already; --overwrite replaces it")
+            raise UsageError(f"{folder} already exists; replace it with --overwrite")
     if not folder.absolute().parent.is_dir():
-        raise InputError(f"{folder} could not be written: there is no folder {folder.parent}")
+        raise InputError(f"{folder} could not be written: folder {folder.parent} does not exist; create it first")
 
 
 def _is_site(folder: Path) -> bool:
-    """Whether a folder is one of ours, and nothing else lies in it."""
+    """Return whether a folder is a site and contains no other files."""
     if folder.is_symlink():
         return False
     try:
@@ -117,20 +130,21 @@ def _page_files() -> Iterator[tuple[str, bytes]]:
         if path.name == "index.html":
             policy = f'{_HEAD}\n  <meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
             yield "index.html", path.read_text(encoding="utf-8").replace(_HEAD, policy, 1).encode()
-        elif path.name not in _OF_THE_SERVICE:
+        elif path.name not in _SERVICE_ONLY:
             yield f"page/{path.name}", path.read_bytes()
-    # the page's own engine asks the service; the one of this name here reads in the browser
+    # replaces the engine of the service by the one that runs models in the browser
     for path in sorted(_BROWSER.glob("*.js")):
         if path.name != _WORKER:
             yield f"page/{path.name}", path.read_bytes()
+    yield "page/constants.js", constants_js().encode()
 
 
 def _model(path: Path) -> tuple[dict[str, Any], bytes]:
-    """What the page says of a model, and the model's file."""
+    """Verify a model; return its entry in `models.json` and the content of its file."""
     with Classifier(path, provider="cpu") as classifier:
-        found = verify(classifier)
-        if not found.holds:
-            raise CheckError(f"{path} does not hold: {'; '.join(found.problems)}")
+        verification = verify(classifier)
+        if not verification.holds:
+            raise CheckError(f"{path} failed verification: {'; '.join(verification.problems)}")
         metadata, golden = classifier.metadata, classifier.golden.pack()
         content = classifier.path.read_bytes()
     digest = hashlib.sha256(content).digest()
@@ -151,7 +165,7 @@ def _model(path: Path) -> tuple[dict[str, Any], bytes]:
 
 
 def _service_worker(files: dict[str, bytes]) -> bytes:
-    """What keeps the site for use without a network; where it keeps it changes with any file."""
+    """Create the service worker, which caches the site for offline use; the cache name changes with any file."""
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(hashlib.sha256(name.encode()).digest() + hashlib.sha256(files[name]).digest())
@@ -162,13 +176,13 @@ def _service_worker(files: dict[str, bytes]) -> bytes:
 
 
 def _write(files: dict[str, bytes], folder: Path) -> None:
-    """Make the folder beside its place, and rename it whole."""
+    """Write the files to a temporary folder in the same parent folder, and rename it."""
     folder = folder.absolute()
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
-            made, replaced = Path(beside, "made"), Path(beside, "replaced")
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+            new, replaced = Path(temporary, "new"), Path(temporary, "replaced")
             for name, content in files.items():
-                path = made / name
+                path = new / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("wb") as stream:
                     stream.write(content)
@@ -177,7 +191,7 @@ def _write(files: dict[str, bytes], folder: Path) -> None:
             if folder.exists():
                 folder.rename(replaced)
             try:
-                made.rename(folder)
+                new.rename(folder)
             except OSError:
                 if replaced.exists():
                     replaced.rename(folder)

@@ -1,1 +1,1 @@
-"""Batch prediction: tables and folders of pictures in, a CSV out."""
+"""Batch prediction: read tables or folders of pictures and write the predictions to a CSV."""

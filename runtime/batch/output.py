@@ -1,4 +1,4 @@
-"""What a batch is written to: a file that appears whole or not at all, and may be gone on with; or standard output."""
+"""`batch_output()`: the output of a batch, a file that appears complete or not at all, or standard output."""
 
 import csv
 import io
@@ -17,51 +17,61 @@ from digits_edge.runtime.files import atomic_write, lock, refuse_existing, sync_
 from digits_edge.runtime.json_record import as_record, read_json
 
 STANDARD_STREAM = "-"
-#: What is lost at most when the power fails.
-_SYNCED_EVERY_S = 1.0
+#: Upper limit of the work lost in a power failure.
+_SYNC_INTERVAL_S = 1.0
 
 
 def csv_lines(rows: Iterable[tuple[object, ...]]) -> bytes:
-    """Rows as lines of a CSV."""
+    r"""Encode rows as CSV lines terminated by LF.
+
+    Example:
+        >>> csv_lines([("File", "Label"), ("a, b.png", 3)])
+        b'File,Label\n"a, b.png",3\n'
+    """
     return b"".join(map(_csv_line, rows))
 
 
 def _csv_line(row: tuple[object, ...]) -> bytes:
     text = io.StringIO()
-    # a field with a carriage return is quoted only where that is a part of the line's end
+    # csv.writer quotes a field that contains a carriage return only if the terminator contains one, too
     csv.writer(text, lineterminator="\r\n").writerow(row)
     return text.getvalue().removesuffix("\r\n").encode("utf-8", "surrogateescape") + b"\n"
 
 
 def errors_path(target: Path) -> Path:
-    """Where the rows that could not be answered are listed."""
+    """Return the path of the file that lists the skipped rows.
+
+    Example:
+        >>> errors_path(Path("out.csv")).name
+        'out.csv.errors.csv'
+    """
     return target.with_name(f"{target.name}.errors.csv")
 
 
 class BatchOutput:
-    """Takes answers and errors in the order of what they answer.
+    """Writes predictions and errors in the order of the source.
 
     Attributes:
-        done: how many rows or pictures of the source an earlier run has dealt with.
-        counts: what that run had counted.
+        done: number of rows or pictures that an earlier run processed.
+        counts: counters of that run.
     """
 
-    def __init__(self, answers: IO[bytes], open_errors: Callable[[], IO[bytes]]) -> None:
+    def __init__(self, predictions: IO[bytes], open_errors: Callable[[], IO[bytes]]) -> None:
         self.done = 0
         self.counts: dict[str, int] = {}
-        self._answers, self._open_errors = answers, open_errors
+        self._predictions, self._open_errors = predictions, open_errors
         self._errors: IO[bytes] | None = None
 
-    def write(self, answers: bytes, errors: bytes, done: int, counts: dict[str, int]) -> None:
-        """Take the next answers.
+    def write(self, predictions: bytes, errors: bytes, done: int, counts: dict[str, int]) -> None:
+        """Append predictions and errors.
 
         Args:
-            answers: whole lines.
-            errors: whole lines, of what could not be answered.
-            done: how many rows or pictures are dealt with by now, these among them.
-            counts: what is counted by now.
+            predictions: complete lines.
+            errors: complete lines, one per row without a prediction.
+            done: number of rows or pictures processed so far, including these.
+            counts: counters so far.
         """
-        self._answers.write(answers)
+        self._predictions.write(predictions)
         if errors:
             self._errors = self._errors or self._open_errors()
             self._errors.write(errors)
@@ -71,26 +81,39 @@ class BatchOutput:
 def batch_output(
     target: str | Path, header: bytes, error_header: bytes, *, overwrite: bool, resume: dict[str, Any] | None = None
 ) -> Iterator[BatchOutput]:
-    """Open what a batch is written to.
+    r"""Open the output of a batch.
 
-    A file appears under its name complete or not at all, and so does that of its errors, before it and only if there
-    are any. With `resume` both grow beside it as `TARGET.partial` and `TARGET.partial.errors`, and what a cut run has
-    left there is gone on with; `TARGET.partial.json` says how far that is good.
+    The file appears complete or not at all. The file of errors is created only if there are errors, and before the
+    output. With `resume`, both are written to `TARGET.partial` and `TARGET.partial.errors` and renamed at the end;
+    `TARGET.partial.json` records how much of them is on the disk, so that an interrupted run can be resumed.
 
     Args:
-        target: the file; "-" for standard output, where errors go to standard error.
-        header: the first line.
-        error_header: that of the errors.
+        target: file; "-" for standard output, with errors on standard error.
+        header: first line of the output.
+        error_header: first line of the errors.
         overwrite: replace `target` if it exists.
-        resume: all that decides the answers, as JSON values; None to begin anew, and to leave nothing where it is cut.
+        resume: everything that determines the predictions, as JSON values; None to start anew and to leave no partial
+            output after an interruption.
+
+    Yields:
+        The output to write to.
 
     Raises:
         InputError: `target` cannot be written.
-        UsageError: `target` exists already, or cannot be resumed; or what was begun there is of something else.
+        UsageError: `target` exists, cannot be resumed, or the partial output has other `resume` values.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "out.csv")
+        ...     with batch_output(path, b"ImageId,Label\n", b"", overwrite=False) as output:
+        ...         output.write(b"1,7\n", b"", 1, {"rows": 1})
+        ...     path.read_text()
+        'ImageId,Label\n1,7\n'
     """
     if target == STANDARD_STREAM:
         if resume is not None:
-            raise UsageError("what goes to standard output cannot be resumed; name a file")
+            raise UsageError("standard output cannot be resumed; name a file")
         sys.stdout.buffer.write(header)
         yield BatchOutput(sys.stdout.buffer, lambda: sys.stderr.buffer)
         sys.stdout.buffer.flush()
@@ -98,15 +121,16 @@ def batch_output(
     path = Path(target)
     refuse_existing(path, overwrite=overwrite)
     if resume is None:
-        with _written_at_once(path, header, error_header) as output:
+        with _atomic_output(path, header, error_header) as output:
             yield output
     else:
-        with _resumed(path, header, error_header, resume) as output:
+        with _resumable_output(path, header, error_header, resume) as output:
             yield output
 
 
 @contextmanager
-def _written_at_once(path: Path, header: bytes, error_header: bytes) -> Iterator[BatchOutput]:
+def _atomic_output(path: Path, header: bytes, error_header: bytes) -> Iterator[BatchOutput]:
+    """Open an output that leaves nothing after an interruption."""
     with ExitStack() as files:
 
         def open_errors() -> IO[bytes]:
@@ -114,31 +138,31 @@ def _written_at_once(path: Path, header: bytes, error_header: bytes) -> Iterator
             errors.write(error_header)
             return errors
 
-        answers = files.enter_context(atomic_write(path))
-        answers.write(header)
-        output = BatchOutput(answers, open_errors)
+        predictions = files.enter_context(atomic_write(path))
+        predictions.write(header)
+        output = BatchOutput(predictions, open_errors)
         yield output
         if output._errors is None:
-            errors_path(path).unlink(missing_ok=True)  # those of the file that is replaced
+            errors_path(path).unlink(missing_ok=True)  # errors of the replaced output
 
 
-class _GrowingOutput(BatchOutput):
-    """Two files, and a third that says how much of them is on the disk for certain."""
+class _ResumableOutput(BatchOutput):
+    """Two growing files, and a state file that records how much of them is on the disk."""
 
-    def __init__(self, answers: IO[bytes], errors: IO[bytes], state: "_State", state_path: Path) -> None:
-        super().__init__(answers, lambda: errors)
+    def __init__(self, predictions: IO[bytes], errors: IO[bytes], state: "_State", state_path: Path) -> None:
+        super().__init__(predictions, lambda: errors)
         self.done, self.counts = state.done, dict(state.counts)
-        self._files, self._state, self._state_path = (answers, errors), state, state_path
+        self._files, self._state, self._state_path = (predictions, errors), state, state_path
         self._synced_s = time.monotonic()
 
-    def write(self, answers: bytes, errors: bytes, done: int, counts: dict[str, int]) -> None:
-        super().write(answers, errors, done, counts)
+    def write(self, predictions: bytes, errors: bytes, done: int, counts: dict[str, int]) -> None:
+        super().write(predictions, errors, done, counts)
         self.done, self.counts = done, dict(counts)
-        if time.monotonic() - self._synced_s > _SYNCED_EVERY_S:
+        if time.monotonic() - self._synced_s > _SYNC_INTERVAL_S:
             self.sync()
 
     def sync(self) -> None:
-        """Bring everything to the disk, and then note that it is there."""
+        """Flush both files to the disk, then record their sizes."""
         for stream in self._files:
             stream.flush()
             os.fsync(stream.fileno())
@@ -151,14 +175,14 @@ class _GrowingOutput(BatchOutput):
 
 @dataclass(frozen=True)
 class _State:
-    """How far a run came.
+    """Progress of an interrupted run.
 
     Attributes:
-        made_of: all that decides the answers.
-        done: rows or pictures dealt with.
-        counts: what was counted of them.
-        bytes: of the answers.
-        error_bytes: of the errors.
+        made_of: everything that determines the predictions.
+        done: number of rows or pictures processed.
+        counts: counters of the run.
+        bytes: size of the predictions.
+        error_bytes: size of the errors.
     """
 
     made_of: dict[str, Any]
@@ -169,23 +193,26 @@ class _State:
 
 
 @contextmanager
-def _resumed(path: Path, header: bytes, error_header: bytes, made_of: dict[str, Any]) -> Iterator[BatchOutput]:
+def _resumable_output(path: Path, header: bytes, error_header: bytes, made_of: dict[str, Any]) -> Iterator[BatchOutput]:
+    """Open an output that continues the partial output of an earlier run, if there is one."""
     partial = path.with_name(f"{path.name}.partial")
     partial_errors, state_path = (partial.with_name(partial.name + suffix) for suffix in (".errors", ".json"))
     try:
         if partial.exists() and not partial_errors.exists() and errors_path(path).exists():
-            errors_path(path).replace(partial_errors)  # cut between the two renames
+            errors_path(path).replace(partial_errors)  # the earlier run was interrupted between its two renames
         state = _state(state_path, made_of) if partial.exists() else _State(made_of)
-        with partial.open("ab") as answers, partial_errors.open("ab") as errors:
-            if not lock(answers):
+        with partial.open("ab") as predictions, partial_errors.open("ab") as errors:
+            if not lock(predictions):
                 raise UsageError(f"another run is writing {partial}; wait for it, or name another output")
-            for stream, size, first in ((answers, state.bytes, header), (errors, state.error_bytes, error_header)):
+            for stream, size, first in ((predictions, state.bytes, header), (errors, state.error_bytes, error_header)):
                 if stream.tell() < size:
-                    raise UsageError(f"{stream.name} was cut or replaced; remove it and {state_path}, and begin again")
+                    raise UsageError(
+                        f"{stream.name} was truncated or replaced; remove it and {state_path}, and start again"
+                    )
                 stream.truncate(size)
                 stream.seek(size)
                 stream.write(first if size == 0 else b"")
-            output = _GrowingOutput(answers, errors, state, state_path)
+            output = _ResumableOutput(predictions, errors, state, state_path)
             try:
                 yield output
             finally:
@@ -194,8 +221,8 @@ def _resumed(path: Path, header: bytes, error_header: bytes, made_of: dict[str, 
         if has_errors:
             partial_errors.replace(errors_path(path))
         else:
-            for none in (partial_errors, errors_path(path)):
-                none.unlink(missing_ok=True)
+            for outdated in (partial_errors, errors_path(path)):
+                outdated.unlink(missing_ok=True)
         partial.replace(path)
         state_path.unlink()
         sync_folder(path.parent)
@@ -204,18 +231,18 @@ def _resumed(path: Path, header: bytes, error_header: bytes, made_of: dict[str, 
 
 
 def _state(path: Path, made_of: dict[str, Any]) -> _State:
-    """What an earlier run has noted; a beginning where there was none.
+    """Read the state that an earlier run stored; an initial state if there is none.
 
     Raises:
-        UsageError: it is of other things, or damaged.
+        UsageError: the file is damaged or has other `made_of` values.
     """
     try:
-        kept = as_record(_State, read_json(path))
-        differing = [name for name, value in made_of.items() if kept.made_of.get(name) != value]
+        state = as_record(_State, read_json(path))
+        differing = [name for name, value in made_of.items() if state.made_of.get(name) != value]
     except FileNotFoundError:
         return _State(made_of)
     except ValueError as error:
-        raise UsageError(f"{path} is damaged; remove it and begin again") from error
+        raise UsageError(f"{path} is damaged; remove it and start again") from error
     if differing:
-        raise UsageError(f"{path} is of another {' and '.join(differing)}; remove it, or name another output")
-    return kept
+        raise UsageError(f"{path} belongs to another {' and '.join(differing)}; remove it, or name another output")
+    return state

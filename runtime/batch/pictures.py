@@ -1,4 +1,4 @@
-"""`batch_predict_pictures()`: a folder of pictures in, a CSV of what they show out."""
+"""`batch_predict_pictures()`: classify many pictures and write a CSV."""
 
 import hashlib
 import multiprocessing
@@ -30,27 +30,27 @@ from digits_edge.runtime.preprocessing.picture_format import picture_format
 from digits_edge.runtime.preprocessing.pictures import open_picture
 
 COLUMNS = ("File", "Label", "Confidence", "Status")
-#: What a spreadsheet computes begins with one of these (OWASP, "CSV injection").
+#: Spreadsheets treat a cell that begins with one of these as a formula (OWASP, "CSV injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-#: So many are opened before processes have started.
+#: One thread opens this many in the time that processes need to start.
 FEW_PICTURES = 300
-#: Pictures per worker that are opened before they are asked for.
+#: Pictures per worker that are opened ahead of the model.
 _READ_AHEAD = 8
-#: A picture, and its image or why it has none.
+#: A picture's path, with its image or the error.
 _Prepared = tuple[Path, NDArray[np.uint8] | InputError]
 
 
 @dataclass(frozen=True)
 class PictureReport:
-    """What a run over pictures came to.
+    """Result of a run over pictures.
 
     Attributes:
-        pictures: answered.
-        blank: of those, without ink.
-        uncertain: of those, below the model's threshold.
-        unread: pictures that could not be read.
-        failed: those of them that this run came to, with the reason; by name.
-        elapsed_s: opening, predicting and writing, in seconds.
+        pictures: number of pictures with a prediction.
+        blank: number of those without ink.
+        uncertain: number of those with a confidence below the model's threshold.
+        unread: number of pictures that could not be read.
+        failed: reason for each picture that this run could not read, by name.
+        elapsed_s: time for opening, predicting and writing, in seconds.
     """
 
     pictures: int
@@ -72,37 +72,49 @@ def batch_predict_pictures(
     resume: bool = False,
     progress: ProgressCallback | None = None,
 ) -> PictureReport:
-    """Read pictures, several at once, in memory that does not grow with them.
+    """Classify pictures and write the predictions to a CSV, in constant memory.
 
     Args:
-        classifier: the model, open.
-        pictures: such as `find_pictures` finds in a folder.
-        target: the file to write `File,Label,Confidence,Status` to; it appears complete or not at all. "-" is standard
-            output. A blank picture has no label, one that cannot be read no confidence either, and the status `error`.
-        pictures_per_block: answered at once.
-        workers: pictures that are opened at once. For more than `FEW_PICTURES` each has a process of its own: with two
-            20,000 took 0.57 of the time that one thread takes, and two threads twice as long as one. A script that asks
-            for more than one must have its `if __name__ == "__main__":`, as for all processes that Python starts.
+        classifier: an open model.
+        pictures: paths, for example from `find_pictures`.
+        target: output file with the columns `File,Label,Confidence,Status`; it appears complete or not at all. "-" is
+            standard output. A blank picture has no label. A picture that cannot be read has neither label nor
+            confidence, and the status `error`.
+        pictures_per_block: batch size of the model.
+        workers: number of pictures opened at once. For more than `FEW_PICTURES` pictures, each worker is a process: for
+            20,000 pictures, two processes are 1.75× faster than one thread, and two threads 2× slower. A script with
+            more than one worker needs the guard `if __name__ == "__main__":`.
         overwrite: replace `target` if it exists.
-        resume: go on where an earlier run over the same pictures was cut, and leave what is done where this one is.
-        progress: called as (pictures done so far, pictures in all).
+        resume: resume an interrupted run over the same pictures; keep partial output if this run is interrupted.
+        progress: called with (pictures done so far, total pictures).
 
     Raises:
         InputError: `target` cannot be written.
-        UsageError: `target` exists already, or is one of the pictures; or what was begun is of others.
+        UsageError: `target` exists or is one of the pictures, or the partial output belongs to other pictures.
+
+    Example:
+        >>> import tempfile
+        >>> from digits_edge.runtime.datasets.synthetic_digits import draw_digit
+        >>> with tempfile.TemporaryDirectory() as folder, Classifier("edge-int8", provider="cpu") as classifier:
+        ...     picture, target = Path(folder, "three.png"), Path(folder, "out.csv")
+        ...     draw_digit(3, np.random.default_rng(0)).save(picture)
+        ...     report = batch_predict_pictures(classifier, [picture], target)
+        ...     header = target.read_text().splitlines()[0]
+        >>> report.pictures, header
+        (1, 'File,Label,Confidence,Status')
     """
     start_s = time.perf_counter()
     if target != STANDARD_STREAM and Path(target).exists() and any(path.samefile(target) for path in pictures):
         raise UsageError(f"{target} is one of the pictures; name another output")
 
     failed: dict[str, str] = {}
-    made_of = _made_of(classifier, pictures) if resume else None
+    identity = _identity(classifier, pictures) if resume else None
     with (
-        batch_output(target, csv_lines([COLUMNS]), b"", overwrite=overwrite, resume=made_of) as output,
-        _openers(workers if len(pictures) > FEW_PICTURES else 1) as pool,
+        batch_output(target, csv_lines([COLUMNS]), b"", overwrite=overwrite, resume=identity) as output,
+        _worker_pool(workers if len(pictures) > FEW_PICTURES else 1) as pool,
     ):
         done, counts = output.done, dict.fromkeys(("ok", "blank", "uncertain", "error"), 0) | output.counts
-        prepare = partial(_prepared, classifier.metadata.preprocessing)
+        prepare = partial(_prepare, classifier.metadata.preprocessing)
         prepared = in_order(pool, prepare, pictures[done:], ahead=_READ_AHEAD * workers)
         for block in _blocks(prepared, pictures_per_block):
             images = [None if isinstance(image, InputError) else image for _, image in block]
@@ -117,46 +129,46 @@ def batch_predict_pictures(
             if progress is not None:
                 progress(done, len(pictures))
     elapsed_s = time.perf_counter() - start_s
-    answered = sum(counts.values()) - counts["error"]
-    return PictureReport(answered, counts["blank"], counts["uncertain"], counts["error"], failed, elapsed_s)
+    predicted = sum(counts.values()) - counts["error"]
+    return PictureReport(predicted, counts["blank"], counts["uncertain"], counts["error"], failed, elapsed_s)
 
 
 @contextmanager
-def _openers(count: int) -> Iterator[Executor]:
-    """What opens pictures: processes, for threads would wait for each other most of the time; one alone is a thread.
+def _worker_pool(count: int) -> Iterator[Executor]:
+    """Start the workers that open pictures: one thread, or several processes (threads mostly wait for the GIL).
 
     Raises:
-        InputError: a process was ended from outside.
+        InputError: a process was killed.
     """
     if count == 1:
         with ThreadPoolExecutor(1) as threads:
             yield threads
         return
     try:
-        # not forked: onnxruntime's threads would not be there, and what they hold would
-        with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _end_with_the_caller) as processes:
+        # not "fork": a forked process has the locks of onnxruntime's threads, but not the threads
+        with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _exit_with_parent) as processes:
             yield processes
     except BrokenProcessPool as error:
         raise InputError(
-            "a process that opens pictures was ended from outside, perhaps for want of memory; try --threads 1"
+            "a process that opens pictures was killed, possibly because memory ran out; use --threads 1"
         ) from error
 
 
-def _end_with_the_caller() -> None:
-    """Leave Ctrl-C to the caller, and end when it has ended, however that came."""
+def _exit_with_parent() -> None:
+    """Ignore Ctrl-C, which the parent handles, and exit when the parent exits for any reason."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_after_the_caller, daemon=True).start()
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 
-def _end_after_the_caller() -> None:
-    caller = multiprocessing.parent_process()
-    if caller is not None:
-        caller.join()
+def _wait_for_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
         os._exit(1)
 
 
-def _prepared(preprocessing: Preprocessing, path: Path) -> NDArray[np.uint8] | InputError:
-    """A picture's image, or why it has none."""
+def _prepare(preprocessing: Preprocessing, path: Path) -> NDArray[np.uint8] | InputError:
+    """Return a picture's image in the model's input format, or the error."""
     try:
         return picture_format(preprocessing)(open_picture(path)).image
     except InputError as error:
@@ -164,16 +176,28 @@ def _prepared(preprocessing: Preprocessing, path: Path) -> NDArray[np.uint8] | I
 
 
 def predictions(classifier: Classifier, images: Sequence[NDArray[np.uint8] | None]) -> list[Prediction | None]:
-    """What is read in the images of pictures, uint8 (28, 28), all at once; None for None, a picture without image."""
-    given = [image for image in images if image is not None]
-    answers = iter(classifier.predict_batch(np.stack(given)) if given else ())
-    return [None if image is None else classifier.prediction(image, next(answers)) for image in images]
+    """Classify images, uint8 (28, 28), in one batch.
+
+    Args:
+        classifier: an open model.
+        images: images; None for a picture that could not be read.
+
+    Returns:
+        One prediction per image; None for None.
+    """
+    present = [image for image in images if image is not None]
+    probabilities = iter(classifier.predict_batch(np.stack(present)) if present else ())
+    return [None if image is None else classifier.prediction(image, next(probabilities)) for image in images]
 
 
 def cells(name: str, prediction: Prediction | None) -> tuple[str, str, str, str]:
-    """A picture's row under `COLUMNS`; of one that could not be read only the name and the status `error`.
+    """Return a picture's cells under `COLUMNS`; without a prediction, only the name and the status `error`.
 
-    The name is written so that no spreadsheet takes it for a formula: as the path that the file has from its folder.
+    A name that a spreadsheet would treat as a formula is written with `./` in front, which is still its path.
+
+    Example:
+        >>> cells("=1+1.png", None)
+        ('./=1+1.png', '', '', 'error')
     """
     shown = f"./{name}" if name.startswith(_FORMULA) else name
     if prediction is None:
@@ -181,8 +205,8 @@ def cells(name: str, prediction: Prediction | None) -> tuple[str, str, str, str]
     return shown, prediction.label or "", f"{prediction.confidence:.6f}", prediction.status
 
 
-def _made_of(classifier: Classifier, pictures: Sequence[Path]) -> dict[str, Any]:
-    """All that decides the answers; a picture by its name alone."""
+def _identity(classifier: Classifier, pictures: Sequence[Path]) -> dict[str, Any]:
+    """Return everything that determines the predictions: the model, and the pictures by name."""
     names = hashlib.sha256("\0".join(path.name for path in pictures).encode("utf-8", "surrogateescape"))
     return {"folder": names.hexdigest(), "model": recorded_digest(classifier.path)}
 

@@ -1,4 +1,4 @@
-"""`batch_predict()`: a table of images in, the submission CSV of Kaggle's Digit Recognizer out, streamed."""
+"""`batch_predict()`: classify a table of images and write a submission CSV for Kaggle's Digit Recognizer."""
 
 import sys
 import time
@@ -18,7 +18,7 @@ from digits_edge.runtime.datasets.dataset import ProgressCallback
 from digits_edge.runtime.datasets.kaggle_csv import read_blocks
 from digits_edge.runtime.errors import DataError, UsageError
 
-#: Blocks per worker; one of 128 rows takes 0.1 MB.
+#: Blocks per worker that are read ahead; a block of 128 rows takes 0.1 MB.
 _READ_AHEAD = 16
 
 _Item = TypeVar("_Item")
@@ -27,14 +27,14 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class BatchReport:
-    """What a run over a table came to.
+    """Result of a run over a table.
 
     Attributes:
-        rows: answered, that is all but the bad ones.
-        bad_rows: malformed, left out and listed beside the output.
-        errors: answers that differ from the table's label column; None where it has none.
-        resumed_after: rows that an earlier run had dealt with.
-        elapsed_s: reading, predicting and writing, in seconds.
+        rows: number of rows with a prediction.
+        bad_rows: number of malformed rows, which are skipped and listed in `TARGET.errors.csv`.
+        errors: number of predictions that differ from the label column; None without a label column.
+        resumed_after: number of rows that an earlier run processed.
+        elapsed_s: time for reading, predicting and writing, in seconds.
     """
 
     rows: int
@@ -56,35 +56,48 @@ def batch_predict(
     resume_as: str | None = None,
     progress: ProgressCallback | None = None,
 ) -> BatchReport:
-    """Answer every row of a table, in memory that does not grow with it.
+    r"""Classify every row of a table and write the predictions to a CSV, in constant memory.
 
     Args:
-        predict: uint8 (n, 28, 28) to float32 (n, 10), such as `Classifier.predict_batch`.
-        source: a CSV, plain or gzip, or a `.parquet`, with or without the column `label`; "-" is a CSV on standard
-            input.
-        target: the file to write `ImageId,Label` to, ImageId from 1; it appears complete or not at all. "-" is standard
-            output, which gets the rows block by block.
-        rows_per_block: n. The activations of a block are in memory at once, for every worker: `resnet-int8` takes 155
-            MB in all at 128 rows with two workers, 230 MB at 256, and is no faster.
-        workers: blocks that are answered at once, each in a thread of its own, while the next are read. On two cores
-            that takes 0.6 s for 28,000 rows where one session of two threads takes 0.95 s.
+        predict: function from uint8 (n, 28, 28) to float32 (n, 10), for example `Classifier.predict_batch`.
+        source: CSV, plain or gzip, or `.parquet`, with or without the column `label`; "-" is a CSV on standard input.
+        target: output file with the columns `ImageId,Label`, ImageId counted from 1; it appears complete or not at all.
+            "-" is standard output, written block by block.
+        rows_per_block: batch size n of `predict`. Every worker keeps the activations of a block in memory:
+            `resnet-int8` with two workers takes 155 MB at 128 rows and 230 MB at 256 rows, which is not faster.
+        workers: number of threads that call `predict`, each with its own block. On two cores, two workers take 0.6 s
+            for 28,000 rows; one session with two threads takes 0.95 s.
         overwrite: replace `target` if it exists.
-        skip_bad_rows: go on at malformed rows; `TARGET.errors.csv` lists them, and no ImageId shifts.
-        resume_as: go on where an earlier run was cut, and leave what is done beside `target` where this one is; names
-            what predicts, such as the model's hash, since another would answer otherwise. None begins anew.
-        progress: called as (bytes or rows read so far, those of the file or None where it is none).
+        skip_bad_rows: skip malformed rows and list them in `TARGET.errors.csv`; the other rows keep their ImageId.
+        resume_as: identifier of the model, for example its hash: resume an interrupted run with the same identifier;
+            keep partial output if this run is interrupted. None starts anew.
+        progress: called with (bytes or rows read so far, total or None if `source` is not a file).
 
     Returns:
-        How many rows, how many errors where that can be told, and the time.
+        The numbers of rows and errors, and the time.
 
     Raises:
         DataError: `source` is missing, unreadable or malformed; names row and column.
         InputError: `target` cannot be written.
-        UsageError: `target` exists already, or is `source`; or what was begun is of another source or model.
+        UsageError: `target` exists or is `source`, or the partial output belongs to another source or model.
+
+    Example:
+        >>> import tempfile
+        >>> def always_seven(images):
+        ...     return np.eye(10, dtype=np.float32)[np.full(len(images), 7)]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     source, target = Path(folder, "test.csv"), Path(folder, "out.csv")
+        ...     rows = [",".join(f"pixel{index}" for index in range(784)), ",".join(["0"] * 784)]
+        ...     _ = source.write_text("\n".join(rows))
+        ...     report = batch_predict(always_seven, source, target)
+        ...     target.read_text()
+        'ImageId,Label\n1,7\n'
+        >>> report.rows, report.errors
+        (1, None)
     """
     start_s = time.perf_counter()
-    _refuse_source(source, target)
-    resume = None if resume_as is None else _made_of(source, resume_as, skip_bad_rows)
+    _check_source(source, target)
+    resume = None if resume_as is None else _identity(source, resume_as, skip_bad_rows)
     header, error_header = b"ImageId,Label\n", b"ImageId,Reason\n"
     with (
         batch_output(target, header, error_header, overwrite=overwrite, resume=resume) as output,
@@ -92,8 +105,8 @@ def batch_predict(
     ):
         done, counts = output.done, {"rows": 0, "bad_rows": 0, "labelled": 0, "errors": 0} | output.counts
         blocks = _read(source, rows_per_block, done + 1, skip_bad_rows, progress)
-        answered = in_order(pool, lambda block: _digits(predict, block), blocks, ahead=_READ_AHEAD * workers)
-        for block, digits in answered:
+        predicted = in_order(pool, lambda block: _digits(predict, block), blocks, ahead=_READ_AHEAD * workers)
+        for block, digits in predicted:
             lines = (f"{row},{digit}\n" for row, digit in zip(block.rows.tolist(), digits.tolist(), strict=True))
             counts["rows"] += len(digits)
             counts["bad_rows"] += len(block.bad)
@@ -102,59 +115,70 @@ def batch_predict(
                 counts["errors"] += int(np.count_nonzero(digits != block.labels))
             errors = csv_lines((bad.row, bad.reason) for bad in block.bad)
             output.write("".join(lines).encode(), errors, block.last_row, counts)
-    wrong = counts["errors"] if counts["labelled"] else None
-    return BatchReport(counts["rows"], counts["bad_rows"], wrong, done, time.perf_counter() - start_s)
+    error_count = counts["errors"] if counts["labelled"] else None
+    return BatchReport(counts["rows"], counts["bad_rows"], error_count, done, time.perf_counter() - start_s)
 
 
 def _digits(predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], block: Block) -> NDArray[np.intp]:
     return predict(block.images).argmax(axis=1) if len(block.images) else np.empty(0, np.intp)
 
 
-def _made_of(source: str | Path, predicts: str, skip_bad_rows: bool) -> dict[str, Any]:
-    """All that decides the answers."""
+def _identity(source: str | Path, model: str, skip_bad_rows: bool) -> dict[str, Any]:
+    """Return everything that determines the predictions."""
     if source == STANDARD_STREAM:
-        raise UsageError("what comes from standard input cannot be resumed; name a file")
-    about = Path(source).stat()
-    kind = {"source": [Path(source).name, about.st_size, about.st_mtime_ns], "model": predicts}
-    return {**kind, "treatment of bad rows": "skipped" if skip_bad_rows else "refused"}
+        raise UsageError("standard input cannot be resumed; name a file")
+    status = Path(source).stat()
+    return {
+        "source": [Path(source).name, status.st_size, status.st_mtime_ns],
+        "model": model,
+        "treatment of bad rows": "skipped" if skip_bad_rows else "refused",
+    }
 
 
 def _read(
     source: str | Path, rows_per_block: int, first_row: int, skip_bad_rows: bool, progress: ProgressCallback | None
 ) -> Iterator[Block]:
-    how: dict[str, Any] = {"rows_per_block": rows_per_block, "first_row": first_row, "skip_bad_rows": skip_bad_rows}
+    options: dict[str, Any] = {"rows_per_block": rows_per_block, "first_row": first_row, "skip_bad_rows": skip_bad_rows}
     if source == STANDARD_STREAM:
-        return read_blocks(sys.stdin.buffer, progress=progress, **how)
+        return read_blocks(sys.stdin.buffer, progress=progress, **options)
     if Path(source).suffix.lower() == ".parquet":
         from digits_edge.runtime.datasets.parquet import read_parquet_blocks
 
-        return read_parquet_blocks(Path(source), progress=progress, **how)
-    return read_blocks(Path(source), progress=progress, **how)
+        return read_parquet_blocks(Path(source), progress=progress, **options)
+    return read_blocks(Path(source), progress=progress, **options)
 
 
 def in_order(
     pool: Executor, compute: Callable[[_Item], _Result], items: Iterable[_Item], *, ahead: int
 ) -> Iterator[tuple[_Item, _Result]]:
-    """The items in their order, each with what is computed of it.
+    """Map a function over items in a pool, in order and with a bounded number of items in memory.
 
     Args:
         pool: threads or processes that compute.
-        compute: called there.
-        items: taken when there is room for them.
-        ahead: items that are taken before they are asked for, so that nobody in the pool ever waits.
+        compute: function that the pool calls.
+        items: input items, read lazily.
+        ahead: number of items submitted ahead of the consumer, so that the pool is never idle.
+
+    Yields:
+        Each item with its result.
+
+    Example:
+        >>> with ThreadPoolExecutor(2) as pool:
+        ...     list(in_order(pool, str.upper, "abc", ahead=2))
+        [('a', 'A'), ('b', 'B'), ('c', 'C')]
     """
-    under_way: deque[tuple[_Item, Future[_Result]]] = deque()
+    pending: deque[tuple[_Item, Future[_Result]]] = deque()
     for item in items:
-        under_way.append((item, pool.submit(compute, item)))
-        if len(under_way) > ahead:
-            done, result = under_way.popleft()
+        pending.append((item, pool.submit(compute, item)))
+        if len(pending) > ahead:
+            done, result = pending.popleft()
             yield done, result.result()
-    for done, result in under_way:
+    for done, result in pending:
         yield done, result.result()
 
 
-def _refuse_source(source: str | Path, target: str | Path) -> None:
-    """Refuse a source that is missing, which is said before what is in the way, or that is the target."""
+def _check_source(source: str | Path, target: str | Path) -> None:
+    """Reject a missing source, before `target` is checked, and a source that is the target."""
     if source == STANDARD_STREAM:
         return
     try:
@@ -162,4 +186,4 @@ def _refuse_source(source: str | Path, target: str | Path) -> None:
     except OSError as error:
         raise DataError(f"{source} could not be read: {error.strerror}") from error
     if target != STANDARD_STREAM and Path(target).exists() and Path(target).samefile(source):
-        raise UsageError(f"{target} is the input itself; name another output")
+        raise UsageError(f"{target} is the input file; name another output")

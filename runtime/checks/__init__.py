@@ -1,1 +1,1 @@
-"""Checks and figures on this machine: parity, accuracy, latency, and what is installed."""
+"""Checks and measurements on this machine: verification, parity, accuracy, latency, occlusion maps, and the doctor."""

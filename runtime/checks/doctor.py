@@ -1,4 +1,4 @@
-"""What this machine has, and what is missing: `examine`."""
+"""Diagnosis of this machine and installation: `examine`."""
 
 import os
 import platform
@@ -19,7 +19,7 @@ from digits_edge.runtime.session.providers import available_providers, open_sess
 from digits_edge.runtime.session.threads import ENVIRONMENT, affinity, available_threads, cgroup_quota
 from digits_edge.runtime.session.trial import SpeedTrial, clear_trials, keep_trial, make_trial
 
-#: By extra, what it brings.
+#: Extra → packages it installs; "" is the base installation.
 _EXTRAS = {
     "": ("digits-edge", "numpy", "pillow", "click", "platformdirs"),
     "openvino": ("onnxruntime-ep-openvino",),
@@ -31,13 +31,13 @@ _EXTRAS = {
 
 @dataclass(frozen=True)
 class Threads:
-    """How many threads are allowed, and why.
+    """Number of threads that this process may use, and why.
 
     Attributes:
-        allowed: what is used where no number is given.
-        affinity: processors this process may run on.
-        cgroup_quota: processors' worth of time its cgroups allow; None without a limit.
-        environment: what DIGITS_EDGE_THREADS says; None if it is not set.
+        allowed: number used by default.
+        affinity: number of processors that this process may run on.
+        cgroup_quota: CPU limit of its cgroups, in processors; None without a limit.
+        environment: value of DIGITS_EDGE_THREADS; None if it is not set.
     """
 
     allowed: int
@@ -48,13 +48,13 @@ class Threads:
 
 @dataclass(frozen=True)
 class Processor:
-    """What matters here of the processor.
+    """Processor name and int8 support.
 
     Attributes:
-        name: as the system gives it.
-        int8_is_fast: whether it has instructions for int8, so that int8 is taken without a trial.
-        int8_saturates: whether onnxruntime's int8 kernels overflow here with the weights of files that are not
-            overflow-free, which are therefore run by slower ones; None where onnxruntime does not run.
+        name: as reported by the system.
+        int8_is_fast: whether it has instructions for int8, so that int8 is selected without a trial.
+        int8_saturates: whether onnxruntime's default int8 kernels can overflow on it with files that are not
+            overflow-free, which then use slower kernels; None if onnxruntime does not run.
     """
 
     name: str
@@ -64,22 +64,22 @@ class Processor:
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found.
+    """Diagnosis of a machine and installation.
 
     Attributes:
-        python: its version.
-        platform: system and machine.
-        processor: its name and what it has for int8.
-        packages: name → version; None if it is not installed.
-        wheels: those that bring onnxruntime → version; they clash if there are two.
-        providers: short name → "ok", or why it does not read digits here.
-        trial: how fast each precision of the default model is on each of them with all threads; None where no model
-            can be opened.
-        threads: how many are allowed; None where the environment asks for nonsense.
-        models: bundled name → whether its file is whole.
-        data: data set's name → the folder it was found in.
-        missing: what is missing and the command that adds it, one line each; optional things too.
-        problems: what is wrong and what mends it, one line each; empty on a machine that can read digits.
+        python: version of Python.
+        platform: operating system and machine.
+        processor: its name and int8 support.
+        packages: package → version; None if it is not installed.
+        wheels: installed distributions that provide onnxruntime → version; two or more conflict.
+        providers: short name → "ok", or why it cannot run the default model.
+        trial: speed of each precision of the default model with each provider and all threads; None if no model can be
+            opened.
+        threads: number of threads; None if DIGITS_EDGE_THREADS is invalid.
+        models: name of each bundled model → whether its file is intact.
+        data: name of each data set found → its folder.
+        missing: what is not installed or not found, also if optional, with the command to add it; one line each.
+        problems: what is wrong and how to fix it, one line each; empty if the machine can classify digits.
     """
 
     python: str
@@ -96,18 +96,27 @@ class Examination:
     problems: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """Convert to a dictionary that can be serialized as JSON."""
         return asdict(self)
 
 
 def examine() -> Examination:
-    """Look at this machine and installation; whatever is wrong is part of the answer, never an error."""
+    """Examine this machine and installation.
+
+    Returns:
+        The diagnosis. Everything that is wrong is listed in `problems`; no `DigitsEdgeError` is raised.
+
+    Example:
+        >>> found = examine()  # doctest: +SKIP
+        >>> found.problems  # doctest: +SKIP
+        ()
+    """
     problems: list[str] = []
-    asked = [name for names in _EXTRAS.values() for name in names]
-    packages = dict.fromkeys(asked) | versions_of(asked)
+    names = [name for extra in _EXTRAS.values() for name in extra]
+    packages = dict.fromkeys(names) | versions_of(names)
     threads = _threads(problems)
     models = _models(problems)
-    trial, providers = _tried(
+    trial, providers = _timed_providers(
         problems, can_open=any(models.values()), threads=None if threads is None else threads.allowed
     )
     data = _data()
@@ -130,7 +139,7 @@ def examine() -> Examination:
 def _processor() -> Processor:
     try:
         return Processor(processor(), are_fast(), saturate())
-    except ModelError:  # no onnxruntime: `_tried` says so
+    except ModelError:  # no onnxruntime: `_timed_providers` reports it
         return Processor(processor(), int8_is_fast=False, int8_saturates=None)
 
 
@@ -148,20 +157,22 @@ def _models(problems: list[str]) -> dict[str, bool]:
     except ModelError as error:
         problems.append(str(error))
         return {}
-    problems += [f"{MODELS / name}.onnx is damaged; install digits-edge again" for name, ok in models.items() if not ok]
+    problems += [f"{MODELS / name}.onnx is damaged; reinstall digits-edge" for name, ok in models.items() if not ok]
     return models
 
 
-def _tried(problems: list[str], *, can_open: bool, threads: int | None) -> tuple[SpeedTrial | None, dict[str, str]]:
-    """The providers timed with the default model, and which of them read digits.
+def _timed_providers(
+    problems: list[str], *, can_open: bool, threads: int | None
+) -> tuple[SpeedTrial | None, dict[str, str]]:
+    """Run a speed trial of the default model; returns it, and the state of each provider.
 
-    Stored trials are removed: users run the doctor after they have changed something. The one made here is stored.
+    Stored trials are removed first, because users run the doctor after changing something; the new one is stored.
     """
     clear_trials()
     try:
         names = available_providers()
         if threads is None or not can_open:
-            return None, dict.fromkeys(names, "not tried: no model can be opened")
+            return None, dict.fromkeys(names, "not tested: no model can be opened")
         ways = ways_to_run(None, names)
         trial = make_trial(
             lambda way: open_session(read_model_file(way.file), way.provider, threads, origin=str(way.file)), ways
@@ -174,10 +185,10 @@ def _tried(problems: list[str], *, can_open: bool, threads: int | None) -> tuple
 
 
 def _data() -> dict[str, str]:
-    """The sets by name that lie where `load` looks first."""
+    """Name of each data set found in the folders that `load` searches → folder."""
     found: dict[str, str] = {}
     for folder in reversed(data_folders()):
-        # a download that failed leaves an empty folder
+        # a failed download leaves an empty folder
         found |= {name: str(folder) for name in CATALOGUE if any((folder / name).glob("*"))}
         found |= {name: str(folder) for name in CATALOGUE if (folder / f"{name}.npz").is_file()}
     return found
@@ -189,5 +200,5 @@ def _missing(packages: dict[str, str | None], data: dict[str, str]) -> list[str]
         command = f"`pip install 'digits-edge[{extra}]'`" if extra else "`pip install digits-edge`"
         missing += [f"{name}: {command}" for name in names if packages[name] is None]
     if "mnist" not in data:
-        missing.append(f"mnist: `digits-edge train` or `verify --data mnist` downloads it, or set {DATA_ENVIRONMENT}")
+        missing.append(f"mnist: download it with `digits-edge verify --data mnist`, or set {DATA_ENVIRONMENT}")
     return missing

@@ -1,4 +1,4 @@
-"""How long answers take: percentiles, warm and cold, by batch size."""
+"""Latency measurements: percentiles by batch size, and cold starts."""
 
 import subprocess
 import sys
@@ -15,10 +15,11 @@ from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import ModelError, UsageError
 
 BATCH_SIZES = (1, 8, 32, 256, 1024)
-#: Under this many samples the 99th percentile is but the largest of them.
+#: With fewer samples, the 99th percentile is just the maximum.
 _MIN_FOR_P99 = 100
 
-_FIRST_ANSWER = """
+#: Printed by a new Python process: seconds to import, to open, and to predict.
+_PROGRAM = """
 import sys, time
 started = time.perf_counter()
 import numpy
@@ -27,55 +28,69 @@ imported = time.perf_counter()
 classifier = Classifier(sys.argv[1], provider=sys.argv[2], threads=int(sys.argv[3]))
 opened = time.perf_counter()
 classifier.predict_batch(numpy.zeros((1, 28, 28), numpy.uint8))
-answered = time.perf_counter()
-print(imported - started, opened - imported, answered - opened, flush=True)
+predicted = time.perf_counter()
+print(imported - started, opened - imported, predicted - opened, flush=True)
 """
 
 
 def percentile(samples: ArrayLike, percent: float) -> float:
-    """The value under which `percent` % of the samples lie, interpolated linearly between the two nearest ranks."""
+    """A percentile, linearly interpolated between the two nearest ranks.
+
+    Args:
+        samples: one-dimensional, at least one value.
+        percent: 0 to 100.
+
+    Example:
+        >>> percentile([4, 1, 3, 2], 50)
+        2.5
+    """
     return float(np.percentile(np.asarray(samples), percent, method="linear"))
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Times of single calls, in the order they were made.
+    """Durations of single calls, in the order of the calls.
 
     Attributes:
-        us: float64, (K,), microseconds; K is at least 1.
+        us: float64 (K,), microseconds; K is at least 1.
+
+    Example:
+        >>> samples = Samples(np.array([30.0, 10.0, 20.0]))
+        >>> samples.p50_us, samples.mean_us, samples.p99_us
+        (20.0, 20.0, None)
     """
 
     us: NDArray[np.float64]
 
     @property
     def p50_us(self) -> float:
-        """The median."""
+        """Median, in µs."""
         return percentile(self.us, 50)
 
     @property
     def p90_us(self) -> float:
-        """One call in ten takes longer."""
+        """90th percentile, in µs."""
         return percentile(self.us, 90)
 
     @property
     def p99_us(self) -> float | None:
-        """One call in a hundred takes longer; None under 100 samples."""
+        """99th percentile, in µs; None with fewer than 100 samples."""
         return percentile(self.us, 99) if len(self.us) >= _MIN_FOR_P99 else None
 
     @property
     def mean_us(self) -> float:
-        """All the time, shared among the calls."""
+        """Mean, in µs."""
         return float(self.us.mean())
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One line of the table.
+    """Latency of one batch size.
 
     Attributes:
         batch_size: images per call.
-        warm_up: the calls before those that count; the first of them allocates.
-        latency: the calls that count.
+        warm_up: durations of the warm-up calls; the first one includes allocations.
+        latency: durations of the measured calls.
     """
 
     batch_size: int
@@ -84,19 +99,19 @@ class Row:
 
     @property
     def images_per_second(self) -> float:
-        """All images of the calls that count, by all their time."""
+        """Throughput of the measured calls."""
         return self.batch_size / self.latency.mean_us * 1e6
 
 
 @dataclass(frozen=True)
 class ColdStart:
-    """From nothing to the first answer, in a fresh interpreter.
+    """Time to the first prediction in a new Python process, in milliseconds.
 
     Attributes:
-        total_ms: from the start of the process to its answer.
-        import_ms: of that, importing numpy and this package.
-        open_ms: of that, importing onnxruntime and opening the session.
-        first_ms: of that, the first answer.
+        total_ms: from starting the process to the prediction.
+        import_ms: part of it: importing numpy and this package.
+        open_ms: part of it: importing onnxruntime and opening the session.
+        first_ms: part of it: the first prediction.
     """
 
     total_ms: float
@@ -107,14 +122,14 @@ class ColdStart:
 
 @dataclass(frozen=True, eq=False)
 class Benchmark:
-    """What was measured, and of what.
+    """Latency of a model.
 
     Attributes:
-        model: the model's name.
-        provider: what was bound.
-        threads: how many computed a batch together.
-        rows: one for each batch size.
-        cold_starts: in the order they were made; empty if not asked for.
+        model: name of the model.
+        provider: short name of the bound provider.
+        threads: number of threads that share a batch.
+        rows: one per batch size.
+        cold_starts: in order of measurement; empty if not requested.
     """
 
     model: str
@@ -124,7 +139,7 @@ class Benchmark:
     cold_starts: tuple[ColdStart, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values, with the raw samples."""
+        """Convert to a dictionary that can be serialized as JSON, including the raw samples."""
         return {
             "model": self.model,
             "provider": self.provider,
@@ -137,25 +152,33 @@ class Benchmark:
 def measure(
     run: Callable[[], object], *, warm_up: int = 10, repeats: int = 100, seconds: float = 0.0
 ) -> tuple[Samples, Samples]:
-    """Time a call, over and over.
+    """Measure the duration of repeated calls.
 
     Args:
-        run: what to time.
-        warm_up: calls before those that count, at least 1.
-        repeats: calls that count, at least; 1 or more.
-        seconds: go on for so long, at least.
+        run: the function to measure.
+        warm_up: number of calls before the measurement, at least 1.
+        repeats: minimum number of measured calls, at least 1.
+        seconds: minimum duration of the measurement, in seconds.
 
     Returns:
-        The calls that warm up, and those that count.
+        The warm-up calls and the measured calls.
+
+    Raises:
+        UsageError: `warm_up` or `repeats` is less than 1.
+
+    Example:
+        >>> warm_up, measured = measure(lambda: sum(range(100)), warm_up=2, repeats=5)
+        >>> len(warm_up.us), len(measured.us)
+        (2, 5)
     """
     if warm_up < 1 or repeats < 1:
-        raise UsageError(f"{warm_up} calls to warm up and {repeats} that count; both must be 1 or more")
+        raise UsageError(f"invalid number of calls: {warm_up} to warm up, {repeats} measured; use 1 or more of both")
     first = [_time_us(run) for _ in range(warm_up)]
-    counted: list[float] = []
+    measured: list[float] = []
     end = time.perf_counter() + seconds
-    while len(counted) < repeats or time.perf_counter() < end:
-        counted.append(_time_us(run))
-    return Samples(np.array(first)), Samples(np.array(counted))
+    while len(measured) < repeats or time.perf_counter() < end:
+        measured.append(_time_us(run))
+    return Samples(np.array(first)), Samples(np.array(measured))
 
 
 def benchmark(
@@ -167,28 +190,34 @@ def benchmark(
     seconds: float = 1.0,
     cold_starts: int = 0,
 ) -> Benchmark:
-    """Time a model on its own golden images.
+    """Measure a model's latency with its golden images.
 
     Args:
-        classifier: the model, open.
-        batch_sizes: images per call, each 1 or more.
-        warm_up: calls before those that count, for each batch size.
-        repeats: calls that count, at least, for each batch size.
-        seconds: go on for so long, at least, for each batch size.
-        cold_starts: how many fresh interpreters to start.
+        classifier: the open model.
+        batch_sizes: images per call, each at least 1.
+        warm_up: number of warm-up calls per batch size, at least 1.
+        repeats: minimum number of measured calls per batch size, at least 1.
+        seconds: minimum duration per batch size, in seconds.
+        cold_starts: number of new Python processes to measure.
 
     Raises:
-        UsageError: a number that is too small.
+        UsageError: a number is too small.
         ModelError: the provider failed.
+
+    Example:
+        >>> with Classifier("edge-int8", provider="cpu") as classifier:
+        ...     found = benchmark(classifier, batch_sizes=[1, 8], warm_up=1, repeats=3, seconds=0)
+        >>> [row.batch_size for row in found.rows]
+        [1, 8]
     """
     if min(batch_sizes, default=0) < 1:
-        raise UsageError(f"batch sizes {list(batch_sizes)}; name at least one, each 1 or more")
+        raise UsageError(f"invalid batch sizes {list(batch_sizes)}: give at least one, each 1 or more")
     rows = []
     for size in batch_sizes:
-        images = np.resize(classifier.golden.images, (size, 28, 28))  # repeats them
+        images = np.resize(classifier.golden.images, (size, 28, 28))  # repeats the images
         run = partial(classifier.predict_batch, images)
-        first, counted = measure(run, warm_up=warm_up, repeats=repeats, seconds=seconds)
-        rows.append(Row(size, first, counted))
+        warm, measured = measure(run, warm_up=warm_up, repeats=repeats, seconds=seconds)
+        rows.append(Row(size, warm, measured))
     return Benchmark(
         model=classifier.metadata.name,
         provider=classifier.provider,
@@ -199,23 +228,24 @@ def benchmark(
 
 
 def cold_start(classifier: Classifier) -> ColdStart:
-    """Start a fresh interpreter that opens the same model, with the same provider and threads, and answers once.
+    """Measure a new Python process that opens the same model, with the same provider and threads, and predicts once.
 
     Raises:
-        ModelError: it did not answer; says the last line of why.
+        ModelError: the process failed; the message includes the last line of its stderr.
     """
     arguments = [str(classifier.path.absolute()), classifier.provider, str(classifier.threads)]
     started = time.perf_counter()
     with subprocess.Popen(
-        [sys.executable, "-c", _FIRST_ANSWER, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", _PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        answer = process.stdout.readline()
+        durations = process.stdout.readline()
         total_ms = (time.perf_counter() - started) * 1e3
-        reason = process.communicate()[1].strip().splitlines()
-    if not answer:
-        raise ModelError(f"a fresh interpreter gave no answer: {reason[-1] if reason else process.returncode}")
-    return ColdStart(total_ms, *(float(part) * 1e3 for part in answer.split()))
+        stderr = process.communicate()[1].strip().splitlines()
+    if not durations:
+        reason = stderr[-1] if stderr else f"exit code {process.returncode}"
+        raise ModelError(f"the process for the cold start failed: {reason}")
+    return ColdStart(total_ms, *(float(part) * 1e3 for part in durations.split()))
 
 
 def _time_us(run: Callable[[], object]) -> float:

@@ -1,4 +1,4 @@
-"""Occlusion maps (Zeiler & Fergus 2014): what hiding a part of an image does to the answer, for any model."""
+"""Occlusion maps (Zeiler & Fergus 2014): how much each region of an image contributes to each class probability."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SIDE = 28
-#: The side of the square that hides, and how far it moves, in pixels.
+#: Side of the occluding square, and its step, in pixels.
 SQUARE, STEP = 6, 2
 
 #: uint8 (N, 28, 28) → probabilities, float32 (N, C).
@@ -16,33 +16,40 @@ Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 def occlusion_maps(
     predict: Predict, images: NDArray[np.uint8], *, square: int = SQUARE, step: int = STEP
 ) -> NDArray[np.float32]:
-    """How much every part of an image speaks for every class.
+    """Compute occlusion maps.
 
-    A square of the ground's black moves over the image, hanging over its edges. A pixel's value is the mean, over the
-    squares that hide it, of how much the class's probability falls.
+    A black square moves over the image and beyond its edges. The value of a pixel is the mean decrease of the class
+    probability over all positions of the square that cover it.
 
     Args:
-        predict: uint8 (N, 28, 28) → probabilities (N, C).
-        images: uint8, (N, 28, 28), white ink on black; at least one.
-        square: the side of the square, in pixels.
-        step: how far it moves, in pixels; at most `square`.
+        predict: uint8 (N, 28, 28) → probabilities, float32 (N, C).
+        images: uint8 (N, 28, 28), white ink on black; N is at least 1.
+        square: side of the square, in pixels.
+        step: step of the square, in pixels; at most `square`.
 
     Returns:
-        float32, (N, C, 28, 28), −1 to 1: positive where the class needs what is there, negative where that speaks
-        against it.
+        float32 (N, C, 28, 28), −1 to 1. Positive: the region increases the probability of the class. Negative: it
+        decreases it.
+
+    Example:
+        >>> from digits_edge.runtime import Classifier
+        >>> with Classifier("edge-int8", provider="cpu") as classifier:
+        ...     maps = occlusion_maps(classifier.predict_batch, classifier.golden.images[:1])
+        >>> maps.shape, maps.dtype
+        ((1, 10, 28, 28), dtype('float32'))
     """
     masks = _masks(square, step)
     covered = masks.sum(axis=0)
     maps = []
     for image in images:
-        answers = predict(np.concatenate([image[np.newaxis], np.where(masks, np.uint8(0), image)]))
-        falls = answers[:1].astype(np.float64) - answers[1:]
-        maps.append(np.einsum("sc,srw->crw", falls, masks) / covered)
+        probabilities = predict(np.concatenate([image[np.newaxis], np.where(masks, np.uint8(0), image)]))
+        decreases = probabilities[:1].astype(np.float64) - probabilities[1:]
+        maps.append(np.einsum("sc,srw->crw", decreases, masks) / covered)
     return np.stack(maps).astype(np.float32)
 
 
 def _masks(square: int, step: int) -> NDArray[np.bool_]:
-    """Which pixels each position of the square hides, (S, 28, 28); every pixel is hidden by some."""
+    """Pixels covered by each of S positions of the square, bool (S, 28, 28); each pixel is covered at least once."""
     starts = np.arange(step - square, _SIDE, step)
     pixels = np.arange(_SIDE)
     hidden = (pixels >= starts[:, None]) & (pixels < starts[:, None] + square)

@@ -1,4 +1,4 @@
-"""Does this model file hold on this machine, with this provider? `verify` asks it what Keras was asked."""
+"""Verification of a model on this machine and provider: golden values, batch sizes, accuracy, and parity with Keras."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,25 +14,25 @@ from digits_edge.runtime.errors import DataError
 from digits_edge.runtime.model.model_file import Metadata, Precision
 from digits_edge.runtime.session.int8_kernels import saturate
 
-#: N is free in a model file; these are tried.
+#: Batch sizes to test.
 BATCH_SIZES = (1, 2, 7, 64, 1000)
 
-#: More errors than the export counted, as a share of the test set, that another machine may make. Float kernels differ
-#: in the last bits, which turns ties only: an image in 10,000, and two where halves are rounded. Integers do not
-#: differ, but the layers that int8 leaves float do; and other providers than the CPU's round between int8 layers in
-#: their own ways, by which no machine may lose more than the conversion itself was allowed to (`parity.py`).
-_MORE_ERRORS: dict[Precision, float] = {"fp32": 1e-4, "fp16": 2e-4, "int8": 1e-4}
-_MORE_ERRORS_ELSEWHERE = _MORE_ERRORS | {"int8": 5e-4}
+#: Additional errors compared with the export, as a share of the test set, that are allowed on another machine. Float
+#: kernels differ in the last bits, which affects near-ties only: one image in 10,000, or two for fp16. int8 kernels are
+#: exact, but some layers of int8 models are float. Providers other than the CPU's also round differently between int8
+#: layers; for them the limit is the share that the conversion itself may add (`parity.py`).
+_ADDITIONAL_ERRORS: dict[Precision, float] = {"fp32": 1e-4, "fp16": 2e-4, "int8": 1e-4}
+_ADDITIONAL_ERRORS_OTHER_PROVIDERS = _ADDITIONAL_ERRORS | {"int8": 5e-4}
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What Keras answers, to compare with.
+    """Predictions of Keras to compare with.
 
     Attributes:
-        images: uint8, (N, 28, 28).
-        probabilities: float32, (N, C), calibrated as the model file is.
-        labels: the truth, (N,), where it is known.
+        images: uint8 (N, 28, 28).
+        probabilities: float32 (N, C), calibrated like the model file.
+        labels: true classes, (N,), if known.
     """
 
     images: NDArray[np.uint8]
@@ -42,26 +42,26 @@ class Reference:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found.
+    """Result of a verification.
 
     Attributes:
-        model: the model's name.
-        provider: what was bound.
-        threads: how many computed a batch together.
-        golden: the golden answers compared with Keras's.
-        golden_tolerance: the largest difference of a probability that the file allows in them.
-        exact_difference: the largest difference of a golden probability from exact arithmetic; None where the file does
-            not say what that predicts: it is not int8, or was made before 1.0.
-        exact_tolerance: the largest that the file allows.
-        overflow_free: whether the file's int8 weights can overflow no kernel; None where it has none.
-        kernels_saturate: whether sums of two products saturate in this processor's int8 kernels.
+        model: name of the model.
+        provider: short name of the bound provider.
+        threads: number of threads that share a batch.
+        golden: comparison of the golden images' predictions with Keras.
+        golden_tolerance: largest difference of a golden probability that the file allows.
+        exact_difference: largest difference of a golden probability from exact arithmetic; None if the file does not
+            contain exact probabilities: it is not int8, or was written before 1.0.
+        exact_tolerance: largest such difference that the file allows.
+        overflow_free: whether the file's int8 weights cannot overflow any kernel; None if it has none.
+        kernels_saturate: whether this processor's default int8 kernels saturate sums of two products.
         exact_kernels: whether slower kernels were selected for that reason.
-        batch_sizes: the numbers of images that were tried.
-        batch_difference: the largest difference of any probability between batches of one size and another.
+        batch_sizes: tested batch sizes.
+        batch_difference: largest difference of a probability between batch sizes.
         accuracy: on the data set; None without one.
-        recorded: errors and images of the export on that same data; None without a record of it.
+        recorded: errors and images recorded at export for the same data; None if not recorded.
         parity: comparison with the reference; None without one.
-        problems: what does not hold, one line each.
+        problems: what failed, one line each.
     """
 
     model: str
@@ -83,11 +83,11 @@ class Verification:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing was found wrong."""
+        """Whether all checks passed."""
         return not self.problems
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values, with `holds` and the accuracy's interval."""
+        """Convert to a dictionary that can be serialized as JSON, with `holds` and the accuracy's interval."""
         values = {**asdict(self), "holds": self.holds}
         if self.accuracy is not None:
             values["accuracy"] |= {"value": self.accuracy.value, "interval": self.accuracy.interval()}
@@ -97,49 +97,60 @@ class Verification:
 def verify(
     classifier: Classifier, *, dataset: Dataset | None = None, reference: Reference | None = None
 ) -> Verification:
-    """Check a model on the machine and provider where it is open.
+    """Verify a model on this machine with its bound provider.
 
-    Always: it gives the golden answers within the tolerance they carry and changes none of them, and it gives them in
-    batches of any size. On the CPU provider an int8 model also gives what exact arithmetic gives; other providers
-    round between layers in their own ways.
+    Always checked: the predictions of the golden images, which must have the expected class and probabilities within
+    the file's tolerance, and their equality for all batch sizes. With the CPU provider, an int8 model is also compared
+    with exact arithmetic; other providers round differently between layers.
 
     Args:
-        classifier: the model, open.
-        dataset: also count errors on it; fails if they are clearly more than the export counted on the same data.
-        reference: also hold the model to the gate of its precision, `parity.shortfalls`.
+        classifier: the open model.
+        dataset: also count errors on this data set. The check fails if there are clearly more than the export recorded
+            for the same data.
+        reference: also check the limits of the model's precision, `parity.shortfalls`.
+
+    Returns:
+        The result; failed checks are in `problems`.
 
     Raises:
         DataError: the data set has no labels or no images.
         ModelError: the provider failed.
+
+    Example:
+        >>> with Classifier("edge-int8", provider="cpu") as classifier:
+        ...     found = verify(classifier)
+        >>> found.holds, found.problems
+        (True, ())
     """
     metadata, golden = classifier.metadata, classifier.golden
-    answers = classifier.predict_batch(golden.images)
-    agreement = compare(golden.probabilities, answers)
+    probabilities = classifier.predict_batch(golden.images)
+    agreement = compare(golden.probabilities, probabilities)
     problems = golden_shortfalls(agreement, golden.tolerance)
     exact_difference = None
     if golden.exact is not None:
-        exact_difference = compare(golden.exact, answers).max_difference
+        exact_difference = compare(golden.exact, probabilities).max_difference
         if classifier.provider == "cpu" and not exact_difference <= golden.exact_tolerance:
             problems.append(
                 f"golden probabilities differ by {exact_difference:.2g} > {golden.exact_tolerance:g} from exact "
-                "arithmetic: this processor's kernels compute something else"
+                "arithmetic: the int8 kernels on this processor are not exact"
             )
 
-    batch_difference = _batch_difference(classifier, golden.images, answers)
-    if not batch_difference <= golden.tolerance:  # so written, a NaN is a problem
-        problems.append(f"batches of {BATCH_SIZES} images answer {batch_difference:g} apart > {golden.tolerance:g}")
+    batch_difference = _batch_difference(classifier, golden.images, probabilities)
+    if not batch_difference <= golden.tolerance:  # not `>`: a NaN is a problem
+        problems.append(f"probabilities differ by {batch_difference:g} > {golden.tolerance:g} between batch sizes")
 
     accuracy = recorded = parity = None
     if dataset is not None:
         accuracy, recorded = _count_errors(classifier, dataset), _recorded(metadata, dataset)
         if recorded is not None:
-            more = _MORE_ERRORS if classifier.provider == "cpu" else _MORE_ERRORS_ELSEWHERE
-            most = recorded.errors + more[metadata.precision] * accuracy.images
-            if accuracy.errors > most:
-                problems.append(f"errors on {dataset.name} {accuracy.errors} > {most:g}, exported {recorded.errors}")
+            additional = _ADDITIONAL_ERRORS if classifier.provider == "cpu" else _ADDITIONAL_ERRORS_OTHER_PROVIDERS
+            max_errors = recorded.errors + additional[metadata.precision] * accuracy.images
+            if accuracy.errors > max_errors:
+                problems.append(
+                    f"errors on {dataset.name} {accuracy.errors} > {max_errors:g}; export recorded {recorded.errors}"
+                )
     if reference is not None:
-        said = classifier.predict_batch(reference.images)
-        parity = compare(reference.probabilities, said, reference.labels)
+        parity = compare(reference.probabilities, classifier.predict_batch(reference.images), reference.labels)
         problems += shortfalls(parity, metadata.precision)
 
     return Verification(
@@ -162,24 +173,25 @@ def verify(
     )
 
 
-def _batch_difference(classifier: Classifier, images: NDArray[np.uint8], answers: FloatArray) -> float:
-    """The largest difference of any probability, with the images repeated to fill each size."""
+def _batch_difference(classifier: Classifier, images: NDArray[np.uint8], expected: FloatArray) -> float:
+    """Largest difference of a probability between batch sizes; images are repeated to fill each batch."""
     differences = []
     for size in BATCH_SIZES:
         order = np.arange(size) % len(images)
-        differences.append(np.abs(classifier.predict_batch(images[order]) - answers[order]).max())
+        differences.append(np.abs(classifier.predict_batch(images[order]) - expected[order]).max())
     return float(np.max(differences))
 
 
 def _count_errors(classifier: Classifier, dataset: Dataset) -> Accuracy:
     if dataset.labels is None or not len(dataset.images):
-        raise DataError(f"{dataset.name} has no {'images' if dataset.labels is not None else 'labels'} to count errors")
-    said = classifier.predict_batch(dataset.images).argmax(axis=1)
-    return Accuracy(int((said != dataset.labels).sum()), len(dataset.labels))
+        missing = "labels" if dataset.labels is None else "images"
+        raise DataError(f"{dataset.name} has no {missing}; errors can only be counted on labelled images")
+    predicted = classifier.predict_batch(dataset.images).argmax(axis=1)
+    return Accuracy(int((predicted != dataset.labels).sum()), len(dataset.labels))
 
 
 def _recorded(metadata: Metadata, dataset: Dataset) -> Accuracy | None:
-    """What the export counted, if it did so on the same data."""
+    """Accuracy recorded at export, if it was on the same data."""
     test = metadata.test
     if test is None or test.get("sha256") != dataset.sha256:
         return None

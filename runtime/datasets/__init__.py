@@ -1,4 +1,4 @@
-"""Data sets of 28x28 images: `load()` by name or path, `read_blocks()` for long CSV files, the pinned splits."""
+"""Data sets of 28x28 images: `load()` by name or path, `read_blocks()` for large CSV files, and fixed splits."""
 
 from digits_edge.runtime.datasets.block import Block
 from digits_edge.runtime.datasets.catalogue import CATALOGUE

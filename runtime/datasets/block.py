@@ -1,4 +1,4 @@
-"""What tables are read in: some rows at a time."""
+"""`Block`: consecutive rows of a table of images, the unit in which tables are read."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,18 @@ from digits_edge.runtime.errors import RowError
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Rows of a table of images, in their order.
+    """Consecutive rows of a table of images.
 
     Attributes:
         images: uint8, (n, 28, 28).
-        labels: uint8, (n,), 0 to 9; None where the table has no label column.
-        rows: int64, (n,), the number of each row, counted from 1 (in a CSV for the row after the header).
-        bad: malformed rows before, between or after those, where the reader was asked to go on at them.
+        labels: uint8, (n,), 0 to 9; None if the table has no label column.
+        rows: int64, (n,), row numbers, counted from 1. In a CSV, row 1 is the line after the header.
+        bad: malformed rows before, between or after the good ones; filled only with `skip_bad_rows`.
+
+    Example:
+        >>> block = Block(np.zeros((2, 28, 28), np.uint8), None, np.array([7, 8]))
+        >>> block.last_row
+        8
     """
 
     images: NDArray[np.uint8]
@@ -26,10 +31,10 @@ class Block:
 
     @property
     def last_row(self) -> int:
-        """The number of the last row, be it good or bad."""
+        """Number of the last row, good or bad."""
         return max([*map(int, self.rows[-1:]), *(bad.row for bad in self.bad[-1:])])
 
 
 def numbered(first_row: int, count: int) -> NDArray[np.int64]:
-    """The numbers of consecutive rows."""
+    """Return `count` consecutive row numbers, int64."""
     return np.arange(first_row, first_row + count)

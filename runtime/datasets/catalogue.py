@@ -1,4 +1,4 @@
-"""The data sets known by name: their files, mirrors, sums, classes and licence. A new one is an entry here."""
+"""Catalogue of the data sets known by name: files, mirrors, checksums, classes and licence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,12 @@ DIGITS = tuple("0123456789")
 
 @dataclass(frozen=True)
 class KnownFile:
-    """One file of a split: its name on the mirrors, and the sha256 in hex of what is in it uncompressed."""
+    """One file of a split.
+
+    Attributes:
+        name: file name on the mirrors.
+        sha256: SHA-256 of the uncompressed content, in hex.
+    """
 
     name: str
     sha256: str
@@ -17,15 +22,15 @@ class KnownFile:
 
 @dataclass(frozen=True)
 class KnownSet:
-    """What is known about a data set.
+    """A catalogue entry.
 
     Attributes:
-        name: what users call it, and the folder it lies in.
-        class_names: of the labels 0 to 9.
+        name: name of the data set and of its folder.
+        class_names: names of the labels 0 to 9.
         licence: SPDX identifier, or "unknown".
-        contents: `Dataset.sha256` of its splits; empty where copies differ.
-        files: by split, what is needed of it.
-        mirrors: URLs, each ended by "/", that `KnownFile.name` is appended to; empty where users fetch it themselves.
+        contents: `Dataset.sha256` of each split; empty if copies of the data set differ.
+        files: files of each split.
+        mirrors: base URLs ending in "/"; empty if users download the data set themselves.
     """
 
     name: str
@@ -39,7 +44,7 @@ class KnownSet:
 def _idx_files(
     train_images: str, train_labels: str, test_images: str, test_labels: str
 ) -> dict[str, tuple[KnownFile, ...]]:
-    """Name the four files of a set published as MNIST is, given the sums of their contents."""
+    """Return the four files of a data set published in the idx format, given the SHA-256 of their contents."""
     return {
         "train": (
             KnownFile("train-images-idx3-ubyte.gz", train_images),
@@ -96,28 +101,34 @@ _FASHION_MNIST = KnownSet(
         test_images="5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
         test_labels="0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
     ),
-    # The publisher's bucket over https (its website address has none), then the copy Keras uses.
+    # The publisher's bucket over HTTPS (its website has no HTTPS), then the copy that Keras uses.
     mirrors=(
         "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
     ),
 )
 
-_KAGGLE = KnownSet(name="kaggle", licence="CC-BY-SA-3.0")  # each user's own copy of the Digit Recognizer
+_KAGGLE = KnownSet(name="kaggle", licence="CC-BY-SA-3.0")  # Digit Recognizer; users download it themselves
 
 CATALOGUE = {known.name: known for known in (_MNIST, _FASHION_MNIST, _KAGGLE)}
 
 
 def identified(name: str, sha256: str) -> KnownSet:
-    """Tell what is known about content by its hash, else by the name it came under.
+    """Find the catalogue entry for some content by its hash, otherwise by its name.
 
     Args:
-        name: of the folder or file.
-        sha256: `Dataset.sha256`.
+        name: name of the folder or file.
+        sha256: `Dataset.sha256` of the content.
 
     Returns:
-        The catalogue's entry where the content is its; otherwise one of this name that claims no licence, with the
-        classes of the catalogue's set of that name (a part of Fashion-MNIST has its classes) or the digits.
+        The catalogue entry that has this hash. For an unknown hash: an entry with this name, the licence "unknown" and
+        the class names of the catalogue entry of that name (a subset of Fashion-MNIST has its classes) or the digits.
+
+    Example:
+        >>> identified("renamed", CATALOGUE["mnist"].contents[0]).name
+        'mnist'
+        >>> identified("mnist", "0" * 64).licence
+        'unknown'
     """
     for known in CATALOGUE.values():
         if sha256 in known.contents:

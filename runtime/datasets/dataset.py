@@ -1,4 +1,4 @@
-"""`Dataset`: images, their labels, and what must be said about where they came from."""
+"""`Dataset`: labelled images with their class names, licence and content hash."""
 
 import hashlib
 from collections.abc import Callable
@@ -14,7 +14,7 @@ IMAGE_SHAPE = (28, 28)
 CLASSES = 10
 
 ProgressCallback = Callable[[int, int | None], None]
-"""Called with the amount done and the total, or None where the total is unknown."""
+"""Called with the amount done and the total; the total is None if it is unknown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +22,20 @@ class Dataset:
     """One split of a data set, read-only.
 
     Attributes:
-        name: the catalogue's name where the content is known to it, else the folder's or file's.
+        name: the catalogue's name if the catalogue knows the content, otherwise the name of the folder or file.
         images: uint8, (N, 28, 28), white ink on black.
-        labels: uint8, (N,), 0 to 9; None where the file has none.
-        class_names: what the ten labels mean, in their order.
-        licence: of the data; "unknown" where the catalogue does not know the content.
-        sha256: hash of the content, in hex: one for the same images and labels, whatever file they came in.
+        labels: uint8, (N,), 0 to 9; None if the file has no labels.
+        class_names: names of the ten labels, in label order.
+        licence: licence of the data; "unknown" if the content is not in the catalogue.
+        sha256: SHA-256 of images and labels, in hex; the same for every file format.
+
+    Example:
+        >>> images, labels = np.zeros((2, 28, 28), np.uint8), np.array([3, 7], np.uint8)
+        >>> data = Dataset("zeros", images, labels, tuple("0123456789"), "CC0-1.0", content_sha256(images, labels))
+        >>> len(data)
+        2
+        >>> data.taken(np.array([1]), "validation").labels.tolist()
+        [7]
     """
 
     name: str
@@ -38,23 +46,29 @@ class Dataset:
     sha256: str
 
     def __len__(self) -> int:
-        """N, the number of images."""
+        """Number of images."""
         return len(self.images)
 
     def labels_for(self, classes: int, model: str) -> NDArray[np.uint8]:
-        """The labels, uint8 (N,), to count the errors of a model that tells so many classes apart.
+        """Return the labels, uint8 (N,), after checking that they fit a model.
+
+        Args:
+            classes: number of classes of the model.
+            model: name of the model for the error message.
 
         Raises:
-            DataError: there are no labelled images, or labels beyond the model's classes; names both.
+            DataError: there are no labelled images, or there are labels outside the model's classes.
         """
         if self.labels is None or not len(self):
-            raise DataError(f"{self.name} has no labelled images; errors can be counted on labelled ones only")
+            raise DataError(f"{self.name} has no labelled images; name a data set with labels")
         if int(self.labels.max()) >= classes:
-            raise DataError(f"{self.name} has labels beyond the {classes} classes of {model}; name its own data")
+            raise DataError(
+                f"{self.name} has labels beyond the {classes} classes of {model}; name the data set of the model"
+            )
         return self.labels
 
     def taken(self, rows: NDArray[np.intp], part: str) -> "Dataset":
-        """The data set of these rows alone, under the name `"{name} {part}"`."""
+        """Return a data set of the given rows, named `"{name} {part}"`."""
         images, labels = self.images[rows], None if self.labels is None else self.labels[rows]
         return replace(
             self, name=f"{self.name} {part}", images=images, labels=labels, sha256=content_sha256(images, labels)
@@ -62,7 +76,7 @@ class Dataset:
 
 
 def content_sha256(images: NDArray[np.uint8], labels: NDArray[np.uint8] | None) -> str:
-    """Hash the bytes of the images, then those of the labels where there are any, in hex."""
+    """Return the SHA-256 of the images' bytes followed by the labels' bytes, if any, in hex."""
     digest = hashlib.sha256(np.ascontiguousarray(images).data)
     if labels is not None:
         digest.update(np.ascontiguousarray(labels).data)
@@ -70,19 +84,24 @@ def content_sha256(images: NDArray[np.uint8], labels: NDArray[np.uint8] | None) 
 
 
 def check_labels(images: NDArray[np.uint8], labels: NDArray[np.integer], path: Path) -> NDArray[np.uint8]:
-    """Return the labels as uint8 (N,) if they fit the images.
+    """Check that labels fit the images and convert them to uint8.
 
     Args:
         images: uint8, (N, 28, 28).
-        labels: any integers, (N,).
-        path: the file to name.
+        labels: any integer dtype, (N,).
+        path: file to name in the error message.
+
+    Returns:
+        uint8, (N,).
 
     Raises:
-        DataError: another shape, another number than that of the images, or a label that is not 0 to 9.
+        DataError: the shape is not (N,), or a label is not 0 to 9.
     """
     if labels.shape != (len(images),):
-        raise DataError(f"{path}: {len(images)} images but labels of shape {labels.shape}; they must come from one set")
+        raise DataError(
+            f"{path}: labels of shape {labels.shape} for {len(images)} images; use the label file of the same images"
+        )
     wrong = np.flatnonzero((labels < 0) | (labels >= CLASSES))
     if wrong.size:
-        raise DataError(f"{path}: label {wrong[0]} is {labels[wrong[0]]}; only labels from 0 to 9 can be read")
+        raise DataError(f"{path}: label {wrong[0]} is {labels[wrong[0]]}, expected 0 to {CLASSES - 1}; correct it")
     return labels.astype(np.uint8, copy=False)

@@ -1,4 +1,4 @@
-"""Fetching a known data set into a folder: from mirrors, resumed where it was cut, checked before it is in place."""
+"""Download a data set of the catalogue: resume interrupted transfers, try each mirror, verify checksums."""
 
 import gzip
 import hashlib
@@ -15,29 +15,29 @@ from digits_edge.runtime.datasets.dataset import ProgressCallback
 from digits_edge.runtime.errors import DataError
 from digits_edge.runtime.files import atomic_write
 
-_TIMEOUT_S = 3.0  # to connect, and between two reads; a stalled transfer is resumed
+_TIMEOUT_S = 3.0  # to connect and between two reads; a stalled transfer is resumed
 _READ_BYTES = 64 * 1024
 
 
 def download(known: KnownSet, split: str, folder: Path, *, progress: ProgressCallback | None = None) -> None:
-    """Fetch what `folder` lacks of one split.
+    """Download the files of one split that are missing in `folder`.
 
-    A file appears complete and checked. What came of one that was cut stays beside it as `.part`, and the next call
-    goes on from there.
+    A file appears complete and verified. An interrupted transfer leaves a hidden `.part` file, which the next call
+    resumes.
 
     Args:
-        known: the set, with its mirrors in the order to ask them.
+        known: catalogue entry; its mirrors are tried in order.
         split: "train" or "test".
-        folder: where the files go; made if missing.
-        progress: called as (bytes of this file so far, its bytes or None where the server does not say); a file after
-            the other.
+        folder: target folder; created if missing.
+        progress: called with (bytes of the current file so far, its size in bytes or None if the server does not
+            report it), for one file after the other.
 
     Raises:
-        DataError: no mirror could give a file of the right content; says where to put which files by hand.
+        DataError: no mirror has a file with the expected checksum. The message lists the files to download by hand.
         InputError: the folder cannot be written.
     """
     missing = [file for file in known.files[split] if not (folder / file.name).exists()]
-    for file in reversed(missing):  # the images last: by them a later call sees that the split is there
+    for file in reversed(missing):  # images last: `load` takes them as the sign that the split is complete
         reasons = []
         for mirror in known.mirrors:
             try:
@@ -49,21 +49,22 @@ def download(known: KnownSet, split: str, folder: Path, *, progress: ProgressCal
             files = " and ".join(file.name for file in missing)
             raise DataError(
                 f"{known.name} could not be downloaded ({'; '.join(reasons)}); put {files} into {folder}, "
-                f"or set DIGITS_EDGE_DATA to a folder that holds {known.name}/"
+                f"or set DIGITS_EDGE_DATA to a folder that contains {known.name}/"
             )
 
 
 def _fetch_checked(url: str, file: KnownFile, folder: Path, progress: ProgressCallback) -> None:
-    """Fetch, check, put in place.
+    """Download a file, verify its checksum and write it to its final name.
 
-    The bytes that were checked are the bytes that are written, so that another process downloading into the same
-    `.part` can spoil the attempt but never the file.
+    The verified bytes in memory are written, not the `.part` file: another process that downloads into the same
+    `.part` can make this attempt fail, but cannot corrupt the result.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
-            f"{folder} could not be made: {error.strerror}; set DIGITS_EDGE_DATA to a folder with the sets"
+            f"{folder} could not be created: {error.strerror}; "
+            "set DIGITS_EDGE_DATA to a folder that contains the data sets"
         ) from error
     part = folder / f".{file.name}.part"
     resumed = part.exists()
@@ -77,11 +78,11 @@ def _fetch_checked(url: str, file: KnownFile, folder: Path, progress: ProgressCa
     part.unlink(missing_ok=True)
     if not resumed:
         raise ConnectionError("wrong checksum")
-    _fetch_checked(url, file, folder, progress)  # the old part was of something else: once more from the start
+    _fetch_checked(url, file, folder, progress)  # the old part had other content: download again from the start
 
 
 def _fetch(url: str, part: Path, progress: ProgressCallback) -> None:
-    """Complete `part`, asking again for the rest as long as each attempt gains something."""
+    """Complete `part`; retry as long as each attempt adds bytes."""
     while True:
         before = _size(part)
         try:
@@ -94,19 +95,20 @@ def _fetch(url: str, part: Path, progress: ProgressCallback) -> None:
 
 
 def _fetch_rest(url: str, part: Path, progress: ProgressCallback) -> None:
+    """Request the bytes that `part` lacks, once."""
     done = _size(part)
     request = Request(url, headers={"Range": f"bytes={done}-"} if done else {})
     try:
         response: HTTPResponse = urlopen(request, timeout=_TIMEOUT_S)
     except HTTPError as error:
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # there is no rest; whether the part is right the checksum tells
+            return  # nothing is missing; the checksum decides whether the part is correct
         raise
     with response:
         continues = response.status == HTTPStatus.PARTIAL_CONTENT
         done = done if continues else 0
         total = None if response.length is None else done + response.length
-        # Written at its place, not appended: two processes that share the part then write the same bytes twice.
+        # Written at its offset, not appended: two processes that share the part write the same bytes twice.
         with part.open("r+b" if continues else "wb") as stream:
             stream.seek(done)
             while block := response.read(_READ_BYTES):
@@ -114,7 +116,7 @@ def _fetch_rest(url: str, part: Path, progress: ProgressCallback) -> None:
                 done += len(block)
                 progress(done, total)
     if total is not None and done < total:
-        raise ConnectionError(f"cut after {done} of {total} bytes")
+        raise ConnectionError(f"connection closed after {done} of {total} bytes")
 
 
 def _size(path: Path) -> int:
@@ -122,7 +124,7 @@ def _size(path: Path) -> int:
 
 
 def _content_sha256(compressed: bytes) -> str:
-    """Hash of what is in a gzip file; of nothing, so never the right one, if it is damaged or no gzip at all."""
+    """Return the SHA-256 of a gzip file's content in hex; empty if it is not an intact gzip file."""
     try:
         return hashlib.sha256(gzip.decompress(compressed)).hexdigest()
     except (OSError, EOFError, zlib.error):
@@ -130,4 +132,4 @@ def _content_sha256(compressed: bytes) -> str:
 
 
 def _ignore(done_bytes: int, total_bytes: int | None) -> None:
-    """Stand in for the callback nobody gave."""
+    """Default progress callback."""

@@ -1,4 +1,4 @@
-"""Reading idx files, the format MNIST is published in: a big-endian header, then the bytes."""
+"""Read idx files, the format of MNIST: a big-endian header followed by unsigned bytes."""
 
 import math
 from pathlib import Path
@@ -14,38 +14,58 @@ _UBYTE = 0x08
 
 
 def read_images(path: Path) -> NDArray[np.uint8]:
-    """Read the images of an idx3 file of bytes, plain or .gz: read-only uint8 (N, 28, 28).
+    """Read the images of an idx3 file, plain or gzip.
+
+    Returns:
+        uint8, (N, 28, 28), read-only.
 
     Raises:
-        DataError: unreadable, not such a file, cut, with bytes left over, or of images that are not 28x28.
+        DataError: the file is unreadable, not idx3, of the wrong length, or its images are not 28x28.
+
+    Example:
+        >>> import struct, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "t10k-images-idx3-ubyte")
+        ...     _ = path.write_bytes(struct.pack(">4I", 0x803, 2, 28, 28) + bytes(2 * 28 * 28))
+        ...     read_images(path).shape
+        (2, 28, 28)
     """
     return _read(path, IMAGE_SHAPE)
 
 
 def read_labels(path: Path) -> NDArray[np.uint8]:
-    """Read the labels of an idx1 file of bytes, plain or .gz: read-only uint8 (N,).
+    """Read the labels of an idx1 file, plain or gzip.
+
+    Returns:
+        uint8, (N,), read-only.
 
     Raises:
-        DataError: unreadable, not such a file, cut, or with bytes left over.
+        DataError: the file is unreadable, not idx1, or of the wrong length.
     """
     return _read(path, ())
 
 
 def _read(path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Read (N, *item_shape); no more than the header states, which is looked at first."""
+    """Read an array of shape (N, *item_shape); never more bytes than the header states."""
     dimensions = 1 + len(item_shape)
     with opened(path) as stream:
         header = stream.read(4 + 4 * dimensions)
         if len(header) < 4 + 4 * dimensions or header[:4] != bytes((0, 0, _UBYTE, dimensions)):
-            raise DataError(f"{path} is not an idx{dimensions} file of bytes; fetch it again or name the right file")
+            raise DataError(
+                f"{path} is not an idx{dimensions} file of unsigned bytes; download it again or name the right file"
+            )
         count, *sizes = (int(size) for size in np.frombuffer(header, ">u4", offset=4))
         if tuple(sizes) != item_shape:
-            raise DataError(f"{path} has images of {'x'.join(map(str, sizes))}; only 28x28 can be read")
+            found, expected = ("x".join(map(str, shape)) for shape in (sizes, item_shape))
+            raise DataError(f"{path}: images are {found}, expected {expected}; name a file of {expected} images")
         stated, packed = count * math.prod(item_shape), path.stat().st_size
         if is_bomb(stated, packed):
-            raise DataError(f"{path} states {count} items, for which its {packed} bytes are too few; fetch it again")
+            raise DataError(
+                f"{path}: the header states {count} items, too many for a file of {packed} bytes; download it again"
+            )
         content = stream.read(stated + 1)
     if len(content) != stated:
-        kind = "bytes left over" if len(content) > stated else f"{stated - len(content)} bytes missing"
-        raise DataError(f"{path} has {kind} for the shape {(count, *item_shape)} it states; fetch it again")
+        found = f"more than {stated}" if len(content) > stated else str(len(content))
+        shape = (count, *item_shape)
+        raise DataError(f"{path}: {found} bytes of data, expected {stated} for shape {shape}; download it again")
     return np.frombuffer(content, np.uint8).reshape(count, *item_shape)

@@ -1,4 +1,4 @@
-"""`load()`: one split of a data set, by name or by path, in whichever of the known formats it lies there."""
+"""`load()`: read one split of a data set by name or path, in any of the supported formats."""
 
 import os
 from pathlib import Path
@@ -28,30 +28,48 @@ def load(
 ) -> Dataset:
     """Read one split of a data set.
 
-    A name is looked for in the folder that the environment variable DIGITS_EDGE_DATA names, then in the user's cache;
-    if it is in neither, it is downloaded into the cache. A name is never taken as a path, nor a `Path` as a
-    name: write `./mnist` for the folder here.
+    A name is searched in the folder set by the environment variable DIGITS_EDGE_DATA, then in the user's cache. If it
+    is in neither, it is downloaded into the cache. A string that is a name is never used as a path (write
+    `./mnist` for a folder), and a `Path` never as a name.
 
-    A file is read for whichever split is asked, unless it holds both (an .npz with `x_train` and `x_test`): asked for
-    both splits, a training would get the same images twice, so give it a folder.
+    A single file is read for either split, unless it contains both (an .npz with `x_train` and `x_test`). For training
+    and testing, use a folder: a single file would give the same images for both splits.
 
     Args:
-        source: a name ("mnist", "fashion-mnist", "kaggle"); a folder of one set (idx, or `train.csv` and `test.csv`); a
-            folder that holds sets by name, of which "mnist" is taken; an idx file of images with its labels beside
-            it; an .npz; a Kaggle CSV. idx and CSV may be .gz.
+        source: one of
+
+            - a name: "mnist", "fashion-mnist" or "kaggle"
+            - the folder of one data set: idx files, or `train.csv` and `test.csv`
+            - a folder that contains data sets by name; "mnist" is read
+            - an idx file of images, with its labels in the same folder
+            - an .npz file
+            - a Kaggle CSV
+
+            idx and CSV files may be .gz.
         split: "train" or "test".
-        data: what stands after `--data`: anything `source` may be. It goes before `source`, which then only says which
-            set to take where `data` holds several.
-        progress: called while downloading, as (bytes so far, bytes in all or None), anew for each file.
-        disk: an existing folder. The images of a CSV are put there in a file and mapped, so that the CSV may be larger
-            than the memory; other formats are read as ever.
+        data: the value of `--data`; anything that `source` may be. It takes precedence over `source`, which then only
+            selects the data set if `data` contains several.
+        progress: called during a download with (bytes so far, total bytes or None), starting anew for each file.
+        disk: existing folder. The images of a CSV are written to a file there and memory-mapped, so that the CSV may
+            be larger than the memory. No effect on other formats.
 
     Returns:
-        The split; labels are None where the file has none.
+        The split; `labels` is None if the file has no labels.
 
     Raises:
-        DataError: not found, without this split, malformed, or not to be downloaded; names the file and the mend.
-        UsageError: another `split`.
+        DataError: the data set is not found, lacks this split, is malformed, or cannot be downloaded.
+        UsageError: `split` is neither "train" nor "test".
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "tiny.npz")
+        ...     np.savez(path, images=np.zeros((2, 28, 28), np.uint8), labels=np.array([3, 7]))
+        ...     data = load(path)
+        >>> data.name, data.images.shape, data.labels.tolist()
+        ('tiny', (2, 28, 28), [3, 7])
+        >>> len(load("mnist", "test"))  # doctest: +SKIP
+        10000
     """
     path, name = locate(source, split, data=data, progress=progress)
     return _read(path, split, name=name, disk=disk)
@@ -64,7 +82,7 @@ def locate(
     data: str | Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> tuple[Path, str]:
-    """Find the file that holds the images of a split; a known set that is nowhere is downloaded.
+    """Find the file that contains the images of a split; download a missing data set of the catalogue.
 
     Args:
         source: as for `load`.
@@ -73,11 +91,11 @@ def locate(
         progress: as for `load`.
 
     Returns:
-        The file, and the name of the set. A file that was named is returned for either split.
+        The file, and the name of the data set. If `source` or `data` is a file, it is returned for either split.
 
     Raises:
-        DataError: not found, without this split, or not to be downloaded.
-        UsageError: another `split`.
+        DataError: the data set is not found, lacks this split, or cannot be downloaded.
+        UsageError: `split` is neither "train" nor "test".
     """
     if split not in SPLITS:
         raise UsageError(f"{split!r} is not a split; use one of {', '.join(SPLITS)}")
@@ -88,51 +106,53 @@ def locate(
     if path.is_file():
         return path, path.name.split(".")[0]
     if not path.exists():
-        raise DataError(f"{path}: no such file or folder; the sets known by name are {', '.join(CATALOGUE)}")
+        raise DataError(f"{path}: no such file or folder; name a path or one of {', '.join(CATALOGUE)}")
     name = "mnist" if data is None else str(source)
     if found := _file_in(path, split):
         return found, path.resolve().name
     if found := _file_by_name(path, name, split):
         return found, name
     raise DataError(
-        f"{path} has no {split} split: neither {_PREFIX[split]}-images-idx3-ubyte nor {split}.csv (.gz or not), "
-        f"nor the folder {name} with them; name the folder of a set"
+        f"{path} has no {split} split: it lacks {_PREFIX[split]}-images-idx3-ubyte and {split}.csv (also as .gz), "
+        f"and so does {path / name}; name the folder of a data set"
     )
 
 
 def data_folders() -> list[Path]:
-    """Where sets are looked for by their names: the folder that DIGITS_EDGE_DATA names, then the user's cache."""
+    """Return the folders searched for data sets by name: that set by DIGITS_EDGE_DATA, then the user's cache."""
     named = os.environ.get(ENVIRONMENT)
     return [*([Path(named).expanduser()] if named else []), user_cache() / "datasets"]
 
 
 def _find_known(name: str, split: str, progress: ProgressCallback | None) -> Path:
-    """Find the file of a set of the catalogue; download it where it is nowhere."""
+    """Find the file of a data set of the catalogue; download it if it is missing."""
     folders = data_folders()
     if os.environ.get(ENVIRONMENT) and not folders[0].is_dir():
-        raise DataError(f"{ENVIRONMENT} names {folders[0]}, which is not a folder; set it to one that holds the sets")
+        raise DataError(
+            f"{ENVIRONMENT} is {folders[0]}, which is not a folder; set it to a folder that contains data sets"
+        )
     for folder in folders:
         if found := _file_by_name(folder, name, split):
             return found
     known, cache = CATALOGUE[name], folders[-1]
     if not known.mirrors:
         raise DataError(
-            f"{name} has to be fetched by hand: put {split}.csv into {cache / name}, or name it with --data"
+            f"{name} must be downloaded by hand: put {split}.csv into {cache / name}, or name it with --data"
         )
-    from digits_edge.runtime.datasets.download import download  # 30 ms of urllib and ssl that few calls need
+    from digits_edge.runtime.datasets.download import download  # importing urllib and ssl takes 30 ms
 
     download(known, split, cache / name, progress=progress)
     return cache / name / known.files[split][0].name
 
 
 def _file_by_name(folder: Path, name: str, split: str) -> Path | None:
-    """Find a split of the set `name` in a folder that holds sets by name."""
+    """Find a split of the data set `name` in a folder that contains data sets by name."""
     archive = folder / f"{name}.npz"
     return _file_in(folder / name, split) or (archive if archive.is_file() else None)
 
 
 def _file_in(folder: Path, split: str) -> Path | None:
-    """Find the file with the images of a split in the folder of one set."""
+    """Find the file with the images of a split in the folder of one data set."""
     names = (f"{_PREFIX[split]}-images-idx3-ubyte", f"{_PREFIX[split]}-images.idx3-ubyte", f"{split}.csv")
     return _first_file(folder, names)
 
@@ -143,7 +163,7 @@ def _first_file(folder: Path, names: tuple[str, ...]) -> Path | None:
 
 
 def _read(path: Path, split: str, *, name: str, disk: Path | None) -> Dataset:
-    """Read the split in a file whose name tells the format."""
+    """Read a split from a file; the file name decides the format."""
     kind = path.name.removesuffix(".gz")
     if kind.endswith(".npz"):
         images, labels = read_npz(path, split)
@@ -152,17 +172,19 @@ def _read(path: Path, split: str, *, name: str, disk: Path | None) -> Dataset:
     elif "images" in kind and kind.endswith("ubyte"):
         images, labels = _read_idx(path)
     else:
-        raise DataError(f"{path} is none of .npz, .csv and idx images (….ubyte, .gz or not); name one of these")
+        raise DataError(
+            f"{path}: unknown file format, expected .npz, .csv(.gz) or an idx file such as t10k-images-idx3-ubyte(.gz)"
+        )
     sha256 = content_sha256(images, labels)
     known = identified(name, sha256)
     return Dataset(known.name, images, labels, known.class_names, known.licence, sha256)
 
 
 def _read_idx(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Read images, and their labels from the file beside them."""
+    """Read images, and their labels from the same folder."""
     name = path.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
     labels_path = _first_file(path.parent, (name, name.replace("-idx1", ".idx1"), name.replace(".idx1", "-idx1")))
     if labels_path is None:
-        raise DataError(f"{path} has no labels: {name} (.gz or not) is not beside it; put it there")
+        raise DataError(f"{path} has no labels: {name} (also as .gz) is not in its folder; add it")
     images = read_images(path)
     return images, check_labels(images, read_labels(labels_path), labels_path)

@@ -1,7 +1,7 @@
-"""Digits drawn by this project, free of anybody's data: `draw_digit` in any size, `draw_image` in the MNIST form.
+"""Synthetic handwritten digits, drawn without any data set: `draw_digit` in any size, `draw_image` in MNIST format.
 
-They are the samples, the reference images of the golden answers, and what tests draw on. The same generator state
-draws the same digit.
+They are the sample pictures, the images of the reference outputs, and test data. The same generator state draws the
+same digit.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from digits_edge.runtime.preprocessing.mnist_format import to_mnist_format
 
 Points = NDArray[np.float64]
 
-#: The ways to write each digit: strokes through points, parted by bars; x to the right and y down, in hundredths of
-#: the height. A stroke is smooth; where a pen turns a corner, the next stroke begins at the same point.
+#: Shapes of each digit: strokes separated by bars, each a list of `x,y` points in hundredths of the digit's height, x
+#: to the right and y down. A stroke is smooth; at a corner, the next stroke starts at the last point.
 SHAPES: dict[int, tuple[str, ...]] = {
     0: (
         "38,2 12,18 2,50 10,84 34,99 58,83 66,50 58,17 38,1 26,5",
@@ -65,39 +65,61 @@ SHAPES: dict[int, tuple[str, ...]] = {
 def draw_digit(
     digit: int, rng: np.random.Generator, *, size: int = 256, thickness: float | None = None, wobble: float = 1.0
 ) -> Image.Image:
-    """Draw a digit as a hand would: one of its shapes, slanted, stretched and unsteady.
+    """Draw a handwritten digit: a random shape of the digit with random slant, stretch and wobble.
 
     Args:
         digit: 0 to 9.
-        rng: what chance decides by; the same state draws the same digit.
+        rng: random generator; the same state draws the same digit.
         size: side of the square picture in pixels.
-        thickness: of the pen, in heights of the digit; None draws it between 0.05 and 0.12.
-        wobble: how unsteady the hand is; 0 draws the shape as it is listed.
+        thickness: pen thickness as a fraction of the digit's height; None draws it from 0.05 to 0.12.
+        wobble: strength of the random distortion; 0 draws the shape as listed in `SHAPES`.
 
     Returns:
-        Mode L, white ink on black, antialiased; the digit in the middle, four fifths of the picture high.
+        Mode "L", white ink on black, antialiased; the digit is centred, its larger side 80% of the picture.
+
+    Example:
+        >>> picture = draw_digit(3, np.random.default_rng(0), size=64)
+        >>> picture.mode, picture.size
+        ('L', (64, 64))
     """
     return draw_shape(any_of(SHAPES[digit], rng), rng, size=size, thickness=thickness, wobble=wobble)
 
 
 def any_of(shapes: Sequence[str], rng: np.random.Generator) -> str:
-    """One of the ways to write something."""
+    """Return a random one of several shapes."""
     return shapes[int(rng.integers(len(shapes)))]
 
 
 def draw_shape(
     shape: str, rng: np.random.Generator, *, size: int = 256, thickness: float | None = None, wobble: float = 1.0
 ) -> Image.Image:
-    """Draw a shape of one's own, written like those of `SHAPES`; the rest as `draw_digit`."""
+    """Draw a custom shape in the notation of `SHAPES`; the other arguments are those of `draw_digit`.
+
+    Example:
+        >>> draw_shape("0,0 50,50 | 50,50 100,0", np.random.default_rng(0), size=32).size
+        (32, 32)
+    """
     strokes = _strokes(shape)
     pen = float(rng.uniform(0.05, 0.12)) if thickness is None else thickness
-    hand = _Hand(rng, wobble)
-    paths = [hand.moved(_smooth(stroke)) for stroke in strokes]
-    return _rendered(paths, pen, size)
+    distortion = _Distortion(rng, wobble)
+    paths = [distortion.apply(_smooth(stroke)) for stroke in strokes]
+    return _render(paths, pen, size)
 
 
 def draw_image(digit: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A drawn digit in the MNIST form: uint8, (28, 28), white ink on black."""
+    """Draw a handwritten digit in MNIST format.
+
+    Args:
+        digit: 0 to 9.
+        rng: random generator; the same state draws the same digit.
+
+    Returns:
+        uint8, (28, 28), white ink on black.
+
+    Example:
+        >>> draw_image(3, np.random.default_rng(0)).shape
+        (28, 28)
+    """
     return to_mnist_format(draw_digit(digit, rng, size=120)).image
 
 
@@ -105,29 +127,29 @@ def _strokes(shape: str) -> list[Points]:
     return [np.array([point.split(",") for point in stroke.split()], np.float64) / 100 for stroke in shape.split("|")]
 
 
-class _Hand:
-    """A way of writing: slant, width, and a smooth unsteadiness that keeps joined strokes joined."""
+class _Distortion:
+    """Random slant, stretch and smooth displacement; strokes that share a point still share it afterwards."""
 
     def __init__(self, rng: np.random.Generator, wobble: float) -> None:
         slant, turn, stretch = rng.normal(0, (0.16, 0.05, 0.1)) * wobble
         cos, sin = np.cos(turn), np.sin(turn)
         self._matrix = np.array([[np.exp(stretch), -slant], [0, 1]]).T @ np.array([[cos, sin], [-sin, cos]])
-        # Waves across the page, the long ones higher: a bend of the whole digit, then a tremor.
+        # Waves across the picture, with a higher amplitude for longer ones: a bend of the digit, then a tremor.
         self._waves = rng.normal(0, 1, (6, 2)) * np.array([[0.5], [0.5], [0.8], [0.8], [1.3], [1.3]])
         self._phases = rng.uniform(0, 2 * np.pi, 6)
         amplitudes = np.array([0.035, 0.035, 0.012, 0.012, 0.004, 0.004]) * wobble
         self._amplitudes = rng.normal(0, 1, (6, 2)) * amplitudes[:, np.newaxis]
 
-    def moved(self, points: Points) -> Points:
-        """Where this hand puts the points of a shape, (N, 2)."""
+    def apply(self, points: Points) -> Points:
+        """Return the distorted points, (N, 2)."""
         shift = np.sin(2 * np.pi * points @ self._waves.T + self._phases) @ self._amplitudes
         return np.asarray((points + shift) @ self._matrix)
 
 
 def _smooth(points: Points, steps: int = 16) -> Points:
-    """A round curve through or near the points: Catmull-Rom, `steps` points from each to the next, then evened.
+    """Interpolate points with a Catmull-Rom spline, `steps` points per segment, then smooth it with a running mean.
 
-    Few points would leave corners at each; a running mean over a step's length takes them, as a pen's inertia does.
+    The spline has corners where points are sparse. A running mean over one segment's length rounds them.
     """
     padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
     before, start, end, after = padded[:-3], padded[1:-2], padded[2:-1], padded[3:]
@@ -136,24 +158,24 @@ def _smooth(points: Points, steps: int = 16) -> Points:
         end - before + t * (2 * before - 5 * start + 4 * end - after + t * (3 * (start - end) + after - before))
     )
     path = np.concatenate([curve.transpose(1, 0, 2).reshape(-1, 2), points[-1:]])
-    # Mirrored through its ends, the mean leaves them where they are.
+    # Point reflection at both ends keeps the running mean from moving the end points.
     reach = steps // 2
     mirrored = np.concatenate([2 * path[:1] - path[reach:0:-1], path, 2 * path[-1:] - path[-2 : -reach - 2 : -1]])
     sums = np.cumsum(np.concatenate([np.zeros((1, 2)), mirrored]), axis=0)
     return np.asarray((sums[2 * reach + 1 :] - sums[: -2 * reach - 1]) / (2 * reach + 1))
 
 
-def _rendered(paths: list[Points], pen: float, size: int) -> Image.Image:
-    """The paths drawn with a round pen, four times too large and reduced: Pillow draws without antialiasing."""
-    every = np.concatenate(paths)
-    low, high = every.min(0), every.max(0)
+def _render(paths: list[Points], pen: float, size: int) -> Image.Image:
+    """Draw paths with a round pen at 4× the size and reduce the picture, because Pillow draws without antialiasing."""
+    points_of_all = np.concatenate(paths)
+    low, high = points_of_all.min(0), points_of_all.max(0)
     scale = 4 * size * 0.8 / (float((high - low).max()) + pen)
     offset = 2 * size - scale * (low + high) / 2
     canvas = Image.new("L", (4 * size, 4 * size))
     draw = ImageDraw.Draw(canvas)
     radius = max(scale * pen / 2, 1.0)
     for path in paths:
-        # in steps of 1/64 pixel: the last bits of a sine or a matrix product differ between processors
+        # rounded to 1/64 pixel, because the last bits of sines and matrix products differ between processors
         points = [(float(x), float(y)) for x, y in np.rint((path * scale + offset) * 64) / 64]
         draw.line(points, fill=255, width=round(2 * radius))
         for x, y in points:

@@ -1,1 +1,1 @@
-"""The model file: its metadata and golden values, and the models bundled with the package."""
+"""Model files: metadata, golden values, checksum, and the models bundled with the package."""

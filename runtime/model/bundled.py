@@ -1,4 +1,4 @@
-"""The models bundled with the package: `bundled_models` reads their index."""
+"""The models bundled with the package and their index."""
 
 import hashlib
 from dataclasses import dataclass
@@ -16,17 +16,25 @@ SUFFIXES = (".onnx", ".ort")
 
 @dataclass(frozen=True)
 class BundledModel:
-    """An entry of the index.
+    """A model bundled with the package: one entry of the index.
 
     Attributes:
-        name: unique, with its precision: `cnn-small-int8`.
-        file: its name in the folder of models.
-        sha256: of the whole file, in hex.
-        bytes: the file's size.
-        architecture: the Keras model's name.
-        precision: of weights and arithmetic.
-        default: whether it is the one taken where none is named.
-        figures: `parameters`, and what the export measured: `test`, `parity`.
+        name: unique name, with the precision: `cnn-small-int8`. Pass it to `Classifier`.
+        file: file name in the folder of bundled models.
+        sha256: SHA-256 of the complete file, in hexadecimal.
+        bytes: file size in bytes.
+        architecture: name of the Keras model.
+        precision: of weights and arithmetic: "fp32", "fp16" or "int8".
+        default: whether `Classifier()` uses this model.
+        figures: `parameters` (number of weights), `test` (errors on the test set) and `parity` (comparison with Keras),
+            as measured at export.
+
+    Example:
+        >>> model = next(model for model in bundled_models() if model.name == "edge-int8")
+        >>> model.family, model.precision, model.default
+        ('edge', 'int8', True)
+        >>> model.figures["test"]["name"], model.figures["test"]["images"]
+        ('mnist', 10000)
     """
 
     name: str
@@ -40,34 +48,50 @@ class BundledModel:
 
     @property
     def family(self) -> str:
-        """The name without its precision."""
+        """The name without the precision: `cnn-small`."""
         return self.name.removesuffix(f"-{self.precision}")
 
 
 def bundled_models(folder: Path = MODELS) -> list[BundledModel]:
-    """The models of the index, in the order of their names.
+    """List the bundled models, sorted by name.
+
+    Args:
+        folder: folder with `index.json` and the model files; the one of this installation by default.
 
     Raises:
         ModelError: the index is missing or malformed.
+
+    Example:
+        >>> names = [model.name for model in bundled_models()]
+        >>> "edge-int8" in names, "cnn-small-fp32" in names
+        (True, True)
+        >>> smallest = min(bundled_models(), key=lambda model: model.bytes)
+        >>> smallest.precision
+        'int8'
     """
     path = folder / INDEX
     try:
         entries = read_json(path)["models"]
         return [as_record(BundledModel, entry) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} cannot be read ({error}); install digits-edge again") from error
+        raise ModelError(f"{path} cannot be read ({error}); reinstall digits-edge") from error
 
 
 def is_model_name(name: str, folder: Path = MODELS) -> bool:
-    """Whether `find_model` would take it for a model: a file that ends like one, or a bundled name."""
+    """Whether `find_model` treats a name as a model: a file with a model's suffix, or a bundled model.
+
+    Example:
+        >>> is_model_name("edge"), is_model_name("my.onnx"), is_model_name("picture.png")
+        (True, True, False)
+    """
     if name.endswith(SUFFIXES):
         return True
-    names = {entry.name for entry in bundled_models(folder)}
-    return not Path(name).exists() and any(name in (whole, whole.rpartition("-")[0]) for whole in names)
+    bundled = {entry.name for entry in bundled_models(folder)}
+    return not Path(name).exists() and any(name in (each, each.rpartition("-")[0]) for each in bundled)
 
 
 def is_intact(model: BundledModel, folder: Path = MODELS) -> bool:
-    """Whether a bundled file is the one the index was written for."""
+    """Whether the file of a bundled model exists and matches the SHA-256 in the index."""
     try:
         content = (folder / model.file).read_bytes()
     except OSError:

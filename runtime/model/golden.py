@@ -1,8 +1,8 @@
-"""Golden answers: a few reference images and the right answers to them, packed into the model file.
+"""Golden values: reference images and their expected probabilities, stored in the model file's metadata.
 
-Right is what Keras predicted, within what the precision may differ; and for int8 what exact arithmetic makes of the
-same integers, within very little. The first tells whether a model was converted well, the second whether a processor
-computes it as it is.
+There are two sets of expected probabilities. Those of Keras show whether the model was converted correctly; each
+precision has its own tolerance. Those of exact arithmetic, for int8 models only, show whether the processor computes
+the same integers; their tolerance is small.
 """
 
 import base64
@@ -16,26 +16,35 @@ from numpy.typing import NDArray
 from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.json_record import parse_json
 
-#: Metadata is read into memory at every start, so the golden answers stay small.
+#: Limit of the packed size: the metadata is read into memory at every start.
 MAX_PACKED_BYTES = 16 * 1024
 _IMAGE_SHAPE = (28, 28)
 _MAX_IMAGES = 1000
-#: How far a probability may be from exact arithmetic. Bundled models were 0.0008 away at most (2,000 images or more, on
-#: AMD Zen 3 and an emulated Haswell); sums that saturate moved golden probabilities of the old `edge-int8` by 0.05.
+#: Largest allowed difference of a probability from exact arithmetic. The bundled models differed by at most 0.0008
+#: (2,000 images or more, on AMD Zen 3 and an emulated Haswell). Saturated sums changed golden probabilities of the
+#: former `edge-int8` by 0.05.
 EXACT_TOLERANCE = 0.005
+#: Exact probabilities are packed as multiples of 1/65535 (uint16).
 _STEPS = 65535
 
 
 @dataclass(frozen=True)
 class GoldenValues:
-    """Reference images and their right answers.
+    """Reference images and their expected probabilities.
 
     Attributes:
         images: uint8 (K, 28, 28).
-        probabilities: float32 (K, C), Keras's, calibrated.
-        tolerance: the largest difference from these that this precision may show on any machine.
-        exact: float32 (K, C), what the graph of this file predicts in exact arithmetic; None where it is not int8.
-        exact_tolerance: the largest difference from those that any machine may show.
+        probabilities: float32 (K, C), predicted by Keras, calibrated.
+        tolerance: largest difference from `probabilities` that this precision may have on any machine.
+        exact: float32 (K, C), predicted by this file's graph in exact arithmetic; None if it is not int8.
+        exact_tolerance: largest difference from `exact` on any machine.
+
+    Example:
+        >>> images = np.zeros((2, 28, 28), np.uint8)
+        >>> golden = GoldenValues(images, np.full((2, 10), 0.1, np.float32), tolerance=1e-4)
+        >>> unpacked = GoldenValues.unpack(golden.pack())
+        >>> np.array_equal(unpacked.probabilities, golden.probabilities), unpacked.tolerance
+        (True, 0.0001)
     """
 
     images: NDArray[np.uint8]
@@ -45,7 +54,7 @@ class GoldenValues:
     exact_tolerance: float = EXACT_TOLERANCE
 
     def pack(self) -> str:
-        """As text for the model file's metadata."""
+        """Serialize as JSON for the model file's metadata."""
         count, classes = self.probabilities.shape
         packed = {
             "count": count,
@@ -61,10 +70,10 @@ class GoldenValues:
 
     @classmethod
     def unpack(cls, text: str) -> "GoldenValues":
-        """Read what `pack` wrote.
+        """Parse the output of `pack`.
 
         Raises:
-            ModelError: the text is not packed golden answers.
+            ModelError: the text is not packed golden values.
         """
         try:
             packed = parse_json(text)
@@ -73,18 +82,18 @@ class GoldenValues:
                 raise ValueError(f"{count} images")
             size = count * _IMAGE_SHAPE[0] * _IMAGE_SHAPE[1]
             images = np.frombuffer(_inflated(packed["images"], size), np.uint8).reshape(count, *_IMAGE_SHAPE)
-            answers = np.frombuffer(base64.b64decode(packed["probabilities"]), "<f4").reshape(count, classes)
+            keras = np.frombuffer(base64.b64decode(packed["probabilities"]), "<f4").reshape(count, classes)
             exact, exact_tolerance = None, EXACT_TOLERANCE
             if "exact" in packed:
-                steps = np.frombuffer(_inflated(packed["exact"], 2 * answers.size), "<u2").reshape(count, classes)
+                steps = np.frombuffer(_inflated(packed["exact"], 2 * keras.size), "<u2").reshape(count, classes)
                 exact, exact_tolerance = (steps / _STEPS).astype(np.float32), float(packed["exact_tolerance"])
         except (ValueError, KeyError, TypeError, OverflowError, zlib.error) as error:
-            raise ModelError(f"golden answers that cannot be read ({error}); export the model again") from error
-        return cls(images, answers.astype(np.float32), tolerance, exact, exact_tolerance)
+            raise ModelError(f"invalid golden values ({error}); export the model again") from error
+        return cls(images, keras.astype(np.float32), tolerance, exact, exact_tolerance)
 
 
 def _inflated(text: str, size: int) -> bytes:
-    """Compressed bytes, and one more than there may be, so that a bomb is noticed and never unpacked."""
+    """Decompress at most `size` + 1 bytes: a decompression bomb fails the caller's size check and is not unpacked."""
     return zlib.decompressobj().decompress(base64.b64decode(text), size + 1)
 
 

@@ -1,13 +1,15 @@
-"""The model file: one `.onnx` (or `.ort`) that describes itself and knows whether it is whole.
+"""The model file format: one `.onnx` or `.ort` file with metadata and a checksum.
 
-The contract, which `digits_edge.export` writes and everything here relies on:
+`digits_edge.export` writes this format, and the runtime requires it:
 
-- input `image`, uint8 (N, 28, 28), white ink on black; output `probabilities`, float32 (N, C); N is free;
-- metadata entry `digits_edge`: what the model is, as JSON (`Metadata`);
-- metadata entry `digits_edge.golden`: reference images and what Keras answered for them (`golden.py`);
-- the file's last bytes are the metadata entry `digits_edge.sha256`, the sum of all bytes before it. Protobuf lets
-  entries be appended, so the file stays an ordinary ONNX model; what follows the end of a `.ort` nobody reads. The sum
-  is checked before onnxruntime sees the file: of damaged files it loads four in ten.
+- input `image`, uint8 (N, 28, 28), white ink on black; output `probabilities`, float32 (N, C); N is variable;
+- metadata entry `digits_edge`: a description of the model as JSON (`Metadata`);
+- metadata entry `digits_edge.golden`: reference images and their expected probabilities (`golden.py`);
+- at the end of the file, the metadata entry `digits_edge.sha256`: the SHA-256 checksum of all bytes before it.
+
+Protobuf allows entries to be appended, so the file is still an ordinary ONNX model. In a `.ort` file, onnxruntime
+ignores bytes after the end. The checksum is checked before onnxruntime loads the file, because onnxruntime loads four
+out of ten damaged files without an error.
 """
 
 import hashlib
@@ -26,12 +28,12 @@ Preprocessing = Literal["mnist", "fashion-mnist"]
 PREPROCESSINGS: tuple[Preprocessing, ...] = ("mnist", "fashion-mnist")
 
 INPUT_NAME, OUTPUT_NAME = "image", "probabilities"
-#: What the graph calls the free size of its first axis.
+#: Name of the variable batch size, the first axis, in the graph.
 BATCH_AXIS = "N"
 METADATA_KEY, GOLDEN_KEY = "digits_edge", "digits_edge.golden"
 _DIGEST_KEY = b"digits_edge.sha256"
 _HEX_DIGITS = 64
-# ModelProto.metadata_props is field 14, StringStringEntryProto's key and value are its fields 1 and 2; all are
+# ModelProto.metadata_props is field 14; key and value of StringStringEntryProto are fields 1 and 2; all are
 # length-delimited
 _DIGEST_PREFIX = (
     bytes([14 << 3 | 2, 2 + len(_DIGEST_KEY) + 2 + _HEX_DIGITS])
@@ -44,16 +46,16 @@ _SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Member:
-    """One of the networks whose probabilities an ensemble averages.
+    """A member of an ensemble, whose predicted probabilities are averaged.
 
     Attributes:
-        name: its source's.
-        architecture: the Keras model's name.
+        name: name of its source.
+        architecture: name of the Keras model.
         precision: of weights and arithmetic.
-        parameters: of the Keras model.
-        temperature: what its logits were divided by before its softmax.
-        calibrated: whether that was fitted on its validation images.
-        validation: the rule by which a part of the training data validated it.
+        parameters: number of weights of the Keras model.
+        temperature: divisor of the logits before the softmax.
+        calibrated: whether the temperature was fitted on the validation images of this member.
+        validation: rule that selected the validation part of the training data.
     """
 
     name: str
@@ -67,32 +69,41 @@ class Member:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a model file says of itself.
+    """Description of a model, stored in the model file.
 
     Attributes:
-        name: unique among bundled models, with its precision: `cnn-small-int8`.
+        name: unique name, with the precision: `cnn-small-int8`.
         version: of the model, not of the package.
-        architecture: the Keras model's name, or "ensemble".
-        precision: of weights and arithmetic.
-        labels: the classes' names in the order of the output's columns.
-        preprocessing: the form that pictures are brought to: "mnist" is white ink on black, 20 px, centred by mass;
-            "fashion-mnist" is a garment on black, 28 px, centred.
-        parameters: of the Keras model; of an ensemble, of all members.
-        temperature: what the logits were divided by before the softmax; 1 for an ensemble: its members have theirs.
-        calibrated: whether the temperature was fitted on validation images, an ensemble's of all members; else it is 1.
-        uncertain_below: confidence under which a prediction is called uncertain: what 1 % of the validation images
-            do not reach, if they were at hand at export.
-        data: name, sha256 and licence of the training data, and the rule by which a part of it validated (of an
-            ensemble, its first member).
-        test: errors and images of the test set, if it was at hand at export.
-        parity: how far the file is from Keras on validation images, if they were at hand at export.
-        overflow_free: whether the int8 weights are so small that no kernel of onnxruntime can overflow; a model without
-            int8 layers has nothing that could.
-        largest_pair_sums: that, as measured: of each int8 layer, by the node's name, the largest sum of two weights of
-            one sign that a kernel multiplies at once; 128 is the most that 16 bits hold.
-        members: of an ensemble, in the order in which they were named; else empty.
-        versions: of the libraries that made the file.
-        command: the command that made it.
+        architecture: name of the Keras model, or "ensemble".
+        precision: of weights and arithmetic: "fp32", "fp16" or "int8".
+        labels: names of the classes, in the order of the output columns.
+        preprocessing: input format. "mnist": white ink on black, 20 px, centred by mass. "fashion-mnist": a garment on
+            black, 28 px, centred.
+        parameters: number of weights of the Keras model; of all members for an ensemble.
+        temperature: divisor of the logits before the softmax; 1 for an ensemble, whose members have their own.
+        calibrated: whether the temperature was fitted on validation images (for an ensemble: of all members); if not,
+            it is 1.
+        uncertain_below: confidence below which a prediction has the status "uncertain": the 1st percentile of the
+            confidence on the validation images, if they were available at export.
+        data: name, SHA-256 and licence of the training data, and the rule that selected its validation part (for an
+            ensemble: of the first member).
+        test: errors and number of images of the test set; None if it was not available at export.
+        parity: comparison with Keras on the validation images; None if they were not available at export.
+        overflow_free: whether the int8 weights are small enough that no kernel of onnxruntime can overflow. Models
+            without int8 layers cannot overflow.
+        largest_pair_sums: node name of each int8 layer → largest sum of two weights of one sign that a kernel
+            multiplies in one step. 16 bits hold sums up to 128.
+        members: of an ensemble, in the order of the export command; else empty.
+        versions: of the libraries that wrote the file.
+        command: command line that wrote the file.
+
+    Example:
+        >>> from digits_edge.runtime import Classifier
+        >>> metadata = Classifier("edge-int8", provider="cpu").metadata
+        >>> metadata.name, metadata.precision, metadata.preprocessing
+        ('edge-int8', 'int8', 'mnist')
+        >>> "".join(metadata.labels)
+        '0123456789'
     """
 
     name: str
@@ -116,46 +127,48 @@ class Metadata:
 
     @property
     def may_overflow(self) -> bool:
-        """Whether kernels that add two products in 16 bits may compute something else than the file says."""
+        """Whether kernels that add two products in 16 bits can overflow with these weights."""
         return self.precision == "int8" and not self.overflow_free
 
     def to_json(self) -> str:
-        """As the model file keeps it."""
+        """Serialize as JSON for the model file."""
         return json.dumps({"schema_version": _SCHEMA_VERSION, **asdict(self)}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Metadata":
-        """Read what `to_json` wrote, or an earlier version of it: what was added since keeps its default.
+        """Parse the output of `to_json`; fields that an earlier version did not write have their defaults.
 
         Raises:
-            ModelError: it is not the metadata of a model file, or of a later version of this package.
+            ModelError: the text is not the metadata of a model file, or was written by a later version of the package.
         """
         try:
             values = parse_json(text)
             if values["schema_version"] != _SCHEMA_VERSION:
-                raise ModelError(f"metadata of schema {values['schema_version']!r}: a newer digits-edge made this file")
+                raise ModelError(
+                    f"metadata schema {values['schema_version']!r} is from a newer version; upgrade digits-edge"
+                )
             metadata = as_record(cls, values)
-            if "preprocessing" not in values:  # its default is for what is made here; a file has to say it
-                raise ValueError("it names no preprocessing")
+            if "preprocessing" not in values:  # required in a file; the default is for new metadata
+                raise ValueError("preprocessing is missing")
             if not all(name.isprintable() for name in (metadata.name, *metadata.labels)):
-                raise ValueError(f"name {metadata.name!r} or labels {metadata.labels!r} with control characters")
+                raise ValueError(f"control characters in name {metadata.name!r} or labels {metadata.labels!r}")
             return metadata
         except (ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"metadata that is none of digits-edge ({error!r})") from error
+            raise ModelError(f"not digits-edge metadata ({error!r}); export the model again") from error
 
 
 def operators_path(model_file: Path) -> Path:
-    """Where the list of a `.ort` file's operators stands: beside it."""
+    """Path of the operator list of a `.ort` file, in the same folder."""
     return model_file.with_name(f"{model_file.stem}.required_operators.config")
 
 
 def with_digest(model: bytes) -> bytes:
-    """Append the sum of a serialized model to it."""
+    """Append the SHA-256 checksum to a serialized model."""
     return model + _DIGEST_PREFIX + hashlib.sha256(model).hexdigest().encode()
 
 
 def recorded_digest(path: Path) -> str:
-    """The sum that a model file carries, unchecked: enough to tell files apart.
+    """The checksum stored in a model file, as 64 characters; it is not checked.
 
     Raises:
         ModelError: the file cannot be read.
@@ -164,45 +177,45 @@ def recorded_digest(path: Path) -> str:
         with path.open("rb") as stream:
             stream.seek(0, os.SEEK_END)
             stream.seek(max(0, stream.tell() - _HEX_DIGITS))
-            return stream.read(_HEX_DIGITS).decode("ascii", "replace")  # of a device there is no end
+            return stream.read(_HEX_DIGITS).decode("ascii", "replace")  # bounded: devices never end
     except OSError as error:
-        raise ModelError(_unread(path, error)) from error
+        raise ModelError(_unreadable(path, error)) from error
 
 
 def without_digest(model_file: bytes) -> bytes:
-    """The bytes of a whole model file without the sum at their end."""
+    """Remove the checksum from the bytes of a complete model file."""
     return model_file[: -len(_DIGEST_PREFIX) - _HEX_DIGITS]
 
 
 def read_model_file(path: Path) -> bytes:
-    """The bytes of a model file, once they are known to be whole.
+    """Read a model file and check its checksum.
 
     Raises:
-        ModelError: the file is missing, is not a model file of digits-edge, or is damaged.
+        ModelError: the file is missing, is not a digits-edge model file, or is damaged.
     """
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
-            raise ModelError(f"{path} is a device or pipe, which may never end; copy it to a file first")
+            raise ModelError(f"{path} is a device or pipe; copy it to a file first")
         content = path.read_bytes()
     except OSError as error:
-        raise ModelError(_unread(path, error)) from error
+        raise ModelError(_unreadable(path, error)) from error
     model, prefix, digest = _split_digest(content)
     if prefix != _DIGEST_PREFIX:
         raise ModelError(
-            f"{path} is not a digits-edge model file, or is cut short; "
-            "`digits-edge export SOURCE -o FILE` makes one from Keras"
+            f"{path} is not a digits-edge model file, or is incomplete; "
+            "create one from a Keras model with `digits-edge export SOURCE -o FILE`"
         )
     if digest != hashlib.sha256(model).hexdigest().encode():
-        raise ModelError(f"{path} is damaged: its bytes do not match the sha256 it carries; copy or export it again")
+        raise ModelError(f"{path} is damaged: its SHA-256 does not match the stored one; copy or export it again")
     return content
 
 
-def _unread(path: Path, error: OSError) -> str:
-    return f"{path} could not be read: {error.strerror}; `digits-edge models` lists the bundled ones"
+def _unreadable(path: Path, error: OSError) -> str:
+    return f"{path} could not be read: {error.strerror}; list the bundled models with `digits-edge models`"
 
 
 def _split_digest(content: bytes) -> tuple[bytes, bytes, bytes]:
-    seal_start, digest_start = len(content) - len(_DIGEST_PREFIX) - _HEX_DIGITS, len(content) - _HEX_DIGITS
-    if seal_start < 0:
+    entry_start, digest_start = len(content) - len(_DIGEST_PREFIX) - _HEX_DIGITS, len(content) - _HEX_DIGITS
+    if entry_start < 0:
         return content, b"", b""
-    return content[:seal_start], content[seal_start:digest_start], content[digest_start:]
+    return content[:entry_start], content[entry_start:digest_start], content[digest_start:]

@@ -1,1 +1,1 @@
-"""From a picture to the image that a model takes."""
+"""Conversion of pictures to the 28×28 images that the models take."""

@@ -1,4 +1,4 @@
-"""What `predict` saw in a picture, step by step, as one picture: `explanation`."""
+"""Pictures that show the preprocessing of a picture step by step, and its prediction: `explanation`."""
 
 from collections.abc import Sequence
 
@@ -8,33 +8,42 @@ from PIL import Image, ImageDraw, ImageFont
 from digits_edge.runtime.prediction import Prediction, probability_text
 from digits_edge.runtime.preprocessing.mnist_format import PreparedPicture, Step
 
-#: Side of a tile, and the room around it, in pixels.
+#: Side of a tile and gap around it, in pixels.
 TILE, GAP = 200, 12
 _CAPTION, _TEXT = 22, 15
 _PAPER, _INK, _FAINT, _BAR, _BOX = "#ffffff", "#222222", "#777777", "#0072b2", "#d55e00"
 
 
 def explanation(picture: Image.Image, seen: PreparedPicture, prediction: Prediction, *, name: str = "") -> Image.Image:
-    """One row of tiles: the picture with its ink boxed, every step, the image that the model takes, its answer.
+    """Draw a row of tiles: the picture with its ink boxed, the preprocessing steps, the model's input, the prediction.
 
     Args:
-        picture: as `open_picture` returns it.
-        seen: what `Classifier.prepare` made of it.
-        prediction: what the classifier answered to `seen.image`.
-        name: written above the row.
+        picture: Image as `open_picture` returns it.
+        seen: Result of `Classifier.prepare` for the picture.
+        prediction: Result of `Classifier.predict` for `seen.image`.
+        name: Title of the row.
 
     Returns:
-        Mode RGB.
+        Image of mode RGB.
+
+    Example:
+        >>> from digits_edge.runtime import Classifier
+        >>> picture = Image.new("L", (80, 60), "white")
+        >>> with Classifier("edge-int8", provider="cpu") as classifier:
+        ...     prepared = classifier.prepare(picture)
+        ...     prediction = classifier.predict(prepared.image)
+        >>> explanation(picture, prepared, prediction).mode
+        'RGB'
     """
-    image = Step("28 by 28, what the model gets", seen.image)
-    tiles = [("the picture" if seen.blank else "the picture, boxed what is read", _with_box(picture, seen))]
+    image = Step("28 by 28, model input", seen.image)
+    tiles = [("picture" if seen.blank else "picture, ink boxed", _with_box(picture, seen))]
     tiles += [(step.name, _step_tile(step)) for step in (*seen.steps, *([] if seen.blank else [image]))]
     columns = len(tiles) + (not seen.blank)
-    answer, font = _answer(prediction, name), ImageFont.load_default(_TEXT + 2)
-    width = max(columns * (TILE + GAP) + GAP, round(font.getlength(answer)) + 2 * GAP)
+    title, font = _title(prediction, name), ImageFont.load_default(_TEXT + 2)
+    width = max(columns * (TILE + GAP) + GAP, round(font.getlength(title)) + 2 * GAP)
     row = Image.new("RGB", (width, TILE + 2 * GAP + 2 * _CAPTION), _PAPER)
     draw = ImageDraw.Draw(row)
-    draw.text((GAP, GAP // 2), answer, fill=_INK, font=font)
+    draw.text((GAP, GAP // 2), title, fill=_INK, font=font)
     for place, (caption, tile) in enumerate(tiles):
         left = GAP + place * (TILE + GAP)
         draw.text((left, GAP + _CAPTION), caption, fill=_FAINT, font=ImageFont.load_default(_TEXT - 2))
@@ -45,31 +54,42 @@ def explanation(picture: Image.Image, seen: PreparedPicture, prediction: Predict
 
 
 def stacked(rows: Sequence[Image.Image]) -> Image.Image:
-    """Rows below each other, mode RGB."""
-    whole = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), _PAPER)
+    """Stack rows vertically.
+
+    Args:
+        rows: Images of mode RGB as `explanation` returns them, at least one.
+
+    Returns:
+        Image of mode RGB.
+
+    Example:
+        >>> stacked([Image.new("RGB", (30, 10)), Image.new("RGB", (20, 10))]).size
+        (30, 20)
+    """
+    stack = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), _PAPER)
     top = 0
     for row in rows:
-        whole.paste(row, (0, top))
+        stack.paste(row, (0, top))
         top += row.height
-    return whole
+    return stack
 
 
-def _answer(prediction: Prediction, name: str) -> str:
-    said = "blank: nothing stands out like ink"
+def _title(prediction: Prediction, name: str) -> str:
+    result = "blank: no ink found"
     if prediction.label is not None:
-        said = f"{prediction.label}, {probability_text(prediction.confidence)}"
-        said += "" if prediction.status == "ok" else f", {prediction.status}"
-    return f"{name}: {said}" if name else said
+        result = f"{prediction.label}, {probability_text(prediction.confidence)}"
+        result += "" if prediction.status == "ok" else f", {prediction.status}"
+    return f"{name}: {result}" if name else result
 
 
 def _with_box(picture: Image.Image, seen: PreparedPicture) -> Image.Image:
-    """The picture in a tile, on chequers where it is transparent, with the box of its ink."""
+    """A tile with the picture and the box of its ink; transparent parts show a checkerboard."""
     scale, size, offset = _fitted(picture.size)
     small = picture.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST).convert("RGBA")
     tile = Image.new("RGBA", (TILE, TILE), _PAPER)
     rows, columns = np.indices((size[1], size[0])) // 8
-    chequers = np.where((rows + columns) % 2, 215, 240).astype(np.uint8)
-    tile.paste(Image.alpha_composite(Image.fromarray(chequers).convert("RGBA"), small), offset)
+    checkerboard = np.where((rows + columns) % 2, 215, 240).astype(np.uint8)
+    tile.paste(Image.alpha_composite(Image.fromarray(checkerboard).convert("RGBA"), small), offset)
     if seen.box is not None:
         sides = [round(side * scale) + offset[index % 2] for index, side in enumerate(seen.box)]
         sides[2], sides[3] = max(sides[2] - 1, sides[0]), max(sides[3] - 1, sides[1])
@@ -86,23 +106,23 @@ def _step_tile(step: Step) -> Image.Image:
 
 
 def _fitted(size: tuple[int, int]) -> tuple[float, tuple[int, int], tuple[int, int]]:
-    """By what to scale a picture of this width and height to fill a tile, its size then, and its upper left corner."""
+    """Scale that fits a picture of this width and height into a tile, the scaled size, and its upper left corner."""
     scale = TILE / max(size)
     width, height = (max(1, round(side * scale)) for side in size)
     return scale, (width, height), ((TILE - width) // 2, (TILE - height) // 2)
 
 
 def _draw_bars(draw: ImageDraw.ImageDraw, prediction: Prediction, left: int, upper: int) -> None:
-    """The most probable classes, as many as a digit has, with their probabilities."""
+    """Draw the ten most probable classes with their probabilities."""
     font = ImageFont.load_default(_TEXT - 2)
     draw.text((left, upper - _CAPTION), "probabilities", fill=_FAINT, font=font)
     best = prediction.top(10)
     height = TILE / len(best)
     widest = max(draw.textlength(label, font=font) for label, _ in best) + 8
-    room = TILE - widest - draw.textlength(probability_text(1), font=font) - 6
+    bar_width = TILE - widest - draw.textlength(probability_text(1), font=font) - 6
     for place, (label, probability) in enumerate(best):
         top = upper + place * height
         draw.text((left, top + height / 2), label, fill=_INK, font=font, anchor="lm")
-        right = left + widest + room * probability
+        right = left + widest + bar_width * probability
         draw.rectangle((left + widest, top + 3, max(right, left + widest + 1), top + height - 3), fill=_BAR)
         draw.text((right + 5, top + height / 2), probability_text(probability), fill=_FAINT, font=font, anchor="lm")

@@ -1,7 +1,10 @@
-"""From a picture of a garment to the form Fashion-MNIST's images have: `to_fashion_mnist_format`.
+"""Conversion of a picture of a garment to the Fashion-MNIST format: `to_fashion_mnist_format`.
 
-The published recipe (Xiao, Rasul and Vollgraf 2017, section 2): trim what has the ground's colour, bring the longer
-side to 28 pixels, centre, negate, grey. Here the ground may also be dark, tinted or transparent.
+The method is that of the Fashion-MNIST paper (Xiao, Rasul and Vollgraf 2017, section 2): trim the background, scale
+the longer side to 28 pixels, centre, invert, convert to grey. Here the background may also be dark, tinted or
+transparent.
+
+The numeric constants are exported to JavaScript by `digits_edge.export.targets.preprocessing_constants`.
 """
 
 import numpy as np
@@ -10,29 +13,36 @@ from PIL import Image
 
 from digits_edge.runtime.preprocessing.ink import flattened, reduced, resized, without_idle_alpha
 from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, PreparedPicture, Step
-from digits_edge.runtime.preprocessing.morphology import GRID, Array, Mask, percentile, pieces
+from digits_edge.runtime.preprocessing.morphology import GRID, MEDIAN, MID_GREY, Array, Mask, percentile, pieces
 
-#: What differs less from the ground, of 255 in any channel, is ground: the publication's 5 %.
+#: Maximum difference from the background's colour, of 255 in any channel, for a background pixel: 5 % in the paper.
 GROUND_TOLERANCE = 0.05 * 255
-#: A piece smaller than this share of the largest is no part of the garment.
-_SMALLEST_PIECE = 0.02
-#: Of red, green and blue (ITU-R BT.601), in steps whose sums are exact.
-_LUMINANCE = np.array([1225, 2404, 467]) / GRID
+#: Minimum size of a connected component of the garment, as a share of the largest one.
+MIN_COMPONENT_SHARE = 0.02
+#: Luminance weights of red, green and blue (ITU-R BT.601), in multiples of 1/GRID, so that weighted sums are exact.
+LUMINANCE = (1225 / GRID, 2404 / GRID, 467 / GRID)
 
 
 def to_fashion_mnist_format(picture: Image.Image) -> PreparedPicture:
-    """Bring a picture of one garment on a plain ground to the Fashion-MNIST form.
+    """Convert a picture of one garment on a plain background to the Fashion-MNIST format.
 
     Args:
-        picture: as `open_picture` returns it: the garment alone, on a ground of one colour, light or dark.
+        picture: Image as `open_picture` returns it: one garment on a background of one colour, light or dark.
 
     Returns:
-        The image; a blank one if nothing in the picture differs from its ground.
+        The 28×28 image; a blank one if no pixel differs from the background.
+
+    Example:
+        >>> shirt = Image.new("RGB", (100, 100), "white")
+        >>> shirt.paste((90, 20, 20), (25, 20, 75, 90))
+        >>> prepared = to_fashion_mnist_format(shirt)
+        >>> prepared.image.shape, prepared.blank, prepared.box
+        ((28, 28), False, (25, 20, 75, 90))
     """
     picture = without_idle_alpha(picture)
     colours = flattened(reduced(picture, (0, 0, *picture.size)))
-    ground = percentile(np.concatenate([colours[0], colours[-1], colours[:, 0], colours[:, -1]]), 50)
-    mask = _solid(np.abs(colours - ground).max(axis=2) > GROUND_TOLERANCE)
+    ground = percentile(np.concatenate([colours[0], colours[-1], colours[:, 0], colours[:, -1]]), MEDIAN)
+    mask = _without_specks(np.abs(colours - ground).max(axis=2) > GROUND_TOLERANCE)
     if not mask.any():
         return PreparedPicture(np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8), blank=True, box=None)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -41,31 +51,31 @@ def to_fashion_mnist_format(picture: Image.Image) -> PreparedPicture:
     right, lower = round((columns[-1] + 1) * x_scale), round((rows[-1] + 1) * y_scale)
     scale = IMAGE_SIDE / max(right - left, lower - upper)
     size = (max(1, round((right - left) * scale)), max(1, round((lower - upper) * scale)))
-    cloth = flattened(resized(picture, (left, upper, right, lower), size))
-    away = _from_ground(cloth, ground)
-    return PreparedPicture(
-        _framed(away), blank=False, box=(left, upper, right, lower), steps=(Step("what differs from the ground", away),)
-    )
+    garment = flattened(resized(picture, (left, upper, right, lower), size))
+    levels = _contrast(garment, ground)
+    step = Step("difference from the background", levels)
+    return PreparedPicture(_centred(levels), blank=False, box=(left, upper, right, lower), steps=(step,))
 
 
-def _solid(mask: Mask) -> Mask:
-    """The mask without specks."""
+def _without_specks(mask: Mask) -> Mask:
+    """The mask without connected components that are small compared to the largest one."""
     numbered, count = pieces(mask)
     if not count:
         return mask
     sizes = np.bincount(numbered.ravel())[1:]
-    return np.append(False, sizes >= _SMALLEST_PIECE * sizes.max())[numbered]
+    return np.append(False, sizes >= MIN_COMPONENT_SHARE * sizes.max())[numbered]
 
 
-def _from_ground(colours: Array, ground: Array) -> Array:
-    """How far each pixel's luminance is from the ground's, 0…255 where that is as far as it can be."""
-    levels, zero = colours.astype(np.float64) @ _LUMINANCE, float(ground.astype(np.float64) @ _LUMINANCE)
-    away = (zero - levels) * (255 / zero) if zero > 127 else (levels - zero) * (255 / (255 - zero))
-    return np.asarray(np.clip(away, 0, 255), np.float32)
+def _contrast(colours: Array, ground: Array) -> Array:
+    """Difference of luminance from the background, scaled so that the largest possible difference is 255."""
+    weights = np.array(LUMINANCE)
+    levels, zero = colours.astype(np.float64) @ weights, float(ground.astype(np.float64) @ weights)
+    contrast = (zero - levels) * (255 / zero) if zero > MID_GREY else (levels - zero) * (255 / (255 - zero))
+    return np.asarray(np.clip(contrast, 0, 255), np.float32)
 
 
-def _framed(levels: Array) -> NDArray[np.uint8]:
-    """The garment in the middle of a black image."""
+def _centred(levels: Array) -> NDArray[np.uint8]:
+    """A black 28×28 image with the levels in its centre."""
     height, width = levels.shape
     upper, left = (IMAGE_SIDE - height) // 2, (IMAGE_SIDE - width) // 2
     image = np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8)

@@ -1,7 +1,9 @@
-"""From a user's picture to the form MNIST's images have: `to_mnist_format`.
+"""Conversion of a picture of a digit to the MNIST format: `to_mnist_format`.
 
-The picture is looked at as a whole to find the ink, and again close up where the ink is a small part of it; then its
-strokes are `thickened` where they are thin, and it is `framed`.
+`find_ink` finds the digit in the complete picture, and again in a close-up if the digit is a small part of it. Then
+`thickened` widens thin strokes, and `framed` scales and centres the digit.
+
+The numeric constants are exported to JavaScript by `digits_edge.export.targets.preprocessing_constants`.
 """
 
 from dataclasses import dataclass, field
@@ -14,22 +16,37 @@ from PIL import Image
 from digits_edge.runtime.preprocessing.ink import Box, Ink, find_ink, without_idle_alpha
 from digits_edge.runtime.preprocessing.morphology import Array, on_grid, percentile, running
 
+#: Side of an image in pixels.
 IMAGE_SIDE = 28
-#: The longer side of an MNIST digit in its image.
+#: Longer side of an MNIST digit in its image, in pixels.
 INK_SIDE = 20
-#: The median stroke of MNIST's test images by `_thickness`, in pixels; 5 % are below 1.8 and 5 % above 3.9. Thinner
-#: ones are brought to it: else 4 of 274 real pictures are misread instead of 2. Thinning thick ones changed no answer.
+#: Median stroke width of MNIST's test images by `_stroke_width`, in pixels; 5 % are below 1.8 and 5 % above 3.9.
+#: Thinner strokes are widened to it: otherwise 4 of 274 real pictures are misclassified instead of 2. Thinning thick
+#: strokes changed no prediction.
 STROKE = 2.5
+#: A digit whose longer side is below this share of the picture's longer side is processed again in a close-up.
+CLOSE_UP_SHARE = 0.5
+#: The close-up's margin around the digit is the digit's longer side divided by this.
+CLOSE_UP_MARGIN_DIVISOR = 2
+#: Percentile of the ink's levels that counts as full ink before thickening, and in the final image.
+FULL_INK_PERCENTILE = 75
+FRAMED_INK_PERCENTILE = 80
+#: Lower bound of the level that counts as full ink in the final image, as a share of the highest level.
+MIN_FULL_INK_SHARE = 0.5
+#: Strokes are widened in an image this many times larger than the MNIST format.
+THICKENING_SCALE = 4
+#: Side of the cross and of the square by which strokes are dilated, in pixels.
+THICKENING_SIDE = 3
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a picture was on its way.
+    """Intermediate result of the preprocessing, for `explanation`.
 
     Attributes:
-        name: what was done, in a few words.
-        pixels: (H, W), of any size.
-        white: the value that is white.
+        name: Name of the step.
+        pixels: Array (H, W) of any size.
+        white: Value that is displayed as white.
     """
 
     name: str
@@ -39,13 +56,13 @@ class Step:
 
 @dataclass(frozen=True)
 class PreparedPicture:
-    """A picture in the form of MNIST's images.
+    """Result of the preprocessing of one picture.
 
     Attributes:
         image: uint8, (28, 28), white ink on black; all zero if the picture is blank.
-        blank: no ink was found.
-        box: left, upper, right, lower of the ink in the picture's own pixels; None if blank.
-        steps: what came between picture and image, in order.
+        blank: Whether no ink was found.
+        box: Left, upper, right, lower of the ink in pixels of the picture; None if blank.
+        steps: Intermediate results, in order.
     """
 
     image: NDArray[np.uint8]
@@ -55,59 +72,84 @@ class PreparedPicture:
 
 
 def to_mnist_format(picture: Image.Image) -> PreparedPicture:
-    """Bring a picture of one digit to the MNIST form.
+    """Convert a picture of one digit to the MNIST format.
 
     Args:
-        picture: as `open_picture` returns it: dark ink on light or light on dark, of any colour and size, lit evenly
-            or not, on plain, ruled or squared paper.
+        picture: Image as `open_picture` returns it: dark ink on light or light on dark, of any colour and size, evenly
+            or unevenly lit, on plain, ruled or squared paper.
 
     Returns:
-        The image; a blank one if nothing in the picture stands out like ink.
+        The 28×28 image; a blank one if no ink was found.
+
+    Example:
+        >>> from PIL import ImageDraw
+        >>> page = Image.new("L", (200, 200), "white")
+        >>> ImageDraw.Draw(page).line((100, 30, 100, 170), fill="black", width=15)
+        >>> prepared = to_mnist_format(page)
+        >>> prepared.image.shape, prepared.image.dtype, prepared.blank
+        ((28, 28), dtype('uint8'), False)
     """
     picture = without_idle_alpha(picture)
     ink = find_ink(picture, (0, 0, *picture.size))
     if ink.box is None:
         return PreparedPicture(np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8), blank=True, box=None, steps=_steps(ink))
-    if max(ink.box[2] - ink.box[0], ink.box[3] - ink.box[1]) < 0.5 * max(picture.size):
-        closer = find_ink(picture, _with_margin(ink.box, picture.size))
-        ink = ink if closer.box is None else closer
+    if max(ink.box[2] - ink.box[0], ink.box[3] - ink.box[1]) < CLOSE_UP_SHARE * max(picture.size):
+        close_up = find_ink(picture, _with_margin(ink.box, picture.size))
+        ink = ink if close_up.box is None else close_up
     thick = thickened(ink.cut)
-    return PreparedPicture(
-        framed(thick), blank=False, box=ink.box, steps=(*_steps(ink), Step("strokes as MNIST has them", thick, 1.0))
-    )
+    steps = (*_steps(ink), Step("strokes widened", thick, 1.0))
+    return PreparedPicture(framed(thick), blank=False, box=ink.box, steps=steps)
 
 
 def thickened(ink: Array) -> Array:
-    """Strokes at least as thick as MNIST's, float32 (H, W) in 0…1; thin pens would fade when made small.
+    """Widen strokes that are thinner than MNIST's; thin ones would fade when the picture is reduced.
 
     Args:
-        ink: float32, (H, W), cut to its box, at least one value above 0.
+        ink: float32, (H, W), cropped to its bounding box, at least one value above 0.
+
+    Returns:
+        float32, (H, W) in 0…1, of the same or another size.
+
+    Example:
+        >>> thickened(np.full((200, 2), 255, np.float32)).shape  # 1:100 becomes about 1:10
+        (88, 9)
     """
-    ink = on_grid(np.clip(ink / percentile(ink[ink > 0], 75), 0, 1))
-    missing = STROKE - _thickness(ink) * INK_SIDE / max(ink.shape)
-    fine = 4
-    radius = round(missing * fine / 2)
+    ink = on_grid(np.clip(ink / percentile(ink[ink > 0], FULL_INK_PERCENTILE), 0, 1))
+    missing = STROKE - _stroke_width(ink) * INK_SIDE / max(ink.shape)
+    radius = round(missing * THICKENING_SCALE / 2)
     if radius < 1:
         return ink
-    ink = np.pad(_resized(ink, fine * INK_SIDE), radius)
-    for step in range(radius):  # cross and square in turn: an octagon
-        cross = np.maximum(running(np.maximum, ink, 3, 1), running(np.maximum, ink, 1, 3))
-        ink = running(np.maximum, ink, 3, 3) if step % 2 else cross
+    side = THICKENING_SIDE
+    ink = np.pad(_resized(ink, THICKENING_SCALE * INK_SIDE), radius)
+    for step in range(radius):  # alternate cross and square: an octagon
+        if step % 2:
+            ink = running(np.maximum, ink, side, side)
+        else:
+            ink = np.maximum(running(np.maximum, ink, side, 1), running(np.maximum, ink, 1, side))
     return ink
 
 
 def framed(ink: Array) -> NDArray[np.uint8]:
-    """The ink as MNIST frames it: uint8 (28, 28), longer side 20, strokes near 255, centred by mass.
+    """Scale and centre a digit like MNIST: longer side 20 pixels, strokes near 255, centred by centre of mass.
 
     Args:
-        ink: float32, (H, W), cut to its box, at least one value above 0.
+        ink: float32, (H, W), cropped to its bounding box, at least one value above 0.
+
+    Returns:
+        uint8, (28, 28).
+
+    Example:
+        >>> image = framed(np.ones((40, 10), np.float32))
+        >>> image.shape, int(image.max()), int(image.any(axis=1).sum())
+        ((28, 28), 255, 20)
     """
     small = _resized(ink, INK_SIDE)
-    full = max(float(percentile(small[small > 0], 80)), 0.5 * float(small.max()))
+    strong = float(percentile(small[small > 0], FRAMED_INK_PERCENTILE))
+    full = max(strong, MIN_FULL_INK_SHARE * float(small.max()))
     levels = np.rint(np.minimum(small / full, 1) * 255).astype(np.int64)
     height, width = levels.shape
-    # MNIST's centre of mass lies in the pixel right of and below the middle, never before it: hence ceil. A symmetric
-    # digit lies exactly between two answers, so the sums are of whole numbers.
+    # MNIST's centre of mass is in the pixel right of and below the middle, never before it: hence ceil. For a symmetric
+    # digit, both positions are equally near, so the sums are of integers.
     doubled = 2 * int(levels.sum())
     x = int(levels.sum(0) @ (2 * np.arange(width) + 1)) / doubled
     y = int(levels.sum(1) @ (2 * np.arange(height) + 1)) / doubled
@@ -121,23 +163,23 @@ def framed(ink: Array) -> NDArray[np.uint8]:
 def _steps(ink: Ink) -> tuple[Step, ...]:
     lightest = max(float(ink.raised.max()), 1.0)
     return (
-        Step("ink made light", ink.levels),
-        Step("paper taken away", ink.raised, lightest),
+        Step("grey, ink lighter than paper", ink.levels),
+        Step("background removed", ink.raised, lightest),
         Step("only the digit", ink.digit, lightest),
     )
 
 
 def _with_margin(box: Box, size: tuple[int, int]) -> Box:
-    margin = max(box[2] - box[0], box[3] - box[1]) // 2
+    margin = max(box[2] - box[0], box[3] - box[1]) // CLOSE_UP_MARGIN_DIVISOR
     left, upper = max(0, box[0] - margin), max(0, box[1] - margin)
     return left, upper, min(size[0], box[2] + margin), min(size[1], box[3] + margin)
 
 
-def _thickness(ink: Array) -> float:
-    """The mean width of the strokes in pixels: twice their area by their outline, the mean over directions.
+def _stroke_width(ink: Array) -> float:
+    """The mean width of the strokes in pixels: twice their area divided by their outline, averaged over directions.
 
     Args:
-        ink: float32, (H, W) in 0…1, on the grid.
+        ink: float32, (H, W) in 0…1, rounded by `on_grid`.
     """
     padded = np.pad(ink, 1)
     outline = sum(float(np.abs(np.diff(padded, axis=axis)).sum(dtype=np.float64)) for axis in (0, 1)) * np.pi / 4
@@ -145,7 +187,7 @@ def _thickness(ink: Array) -> float:
 
 
 def _resized(ink: Array, side: int) -> Array:
-    """The ink, its longer side brought to `side`, antialiased."""
+    """The ink with its longer side scaled to `side` pixels, antialiased."""
     scale = side / max(ink.shape)
     size = (max(1, round(ink.shape[1] * scale)), max(1, round(ink.shape[0] * scale)))
     return on_grid(np.asarray(Image.fromarray(ink).resize(size, Image.Resampling.BILINEAR)))

@@ -1,12 +1,13 @@
-"""Image operations in numpy, as `to_mnist_format` needs them.
+"""Image operations in NumPy for the preprocessing.
 
-`on_grid`, `blurred`, `running`, `opened`, `otsu`, `pieces`, `boxes`, and `percentile`.
+`on_grid`, `percentile`, `blurred`, `running`, `opened`, `otsu`, `pieces` and `boxes`.
 
-Their results do not depend on the processor. Levels are whole multiples of 1/4096, so that sums of them in float64 are
-exact in whatever order a processor's instructions add them, and the last bits in which processors differ are rounded
-away before a comparison sees them.
+Results are identical on every processor. Levels are multiples of 1/4096, so that their sums in float64 are exact in
+any order of addition, and differences in the last bits are rounded away before a comparison can depend on them.
 
-The runtime does without scipy and OpenCV: they are ten times the size of everything else it installs.
+The runtime does not depend on SciPy or OpenCV: they are ten times the size of everything else it installs.
+
+The numeric constants are exported to JavaScript by `digits_edge.export.targets.preprocessing_constants`.
 """
 
 from typing import Any, TypeVar
@@ -19,17 +20,26 @@ Mask = NDArray[np.bool_]
 T = TypeVar("T", bound=np.generic)
 
 
-#: Levels of 0 to 255 in steps of one by this are exact in float32, and sums of a picture's levels in float64.
+#: Levels are multiples of 1/GRID: levels in 0…255 are then exact in float32, and sums of a picture's levels in float64.
 GRID = 4096
+#: Levels above this one are nearer to white than to black.
+MID_GREY = 127
+#: Percentiles.
+LOWER_QUARTILE, MEDIAN, UPPER_QUARTILE = 25, 50, 75
+#: Number of bins of the histogram in `otsu`.
+OTSU_BINS = 64
 
 
 def on_grid(values: NDArray[Any]) -> Array:
-    """Values rounded to whole multiples of 1/4096, float32 of the same shape.
+    """Round values to multiples of 1/4096.
 
     Args:
-        values: float, each below 4096.
+        values: Float array, any shape, values below 4096.
 
-    Examples:
+    Returns:
+        float32, same shape.
+
+    Example:
         >>> on_grid(np.array([1 / 3, 0.5 + 1e-9])) * 4096
         array([1365., 2048.], dtype=float32)
     """
@@ -37,11 +47,20 @@ def on_grid(values: NDArray[Any]) -> Array:
 
 
 def percentile(values: NDArray[Any], percent: float) -> Any:
-    """As `np.percentile(values, percent, axis=0)`, which imports numpy.ma: twenty milliseconds of every start.
+    """Compute a percentile along the first axis, like `np.percentile(values, percent, axis=0)`.
+
+    `np.percentile` imports `numpy.ma`, which adds 20 ms to every start.
 
     Args:
-        values: (N,) or (N, …), N at least 1.
-        percent: 0 to 100; between two values the result lies linearly.
+        values: Array (N,) or (N, …), N at least 1.
+        percent: 0 to 100; between two values, the result is interpolated linearly.
+
+    Returns:
+        Scalar or array (…).
+
+    Example:
+        >>> float(percentile(np.array([3.0, 1.0, 2.0, 4.0]), 50))
+        2.5
     """
     place = (len(values) - 1) * percent / 100
     low = int(place)
@@ -52,32 +71,48 @@ def percentile(values: NDArray[Any], percent: float) -> Any:
 
 
 def blurred(array: Array, radius: int) -> Array:
-    """The mean over a square of 2·radius + 1 pixels, the edges repeated; on the grid of `on_grid`.
+    """Apply a box filter with edge padding, rounded by `on_grid`.
 
     Args:
         array: float32, (H, W) or (H, W, C).
-        radius: pixels; 0 leaves the array as it is.
+        radius: Radius in pixels; the box has 2·radius + 1 pixels a side. 0 returns the array unchanged.
+
+    Returns:
+        float32, same shape.
+
+    Example:
+        >>> blurred(np.array([[0, 9, 0]], np.float32), 1)
+        array([[3., 3., 3.]], dtype=float32)
     """
     if radius < 1:
         return array
     width = 2 * radius + 1
     for _ in (0, 1):
-        sums = np.cumsum(_edges_repeated(array, radius + 1, radius), axis=0, dtype=np.float64)
+        sums = np.cumsum(_edge_padded(array, radius + 1, radius), axis=0, dtype=np.float64)
         array = ((sums[width:] - sums[:-width]) / width).astype(np.float32).swapaxes(0, 1)
     return on_grid(array)
 
 
 def running(extreme: np.ufunc, array: NDArray[T], height: int, width: int) -> NDArray[T]:
-    """The running maximum or minimum over a rectangle of odd sides, the edges repeated, in log2(side) steps per axis.
+    """Apply a maximum or minimum filter with edge padding: dilation or erosion by a rectangle.
+
+    The filter needs log2(side) operations on the array for each axis.
 
     Args:
-        extreme: `numpy.maximum` or `numpy.minimum`; on a mask they are dilation and erosion.
-        array: (H, W).
-        height: of the rectangle, odd, pixels.
-        width: likewise.
+        extreme: `numpy.maximum` or `numpy.minimum`.
+        array: (H, W), levels or a mask.
+        height: Height of the rectangle in pixels, odd.
+        width: Width of the rectangle in pixels, odd.
+
+    Returns:
+        Array of the same shape and dtype.
+
+    Example:
+        >>> running(np.maximum, np.array([[0, 0, 5, 0, 0]]), 1, 3)
+        array([[0, 5, 5, 5, 0]])
     """
     for side in (height, width):
-        padded = _edges_repeated(array, side // 2, side // 2)
+        padded = _edge_padded(array, side // 2, side // 2)
         covered = 1
         while covered < side:
             step = min(covered, side - covered)
@@ -88,39 +123,72 @@ def running(extreme: np.ufunc, array: NDArray[T], height: int, width: int) -> ND
 
 
 def opened(array: NDArray[T], height: int, width: int) -> NDArray[T]:
-    """The opening: everything light in which a rectangle of these odd sides does not fit is gone, the rest stays."""
+    """Apply a morphological opening: remove light structures in which a rectangle does not fit.
+
+    Args:
+        array: (H, W), levels or a mask.
+        height: Height of the rectangle in pixels, odd.
+        width: Width of the rectangle in pixels, odd.
+
+    Returns:
+        Array of the same shape and dtype.
+
+    Example:
+        >>> opened(np.array([[0, 7, 0, 5, 5, 5, 0]]), 1, 3)
+        array([[0, 0, 0, 5, 5, 5, 0]])
+    """
     return running(np.maximum, running(np.minimum, array, height, width), height, width)
 
 
 def otsu(levels: Array) -> float:
-    """The level that parts the histogram in two with the least variance within the parts (Otsu 1979)."""
+    """Compute Otsu's threshold (Otsu 1979): the level with the least variance within the two classes it separates.
+
+    Args:
+        levels: float32, any shape, not empty.
+
+    Returns:
+        The threshold; the level itself if all levels are equal.
+
+    Example:
+        >>> 10 < otsu(np.array([10, 11, 12, 200, 201], np.float32)) < 200
+        True
+    """
     low, high = float(levels.min()), float(levels.max())
     if high <= low:
         return high
-    bins = 64
-    step = (high - low) / bins
-    places = np.minimum((levels.ravel() - low) / step, bins - 1).astype(np.intp)
-    counts = np.bincount(places, minlength=bins).astype(np.float64)  # of integers the square below passes 2^63
+    step = (high - low) / OTSU_BINS
+    places = np.minimum((levels.ravel() - low) / step, OTSU_BINS - 1).astype(np.intp)
+    counts = np.bincount(places, minlength=OTSU_BINS).astype(np.float64)  # squares of integers would exceed 2^63
     below = np.cumsum(counts)
     above = below[-1] - below
-    sums = np.cumsum(counts * np.arange(bins))
+    sums = np.cumsum(counts * np.arange(OTSU_BINS))
     between = (sums[-1] * below - sums * below[-1]) ** 2 / np.maximum(below * above, 1)
     return low + step * (1 + int(np.argmax(between[:-1])))
 
 
 def pieces(mask: Mask) -> tuple[NDArray[np.intp], int]:
-    """The pieces of a mask that hang together, diagonals included.
+    """Label the connected components of a mask (8-connectivity).
 
-    Every run of pixels along a row starts as its own piece; each round gives the larger of two numbers that touch the
-    smaller one and follows the references to their ends, which settles a handwritten stroke in a few rounds.
+    Every run of pixels along a row starts with a label of its own. Each round replaces the larger of two labels that
+    touch by the smaller one and resolves chains of replacements. A handwritten stroke needs a few rounds.
+
+    Args:
+        mask: bool, (H, W).
 
     Returns:
-        int, (H, W): 0 outside the mask, else the number of the piece, from 1; and how many pieces there are.
+        The labels, int (H, W), 0 outside the mask and from 1 inside; and the number of components.
+
+    Example:
+        >>> labels, count = pieces(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0], [1, 0, 1]], bool))
+        >>> count
+        3
+        >>> labels.tolist()
+        [[1, 0, 0], [0, 1, 0], [0, 0, 0], [2, 0, 3]]
     """
     sides = np.diff(mask.astype(np.int8), axis=1, prepend=np.int8(0), append=np.int8(0))
     rows, starts = np.nonzero(sides == 1)
     ends = np.nonzero(sides == -1)[1]
-    # all rows on one line, two places apart, so that a run touches those just below it and no others
+    # positions in one sequence of all rows, two apart, so that a run touches only runs of the next row
     line = mask.shape[1] + 2
     low = np.searchsorted(rows * line + ends, (rows + 1) * line + starts)
     high = np.searchsorted(rows * line + starts, (rows + 1) * line + ends, side="right")
@@ -139,7 +207,19 @@ def pieces(mask: Mask) -> tuple[NDArray[np.intp], int]:
 
 
 def boxes(numbered: NDArray[np.intp], count: int) -> NDArray[np.intp]:
-    """The box of each piece: int, (count, 4), left, upper, right, lower, the last two exclusive."""
+    """Compute the bounding box of each connected component.
+
+    Args:
+        numbered: Labels, int (H, W), as `pieces` returns them.
+        count: Number of components, likewise.
+
+    Returns:
+        int, (count, 4): left, upper, right, lower of each component; right and lower are exclusive.
+
+    Example:
+        >>> boxes(np.array([[0, 1, 1], [2, 0, 0]]), 2).tolist()
+        [[1, 0, 3, 1], [0, 1, 1, 2]]
+    """
     rows, columns = np.nonzero(numbered)
     piece = numbered[rows, columns] - 1
     found = np.empty((count, 4), np.intp)
@@ -154,8 +234,8 @@ def boxes(numbered: NDArray[np.intp], count: int) -> NDArray[np.intp]:
     return found
 
 
-def _edges_repeated(array: NDArray[T], before: int, after: int) -> NDArray[T]:
-    """More rows like the first and the last; `numpy.pad` takes longer than what is done with them."""
+def _edge_padded(array: NDArray[T], before: int, after: int) -> NDArray[T]:
+    """The array with copies of its first row before and of its last row after it; faster than `numpy.pad`."""
     length = len(array)
     padded = np.empty((before + length + after, *array.shape[1:]), array.dtype)
     padded[:before], padded[before : before + length], padded[before + length :] = array[:1], array, array[-1:]

@@ -1,7 +1,7 @@
-"""Opening whatever a user calls a picture, safely: `open_picture`; finding pictures in folders: `find_pictures`.
+"""Safe decoding of untrusted pictures, `open_picture`, and search for pictures in folders, `find_pictures`.
 
-A picture is trusted with nothing: its format must be on a short list, its size is read before it is decoded, and
-whatever goes wrong in the decoder is one `ImageError` that names the picture.
+The format must be one of a short list, the size is checked before decoding, and every error of a decoder becomes an
+`ImageError` that names the picture.
 """
 
 import errno
@@ -23,7 +23,7 @@ from digits_edge.runtime.errors import ImageError, InputError, one_line
 
 PictureSource = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[Any]
 
-#: Pillow format → the suffixes by which a folder's pictures are known.
+#: Pillow's name of a format → suffixes of its files.
 FORMATS = {
     "PNG": (".png",),
     "JPEG": (".jpg", ".jpeg"),
@@ -35,12 +35,13 @@ FORMATS = {
 }
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
-#: A page of A4 at 600 dots per inch has 35 million, a telephone's picture 50. Decoded and brought to the form of MNIST
-#: so many take up to half a gigabyte; WebP's decoder alone keeps sixteen bytes for each.
+#: Maximum number of pixels. An A4 page at 600 dpi has 35 million, a phone's photo up to 50 million. Decoding and
+#: preprocessing such a picture takes up to 500 MB of memory; WebP's decoder needs 16 bytes for each pixel.
 MAX_PIXELS, MAX_WEBP_PIXELS = 60_000_000, 25_000_000
+#: Maximum size of a file in bytes.
 MAX_BYTES = 4 * MAX_PIXELS
-#: Large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size as long as no side falls below this: a 12-megapixel photo
-#: opens in a quarter of the time, and a digit that fills a twentieth of it still has its 20 pixels.
+#: Large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size, with no side below this number of pixels: a 12-megapixel
+#: photo is decoded 4× faster, and a digit of 1/20 of its height still has more than 20 pixels.
 JPEG_SIDE = 640
 
 _BAND_PIXELS = 1_000_000
@@ -48,22 +49,26 @@ _warnings_lock = threading.Lock()
 
 
 def open_picture(source: PictureSource, *, most_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Open a picture, decoded and turned the way its EXIF says.
+    """Open and decode a picture, rotated according to its EXIF orientation.
 
     Args:
-        source: a path; the bytes of a file; a binary file object, read from where it stands to its end (its position
-            is put back if the picture cannot be opened); a Pillow image; or an array, (H, W) or (H, W, C) with
-            C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA, either uint8, bool (true is white) or float in 0…1.
-        most_pixels: that a picture may have, `MAX_PIXELS` or fewer; its memory grows with them.
+        source: A path; the bytes of a file; a binary file object, read from its position to its end (the position is
+            restored if the picture cannot be opened); a Pillow image; or an array, (H, W) or (H, W, C) with C = 1 grey,
+            2 grey and alpha, 3 RGB, 4 RGBA, of dtype uint8, bool (true is white) or float in 0…1.
+        most_pixels: Maximum number of pixels, at most `MAX_PIXELS`; memory is proportional to it.
 
     Returns:
-        A new image of mode L, LA, RGB or RGBA. Of an animation the first frame; of a large JPEG a reduction, see
-        `JPEG_SIDE`.
+        A new image of mode L, LA, RGB or RGBA. For an animation, the first frame; for a large JPEG, a reduced image,
+        see `JPEG_SIDE`.
 
     Raises:
-        ImageError: not one of `FORMATS`, damaged, larger than `most_pixels` (a WebP than `MAX_WEBP_PIXELS`), or an
-            array of another kind.
-        InputError: the file is missing, a folder, or may not be read.
+        ImageError: The format is not one of `FORMATS`, the file is damaged, the picture has more than `most_pixels`
+            (WebP: `MAX_WEBP_PIXELS`), or the array has an unsupported shape, dtype or range.
+        InputError: The file does not exist, is a folder, or is not readable.
+
+    Example:
+        >>> open_picture(np.zeros((20, 30, 3), np.uint8)).size
+        (30, 20)
     """
     if isinstance(source, Image.Image):
         _check_size(source.size, "the Pillow image", most_pixels)
@@ -78,25 +83,46 @@ def open_picture(source: PictureSource, *, most_pixels: int = MAX_PIXELS) -> Ima
     if hasattr(source, "read"):
         return _from_stream(source, most_pixels)
     raise ImageError(
-        f"a {type(source).__name__} is no picture; give a path, bytes, a file object, an image or an array"
+        f"{type(source).__name__} is not a picture; pass a path, bytes, a binary file, a Pillow image or an array"
     )
 
 
 def find_pictures(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """The pictures that a command's arguments name, in the order given.
+    """Expand folders and glob patterns to the paths of pictures, in the order of the arguments.
 
-    A folder stands for the pictures directly in it, by suffix and sorted by name; a glob (`**` goes into folders) for
-    what it matches, sorted. Any other path is kept as it is, so that a missing file among many is reported when it
-    is opened and the others are still answered.
+    A folder becomes the pictures directly in it, selected by suffix and sorted by name; a glob pattern (`**` matches
+    folders) becomes its sorted matches. Other paths are returned unchanged, so that a missing file is reported when it
+    is opened and the other pictures are still processed.
+
+    Args:
+        paths: Files, folders and glob patterns.
+
+    Returns:
+        Paths of pictures.
 
     Raises:
-        InputError: a folder without pictures, or one that may not be read.
+        InputError: A folder contains no pictures or is not readable.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("b.png", "a.jpg", "notes.txt"):
+        ...         Path(folder, name).touch()
+        ...     [path.name for path in find_pictures([folder])]
+        ['a.jpg', 'b.png']
     """
     return [picture for path in paths for picture in _pictures_of(Path(path))]
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    """A path as an error message may show it: quoted and escaped if it holds control characters."""
+    r"""Return a path for an error message, quoted and escaped if it contains control characters.
+
+    Example:
+        >>> printable("seven.png")
+        'seven.png'
+        >>> print(printable("seven\n.png"))
+        'seven\n.png'
+    """
     text = os.fspath(path)
     return text if text.isprintable() else repr(text)
 
@@ -110,7 +136,7 @@ def _pictures_of(path: Path) -> list[Path]:
     except OSError:
         return [path]
     found = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 - path may be absolute
-    # one without a match is reported where it is opened, like a missing file
+    # a pattern without a match is reported when it is opened, like a missing file
     return [match for match in found if match.is_file()] or [path]
 
 
@@ -122,8 +148,8 @@ def _in_folder(folder: Path) -> list[Path]:
     pictures = [entry for entry in names if entry.suffix.lower() in SUFFIXES and entry.is_file()]
     if not pictures:
         inside = next((entry for entry in names if entry.is_dir()), None)
-        deeper = f"; folders in it are named on their own, such as {printable(inside)}" if inside else ""
-        raise InputError(f"{printable(folder)} holds no pictures; wanted are {', '.join(sorted(SUFFIXES))}{deeper}")
+        deeper = f"; pass its subfolders, for example {printable(inside)}" if inside else ""
+        raise InputError(f"{printable(folder)} contains no pictures ({', '.join(sorted(SUFFIXES))}){deeper}")
     return pictures
 
 
@@ -131,16 +157,16 @@ def _file_bytes(path: Path) -> bytes:
     name = printable(path)
     try:
         if path.is_dir():
-            raise InputError(f"{name} is a folder; name a picture in it")
+            raise InputError(f"{name} is a folder; pass a picture in it")
         if path.exists() and not path.is_file():
-            raise InputError(f"{name} is not a regular file; copy it into one first")
+            raise InputError(f"{name} is not a regular file; copy it to one first")
         with path.open("rb") as stream:
             return _limited_read(stream, name)
     except FileNotFoundError as error:
         raise InputError(f"{name} does not exist; check the spelling") from error
     except PermissionError as error:
-        raise InputError(f"{name} may not be read; check its permissions") from error
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise InputError(f"{name} is not readable; check its permissions") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         reason = os.strerror(error.errno or errno.EIO) if isinstance(error, OSError) else str(error)
         raise InputError(f"{name} could not be read: {reason}") from error
 
@@ -151,7 +177,7 @@ def _from_stream(stream: IO[bytes], most_pixels: int) -> Image.Image:
         start = stream.tell() if stream.seekable() else None
         content = _limited_read(stream, name)
     except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{name} could not be read: {error}; it must be a binary file open for reading") from error
+        raise InputError(f"{name} could not be read: {error}; pass a binary file opened for reading") from error
     try:
         return _decoded(content, name, most_pixels)
     except ImageError:
@@ -163,9 +189,9 @@ def _from_stream(stream: IO[bytes], most_pixels: int) -> Image.Image:
 def _limited_read(stream: IO[bytes], name: str) -> bytes:
     content = stream.read(MAX_BYTES + 1)
     if not isinstance(content, bytes):
-        raise ImageError(f"{name} is open as text; open it with mode 'rb'")
+        raise ImageError(f"{name} is opened as text; open it with mode 'rb'")
     if len(content) > MAX_BYTES:
-        raise ImageError(f"{name} is longer than {MAX_BYTES:,} bytes; reduce the picture first")
+        raise ImageError(f"{name} has more than {MAX_BYTES:,} bytes; reduce the picture first")
     return content
 
 
@@ -176,20 +202,20 @@ def _decoded(content: bytes, name: str, most_pixels: int) -> Image.Image:
         with _no_warnings():
             image = Image.open(io.BytesIO(content), formats=tuple(FORMATS))
         _check_size(image.size, name, min(MAX_WEBP_PIXELS, most_pixels) if image.format == "WEBP" else most_pixels)
-        image.draft(None, (JPEG_SIDE, JPEG_SIDE))  # only a JPEG does anything here; None keeps its mode
+        image.draft(None, (JPEG_SIDE, JPEG_SIDE))  # only affects JPEG; None keeps the mode
         image.load()
         return _normalized(image)
 
 
 @contextmanager
 def _as_image_errors(name: str) -> Iterator[None]:
-    """Whatever Pillow raises as an `ImageError`: damaged files make it raise nearly anything, KeyError included."""
+    """Convert every exception of Pillow to an `ImageError`: damaged files can raise nearly any type, even KeyError."""
     try:
         yield
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name} is no picture of a known format; save it as one of {', '.join(FORMATS)}") from error
+        raise ImageError(f"{name} is not a picture in a supported format; save it as {', '.join(FORMATS)}") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name} has more than {MAX_PIXELS:,} pixels; reduce it first") from error
     except Exception as error:
@@ -199,7 +225,7 @@ def _as_image_errors(name: str) -> Iterator[None]:
 def _from_array(array: NDArray[Any], most_pixels: int) -> Image.Image:
     shape = "×".join(map(str, array.shape))
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
-        raise ImageError(f"an array of shape ({shape}) is no picture; wanted is (H, W) or (H, W, C), C from 1 to 4")
+        raise ImageError(f"an array of shape ({shape}) is not a picture; pass (H, W) or (H, W, C) with C from 1 to 4")
     _check_size((array.shape[1], array.shape[0]), f"the array of shape ({shape})", most_pixels)
     pixels = _as_uint8(array)
     return Image.fromarray(pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
@@ -211,9 +237,9 @@ def _as_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
     if not np.issubdtype(array.dtype, np.floating):
-        raise ImageError(f"an array of {array.dtype} is no picture; convert 0…255 with .astype(numpy.uint8)")
-    if not (np.all(array >= 0) and np.all(array <= 1)):  # written so that NaN fails
-        raise ImageError("a float array holds values outside 0…1; divide by 255, or convert with .astype(numpy.uint8)")
+        raise ImageError(f"an array of {array.dtype} is not a picture; convert 0…255 with .astype(numpy.uint8)")
+    if not (np.all(array >= 0) and np.all(array <= 1)):  # this form rejects NaN
+        raise ImageError("a float array has values outside 0…1; divide by 255, or convert with .astype(numpy.uint8)")
     return np.asarray(np.rint(array * array.dtype.type(255)), np.uint8)
 
 
@@ -226,8 +252,8 @@ def _check_size(size: tuple[int, int], name: str, most: int) -> None:
 
 
 def _normalized(image: Image.Image) -> Image.Image:
-    """Upright, in one of the four modes that `to_mnist_format` takes."""
-    image = _upright(image)  # first: a converted TIFF has forgotten its orientation
+    """The image upright, in one of the four modes that `to_mnist_format` accepts."""
+    image = _upright(image)  # first: converting a TIFF loses its orientation
     if image.mode.startswith("I") or image.mode == "F":
         return _eight_bit(image)
     if "transparency" in image.info:
@@ -240,9 +266,9 @@ def _normalized(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Sixteen-bit and float greys as mode L, their own range stretched to 0…255: scanners leave the top bits empty.
+    """Convert 16-bit and float grey levels to mode L, their range scaled to 0…255: scanners leave the top bits empty.
 
-    Band by band, for in float64 a picture of `MAX_PIXELS` would take half a gigabyte.
+    In bands, because a picture of `MAX_PIXELS` takes 480 MB in float64.
     """
     low, high = np.inf, -np.inf
     for _, band in _bands(image):
@@ -252,17 +278,17 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     scale = 255 / (high - low) if high > low else 0.0
     grey = np.empty((image.height, image.width), np.uint8)
     for rows, band in _bands(image):
-        with np.errstate(invalid="ignore"):  # of an infinity in a picture that has one value else
+        with np.errstate(invalid="ignore"):  # an infinity in a picture with one finite value
             grey[rows] = np.rint(np.nan_to_num((band - low) * scale, nan=0.0, posinf=255.0, neginf=0.0))
     return Image.fromarray(grey)
 
 
 def _bands(image: Image.Image) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Some rows of a grey picture after the other: which, and what they are, float64 (n, W)."""
+    """Yield bands of rows of a grey picture: the slice of rows, and their levels, float64 (n, W)."""
     height = max(1, _BAND_PIXELS // image.width)
     for top in range(0, image.height, height):
         bottom = min(top + height, image.height)
-        with np.errstate(invalid="ignore"):  # of a signalling NaN
+        with np.errstate(invalid="ignore"):  # a signalling NaN
             yield slice(top, bottom), np.asarray(image.crop((0, top, image.width, bottom)), np.float64)
 
 
@@ -270,17 +296,17 @@ def _upright(image: Image.Image) -> Image.Image:
     with _no_warnings():
         try:
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-        except Exception:  # a damaged EXIF block says nothing about the pixels
+        except Exception:  # damaged EXIF data does not affect the pixels
             return image
         return ImageOps.exif_transpose(image) if turned else image
 
 
 @contextmanager
 def _no_warnings() -> Iterator[None]:
-    """Silence Pillow's warnings on damaged headers and large pictures: they are answered or harmless.
+    """Suppress Pillow's warnings about damaged headers and large pictures: they become errors or are harmless.
 
-    Python's warning filters belong to the whole process, so one thread at a time; only headers and EXIF are read
-    here, decoding is outside and stays parallel.
+    Python's warning filters are global to the process, hence the lock. Only headers and EXIF are read in this context;
+    decoding is outside and runs in parallel.
     """
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")

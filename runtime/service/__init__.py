@@ -1,1 +1,1 @@
-"""The service: digits read over HTTP, on a page to draw on and by the Open Inference Protocol; extra `serve`."""
+"""HTTP service: a page to draw digits on, picture classification, and the Open Inference Protocol (extra `serve`)."""

@@ -1,4 +1,4 @@
-"""Who gets in: `Admission` bounds the work in flight and its time, `ApiKey` asks for the key."""
+"""Middleware that limits the work in flight (`Admission`) and checks the API key (`ApiKey`)."""
 
 import asyncio
 import hmac
@@ -12,112 +12,122 @@ from digits_edge.runtime.service.limits import Limits
 from digits_edge.runtime.service.responses import ErrorResponse
 
 _BUSY = "the service is busy; try again in a second"
-_SOON = {"retry-after": "1"}
-#: What shows nothing that a key protects: whether the service lives, the pages and their files, the API's description.
+_RETRY = {"retry-after": "1"}
+#: Paths that do not require the key: health, the pages and their files, and the API description.
 _OPEN = ("/", "/docs", "/openapi.json", "/v2/health/live", "/v2/health/ready")
 _OPEN_FOLDERS = ("/page/", "/docs/")
 
 
 class Admission:
-    """Answers 429 to work beyond `Limits.requests` and `Limits.bytes`, and ends what takes too long.
+    """Middleware that rejects requests above the limits with status 429 and ends requests that take too long.
 
-    Only what may have a body is work: who asks for the health, the metrics or the page is always let in. Pages of other
-    sites are not: a browser sends what they ask for without asking anybody.
+    GET and HEAD requests are not limited, so health, metrics and the page are always available. Cross-site requests of
+    browsers get status 403, because browsers send them without the consent of the user.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits, *, shed: Callable[[], None] = lambda: None) -> None:
         """Wrap an application.
 
         Args:
-            app: what is protected.
-            limits: what is let in.
-            shed: called for every request that is turned away.
+            app: application to protect.
+            limits: limits on requests, bytes and times.
+            shed: called for every request that is rejected with status 429.
         """
         self._app, self._limits, self._shed = app, limits, shed
         self.requests = 0
         self._bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let the application do so."""
+        """Run the application if the limits allow it."""
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
         if Headers(scope=scope).get("sec-fetch-site") == "cross-site":
-            await ErrorResponse(403, "a page of another site may not ask this service")(scope, receive, send)
+            await ErrorResponse(403, "cross-site requests are not allowed")(scope, receive, send)
             return
         if self.requests >= self._limits.requests:
             self._shed()
-            await ErrorResponse(429, _BUSY, _SOON)(scope, receive, send)
+            await ErrorResponse(429, _BUSY, _RETRY)(scope, receive, send)
             return
         self.requests += 1
-        taken = 0
+        received_bytes = 0
 
-        async def received() -> Message:
-            nonlocal taken
+        async def receive_within_limit() -> Message:
+            nonlocal received_bytes
             message = await receive()
-            taken += (length := len(message.get("body", b"")))
+            received_bytes += (length := len(message.get("body", b"")))
             self._bytes += length
             if self._bytes > self._limits.bytes:
                 self._shed()
-                raise HTTPException(429, _BUSY, dict(_SOON))
+                raise HTTPException(429, _BUSY, dict(_RETRY))
             return message
 
         try:
-            await self._in_time(scope, received, send)
+            await self._run_in_time(scope, receive_within_limit, send)
         finally:
             self.requests -= 1
-            self._bytes -= taken
+            self._bytes -= received_bytes
 
-    async def _in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application, the body and the answer each in their time."""
+    async def _run_in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application with one time limit for the request body and one for the response."""
         loop = asyncio.get_running_loop()
-        arrived = answering = False
+        has_body = has_started = False
 
-        async def received() -> Message:
-            nonlocal arrived
+        async def receive_and_restart_timer() -> Message:
+            nonlocal has_body
             message = await receive()
-            if not arrived and not message.get("more_body", False):
-                arrived = True
-                time.reschedule(loop.time() + self._limits.answer_s)
+            if not has_body and not message.get("more_body", False):
+                has_body = True
+                timer.reschedule(loop.time() + self._limits.answer_s)
             return message
 
-        async def sent(message: Message) -> None:
-            nonlocal answering
-            answering = True
+        async def send_and_record(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
             await send(message)
 
         try:
-            async with asyncio.timeout(self._limits.body_s) as time:
-                await self._app(scope, received, sent)
+            async with asyncio.timeout(self._limits.body_s) as timer:
+                await self._app(scope, receive_and_restart_timer, send_and_record)
         except TimeoutError:
-            if answering or not time.expired():
+            if has_started or not timer.expired():
                 raise
-            late = (
-                ErrorResponse(503, "the answer takes too long; ask for less at once", _SOON)
-                if arrived
-                else ErrorResponse(408, f"the body did not arrive within {self._limits.body_s:g} s")
+            response = (
+                ErrorResponse(503, f"no result within {self._limits.answer_s:g} s; send fewer images", _RETRY)
+                if has_body
+                else ErrorResponse(408, f"the request body did not arrive within {self._limits.body_s:g} s")
             )
-            await late(scope, receive, send)
+            await response(scope, receive, send)
 
 
 class ApiKey:
-    """Answers 401 to who does not send the key, as `Authorization: Bearer KEY`; some paths are open to all."""
+    """Middleware that requires `Authorization: Bearer KEY` and otherwise responds with status 401.
+
+    The pages, the API description and the health endpoints do not require the key.
+    """
 
     def __init__(self, app: ASGIApp, key: str) -> None:
-        """Wrap an application; `key` is what has to be sent."""
+        """Wrap an application.
+
+        Args:
+            app: application to protect.
+            key: the required key.
+        """
         self._app, self._key = app, key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let the application do so."""
+        """Run the application if the key is correct."""
         if scope["type"] != "http" or scope["path"] in _OPEN or scope["path"].startswith(_OPEN_FOLDERS):
             await self._app(scope, receive, send)
             return
-        scheme, _, sent = Headers(scope=scope).get("authorization", "").partition(" ")
-        # takes the same time wherever they differ
-        if scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode("latin-1"), self._key):
+        scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+        # constant time, so that the response time does not reveal a prefix of the key
+        if scheme.lower() == "bearer" and hmac.compare_digest(key.strip().encode("latin-1"), self._key):
             await self._app(scope, receive, send)
             return
-        refused = ErrorResponse(
-            401, "send the service's key as `Authorization: Bearer KEY`", {"www-authenticate": "Bearer"}
+        response = ErrorResponse(
+            401,
+            "missing or wrong API key; send it as `Authorization: Bearer KEY`",
+            {"www-authenticate": "Bearer"},
         )
-        await refused(scope, receive, send)
+        await response(scope, receive, send)

@@ -1,4 +1,4 @@
-"""The service as an ASGI application: `create_app`."""
+"""The ASGI application of the service: `create_app`."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -29,7 +29,7 @@ from digits_edge.runtime.service.served_models import ServedModels
 from digits_edge.runtime.session.threads import available_threads
 
 _log = logging.getLogger(__name__)
-#: Swagger UI, as its package has it, for the page that shows the API.
+#: Files of Swagger UI in the package offapi, for the API page.
 _SWAGGER = {name: Path(offapi_file).with_name(name) for name in ("swagger_bundle.js", "swagger_style.css")}
 _SECURITY_HEADERS = {
     "content-security-policy": (
@@ -52,23 +52,28 @@ def create_app(
     key: str | None = None,
     hosts: Sequence[str] = ("*",),
 ) -> Starlette:
-    """Build the application.
+    """Create the ASGI application.
 
     Args:
-        models: that answer; they are started and stopped with the application.
-        metrics: what is counted.
-        limits: of what is taken.
-        key: that has to be sent with every request but those for the page and the health; None asks for none.
-        hosts: names by which the service may be called; "*" is any. A page of another site that lets its own name point
-            to this machine is refused by it.
+        models: models to serve; they start and stop with the application.
+        metrics: metrics that the application updates and shows.
+        limits: limits on requests; the default limits if None.
+        key: API key that all requests must send, except those for the pages and the health endpoints; None requires no
+            key.
+        hosts: accepted values of the Host header; "*" accepts any. A restriction prevents DNS rebinding, in which
+            another site points its own name to this machine.
+
+    Example:
+        >>> metrics = Metrics()  # doctest: +SKIP
+        >>> app = create_app(ServedModels(["edge-int8"], metrics=metrics), metrics)  # doctest: +SKIP
     """
     limits = limits or Limits()
     decoders = ThreadPoolExecutor(available_threads(), thread_name_prefix="decoder")
-    pictures = PictureEndpoint(models, decoders, most_pixels=limits.picture_pixels)
+    pictures = PictureEndpoint(models, decoders, max_pixels=limits.picture_pixels)
     protocol = InferenceProtocol(models, json_bytes=limits.json_bytes, images=limits.images)
     description = openapi(with_key=key is not None)
 
-    async def described(request: Request) -> Response:
+    async def show_description(request: Request) -> Response:
         return JSONResponse(description)
 
     @asynccontextmanager
@@ -83,7 +88,7 @@ def create_app(
         Route("/docs", _file(PAGE / "docs.html")),
         *(Route(f"/docs/{name}", _file(path)) for name, path in _SWAGGER.items()),
         *(Route(f"/page/{path.name}", _file(path)) for path in PAGE_FILES),
-        Route("/openapi.json", described),
+        Route("/openapi.json", show_description),
         Route("/models", pictures.models),
         Route("/predict", pictures.predict, methods=["POST"]),
         Route("/metrics", metrics.show),
@@ -105,73 +110,76 @@ def create_app(
             Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
             *([] if key is None else [Middleware(ApiKey, key=key)]),
             Middleware(Admission, limits=limits, shed=metrics.shed.inc),
-            Middleware(_Unexpected),
+            Middleware(_InternalErrors),
         ],
-        exception_handlers={DigitsEdgeError: _ours, HTTPException: _of_starlette},
+        exception_handlers={DigitsEdgeError: _respond_to_error, HTTPException: _respond_to_http_error},
         lifespan=lifespan,
         max_body_size=limits.body_bytes,
     )
 
 
 def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint that shows a file; a browser asks for it each time, for it may be another after an update."""
+    """Create an endpoint for a file; browsers revalidate it on each visit, because an update may change it."""
 
-    async def shown(request: Request) -> Response:
+    async def show_file(request: Request) -> Response:
         return FileResponse(path, headers={"cache-control": "no-cache"})
 
-    return shown
+    return show_file
 
 
-def _ours(request: Request, error: Exception) -> Response:
+def _respond_to_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, DigitsEdgeError)
     if (status := status_of(error)) >= 500:
         _log.error("%s", error)
     return ErrorResponse(status, str(error))
 
 
-def _of_starlette(request: Request, error: Exception) -> Response:
+def _respond_to_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return ErrorResponse(error.status_code, error.detail, error.headers)
 
 
-class _Unexpected:
-    """Answers 500 to what nobody foresaw, within what counts and guards every answer."""
+class _InternalErrors:
+    """Middleware that responds to unexpected exceptions with status 500.
+
+    It is the innermost middleware, so that the others count these responses and add their headers.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let the application do so."""
-        is_answered = False
+        """Run the application; respond if it raises."""
+        has_started = False
 
-        async def sent(message: Message) -> None:
-            nonlocal is_answered
-            is_answered = True
+        async def send_and_record(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
             await send(message)
 
         try:
-            await self._app(scope, receive, sent)
+            await self._app(scope, receive, send_and_record)
         except ClientDisconnect:
             return
         except Exception as error:
-            if scope["type"] != "http" or is_answered:
+            if scope["type"] != "http" or has_started:
                 raise
-            _log.exception("a request that nobody foresaw")
-            reason = f"{type(error).__name__}; this is a bug, please report it with what the service printed"
+            _log.exception("unexpected error in a request")
+            reason = f"internal error ({type(error).__name__}); please report it with the log of the service"
             await ErrorResponse(500, reason)(scope, receive, send)
 
 
 class _SecurityHeaders:
-    """Adds to every answer what keeps browsers from doing more with it than the page needs."""
+    """Middleware that adds security headers to every response, and `cache-control: no-store` if it has no other."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._headers = [(name.encode(), value.encode()) for name, value in _SECURITY_HEADERS.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let the application do so."""
+        """Run the application and add the headers."""
 
-        async def sent(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 names = {name for name, _ in message["headers"]}
                 added = (
@@ -180,4 +188,4 @@ class _SecurityHeaders:
                 message = {**message, "headers": [*message["headers"], *added]}
             await send(message)
 
-        await self._app(scope, receive, sent if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)

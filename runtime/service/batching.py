@@ -1,4 +1,4 @@
-"""Dynamic micro-batching: the images of several requests in one call of a model: `MicroBatcher`."""
+"""Dynamic micro-batching, which runs the images of several requests in one call of a model: `MicroBatcher`."""
 
 import asyncio
 from collections import deque
@@ -17,19 +17,37 @@ Probabilities = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class _Waiting:
-    """Images of one request, when they came, and where their answer goes."""
+class _QueuedRequest:
+    """A request in the queue.
+
+    Attributes:
+        images: uint8, (N, 28, 28).
+        queued_s: time of arrival on the clock of the event loop, in seconds.
+        result: gets the probabilities, float32, (N, C).
+    """
 
     images: Images
-    since_s: float
-    answer: "asyncio.Future[Probabilities]"
+    queued_s: float
+    result: "asyncio.Future[Probabilities]"
 
 
 class MicroBatcher:
-    """Collects what arrives while the model is busy, and answers it in one call.
+    """Queue of requests to a model, which are run in batches.
 
-    An idle model answers at once, or after `delay_s` if more may come; a busy one finds a batch when it is done. It
-    holds what has arrived and no limit of its own: who admits requests bounds them.
+    If the model is idle, a request runs immediately, or after `delay_s` if the batch is not full. Requests that arrive
+    while the model runs form the next batch. The queue has no limit; callers have to limit the number of requests.
+
+    Example:
+        >>> from concurrent.futures import ThreadPoolExecutor
+        >>> async def classify():
+        ...     with ThreadPoolExecutor(1) as executor:
+        ...         batcher = MicroBatcher(lambda images: images[:, 0, :10] / np.float32(255), executor, largest=64)
+        ...         batcher.start()
+        ...         probabilities = await batcher.predict(np.zeros((3, 28, 28), np.uint8))
+        ...         await batcher.stop()
+        ...         return probabilities.shape
+        >>> asyncio.run(classify())
+        (3, 10)
     """
 
     def __init__(
@@ -41,36 +59,37 @@ class MicroBatcher:
         delay_s: float = 0.0,
         observe: Callable[[int], None] = lambda images: None,
     ) -> None:
-        """Prepare; `start` begins.
+        """Create a queue; `start` starts it.
 
         Args:
             predict: uint8 (N, 28, 28) → float32 (N, C); runs in `executor`, one call at a time.
-            executor: with one thread at least.
-            largest: images in a call at most, but for a request that has more; 1 answers every request on its own.
-            delay_s: how long an image may wait for others before its call begins, beside the call before it.
-            observe: called with the number of images of every call.
+            executor: executor with at least one thread.
+            largest: maximum number of images in a batch; a request with more images is a batch of its own. With 1,
+                every request is a batch of its own.
+            delay_s: time that a request may wait for others to fill the batch, in seconds.
+            observe: called with the number of images of each batch.
         """
         self._predict, self._executor, self._largest = predict, executor, largest
         self._delay_s, self._observe = delay_s, observe
-        self._waiting: deque[_Waiting] = deque()
+        self._queue: deque[_QueuedRequest] = deque()
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to answer, in the running event loop."""
-        self._task = asyncio.get_running_loop().create_task(self._answer_all())
+        """Start to run requests in the current event loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """Answer no more; who still waits is cancelled."""
+        """Stop, and cancel the requests in the queue."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        while self._waiting:
-            self._waiting.popleft().answer.cancel()
+        while self._queue:
+            self._queue.popleft().result.cancel()
 
     async def predict(self, images: Images) -> Probabilities:
-        """The answers to the images of one request.
+        """Compute the class probabilities of the images of one request.
 
         Args:
             images: uint8, (N, 28, 28).
@@ -79,70 +98,70 @@ class MicroBatcher:
             float32, (N, C).
 
         Raises:
-            Exception: whatever `predict` raised for the batch they were in.
-            ModelError: it was stopped.
+            Exception: an error of `predict` for the batch.
+            ModelError: the queue is stopped.
         """
         if self._task is None or self._task.done():
-            raise ModelError("the service is ending")
+            raise ModelError("the service is shutting down")
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(images, loop.time(), loop.create_future())
-        self._waiting.append(waiting)
+        request = _QueuedRequest(images, loop.time(), loop.create_future())
+        self._queue.append(request)
         self._arrived.set()
         try:
-            return await waiting.answer
+            return await request.result
         except asyncio.CancelledError:
-            with suppress(ValueError):  # it may be at work already
-                self._waiting.remove(waiting)
+            with suppress(ValueError):  # the batch may be running already
+                self._queue.remove(request)
             raise
 
-    async def _answer_all(self) -> None:
+    async def _run(self) -> None:
         while True:
             await self._arrived.wait()
-            await self._more()
+            await self._fill()
             if batch := self._next_batch():
-                await self._answer(batch)
-            if not self._waiting:
+                await self._run_batch(batch)
+            if not self._queue:
                 self._arrived.clear()
 
-    async def _more(self) -> None:
-        """Wait until a call is full, or the oldest request has waited long enough."""
+    async def _fill(self) -> None:
+        """Wait until a batch is full or the oldest request has waited `delay_s`."""
         now_s = asyncio.get_running_loop().time
-        while self._waiting and sum(len(waiting.images) for waiting in self._waiting) < self._largest:
-            left_s = self._waiting[0].since_s + self._delay_s - now_s()
+        while self._queue and sum(len(request.images) for request in self._queue) < self._largest:
+            left_s = self._queue[0].queued_s + self._delay_s - now_s()
             if left_s <= 0:
                 return
             self._arrived.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._arrived.wait(), left_s)
 
-    def _next_batch(self) -> list[_Waiting]:
-        """The oldest requests that fit into one call, without those that nobody waits for any more."""
-        batch: list[_Waiting] = []
+    def _next_batch(self) -> list[_QueuedRequest]:
+        """Remove the oldest requests that fit into a batch from the queue; drop those that were cancelled."""
+        batch: list[_QueuedRequest] = []
         count = 0
-        while self._waiting and (not batch or count + len(self._waiting[0].images) <= self._largest):
-            waiting = self._waiting.popleft()
-            if not waiting.answer.done():
-                batch.append(waiting)
-                count += len(waiting.images)
+        while self._queue and (not batch or count + len(self._queue[0].images) <= self._largest):
+            request = self._queue.popleft()
+            if not request.result.done():
+                batch.append(request)
+                count += len(request.images)
         return batch
 
-    async def _answer(self, batch: list[_Waiting]) -> None:
+    async def _run_batch(self, batch: list[_QueuedRequest]) -> None:
         try:
-            images = batch[0].images if len(batch) == 1 else np.concatenate([waiting.images for waiting in batch])
+            images = batch[0].images if len(batch) == 1 else np.concatenate([request.images for request in batch])
             self._observe(len(images))
-            answers = await asyncio.get_running_loop().run_in_executor(self._executor, self._predict, images)
+            probabilities = await asyncio.get_running_loop().run_in_executor(self._executor, self._predict, images)
         except Exception as error:
-            for waiting in batch:
-                if not waiting.answer.done():
-                    waiting.answer.set_exception(error)
+            for request in batch:
+                if not request.result.done():
+                    request.result.set_exception(error)
             return
         except asyncio.CancelledError:
-            for waiting in batch:
-                waiting.answer.cancel()
+            for request in batch:
+                request.result.cancel()
             raise
         start = 0
-        for waiting in batch:
-            end = start + len(waiting.images)
-            if not waiting.answer.done():  # its request was given up meanwhile
-                waiting.answer.set_result(answers[start:end])
+        for request in batch:
+            end = start + len(request.images)
+            if not request.result.done():  # cancelled while the batch ran
+                request.result.set_result(probabilities[start:end])
             start = end

@@ -1,23 +1,24 @@
-"""Reading a request's body: `body_of`."""
+"""Request bodies: `body_of`."""
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 
 async def body_of(request: Request, kinds: tuple[str, ...], remedy: str) -> bytes:
-    """The whole body, if it calls itself what is wanted.
+    """Read the body of a request and check its content type.
 
     Args:
-        request: whose length is bounded already.
-        kinds: beginnings of content types; a request that names none is taken.
-        mend: what to send instead.
+        request: a request whose size is limited by the application.
+        kinds: prefixes of the accepted content types; a request without a content type is accepted.
+        remedy: what to send instead, for the error message.
 
     Raises:
-        HTTPException: 415, another kind, or a compressed one: what it unpacks to would be bounded by nothing.
+        HTTPException: 415, if the content type is not accepted, or the body is compressed. The size of a decompressed
+            body would have no limit.
     """
     kind = request.headers.get("content-type", kinds[0]).lower()
     if not kind.startswith(kinds):
-        raise HTTPException(415, f"{kind} is not taken here; {remedy}")
+        raise HTTPException(415, f"unsupported content type {kind}; {remedy}")
     if (encoding := request.headers.get("content-encoding", "identity")) != "identity":
-        raise HTTPException(415, f"a body in {encoding} is not taken; send it as it is")
+        raise HTTPException(415, f"unsupported content encoding {encoding}; send the body uncompressed")
     return await request.body()

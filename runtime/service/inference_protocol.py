@@ -1,6 +1,6 @@
-"""The Open Inference Protocol, version 2, over HTTP, with its binary tensors: what KServe's and Triton's clients speak.
+"""The Open Inference Protocol, version 2, over HTTP, with binary tensors; clients of KServe and Triton use it.
 
-The protocol: https://github.com/kserve/open-inference-protocol (Apache 2.0); its extension of binary tensors:
+Protocol: https://github.com/kserve/open-inference-protocol (Apache 2.0). Extension for binary tensors:
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md.
 """
 
@@ -17,16 +17,16 @@ from starlette.responses import Response
 
 from digits_edge.runtime.errors import ImageError
 from digits_edge.runtime.model.model_file import INPUT_NAME, OUTPUT_NAME
+from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE
 from digits_edge.runtime.service.bodies import body_of
 from digits_edge.runtime.service.responses import RecordResponse, UnknownModelError
 from digits_edge.runtime.service.served_models import ServedModel, ServedModels
 
-#: A service has one version of a model, the file it was started with.
+#: The only version of a model: the file that the service was started with.
 VERSION = "1"
-_HEAD_LENGTH = "Inference-Header-Content-Length"
-_LENGTH_DIGITS = 12
-_SIDE = 28
-#: With binary tensors behind it the JSON calls itself a stream of bytes.
+_JSON_LENGTH = "Inference-Header-Content-Length"
+_MAX_LENGTH_DIGITS = 12
+#: Clients send requests with binary tensors as application/octet-stream.
 _KINDS = ("application/json", "application/octet-stream")
 _REMEDY = "send the request as application/json"
 
@@ -38,7 +38,7 @@ _Images = Annotated[list[_Rows], Field(fail_fast=True)]
 
 
 class Tensor(BaseModel):
-    """A tensor's kind, as metadata have it."""
+    """Name, data type and shape of an input or output."""
 
     name: str
     datatype: str
@@ -46,13 +46,13 @@ class Tensor(BaseModel):
 
 
 class InputParameters(BaseModel):
-    """Of one input."""
+    """Parameters of an input."""
 
     binary_data_size: _Count | None = None
 
 
 class InferInput(BaseModel):
-    """Images: flat or nested pixels, or `binary_data_size` bytes behind the JSON."""
+    """Images, as flat or nested pixels in `data` or as `binary_data_size` bytes after the JSON."""
 
     name: Literal["image"]
     shape: tuple[_Count, Literal[28], Literal[28]] | tuple[_Count, Literal[784]]
@@ -62,26 +62,26 @@ class InferInput(BaseModel):
 
 
 class OutputParameters(BaseModel):
-    """Of one output."""
+    """Parameters of an output."""
 
     binary_data: Annotated[bool, Field(strict=True)] | None = None
 
 
 class WantedOutput(BaseModel):
-    """An output that is asked for."""
+    """A requested output."""
 
     name: Literal["probabilities"]
     parameters: OutputParameters | None = None
 
 
 class InferParameters(BaseModel):
-    """Of a whole request."""
+    """Parameters of a request."""
 
     binary_data_output: Annotated[bool, Field(strict=True)] = False
 
 
 class InferRequest(BaseModel):
-    """Images to be read."""
+    """Images to classify."""
 
     id: str | None = None
     parameters: InferParameters | None = None
@@ -90,13 +90,13 @@ class InferRequest(BaseModel):
 
 
 class OutputSize(BaseModel):
-    """Where the data stand behind the JSON."""
+    """Size of the binary data after the JSON."""
 
     binary_data_size: int
 
 
 class InferOutput(BaseModel):
-    """Probabilities, row by row."""
+    """Class probabilities, row by row."""
 
     name: Literal["probabilities"] = "probabilities"
     datatype: Literal["FP32"] = "FP32"
@@ -106,7 +106,7 @@ class InferOutput(BaseModel):
 
 
 class InferResponse(BaseModel):
-    """The answers to a request's images."""
+    """The predictions for the images of a request."""
 
     model_name: str
     model_version: str
@@ -115,7 +115,7 @@ class InferResponse(BaseModel):
 
 
 class ServerMetadata(BaseModel):
-    """What the service is."""
+    """Name, version and protocol extensions of the service."""
 
     name: str
     version: str
@@ -123,7 +123,7 @@ class ServerMetadata(BaseModel):
 
 
 class ModelMetadata(BaseModel):
-    """What a model takes and gives."""
+    """Inputs and outputs of a model."""
 
     name: str
     versions: list[str]
@@ -133,140 +133,150 @@ class ModelMetadata(BaseModel):
 
 
 class Live(BaseModel):
-    """That the process answers; where it does not there is no answer."""
+    """The service is running."""
 
     live: Literal[True] = True
 
 
 class Ready(BaseModel):
-    """That the models are open; they are before the first request is taken."""
+    """The models are loaded. They are loaded before the service accepts requests."""
 
     ready: Literal[True] = True
 
 
 class ModelReady(BaseModel):
-    """That a model is open."""
+    """The model is loaded."""
 
     name: str
     ready: Literal[True] = True
 
 
 class InferenceProtocol:
-    """The protocol's endpoints, over the models of a service."""
+    """Endpoints of the Open Inference Protocol."""
 
     def __init__(self, models: ServedModels, *, json_bytes: int, images: int) -> None:
-        """Prepare.
+        """Create the endpoints.
 
         Args:
-            models: that answer.
-            json_bytes: of a request's JSON, at most.
-            images: of a request, at most.
+            models: models of the service.
+            json_bytes: maximum size of the JSON of a request.
+            images: maximum number of images in a request.
         """
-        self._models, self._json_bytes, self._most_images = models, json_bytes, images
+        self._models, self._max_json_bytes, self._max_images = models, json_bytes, images
 
     async def live(self, request: Request) -> Response:
-        """Whether the process answers."""
+        """Confirm that the service is running."""
         return RecordResponse(Live())
 
     async def ready(self, request: Request) -> Response:
-        """Whether the models are open."""
+        """Confirm that the models are loaded."""
         return RecordResponse(Ready())
 
     async def server(self, request: Request) -> Response:
-        """What the service is."""
+        """Describe the service."""
         extensions = ["binary_tensor_data"]
         return RecordResponse(ServerMetadata(name="digits-edge", version=version("digits-edge"), extensions=extensions))
 
     async def model(self, request: Request) -> Response:
-        """What a model takes and gives."""
-        model = self._asked(request)
+        """Describe the inputs and outputs of a model."""
+        model = self._requested_model(request)
         return RecordResponse(
             ModelMetadata(
                 name=model.name,
                 versions=[VERSION],
                 platform="onnxruntime_onnx",
-                inputs=[Tensor(name=INPUT_NAME, datatype="UINT8", shape=[-1, _SIDE, _SIDE])],
+                inputs=[Tensor(name=INPUT_NAME, datatype="UINT8", shape=[-1, IMAGE_SIDE, IMAGE_SIDE])],
                 outputs=[Tensor(name=OUTPUT_NAME, datatype="FP32", shape=[-1, len(model.classifier.labels)])],
             )
         )
 
     async def model_ready(self, request: Request) -> Response:
-        """Whether a model is ready."""
-        return RecordResponse(ModelReady(name=self._asked(request).name))
+        """Confirm that a model is loaded."""
+        return RecordResponse(ModelReady(name=self._requested_model(request).name))
 
     async def infer(self, request: Request) -> Response:
-        """Read images."""
-        model = self._asked(request)
-        head, binary = _parted(await body_of(request, _KINDS, _REMEDY), request.headers.get(_HEAD_LENGTH))
-        if len(head) > self._json_bytes:
-            raise HTTPException(413, f"the JSON has more than {self._json_bytes:,} bytes; send binary tensors")
-        asked = _parsed(head)
-        images = _images(asked.inputs[0], binary)
-        if len(images) > self._most_images:
-            raise HTTPException(413, f"{len(images):,} images; send {self._most_images:,} at most at once")
-        asked.inputs.clear()  # numbers of Python are thirty times as large as the pixels
-        return _answer(model, asked, await model.batcher.predict(images))
+        """Classify images."""
+        model = self._requested_model(request)
+        json_part, binary = _split(await body_of(request, _KINDS, _REMEDY), request.headers.get(_JSON_LENGTH))
+        if len(json_part) > self._max_json_bytes:
+            raise HTTPException(
+                413, f"JSON of {len(json_part):,} bytes; send at most {self._max_json_bytes:,}, or use binary tensors"
+            )
+        parsed = _parse(json_part)
+        images = _images(parsed.inputs[0], binary)
+        if len(images) > self._max_images:
+            raise HTTPException(413, f"{len(images):,} images in one request; send at most {self._max_images:,}")
+        parsed.inputs.clear()  # a list of Python integers takes thirty times the memory of the uint8 array
+        return _response(model, parsed, await model.batcher.predict(images))
 
-    def _asked(self, request: Request) -> ServedModel:
+    def _requested_model(self, request: Request) -> ServedModel:
         model = self._models.find(request.path_params["model"])
-        wanted = request.path_params.get("version", VERSION)
-        if wanted != VERSION:
-            raise UnknownModelError(f"{model.name} has no version {wanted!r}; there is {VERSION}")
+        requested = request.path_params.get("version", VERSION)
+        if requested != VERSION:
+            raise UnknownModelError(f"unknown version {requested!r} of model {model.name}; use version {VERSION}")
         return model
 
 
-def _parted(body: bytes, head_length: str | None) -> tuple[bytes, bytes]:
-    """The JSON, and the bytes behind it."""
-    if head_length is None:
+def _split(body: bytes, json_length: str | None) -> tuple[bytes, bytes]:
+    """Split a body into the JSON and the binary data after it.
+
+    Args:
+        body: body of the request.
+        json_length: value of the header `Inference-Header-Content-Length`; None if the body is JSON only.
+    """
+    if json_length is None:
         return body, b""
-    if not head_length.isdecimal() or len(head_length) > _LENGTH_DIGITS or int(head_length) > len(body):
-        raise ImageError(f"{_HEAD_LENGTH} is no length of the JSON, {len(body)} at most")
-    return body[: int(head_length)], body[int(head_length) :]
+    if not json_length.isdecimal() or len(json_length) > _MAX_LENGTH_DIGITS or int(json_length) > len(body):
+        raise ImageError(f"{_JSON_LENGTH}: expected the length of the JSON in bytes, at most {len(body)}")
+    return body[: int(json_length)], body[int(json_length) :]
 
 
-def _parsed(head: bytes) -> InferRequest:
+def _parse(json_part: bytes) -> InferRequest:
     try:
-        return InferRequest.model_validate_json(head)
+        return InferRequest.model_validate_json(json_part)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the body"
+        place = ".".join(map(str, first["loc"])) or "request body"
         if first["loc"][2:3] == ("shape",):
-            raise ImageError(f"{place}: must be [N, 28, 28] or [N, 784]") from error
+            raise ImageError(f"{place}: expected [N, 28, 28] or [N, 784]") from error
         raise ImageError(f"{place}: {first['msg']}") from error
 
 
 def _images(tensor: InferInput, binary: bytes) -> NDArray[np.uint8]:
-    """The images that a request brings, (N, 28, 28)."""
+    """Return the images of a request, uint8, (N, 28, 28)."""
     shape = list(tensor.shape)
     size = tensor.parameters.binary_data_size if tensor.parameters else None
     if (size is None) == (tensor.data is None):
-        raise ImageError("inputs.0: needs either data or parameters.binary_data_size")
+        raise ImageError("inputs.0: expected either data or parameters.binary_data_size")
     if size is not None and size != len(binary):
-        raise ImageError(f"inputs.0.parameters.binary_data_size: {size}, but {len(binary)} bytes follow the JSON")
+        raise ImageError(f"inputs.0.parameters.binary_data_size is {size}, but {len(binary)} bytes follow the JSON")
     if size is None and binary:
-        raise ImageError(f"{len(binary)} bytes follow the JSON that no input claims")
+        raise ImageError(
+            f"{len(binary)} bytes follow the JSON; set inputs.0.parameters.binary_data_size, or remove them"
+        )
     try:
         pixels = np.frombuffer(binary, np.uint8) if tensor.data is None else np.array(tensor.data, np.uint8)
     except ValueError as error:
-        raise ImageError("inputs.0.data: rows of different lengths") from error
+        raise ImageError("inputs.0.data: rows have different lengths") from error
     if pixels.size != math.prod(shape):
-        raise ImageError(f"inputs.0.data: {pixels.size} pixels, but the shape {shape} has {math.prod(shape)}")
-    return pixels.reshape(-1, _SIDE, _SIDE)
+        raise ImageError(f"inputs.0.data: {pixels.size} pixels, expected {math.prod(shape)} for the shape {shape}")
+    return pixels.reshape(-1, IMAGE_SIDE, IMAGE_SIDE)
 
 
-def _answer(model: ServedModel, asked: InferRequest, probabilities: NDArray[np.float32]) -> Response:
-    binary = bool(asked.parameters and asked.parameters.binary_data_output)
-    if asked.outputs and (wanted := asked.outputs[0].parameters) and wanted.binary_data is not None:
-        binary = wanted.binary_data
-    packed = np.ascontiguousarray(probabilities, "<f4").tobytes() if binary else b""
+def _response(model: ServedModel, request: InferRequest, probabilities: NDArray[np.float32]) -> Response:
+    """Create the response, with binary data if the request or its output demands it."""
+    is_binary = bool(request.parameters and request.parameters.binary_data_output)
+    if request.outputs and (parameters := request.outputs[0].parameters) and parameters.binary_data is not None:
+        is_binary = parameters.binary_data
+    binary = np.ascontiguousarray(probabilities, "<f4").tobytes() if is_binary else b""
     output = InferOutput(
         shape=list(probabilities.shape),
-        parameters=OutputSize(binary_data_size=len(packed)) if binary else None,
-        data=None if binary else probabilities.ravel().tolist(),
+        parameters=OutputSize(binary_data_size=len(binary)) if is_binary else None,
+        data=None if is_binary else probabilities.ravel().tolist(),
     )
-    record = InferResponse(model_name=model.name, model_version=VERSION, id=asked.id, outputs=[output])
-    if not binary:
-        return RecordResponse(record, leave_out_null=True)
-    head = record.model_dump_json(exclude_none=True).encode()
-    headers: dict[str, Any] = {_HEAD_LENGTH: str(len(head))}
-    return Response(head + packed, media_type="application/octet-stream", headers=headers)
+    record = InferResponse(model_name=model.name, model_version=VERSION, id=request.id, outputs=[output])
+    if not is_binary:
+        return RecordResponse(record, exclude_none=True)
+    json_part = record.model_dump_json(exclude_none=True).encode()
+    headers: dict[str, Any] = {_JSON_LENGTH: str(len(json_part))}
+    return Response(json_part + binary, media_type="application/octet-stream", headers=headers)

@@ -1,24 +1,31 @@
-"""What the service takes at most: `Limits`."""
+"""Limits on the requests that the service accepts."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of what strangers may ask for.
+    """Limits on requests and connections.
 
     Attributes:
-        body_bytes: of one request; a telephone's picture of 50 megapixels has 15 million.
-        json_bytes: of one request's JSON, which is read while nothing else is; binary tensors stand beside it.
-        images: of one request; what comes after them waits for them.
-        picture_pixels: of one picture; bringing it to the form of an image takes up to 12 bytes for each.
-        requests: in flight, beyond which the answer is 429.
-        bytes: of all bodies in flight, beyond which the answer is 429.
-        body_s: in which a request's head, and then its body, has to arrive.
-        answer_s: in which it has to be answered, once it is there, and the answer to be read.
-        head_bytes: of a request's line and headers.
-        connections: open at once, beyond which the answer is 503; at least twice the requests.
-        shutdown_s: how long the requests in flight have when the service is to end.
+        body_bytes: maximum size of a request body. A 50-megapixel photo of a phone has about 15 MB.
+        json_bytes: maximum size of the JSON part of a request. Parsing it blocks the event loop; binary tensors do not
+            count.
+        images: maximum number of images in a request. Later requests wait for all of them.
+        picture_pixels: maximum number of pixels in a picture. Preprocessing takes up to 12 bytes of memory per pixel.
+        requests: maximum number of requests in flight; further requests get status 429.
+        bytes: maximum total size of the bodies in flight; further requests get status 429.
+        body_s: time limit for receiving a request head, and again for receiving its body, in seconds.
+        answer_s: time limit for processing a complete request, and again for sending the response, in seconds.
+        head_bytes: maximum size of a request line and its headers.
+        connections: maximum number of open connections; further ones get status 503. The limit is at least twice
+            `requests`.
+        shutdown_s: time that requests in flight get to finish at shutdown, in seconds.
+
+    Example:
+        >>> limits = Limits(requests=16)
+        >>> limits.requests, limits.body_bytes
+        (16, 16777216)
     """
 
     body_bytes: int = 16 * 1024 * 1024

@@ -1,4 +1,4 @@
-"""What the service counts, for Prometheus: `Metrics`."""
+"""Prometheus metrics of the service: `Metrics`."""
 
 import time
 
@@ -10,56 +10,63 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-#: Paths are names that strangers choose; those without a route are counted as one.
+#: Route label of all paths without a route. Clients choose paths, so a label for each path would have no bound.
 _UNROUTED = "(none)"
 
 
 class Metrics:
-    """Counters of one service, in a registry of their own: two services of a process do not mix."""
+    """Metrics of one service, in a separate registry, so that two services in a process do not share counters.
+
+    Example:
+        >>> metrics = Metrics()
+        >>> metrics.shed.inc()
+        >>> metrics.registry.get_sample_value("digits_edge_requests_shed_total")
+        1.0
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self.requests = Counter(
-            "digits_edge_requests", "Requests answered.", ["method", "route", "status"], registry=self.registry
+            "digits_edge_requests", "Number of requests.", ["method", "route", "status"], registry=self.registry
         )
         self.seconds = Histogram(
             "digits_edge_request_seconds",
-            "From a request's head to the end of its answer.",
+            "Time from the request head to the end of the response.",
             ["route"],
             buckets=_SECONDS,
             registry=self.registry,
         )
         self.batch_images = Histogram(
             "digits_edge_batch_images",
-            "Images in one call of a model.",
+            "Images per batch.",
             ["model"],
             buckets=_IMAGES,
             registry=self.registry,
         )
-        self.in_flight = Gauge("digits_edge_requests_in_flight", "Requests at work.", registry=self.registry)
-        self.shed = Counter("digits_edge_requests_shed", "Requests turned away with 429.", registry=self.registry)
+        self.in_flight = Gauge("digits_edge_requests_in_flight", "Requests in flight.", registry=self.registry)
+        self.shed = Counter("digits_edge_requests_shed", "Requests rejected with status 429.", registry=self.registry)
 
     async def show(self, request: Request) -> Response:
-        """All of them, in Prometheus's text format."""
+        """Return all metrics in the Prometheus text format."""
         return Response(generate_latest(self.registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 class Measured:
-    """Counts and times every request of an application."""
+    """Middleware that counts and times the requests of an application."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let the application do so."""
+        """Run the application and record the request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = "none"  # where the connection was cut before there was one
+        status = "none"  # if the connection closes before the response starts
 
-        async def sent(message: Message) -> None:
+        async def send_and_record(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = str(message["status"])
@@ -68,10 +75,9 @@ class Measured:
         started = time.perf_counter()
         self._metrics.in_flight.inc()
         try:
-            await self._app(scope, receive, sent)
+            await self._app(scope, receive, send_and_record)
         finally:
             self._metrics.in_flight.dec()
-            found = scope.get("route")  # the router writes it down
-            route = getattr(found, "path", _UNROUTED)
+            route = getattr(scope.get("route"), "path", _UNROUTED)  # set by the router
             self._metrics.requests.labels(scope["method"], route, status).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - started)

@@ -1,4 +1,4 @@
-"""The description of the service in OpenAPI 3.1: `openapi`. Its schemas are those of the records that are answered."""
+"""OpenAPI 3.1 description of the service, with schemas generated from the response records: `openapi`."""
 
 from importlib.metadata import version
 from typing import Any
@@ -30,28 +30,36 @@ _RECORDS: tuple[type[BaseModel], ...] = (
     ServerMetadata,
 )
 _ERRORS = {
-    400: "The request is wrong; the answer says what mends it.",
-    401: "The service has a key, and the request does not.",
-    403: "A page of another site asks.",
-    404: "There is no such model.",
-    408: "The body did not arrive in time.",
-    413: "The body is too long.",
-    415: "The body is of another kind.",
-    429: "The service is busy; try again after as many seconds as `Retry-After` says.",
-    503: "The answer takes too long.",
+    400: "Invalid request; the error message says what to change.",
+    401: "Missing or wrong API key.",
+    403: "Cross-site request of a browser.",
+    404: "Unknown model or version.",
+    408: "The request body did not arrive in time.",
+    413: "The request body has too many bytes or images.",
+    415: "Unsupported content type or encoding.",
+    429: "The service is busy; `Retry-After` has the seconds to wait.",
+    503: "Processing took too long.",
 }
 _REFERENCE = "#/components/schemas/{model}"
 
 
 def openapi(*, with_key: bool) -> dict[str, Any]:
-    """The whole description.
+    """Create the description.
 
     Args:
-        with_key: whether the service asks for a key.
+        with_key: whether the service requires an API key.
+
+    Returns:
+        A JSON object.
+
+    Example:
+        >>> description = openapi(with_key=True)
+        >>> description["openapi"], description["security"]
+        ('3.1.0', [{'key': []}])
     """
-    _, validated = models_json_schema([(InferRequest, "validation")], ref_template=_REFERENCE)
-    _, answered = models_json_schema([(record, "serialization") for record in _RECORDS], ref_template=_REFERENCE)
-    components: dict[str, Any] = {"schemas": answered["$defs"] | validated["$defs"]}
+    _, requests = models_json_schema([(InferRequest, "validation")], ref_template=_REFERENCE)
+    _, responses = models_json_schema([(record, "serialization") for record in _RECORDS], ref_template=_REFERENCE)
+    components: dict[str, Any] = {"schemas": responses["$defs"] | requests["$defs"]}
     if with_key:
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     return {
@@ -59,7 +67,7 @@ def openapi(*, with_key: bool) -> dict[str, Any]:
         "info": {
             "title": "digits-edge",
             "version": version("digits-edge"),
-            "description": "Reads handwritten digits: pictures, or images by the Open Inference Protocol, version 2.",
+            "description": "Classifies handwritten digits in pictures, and images by the Open Inference Protocol.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": _pictures() | _protocol() | {"/metrics": {"get": _metrics()}},
@@ -74,18 +82,18 @@ def _pictures() -> dict[str, Any]:
         "/predict": {
             "post": {
                 "operationId": "predict",
-                "summary": "Read the digit in a picture",
+                "summary": "Classify the digit in a picture",
                 "parameters": [
-                    _query("model", {"type": "string"}, "A model's name; else the default.", "edge-int8"),
+                    _query("model", {"type": "string"}, "Name of a model; the default model if omitted.", "edge-int8"),
                     _query(
                         "show",
                         {"enum": ["image", "map", "image,map"]},
-                        "What to answer beside: the image that the model gets, where it looks.",
+                        "Optional parts of the response: model input, and contribution of each pixel.",
                     ),
                 ],
                 "requestBody": {
                     "required": True,
-                    "description": "PNG, JPEG, BMP, GIF, WebP, TIFF or PNM.",
+                    "description": "Picture file: PNG, JPEG, BMP, GIF, WebP, TIFF or PNM.",
                     "content": {"image/png": picture, "image/jpeg": picture, "application/octet-stream": picture},
                 },
                 "responses": _responses(Reading, 400, 403, 404, 408, 413, 415, 429, 503),
@@ -94,7 +102,7 @@ def _pictures() -> dict[str, Any]:
         "/models": {
             "get": {
                 "operationId": "models",
-                "summary": "The models, with what was measured of them",
+                "summary": "List the models with their measurements",
                 "responses": _responses(ModelListings),
             }
         },
@@ -103,16 +111,16 @@ def _pictures() -> dict[str, Any]:
 
 def _protocol() -> dict[str, Any]:
     paths: dict[str, Any] = {
-        "/v2/health/live": _get("live", "Whether the service lives", Live, open_to_all=True),
-        "/v2/health/ready": _get("ready", "Whether its models are open", Ready, open_to_all=True),
-        "/v2": _get("server", "What the service is", ServerMetadata),
+        "/v2/health/live": _get("live", "Check that the service is running", Live, open_to_all=True),
+        "/v2/health/ready": _get("ready", "Check that the models are loaded", Ready, open_to_all=True),
+        "/v2": _get("server", "Describe the service", ServerMetadata),
     }
     for end, parameters in (("", ["model"]), ("/versions/{version}", ["model", "version"])):
         base = f"/v2/models/{{model}}{end}"
         suffix = "_of_version" if end else ""
         named = {"parameters": [_in_path(name) for name in parameters]}
-        paths[base] = named | _get(f"model{suffix}", "What a model takes and gives", ModelMetadata, 404)
-        paths[f"{base}/ready"] = named | _get(f"model_ready{suffix}", "Whether a model is open", ModelReady, 404)
+        paths[base] = named | _get(f"model{suffix}", "Describe the inputs and outputs of a model", ModelMetadata, 404)
+        paths[f"{base}/ready"] = named | _get(f"model_ready{suffix}", "Check that a model is loaded", ModelReady, 404)
         paths[f"{base}/infer"] = named | {"post": _infer(f"infer{suffix}")}
     return paths
 
@@ -124,10 +132,10 @@ def _infer(name: str) -> dict[str, Any]:
     }
     return {
         "operationId": name,
-        "summary": "Read images: uint8, white ink on black",
+        "summary": "Classify images: uint8, white ink on black",
         "description": (
-            "`data` holds as many pixels as `shape` says. With the header `Inference-Header-Content-Length` tensors "
-            "may be binary: behind the JSON, of which it gives the length."
+            "The number of pixels in `data` must match `shape`. For binary tensors, append the data to the JSON and "
+            "set the header `Inference-Header-Content-Length` to the length of the JSON in bytes."
         ),
         "requestBody": {
             "required": True,
@@ -138,8 +146,12 @@ def _infer(name: str) -> dict[str, Any]:
 
 
 def _metrics() -> dict[str, Any]:
-    text = {"description": "Prometheus's text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
-    return {"operationId": "metrics", "summary": "What the service counts", "responses": {"200": text, **_errors(401)}}
+    text = {"description": "Prometheus text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    return {
+        "operationId": "metrics",
+        "summary": "Show the metrics of the service",
+        "responses": {"200": text, **_errors(401)},
+    }
 
 
 def _get(name: str, summary: str, record: type[BaseModel], *errors: int, open_to_all: bool = False) -> dict[str, Any]:
@@ -149,24 +161,19 @@ def _get(name: str, summary: str, record: type[BaseModel], *errors: int, open_to
 
 def _responses(record: type[BaseModel], *errors: int) -> dict[str, Any]:
     schema = {"$ref": _REFERENCE.format(model=record.__name__)}
-    found = {"description": "The answer.", "content": {"application/json": {"schema": schema}}}
-    return {"200": found, **_errors(401, *errors)}
+    success = {"description": "Success.", "content": {"application/json": {"schema": schema}}}
+    return {"200": success, **_errors(401, *errors)}
 
 
 def _errors(*statuses: int) -> dict[str, Any]:
     schema = {"$ref": _REFERENCE.format(model=Failure.__name__)}
-    answers = {}
-    for status in statuses:
-        answers[str(status)] = {
-            "description": _ERRORS[status],
-            "content": {"application/json": {"schema": schema}},
-        }
-    return answers
+    content = {"application/json": {"schema": schema}}
+    return {str(status): {"description": _ERRORS[status], "content": content} for status in statuses}
 
 
 def _query(name: str, schema: dict[str, Any], description: str, example: str | None = None) -> dict[str, Any]:
-    found = {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
-    return found if example is None else found | {"example": example}
+    parameter = {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
+    return parameter if example is None else parameter | {"example": example}
 
 
 def _in_path(name: str) -> dict[str, Any]:

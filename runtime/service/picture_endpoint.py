@@ -1,4 +1,4 @@
-"""`POST /predict`: the bytes of a picture in, its digit out; and `GET /models`, what there is to choose from."""
+"""The endpoints `POST /predict`, which classifies a picture, and `GET /models`, which lists the models."""
 
 import asyncio
 import base64
@@ -19,17 +19,19 @@ from digits_edge.runtime.service.bodies import body_of
 from digits_edge.runtime.service.responses import RecordResponse
 from digits_edge.runtime.service.served_models import ServedModels
 
-#: What a picture may call itself; its bytes tell what it is.
+#: Accepted content types. The format of a picture is detected from its bytes.
 _KINDS = ("application/octet-stream", "image/")
-_REMEDY = "send the picture's bytes as they are: curl -H 'Content-Type: image/png' --data-binary @digit.png"
+_REMEDY = "send the bytes of the picture: curl -H 'Content-Type: image/png' --data-binary @digit.png"
 
 
 class Reading(BaseModel):
-    """What a model reads in a picture.
+    """The prediction for a picture.
 
-    `width` and `height` are the picture's as it was read: upright, and of a large JPEG a reduction; `box` is where its
-    ink is, left, upper, right, lower. `image` and `map` are there where `show` asked for them: the 28 by 28 pixels that
-    the model got, as base64, row by row; and how much each of them speaks for the answer, −1 to 1, row by row.
+    `width` and `height` are the size of the decoded picture in pixels: upright, and reduced if a JPEG is large. `box`
+    is the region of the ink in this picture: left, upper, right, lower.
+
+    `image` and `map` are present if `show` requests them. `image` is the 28 × 28 uint8 input of the model, row by row,
+    in base64. `map` is the contribution of each pixel to the prediction, −1 to 1, row by row.
     """
 
     model: str
@@ -48,7 +50,7 @@ class Reading(BaseModel):
 
 
 class ModelListing(BaseModel):
-    """A model to choose, with what was measured of it."""
+    """A model with its size, its errors on the test set and its latency for one image, in microseconds."""
 
     name: str
     default: bool
@@ -72,32 +74,32 @@ class ModelListings(BaseModel):
 
 
 class PictureEndpoint:
-    """Reads pictures with the models of a service."""
+    """The endpoints `/predict` and `/models`."""
 
-    def __init__(self, models: ServedModels, decoders: Executor, *, most_pixels: int) -> None:
-        """Prepare.
+    def __init__(self, models: ServedModels, decoders: Executor, *, max_pixels: int) -> None:
+        """Create the endpoints.
 
         Args:
-            models: that read.
-            decoders: where pictures are opened and brought to the models' form.
-            most_pixels: of one picture.
+            models: models of the service.
+            decoders: runs the decoding and preprocessing of pictures.
+            max_pixels: maximum number of pixels in a picture.
         """
-        self._models, self._decoders, self._most_pixels = models, decoders, most_pixels
+        self._models, self._decoders, self._max_pixels = models, decoders, max_pixels
 
     async def predict(self, request: Request) -> Response:
-        """Read the digit in a picture."""
-        show = _shown(request)
+        """Classify the digit in a picture."""
+        show = _requested_views(request)
         model = self._models.find(request.query_params.get("model"))
         body, loop = await body_of(request, _KINDS, _REMEDY), asyncio.get_running_loop()
-        (width, height), seen = await loop.run_in_executor(self._decoders, self._prepared, model.classifier, body)
-        probabilities = (await model.batcher.predict(seen.image[np.newaxis]))[0]
-        prediction = model.classifier.prediction(seen.image, probabilities)
-        where = None
+        (width, height), prepared = await loop.run_in_executor(self._decoders, self._prepare, model.classifier, body)
+        probabilities = (await model.batcher.predict(prepared.image[np.newaxis]))[0]
+        prediction = model.classifier.prediction(prepared.image, probabilities)
+        occlusion_map = None
         if "map" in show and prediction.digit is not None:
             maps = await loop.run_in_executor(
-                self._decoders, occlusion_maps, model.classifier.predict_batch, seen.image[np.newaxis]
+                self._decoders, occlusion_maps, model.classifier.predict_batch, prepared.image[np.newaxis]
             )
-            where = np.round(maps[0, prediction.digit].ravel().astype(float), 4).tolist()
+            occlusion_map = np.round(maps[0, prediction.digit].ravel().astype(float), 4).tolist()
         return RecordResponse(
             Reading(
                 model=model.name,
@@ -110,9 +112,9 @@ class PictureEndpoint:
                 provider=prediction.provider,
                 width=width,
                 height=height,
-                box=None if seen.box is None else list(seen.box),
-                image=base64.b64encode(seen.image.tobytes()).decode() if "image" in show else None,
-                map=where,
+                box=None if prepared.box is None else list(prepared.box),
+                image=base64.b64encode(prepared.image.tobytes()).decode() if "image" in show else None,
+                map=occlusion_map,
             )
         )
 
@@ -141,14 +143,15 @@ class PictureEndpoint:
             )
         return RecordResponse(ModelListings(models=listings))
 
-    def _prepared(self, classifier: Classifier, body: bytes) -> tuple[tuple[int, int], PreparedPicture]:
-        picture = open_picture(body, most_pixels=self._most_pixels)
+    def _prepare(self, classifier: Classifier, body: bytes) -> tuple[tuple[int, int], PreparedPicture]:
+        """Decode a picture and convert it to the input of the model; return its size, too."""
+        picture = open_picture(body, most_pixels=self._max_pixels)
         return picture.size, classifier.form(picture)
 
 
-def _shown(request: Request) -> frozenset[str]:
-    """What `show` asks for beside the answer."""
+def _requested_views(request: Request) -> frozenset[str]:
+    """Parse the query parameter `show`."""
     show = frozenset(filter(None, request.query_params.get("show", "").split(",")))
     if unknown := show - {"image", "map"}:
-        raise UsageError(f"show is {','.join(sorted(unknown))!r}; it may be image, map, or image,map")
+        raise UsageError(f"invalid show={','.join(sorted(unknown))!r}; use image, map or image,map")
     return show

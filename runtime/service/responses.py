@@ -1,4 +1,4 @@
-"""Answers of the service: JSON of records, and errors in the protocol's form."""
+"""Responses of the service: records as JSON, and errors in the form of the Open Inference Protocol."""
 
 from collections.abc import Mapping
 
@@ -9,16 +9,31 @@ from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError, 
 
 
 class RecordResponse(Response):
-    """A record as JSON; the fields that it lacks are null, or left out."""
+    """A record as JSON.
+
+    Args:
+        record: the record.
+        exclude_none: omit fields that are None; otherwise they are null.
+
+    Example:
+        >>> RecordResponse(Failure(error="no image")).body
+        b'{"error":"no image"}'
+    """
 
     media_type = "application/json"
 
-    def __init__(self, record: BaseModel, *, leave_out_null: bool = False) -> None:
-        super().__init__(record.model_dump_json(exclude_none=leave_out_null))
+    def __init__(self, record: BaseModel, *, exclude_none: bool = False) -> None:
+        super().__init__(record.model_dump_json(exclude_none=exclude_none))
 
 
 class ErrorResponse(Response):
-    """An error, as the Open Inference Protocol has it: `{"error": reason}`."""
+    """An error as JSON, `{"error": reason}`.
+
+    Example:
+        >>> response = ErrorResponse(404, "no model")
+        >>> response.status_code, response.body
+        (404, b'{"error":"no model"}')
+    """
 
     media_type = "application/json"
 
@@ -27,17 +42,25 @@ class ErrorResponse(Response):
 
 
 class Failure(BaseModel):
-    """Why there is no answer."""
+    """An error message."""
 
     error: str
 
 
 class UnknownModelError(ModelError):
-    """The service has no such model."""
+    """The service has no model of this name or version."""
 
 
 def status_of(error: DigitsEdgeError) -> int:
-    """The HTTP status that says whose fault an error is."""
+    """Return the HTTP status for an error.
+
+    Returns:
+        404 for an unknown model, 400 for an invalid request, 500 for any other error.
+
+    Example:
+        >>> [status_of(error) for error in (UnknownModelError(), UsageError(), ModelError())]
+        [404, 400, 500]
+    """
     if isinstance(error, UnknownModelError):
         return 404
     return 400 if isinstance(error, InputError | UsageError) else 500

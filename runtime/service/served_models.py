@@ -1,4 +1,4 @@
-"""The models that a service answers with: `ServedModels`."""
+"""Models of a service, each with the queue of its requests: `ServedModels`."""
 
 import asyncio
 import os
@@ -15,17 +15,17 @@ from digits_edge.runtime.service.batching import MicroBatcher
 from digits_edge.runtime.service.metrics import Metrics
 from digits_edge.runtime.service.responses import UnknownModelError
 
-#: How often one image is answered when the service starts, to say how long that takes here.
-_TIMED_ANSWERS = 100
+#: Number of runs for the latency that the service reports.
+_LATENCY_RUNS = 100
 
 
 @dataclass(frozen=True)
 class Batching:
-    """How requests share calls of a model.
+    """Settings of the micro-batching.
 
     Attributes:
-        largest: images in a call; 1 answers every request on its own.
-        delay_s: how long an image may wait for others.
+        largest: maximum number of images in a batch; 1 runs every request on its own.
+        delay_s: time that a request may wait for others to fill the batch, in seconds.
     """
 
     largest: int = 256
@@ -34,15 +34,15 @@ class Batching:
 
 @dataclass(frozen=True, eq=False)
 class ServedModel:
-    """A model, open, with what collects its requests.
+    """An open model and the queue of its requests.
 
     Attributes:
-        name: by which it is asked for.
+        name: name of the model in requests.
         classifier: the model.
-        batcher: answers images with it, those of several requests at once.
-        bytes: the file's size.
-        latency_us: the median time of one image here, measured when the service was made.
-        is_default: whether it is taken where none is named.
+        batcher: queue of the requests to the model.
+        bytes: size of the model file.
+        latency_us: median latency of one image, measured when the service starts, in microseconds.
+        is_default: whether the model is used for requests that name no model.
     """
 
     name: str
@@ -54,7 +54,13 @@ class ServedModel:
 
 
 class ServedModels:
-    """The models of one service, by name."""
+    """Models of one service, by name.
+
+    Example:
+        >>> models = ServedModels(["edge-int8", "fashion-int8"], metrics=Metrics())  # doctest: +SKIP
+        >>> models.find("fashion").name  # doctest: +SKIP
+        'fashion-int8'
+    """
 
     def __init__(
         self,
@@ -65,29 +71,31 @@ class ServedModels:
         batching: Batching | None = None,
         metrics: Metrics,
     ) -> None:
-        """Open the models, and measure how long each takes for an image.
+        """Open the models and measure the latency of each.
 
         Args:
-            models: bundled names or files, the default first; none stands for all bundled.
-            provider: as `Classifier` takes it.
-            threads: as `Classifier` takes it, for each model.
-            batching: how requests share calls.
-            metrics: count the images of every call.
+            models: names of bundled models or paths of model files, the default first; all bundled models if empty.
+            provider: execution provider, as for `Classifier`.
+            threads: number of threads of each model, as for `Classifier`.
+            batching: settings of the micro-batching.
+            metrics: records the number of images of each batch.
 
         Raises:
-            ModelError: one cannot be loaded or bound.
-            UsageError: two have one name.
+            ModelError: a model cannot be loaded or bound to the provider.
+            UsageError: two models have the same name.
         """
         batching = batching or Batching()
-        asked = list(models) or [model.name for model in sorted(bundled_models(), key=lambda model: not model.default)]
+        sources = list(models) or [
+            model.name for model in sorted(bundled_models(), key=lambda model: not model.default)
+        ]
         self._executors: list[ThreadPoolExecutor] = []
         self._models: dict[str, ServedModel] = {}
-        for place, model in enumerate(asked):
-            classifier = Classifier(model, provider=provider, threads=threads, images=FEW_IMAGES)
+        for index, source in enumerate(sources):
+            classifier = Classifier(source, provider=provider, threads=threads, images=FEW_IMAGES)
             name = classifier.metadata.name
             if name in self._models:
-                raise UsageError(f"{os.fspath(model)} is a second model called {name!r}; name each once")
-            # a thread for each model: what one is asked for does not wait for another
+                raise UsageError(f"{os.fspath(source)} is a second model named {name!r}; give each model once")
+            # one thread per model, so that requests to one model do not wait for another model
             executor = ThreadPoolExecutor(1, thread_name_prefix=name)
             self._executors.append(executor)
             self._models[name] = ServedModel(
@@ -102,19 +110,21 @@ class ServedModels:
                 ),
                 bytes=classifier.path.stat().st_size,
                 latency_us=_latency_us(classifier),
-                is_default=place == 0,
+                is_default=index == 0,
             )
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models.values())
 
     def find(self, name: str | None) -> ServedModel:
-        """A model by its name, with its precision or without; the default where none is named.
+        """Find a model.
 
-        Of several precisions the one is taken that predicted an image fastest when the service started.
+        Args:
+            name: name of a model, with or without its precision; None for the default model. If several precisions
+                match, the one with the lowest latency is used.
 
         Raises:
-            UnknownModelError: there is none of that name.
+            UnknownModelError: no model matches.
         """
         if name is None:
             return next(iter(self))
@@ -125,22 +135,22 @@ class ServedModels:
         ]
         if precisions:
             return min(precisions, key=lambda model: model.latency_us)
-        raise UnknownModelError(f"no model is called {name!r}; there are {', '.join(self._models)}")
+        raise UnknownModelError(f"unknown model {name!r}; available models: {', '.join(self._models)}")
 
     def start(self) -> None:
-        """Begin to answer, in the running event loop."""
+        """Start to run requests in the current event loop."""
         for model in self:
             model.batcher.start()
 
     async def stop(self) -> None:
-        """Answer no more, and free the models."""
+        """Cancel the requests in the queues and close the models."""
         await asyncio.gather(*(model.batcher.stop() for model in self))
         for executor in self._executors:
-            executor.shutdown(wait=False, cancel_futures=True)  # who asked has been told
+            executor.shutdown(wait=False, cancel_futures=True)  # the requests are cancelled already
         for model in self:
             model.classifier.close()
 
 
 def _latency_us(classifier: Classifier) -> float:
-    _, counted = measure(partial(classifier.predict_batch, classifier.golden.images[:1]), repeats=_TIMED_ANSWERS)
-    return counted.p50_us
+    _, latency = measure(partial(classifier.predict_batch, classifier.golden.images[:1]), repeats=_LATENCY_RUNS)
+    return latency.p50_us

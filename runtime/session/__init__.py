@@ -1,1 +1,1 @@
-"""Sessions of onnxruntime: providers, threads, int8 kernels, and the choice of the fastest precision."""
+"""onnxruntime sessions: execution providers, threads, int8 kernels, and selection of the fastest precision."""

@@ -1,4 +1,4 @@
-"""A model opened by onnxruntime: `BoundSession`, which answers the parts of a batch side by side."""
+"""`BoundSession`: an onnxruntime session that computes the parts of a batch in parallel."""
 
 import os
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,15 @@ from digits_edge.runtime.session.threads import available_threads
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-#: Images for which it pays to wake a thread; networks for digits answer so many in some 0.1 ms.
+#: Minimum number of images per thread. Networks for digits compute this many in about 0.1 ms; for fewer, waking another
+#: thread costs more than it saves.
 MIN_PART = 8
-#: Images for each thread at once whose activations stay in a processor's cache. 1,024 images in such parts took 0.62
-#: (`cnn-small`), 0.92 (`edge`) and 0.99 (`edge-ensemble`) of the time that they took at once on the CPU's provider,
-#: and 0.63, 0.97 and 0.88 on OpenVINO's (int8, Intel Xeon, one thread).
+#: Maximum number of images per thread and call, so that activations stay in the processor's cache. Speed for 1,024
+#: images in parts of this size, compared with one call (int8, Intel Xeon, one thread):
+#:
+#:     provider   cnn-small  edge   edge-ensemble
+#:     cpu        1.6×       1.09×  1.01×
+#:     openvino   1.6×       1.03×  1.14×
 CACHED_PART = 64
 _OUTPUTS = [OUTPUT_NAME]
 _pool: "ThreadPoolExecutor | None" = None
@@ -24,20 +28,20 @@ _pool_process = 0
 
 
 class BoundSession:
-    """A model that a provider runs.
+    """A model bound to an execution provider.
 
-    The CPU's threads share a batch by its images, and each answers its share in parts that its cache holds. To share
-    every operator, as onnxruntime does, wakes them once for each: with two threads `edge` took 1.7 times as long for
-    one image as with one, and for 256 still 0.63 times as long (Intel Xeon). And so answers do not depend on the number
-    of threads.
+    With the CPU provider, threads share a batch by images, and each computes its share in parts that fit its cache. The
+    probabilities therefore do not depend on the number of threads. onnxruntime's own threads share each operator
+    instead, and wake once per operator: with two threads `edge` was 1.7× slower for one image than with one thread, and
+    only 1.6× faster for 256 images (Intel Xeon).
 
     Attributes:
-        session: `onnxruntime.InferenceSession`.
-        provider: short name of the provider that was bound.
-        threads: how many compute a batch together.
-        exact_kernels: whether slower int8 kernels were selected, because the usual ones may overflow here with the
-            weights of this file.
-        single_image: whether the session takes batches of one image only; larger ones are then answered image by image.
+        session: the `onnxruntime.InferenceSession`.
+        provider: short name of the bound provider.
+        threads: number of threads that share a batch.
+        exact_kernels: whether slower int8 kernels are in use, because the default ones could overflow on this processor
+            with the weights of this file.
+        single_image: whether the session accepts one image per call only; larger batches are computed image by image.
     """
 
     def __init__(
@@ -45,40 +49,51 @@ class BoundSession:
     ) -> None:
         self.session, self.provider, self.threads, self.single_image = session, provider, threads, single_image
         self.exact_kernels = exact_kernels
-        self._most_parts = threads if provider == "cpu" else 1  # other providers have threads of their own
+        self._max_parts = threads if provider == "cpu" else 1  # other providers have their own threads
         cached = {"cpu": CACHED_PART, "openvino": CACHED_PART * threads}
-        # on a GPU more is quicker, and what is many is the caller's to say
-        self._at_once: int | None = 1 if single_image else cached.get(provider)
+        # no limit on GPUs: larger batches are faster, and the caller chooses their size
+        self._max_images: int | None = 1 if single_image else cached.get(provider)
 
     def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities, float32 (N, C), for uint8 (N, 28, 28), N at least 1; onnxruntime's errors are passed on."""
-        parts = min(self._most_parts, len(images) // MIN_PART)
-        if parts < 2:
-            return self._answer(images)
-        own, *others = np.array_split(images, parts)
-        helpers = _helpers()
-        under_way = [helpers.submit(self._answer, part) for part in others]
-        return np.concatenate([self._answer(own), *(answers.result() for answers in under_way)])
+        """Predict class probabilities.
 
-    def _answer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        size = self._at_once
+        Args:
+            images: uint8 (N, 28, 28), N at least 1.
+
+        Returns:
+            float32 (N, C).
+
+        Raises:
+            Exception: any error of onnxruntime, unchanged.
+        """
+        parts = min(self._max_parts, len(images) // MIN_PART)
+        if parts < 2:
+            return self._predict(images)
+        own, *others = np.array_split(images, parts)
+        pool = _worker_pool()
+        futures = [pool.submit(self._predict, part) for part in others]
+        return np.concatenate([self._predict(own), *(future.result() for future in futures)])
+
+    def _predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        size = self._max_images
         if size is not None and len(images) > size:
             starts = range(0, len(images), size)
-            return np.concatenate([self._answer(images[start : start + size]) for start in starts])
-        answers: NDArray[np.float32] = self.session.run(_OUTPUTS, {INPUT_NAME: images})[0]
-        return answers
+            return np.concatenate([self._predict(images[start : start + size]) for start in starts])
+        probabilities: NDArray[np.float32] = self.session.run(_OUTPUTS, {INPUT_NAME: images})[0]
+        return probabilities
 
 
-def _helpers() -> "ThreadPoolExecutor":
-    """The threads beside the callers': of one process, however many models and callers it has, no more than it may use.
+def _worker_pool() -> "ThreadPoolExecutor":
+    """The thread pool of this process, shared by all models and callers.
 
-    Two callers that come first at the same time may start a pool each; that of the slower one stays. A forked process
-    inherits the pool without its threads, and starts its own.
+    Its size is the number of threads that the process may use. Two first callers at the same time may each create a
+    pool; the last one assigned is used from then on. A forked process inherits the pool without its threads, so it
+    creates a new one.
     """
     global _pool, _pool_process
     pool = _pool
     if pool is None or _pool_process != os.getpid():
-        from concurrent.futures import ThreadPoolExecutor  # 4 ms that who reads one picture need not wait for
+        from concurrent.futures import ThreadPoolExecutor  # deferred: the import takes 4 ms
 
         pool = ThreadPoolExecutor(available_threads(), thread_name_prefix="digits-edge")
         _pool, _pool_process = pool, os.getpid()

@@ -1,8 +1,8 @@
-"""What onnxruntime's int8 kernels do on this processor: `saturate`, and `are_fast`.
+"""Properties of onnxruntime's int8 kernels on this processor: overflow (`saturate`) and speed (`are_fast`).
 
-On x86 without VNNI they add two products in 16 bits, which is not enough for all weights: see
-`digits_edge.export.precision.overflow`. The models that `export` makes avoid it; for older files `open_session` selects slower
-kernels there.
+On x86 without VNNI, the kernels add two products in 16 bits, which can overflow: see
+`digits_edge.export.precision.overflow`. Models written by `export` avoid it. For older files `open_session` selects
+slower, exact kernels on these processors.
 """
 
 import base64
@@ -15,21 +15,22 @@ import numpy as np
 
 from digits_edge.runtime.session.library import load_onnxruntime
 
-#: Four activations of 255 times four weights of 127, by MatMulInteger; tests/runtime/session/test_int8_kernels.py makes it.
+#: ONNX model: MatMulInteger of four activations and four weights of 127. `tests/runtime/session/test_int8_kernels.py`
+#: checks its content.
 _PROBE = base64.b64decode(
     "CAg6hAEKKwoLYWN0aXZhdGlvbnMKB3dlaWdodHMSBHN1bXMiDU1hdE11bEludGVnZXISBXByb2JlKhUIBAgBEANCB3dlaWdodHNK"
     "BH9/f39aHgoLYWN0aXZhdGlvbnMSDwoNCAISCQoDEgFOCgIIBGIXCgRzdW1zEg8KDQgGEgkKAxIBTgoCCAFCBAoAEBE="
 )
 _PRODUCTS, _ACTIVATION, _WEIGHT = 4, 255, 127
-#: What Linux calls the instructions that add four products in 32 bits: VNNI and AMX on x86, SDOT and UDOT on ARM.
+#: Linux names of the instructions that add four products in 32 bits: VNNI and AMX on x86, SDOT and UDOT on ARM.
 _DOT_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"}
 
 
 @cache
 def saturate() -> bool:
-    """Whether the kernels saturate sums of two products of uint8 and int8 here.
+    """Whether the kernels saturate sums of two uint8 × int8 products on this processor.
 
-    A multiplication tells, in a millisecond, so that the result also holds under an emulator and on Windows.
+    Determined by running a multiplication, about 1 ms, so that it is also correct under emulators and on Windows.
 
     Raises:
         ModelError: onnxruntime is not installed.
@@ -45,22 +46,25 @@ def saturate() -> bool:
 
 @cache
 def are_fast() -> bool:
-    """Whether int8 is expected to be clearly faster than fp32 here: the processor multiplies four pairs at once.
+    """Whether int8 is expected to be clearly faster than fp32 on this processor, by its instructions.
 
-    It is a rule for the first prediction, for which a measurement would take too long (`digits_edge.runtime.session.trial`).
+    This rule is for the first prediction, when a measurement (`digits_edge.runtime.session.trial`) would take too long.
+
+    Raises:
+        ModelError: onnxruntime is not installed and the processor's features are unknown (not on Linux).
     """
     if features := _features():
         return bool(features & _DOT_PRODUCTS)
-    # macOS runs on ARM with SDOT only; on Windows the arithmetic tells x86 with VNNI apart
+    # every ARM processor with macOS has SDOT; on Windows, saturation identifies x86 without VNNI
     return platform.machine().lower() in ("arm64", "aarch64") or not saturate()
 
 
 def _features() -> frozenset[str]:
-    """The processor's features by their names in Linux, of its first core; empty elsewhere."""
+    """Feature flags of the first processor core as listed by Linux; empty on other systems."""
     try:
         with Path("/proc/cpuinfo").open() as stream:
-            about = stream.read(8192)  # the rest is other cores
+            text = stream.read(8192)  # the first core is enough
     except OSError:
         return frozenset()
-    found = re.search(r"^(?:flags|Features)\s*:(.*)$", about, re.MULTILINE)
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
     return frozenset(found[1].split()) if found else frozenset()

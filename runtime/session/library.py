@@ -1,4 +1,4 @@
-"""onnxruntime itself: import it, or say how to install it; the installed versions."""
+"""Import of onnxruntime, with installation advice if it fails, and versions of installed packages."""
 
 import contextlib
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ _WHEELS = ("onnxruntime", *(f"onnxruntime-{kind}" for kind in ("gpu", "directml"
 
 
 def installed_wheels() -> dict[str, str]:
-    """The installed wheels that bring `import onnxruntime`, and their versions; more than one is a clash."""
+    """The installed distributions that provide `import onnxruntime`, and their versions; two or more conflict."""
     return versions_of(_WHEELS)
 
 
@@ -23,57 +23,62 @@ def load_onnxruntime() -> ModuleType:
     """Import onnxruntime.
 
     Raises:
-        ModelError: it is not installed, does not start, or two of its wheels have overwritten each other.
+        ModelError: it is not installed, the installation is broken, or two distributions overwrite each other's files.
     """
     if _may_clash() and len(wheels := sorted(installed_wheels(), reverse=True)) > 1:
-        remedy = f"`pip uninstall -y {' '.join(wheels)} && pip install {wheels[0]}`"
+        remedy = f"keep one with `pip uninstall -y {' '.join(wheels)} && pip install {wheels[0]}`"
         raise ModelError(f"{' and '.join(wheels)} are both installed and overwrite each other; {remedy}")
     try:
         import onnxruntime
 
-        onnxruntime.InferenceSession  # noqa: B018 - of a wheel half removed an empty folder is left, which imports
+        onnxruntime.InferenceSession  # noqa: B018 - a partly removed wheel leaves an empty package
     except ModuleNotFoundError as error:
-        raise ModelError(f"onnxruntime is not installed; {_how_to_add()}") from error
-    except Exception as error:  # a broken installation fails in many ways
-        remedy = "`pip install --force-reinstall onnxruntime`"
+        raise ModelError(f"onnxruntime is not installed; {_how_to_install()}") from error
+    except Exception as error:  # a broken installation may raise anything
+        remedy = "reinstall it with `pip install --force-reinstall onnxruntime`"
         raise ModelError(f"onnxruntime is broken ({one_line(error)}); {remedy}") from error
     return cast(ModuleType, onnxruntime)
 
 
-def _how_to_add() -> str:
+def _how_to_install() -> str:
     from digits_edge.runtime.session.machine import platform_without_onnxruntime
 
     if without := platform_without_onnxruntime():
         return (
-            f"it has no wheel for {without}: build it yourself for a model's operators, which "
-            "`digits-edge export MODEL --format ort` lists on another machine, or run the model in a browser, from "
-            "the site that `digits-edge export --target web` makes"
+            f"there is no wheel for {without}: build it for the model's operators, which "
+            "`digits-edge export MODEL --format ort` lists on another machine, or run the model in a browser with "
+            "`digits-edge export --target web`"
         )
-    return "`pip install 'digits-edge[cpu]'`, or [gpu] for NVIDIA, adds it"
+    return "install it with `pip install 'digits-edge[cpu]'`, or [gpu] for NVIDIA"
 
 
 def _may_clash() -> bool:
-    """Whether onnxruntime's folder may hold the files of two wheels, by the names of what lies beside it.
+    """Whether two distributions may share onnxruntime's folder, judged by the metadata folders next to it.
 
-    Cheaper at every start than importlib.metadata, which answers exactly.
+    A fast check for every start; importlib.metadata is exact but slower.
     """
     spec = find_spec("onnxruntime")
     if spec is None or not spec.submodule_search_locations:
         return True
-    beside = {
+    names = {
         path.name.partition("-")[0] for path in Path(spec.submodule_search_locations[0]).parent.glob("*.dist-info")
     }
-    return len(beside & {wheel.replace("-", "_") for wheel in _WHEELS}) != 1
+    return len(names & {wheel.replace("-", "_") for wheel in _WHEELS}) != 1
 
 
 def installed_versions() -> dict[str, str]:
-    """The installed packages that decide how a model is computed, and their versions: wheels, plug-ins and this one."""
+    """Versions of the installed packages that affect how a model is computed: onnxruntime, plug-ins, digits-edge."""
     return versions_of([*_WHEELS, "onnxruntime-ep-openvino", "digits-edge"])
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
-    """The versions of those packages that are installed, by name."""
-    from importlib.metadata import PackageNotFoundError, version  # takes ten milliseconds; see `_may_clash`
+    """The versions of installed packages by name; packages that are not installed are omitted.
+
+    Example:
+        >>> sorted(versions_of(["numpy", "no-such-package"]))
+        ['numpy']
+    """
+    from importlib.metadata import PackageNotFoundError, version  # deferred: the import takes 10 ms
 
     found = {}
     for package in packages:

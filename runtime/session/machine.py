@@ -1,4 +1,4 @@
-"""What this machine says of itself: `processor`, and `platform_without_onnxruntime`."""
+"""Processor name, and platforms without an onnxruntime wheel."""
 
 import platform
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def processor() -> str:
-    """The processor's name as the system gives it; on Linux `platform` knows none."""
+    """The processor's name as reported by the system, or "unknown"; from /proc/cpuinfo on Linux."""
     try:
         found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:  # not Linux
@@ -15,7 +15,7 @@ def processor() -> str:
 
 
 def platform_without_onnxruntime() -> str | None:
-    """What this platform is, if onnxruntime publishes no wheel for it; None where it does.
+    """Description of this platform if onnxruntime has no wheel for it; None if it has one.
 
     Wheels exist for Linux on x86-64 and aarch64 with glibc 2.28 or later, Windows on x64 and arm64, and macOS 14 on
     arm64.

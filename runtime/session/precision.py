@@ -1,4 +1,4 @@
-"""Which of a model's precisions to run: by the processor's features, or by a trial of several ways."""
+"""Resolution of model names to files, and candidate combinations of precision and provider."""
 
 import os
 from collections.abc import Sequence
@@ -13,21 +13,21 @@ from digits_edge.runtime.session import int8_kernels
 
 _SMALLEST_FIRST: tuple[Precision, ...] = ("int8", "fp32", "fp16")
 _FLOAT_FIRST_ON_CPU: tuple[Precision, ...] = ("fp32", "int8", "fp16")
-#: On accelerators int8 is computed in float, with more steps.
+#: Accelerators compute int8 in float, with additional steps.
 _FLOAT_FIRST: tuple[Precision, ...] = ("fp32", "fp16", "int8")
-#: Those for which a model is tried in all its precisions.
+#: Providers for which a speed trial includes all precisions of a model.
 CPU_PROVIDERS = ("cpu", "openvino")
-#: In place of a provider: the machine that will run the model is not this one, so the smallest file is taken.
+#: Used instead of a provider if the model will run on another machine: selects the smallest file.
 ANOTHER_MACHINE = "another machine"
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way to run a model.
+    """A way to run a model: a file, in one precision, and a provider.
 
     Attributes:
-        file: of the model, in one of its precisions.
-        provider: short name of a provider.
+        file: path of the model file.
+        provider: short name of the provider.
     """
 
     file: Path
@@ -35,34 +35,44 @@ class Way:
 
 
 def find_model(model: str | os.PathLike[str] | None, provider: str, *, folder: Path = MODELS) -> Path:
-    """The file of a model: the first of `find_precisions`, so that no time is spent on a trial.
+    """The file of a model in the precision that is expected to be fastest, without a speed trial.
 
     Args:
-        model: as `find_precisions` takes it.
-        provider: short name of the provider that is to run it, or `ANOTHER_MACHINE`.
-        folder: of the bundled models.
+        model: as in `find_precisions`.
+        provider: short name of the provider that will run it, or `ANOTHER_MACHINE`.
+        folder: folder of the bundled models.
 
     Raises:
-        ModelError: no such model is bundled; lists the names.
+        ModelError: no bundled model has this name; the message lists the names.
+
+    Example:
+        >>> find_model("edge-int8", "cpu").name
+        'edge-int8.onnx'
+        >>> find_model("edge", ANOTHER_MACHINE).name
+        'edge-int8.onnx'
     """
     return find_precisions(model, provider, folder=folder)[0]
 
 
 def find_precisions(model: str | os.PathLike[str] | None, provider: str, *, folder: Path = MODELS) -> list[Path]:
-    """The files of a model in all its precisions, the one first that is expected to be fastest.
+    """The files of a model in all its precisions; the one that is expected to be fastest comes first.
 
-    On CPUs that is int8 where the processor has instructions for it (`digits_edge.runtime.session.int8_kernels`) and else fp32,
-    on accelerators fp32.
+    On CPUs int8 is first if the processor has instructions for it (`digits_edge.runtime.session.int8_kernels`), else
+    fp32. On accelerators fp32 is first.
 
     Args:
-        model: a bundled name, with its precision (`edge-int8`), which is one file, or without (`edge`); a path:
-            whatever is a `PathLike`, has a separator, ends in `.onnx` or `.ort` or is a file here; None for the
-            default model.
-        provider: short name of the provider that is to run it, or `ANOTHER_MACHINE`.
-        folder: of the bundled models.
+        model: a bundled name with precision (`edge-int8`), which is one file, or without (`edge`); a path; None for the
+            default model. A path is any `PathLike`, and a string that contains a separator, ends in `.onnx` or `.ort`,
+            or is an existing file.
+        provider: short name of the provider that will run it, or `ANOTHER_MACHINE`.
+        folder: folder of the bundled models.
 
     Raises:
-        ModelError: no such model is bundled; lists the names.
+        ModelError: no bundled model has this name; the message lists the names.
+
+    Example:
+        >>> [file.name for file in find_precisions("edge", "cuda")]
+        ['edge-fp32.onnx', 'edge-int8.onnx']
     """
     if isinstance(model, os.PathLike) or (model is not None and _is_path(model)):
         return [Path(model).expanduser()]
@@ -73,23 +83,27 @@ def find_precisions(model: str | os.PathLike[str] | None, provider: str, *, fold
     name = model if model is not None else next((entry.family for entry in models if entry.default), None)
     found = [f"{name}-{precision}" for precision in _SMALLEST_FIRST if f"{name}-{precision}" in files]
     if not found:
-        raise ModelError(_unknown(model, list(files)))
-    if len(found) > 1:  # or there is nothing to look at the processor for
+        raise ModelError(_unknown_model(model, list(files)))
+    if len(found) > 1:  # detecting the processor's features takes time
         order = _order(provider)
         found.sort(key=lambda name: order.index(cast(Precision, name.rpartition("-")[2])))
     return [files[name] for name in found]
 
 
 def ways_to_run(model: str | os.PathLike[str] | None, providers: Sequence[str], *, folder: Path = MODELS) -> list[Way]:
-    """The ways to run a model that are worth a trial, the expected one first: the CPU provider's, where it is named.
+    """The candidates for a speed trial; the expected one comes first, the CPU provider's if it is among `providers`.
 
     Args:
-        model: as `find_precisions` takes it.
-        providers: short names. On accelerators the first precision alone comes into question.
-        folder: of the bundled models.
+        model: as in `find_precisions`.
+        providers: short names. For accelerators only the first precision is a candidate.
+        folder: folder of the bundled models.
 
     Raises:
-        ModelError: no such model is bundled; lists the names.
+        ModelError: no bundled model has this name; the message lists the names.
+
+    Example:
+        >>> [(way.provider, way.file.name) for way in ways_to_run("edge", ["cuda"])]
+        [('cuda', 'edge-fp32.onnx')]
     """
     ways = []
     for provider in sorted(providers, key=lambda name: name != "cpu"):
@@ -110,10 +124,10 @@ def _is_path(model: str) -> bool:
     return os.sep in model or "/" in model or model.endswith(SUFFIXES) or Path(model).is_file()
 
 
-def _unknown(model: str | None, names: list[str]) -> str:
+def _unknown_model(model: str | None, names: list[str]) -> str:
     if not names:
-        return "no model is bundled with this installation; name a file, or install digits-edge again"
+        return "no model is bundled with this installation; give the path of a file, or reinstall digits-edge"
     if model is None:
-        return f"the index names no default; name one of {', '.join(names)}"
-    meant = did_you_mean(model, names)
-    return f"there is no model {model!r}.{meant} Bundled are {', '.join(names)}; for a file name its path"
+        return f"the index has no default model; choose one of {', '.join(names)}"
+    suggestion = did_you_mean(model, names)
+    return f"unknown model {model!r}.{suggestion} Bundled models: {', '.join(names)}; for a file, give its path"

@@ -1,6 +1,6 @@
-"""Execution providers: their names, binding a session to one, and saying which one was bound.
+"""Execution providers of onnxruntime: names, availability, and binding a session to exactly one.
 
-`open_session` never falls back: the provider asked for runs the model, or there is an error that says what is missing.
+`open_session` has no fallback: the requested provider runs the model, or an error says what is missing.
 """
 
 import contextlib
@@ -21,25 +21,25 @@ from digits_edge.runtime.session.threads import thread_count
 AUTO = "auto"
 _SUFFIX = "ExecutionProvider"
 _OPENVINO = "OpenVINOExecutionProvider"
-#: The names that are not onnxruntime's own in lower case and without the suffix.
+#: Short names that are not the lower-case name of onnxruntime without the suffix.
 _RENAMED = {"directml": "DmlExecutionProvider"}
 _NVIDIA = ("cuda", "tensorrt")
 
-_GPU = "`pip uninstall -y onnxruntime && pip install 'digits-edge[gpu]'`"
+_GPU = "install it with `pip uninstall -y onnxruntime && pip install 'digits-edge[gpu]'`"
 _REMEDIES = {
     "cuda": _GPU,
     "tensorrt": _GPU,
-    "openvino": "`pip install 'digits-edge[openvino]'`",
-    "directml": "`pip uninstall -y onnxruntime && pip install onnxruntime-directml` on Windows",
-    "coreml": "`pip install 'digits-edge[cpu]'` on macOS",
+    "openvino": "install it with `pip install 'digits-edge[openvino]'`",
+    "directml": "install it with `pip uninstall -y onnxruntime && pip install onnxruntime-directml` on Windows",
+    "coreml": "install it with `pip install 'digits-edge[cpu]'` on macOS",
 }
 
 _OPTIONS: dict[str, dict[str, str]] = {
-    # TF32 would round products to 10 bits, and fp32 no longer be Keras's; an exhaustive search costs seconds per shape
+    # TF32 rounds products to 10 bits, so fp32 would differ from Keras; an exhaustive search takes seconds per shape
     "CUDAExecutionProvider": {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"},
 }
 
-#: It would quantize, at every start and without regard to overflow, layers that the file leaves float.
+#: Would quantize, at every start, layers that the file has as float, and ignores overflow.
 _DISABLED_OPTIMIZERS = ["WeightBiasQuantization"]
 
 _plugin_lock = threading.Lock()
@@ -47,40 +47,57 @@ _openvino_is_registered = False
 
 
 def full_name(name: str) -> str:
-    """The name onnxruntime has for a provider: `CPUExecutionProvider` for "cpu".
+    """The full name of a provider in onnxruntime.
 
     Args:
-        name: short or whole, in any case.
+        name: short or full name, in upper or lower case.
 
     Raises:
-        UsageError: onnxruntime knows no such provider; lists those it has here.
+        UsageError: onnxruntime has no such provider; the message lists those available on this machine.
+
+    Example:
+        >>> full_name("cpu")
+        'CPUExecutionProvider'
     """
     ort = load_onnxruntime()
     names: list[str] = [*ort.get_all_providers(), *(device.ep_name for device in ort.get_ep_devices())]
-    known = {_short(whole): whole for whole in names} | _RENAMED
-    provider = known.get(_short(name))
+    known = {_without_suffix(full): full for full in names} | _RENAMED
+    provider = known.get(_without_suffix(name))
     if provider is None:
-        raise UsageError(f"there is no provider {name!r}; here are {', '.join([AUTO, *available_providers()])}")
+        raise UsageError(f"unknown provider {name!r}; available: {', '.join([AUTO, *available_providers()])}")
     return provider
 
 
 def short_name(provider: str) -> str:
-    """The name of ours for a provider: "cpu" for `CPUExecutionProvider`."""
-    return {whole: short for short, whole in _RENAMED.items()}.get(provider, _short(provider))
+    """The short name of a provider.
+
+    Args:
+        provider: full name, as onnxruntime spells it.
+
+    Example:
+        >>> short_name("CPUExecutionProvider"), short_name("DmlExecutionProvider")
+        ('cpu', 'directml')
+    """
+    return {full: short for short, full in _RENAMED.items()}.get(provider, _without_suffix(provider))
 
 
-def _short(provider: str) -> str:
+def _without_suffix(provider: str) -> str:
     return provider.lower().removesuffix(_SUFFIX.lower())
 
 
 def available_providers() -> list[str]:
-    """Short names of the providers that this installation has; whether one can be bound, only binding it tells."""
+    """Short names of the providers of this installation; binding one may still fail.
+
+    Example:
+        >>> "cpu" in available_providers()
+        True
+    """
     ort = load_onnxruntime()
     plugged_in = [device.ep_name for device in ort.get_ep_devices()]
     openvino = [_OPENVINO] if find_spec("onnxruntime_ep_openvino") else []
-    # "Azure" is in every wheel and calls a service; it runs no operator
+    # "Azure" is in every wheel, but calls a web service and runs no operator
     built_in = [name for name in ort.get_available_providers() if not name.startswith("Azure")]
-    # OpenVINO registers "….AUTO" besides, which chooses among its devices
+    # OpenVINO also registers "….AUTO", which selects one of its devices
     names = (name for name in built_in + plugged_in + openvino if name.endswith(_SUFFIX))
     return [short_name(name) for name in dict.fromkeys(names)]
 
@@ -93,19 +110,19 @@ def open_session(
     single_image: bool = False,
     origin: str = "the model",
 ) -> BoundSession:
-    """Open a model with the provider asked for, and no other.
+    """Open a model with the requested provider, without a fallback to another.
 
     Args:
-        model: a serialized ONNX model.
-        provider: short or whole name.
-        threads: how many compute a batch together; None for `available_threads()`.
-        single_image: fix the batch's size at one image, for which OpenVINO then takes 0.88 of the time (Intel Xeon); the
-            CPU's provider gains nothing.
-        origin: what to call the model in an error, such as its path.
+        model: serialized ONNX model.
+        provider: short or full name.
+        threads: number of threads that share a batch; None for `available_threads()`.
+        single_image: fix the batch size to one image. OpenVINO is then 1.1× faster for one image (Intel Xeon); the CPU
+            provider is not.
+        origin: name of the model in error messages, such as its path.
 
     Raises:
         ModelError: the provider cannot be bound, or onnxruntime cannot load the model.
-        UsageError: no such provider, or fewer than one thread.
+        UsageError: the provider is unknown, or `threads` is out of range.
     """
     name, count = short_name(full_name(provider)), thread_count(threads)
     session = _bind(model, name, count, single_image, origin)
@@ -116,11 +133,11 @@ def open_session(
 
 
 def _needs_exact_kernels(session: Any) -> bool:
-    """Whether this processor's int8 kernels may overflow with the weights of a model file; older ones did not care."""
+    """Whether this processor's int8 kernels can overflow with the model's weights; true for some older files."""
     try:
         properties: dict[str, str] = session.get_modelmeta().custom_metadata_map
         metadata = Metadata.from_json(properties[METADATA_KEY])
-    except (KeyError, UnicodeDecodeError, ModelError):  # who opens it as a classifier is told
+    except (KeyError, UnicodeDecodeError, ModelError):  # `Classifier` reports these errors
         return False
     return metadata.may_overflow and int8_kernels.saturate()
 
@@ -128,11 +145,11 @@ def _needs_exact_kernels(session: Any) -> bool:
 def _bind(
     model: bytes, name: str, threads: int, single_image: bool, origin: str, *, exact_kernels: bool = False
 ) -> Any:
-    """Open a session and look at what it was really bound to."""
+    """Open an onnxruntime session and check that it is bound to the requested provider."""
     ort, provider = load_onnxruntime(), full_name(name)
     options = _session_options(ort, name, threads)
     if exact_kernels:
-        # unsigned weights, whose kernels are exact, and 4 to 44 % slower; processors with VNNI would lose its speed
+        # unsigned weights: their kernels are exact and 4 to 44 % slower; with VNNI they would lose its speed
         options.add_session_config_entry("session.x64quantprecision", "1")
     if single_image:
         options.add_free_dimension_override_by_name(BATCH_AXIS, 1)
@@ -143,42 +160,46 @@ def _bind(
             chosen = {"providers": [(provider, _OPTIONS.get(provider, {}))]}
         else:
             options.add_provider_for_devices([_plugin_device(ort, provider)], _plugin_options(provider, threads))
-        # left to itself, onnxruntime answers a provider's failure with a message on stdout and the CPU
+        # by default onnxruntime reports a provider's failure on stdout and falls back to the CPU
         session = ort.InferenceSession(
             model, options, enable_fallback=0, disabled_optimizers=_DISABLED_OPTIMIZERS, **chosen
         )
     except ModelError:
         raise
-    except Exception as error:  # onnxruntime's have no base of their own
+    except Exception as error:  # onnxruntime's errors have no common base class
         raise ModelError(f"{origin} could not be opened by provider {name}: {one_line(error)}") from error
     if session.get_providers()[0] != provider:
         remedy = (
-            "`pip install 'onnxruntime-gpu[cuda,cudnn]'` adds CUDA's" if name in _NVIDIA else "see its documentation"
+            "install CUDA's with `pip install 'onnxruntime-gpu[cuda,cudnn]'`"
+            if name in _NVIDIA
+            else "see its documentation"
         )
-        raise ModelError(f"provider {name} was not bound: its driver or libraries are missing or do not fit; {remedy}")
+        raise ModelError(
+            f"provider {name} was not bound: its driver or libraries are missing or incompatible; {remedy}"
+        )
     if name != "cpu" and not _computes(session, provider):
-        raise ModelError(f"provider {name} was bound but runs no part of {origin}; use --provider cpu")
+        raise ModelError(f"provider {name} was bound but cannot run any part of {origin}; use --provider cpu")
     return session
 
 
 def _is_built_in(ort: ModuleType, provider: str) -> bool:
-    """Whether a provider is bound by its name; plug-ins are not, though onnxruntime lists them once registered."""
+    """Whether a provider is bound by name. Plug-ins are not, although onnxruntime lists them once registered."""
     plugged_in = {device.ep_name for device in ort.get_ep_devices() if "library_path" in device.ep_metadata}
     return provider in ort.get_available_providers() and provider not in plugged_in
 
 
 def _session_options(ort: ModuleType, name: str, threads: int) -> Any:
     options = ort.SessionOptions()
-    # set always: left at 0, onnxruntime pins its threads, which fails under cpusets (onnxruntime#8313); on the CPU
-    # `BoundSession` shares a batch among them
+    # always set: with 0 onnxruntime pins its threads, which fails under cpusets (onnxruntime#8313). With the CPU
+    # provider, `BoundSession` distributes a batch over threads
     options.intra_op_num_threads = 1 if name == "cpu" else threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # waiting threads sleep: spinning would burn the time of a shared machine or of a cgroup
+    # idle threads sleep: spinning would use CPU time of a shared machine or of the cgroup's quota
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # a model file is whole: weights in other files, which its sum does not cover, are looked for where there are none
+    # the checksum does not cover weights in external files, so make onnxruntime search them where there are none
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", __file__)
-    if name == "directml":  # asks for it
+    if name == "directml":  # required by DirectML
         options.enable_mem_pattern = False
     if name != "cpu":
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
@@ -186,40 +207,42 @@ def _session_options(ort: ModuleType, name: str, threads: int) -> Any:
 
 
 def _computes(session: Any, provider: str) -> bool:
-    """Whether a provider runs any node; older releases of onnxruntime do not say."""
+    """Whether a provider runs any node; True if this release of onnxruntime does not report it."""
     if not hasattr(session, "get_provider_graph_assignment_info"):
         return True
     return any(part.ep_name == provider for part in session.get_provider_graph_assignment_info())
 
 
 def _preload(ort: ModuleType, name: str) -> None:
-    """Load CUDA and cuDNN from NVIDIA's wheels; what it prints where they are missing, binding says again."""
+    """Load CUDA and cuDNN from NVIDIA's wheels. Its output is discarded: binding reports missing libraries."""
     if name in _NVIDIA and hasattr(ort, "preload_dlls"):
         with contextlib.redirect_stdout(io.StringIO()):
             ort.preload_dlls()
 
 
 def _plugin_device(ort: ModuleType, provider: str) -> Any:
-    """The device of a provider that is no part of onnxruntime's wheel but registered with it."""
+    """The device of a plug-in provider."""
     if provider == _OPENVINO:
         _register_openvino(ort)
     devices = ort.get_ep_devices()
     for device in devices:
-        # OpenVINO's may be graphics or neural processors too
+        # OpenVINO also lists GPUs and NPUs
         if device.ep_name == provider and (
             provider != _OPENVINO or device.device.type == ort.OrtHardwareDeviceType.CPU
         ):
             return device
     if provider == _OPENVINO:  # as of 1.8, see onnxruntime#31981
-        vendor = next((device.device.vendor for device in devices if device.ep_name.startswith("CPU")), "another's")
+        vendor = next(
+            (device.device.vendor for device in devices if device.ep_name.startswith("CPU")), "another vendor"
+        )
         raise ModelError(
-            f"provider openvino takes Intel's processors only, and this one is {vendor}; use --provider cpu"
+            f"provider openvino supports Intel processors only, this one is from {vendor}; use --provider cpu"
         )
     raise ModelError(_missing(short_name(provider)))
 
 
 def _register_openvino(ort: ModuleType) -> None:
-    """Register the plug-in, once per process."""
+    """Register the OpenVINO plug-in once per process."""
     global _openvino_is_registered
     with _plugin_lock:
         if _openvino_is_registered:
@@ -235,10 +258,10 @@ def _register_openvino(ort: ModuleType) -> None:
 def _plugin_options(provider: str, threads: int) -> dict[str, str]:
     if provider != _OPENVINO:
         return _OPTIONS.get(provider, {})
-    # left to itself, OpenVINO takes all processors, and computes in bfloat16 where the processor can
+    # by default OpenVINO uses all processors, and bfloat16 if the processor supports it
     return {"load_config": json.dumps({"CPU": {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}})}
 
 
 def _missing(name: str) -> str:
-    remedy = _REMEDIES.get(name, "an onnxruntime built with it")
-    return f"provider {name} is not installed; it needs {remedy} (here are {', '.join(available_providers())})"
+    remedy = _REMEDIES.get(name, "install an onnxruntime that is built with it")
+    return f"provider {name} is not installed; {remedy} (available: {', '.join(available_providers())})"

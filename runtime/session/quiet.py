@@ -1,4 +1,4 @@
-"""What the C++ of libraries says on stderr is not for the user."""
+"""Suppression of messages that C++ libraries write to stderr."""
 
 import os
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def silenced_stderr() -> Iterator[None]:
-    """Let nothing appear on stderr, whoever writes it."""
+    """Discard everything written to file descriptor 2 in the block, also by C++ code."""
     saved = os.dup(2)
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)

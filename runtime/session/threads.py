@@ -1,4 +1,4 @@
-"""How many threads this process may use: affinity, cgroup quota, or what `DIGITS_EDGE_THREADS` says."""
+"""Number of threads that this process may use, by affinity, cgroup quota or `DIGITS_EDGE_THREADS`."""
 
 import math
 import os
@@ -8,70 +8,83 @@ from pathlib import Path
 from digits_edge.runtime.errors import UsageError
 
 ENVIRONMENT = "DIGITS_EDGE_THREADS"
-#: More is a slip of the finger, and a process that the system ends.
+#: Larger numbers are most likely typing errors, and can make the system kill the process.
 MAX_THREADS = 1024
 
 
 def available_threads() -> int:
-    """Threads worth starting here, at least 1.
+    """The number of threads to use by default, at least 1.
 
-    The processors this process may run on, or fewer where its cgroup allows it less time than that; a part of a
-    processor counts as one. The environment variable DIGITS_EDGE_THREADS goes before both.
+    The number of processors in the process's affinity, or its cgroup quota if that is smaller, rounded up. The
+    environment variable DIGITS_EDGE_THREADS overrides both.
 
     Raises:
-        UsageError: DIGITS_EDGE_THREADS is not a whole number from 1 to `MAX_THREADS`.
+        UsageError: DIGITS_EDGE_THREADS is not an integer from 1 to `MAX_THREADS`.
+
+    Example:
+        >>> available_threads() >= 1
+        True
     """
     if (wanted := os.environ.get(ENVIRONMENT)) is not None:
         if not wanted.isdecimal() or not 1 <= int(wanted) <= MAX_THREADS:
-            raise UsageError(f"{ENVIRONMENT} is {wanted!r}; set it to a number from 1 to {MAX_THREADS}, or unset it")
+            raise UsageError(
+                f"invalid {ENVIRONMENT} {wanted!r}: set it to a number from 1 to {MAX_THREADS}, or unset it"
+            )
         return int(wanted)
     quota = cgroup_quota()
     return max(1, affinity() if quota is None else min(affinity(), math.ceil(quota)))
 
 
-def thread_count(asked: int | None) -> int:
-    """So many threads as are asked for; without a number, all that are available.
+def thread_count(requested: int | None) -> int:
+    """Check a requested number of threads; None means `available_threads()`.
 
     Raises:
-        UsageError: fewer than one, or more than `MAX_THREADS`.
+        UsageError: fewer than 1, or more than `MAX_THREADS`.
+
+    Example:
+        >>> thread_count(2)
+        2
+        >>> thread_count(0)
+        Traceback (most recent call last):
+        digits_edge.runtime.errors.UsageError: invalid thread count 0: use 1 to 1024
     """
-    if asked is not None and not 1 <= asked <= MAX_THREADS:
-        raise UsageError(f"{asked} threads cannot compute; name 1 to {MAX_THREADS}")
-    return available_threads() if asked is None else asked
+    if requested is not None and not 1 <= requested <= MAX_THREADS:
+        raise UsageError(f"invalid thread count {requested}: use 1 to {MAX_THREADS}")
+    return available_threads() if requested is None else requested
 
 
 def affinity() -> int:
-    """Processors this process may run on."""
+    """The number of processors that this process may run on."""
     if hasattr(os, "sched_getaffinity"):  # Linux
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def cgroup_quota(root: Path = Path("/")) -> float | None:
-    """Processors' worth of time this process's cgroups allow; None without a limit, and where there are no cgroups.
+    """The CPU limit of this process's cgroups, in processors; None without a limit or without cgroups.
 
     Args:
-        root: the folder in which `proc` and `sys` are.
+        root: folder that contains `proc` and `sys`.
     """
     return min(_quotas(root), default=None)
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """The limits of the cgroups this process is in and of all above them, each of which holds."""
+    """The limits of the process's cgroups and of all their ancestors; the smallest one applies."""
     mounts = root / "sys/fs/cgroup"
     for line in (_text(root / "proc/self/cgroup") or "").splitlines():
         _, controllers, path = line.split(":", 2)
-        if not controllers:  # version 2; beside version 1 it is mounted as "unified"
-            yield from _upwards(mounts, path, _quota_v2)
-            yield from _upwards(mounts / "unified", path, _quota_v2)
+        if not controllers:  # version 2, which hybrid systems mount as "unified"
+            yield from _with_ancestors(mounts, path, _quota_v2)
+            yield from _with_ancestors(mounts / "unified", path, _quota_v2)
         elif "cpu" in controllers.split(","):
-            yield from _upwards(mounts / controllers, path, _quota_v1)
+            yield from _with_ancestors(mounts / controllers, path, _quota_v1)
 
 
-def _upwards(top: Path, path: str, quota_of: Callable[[Path], float | None]) -> Iterator[float]:
-    """The limits of one cgroup and of those it is in, up to the mount.
+def _with_ancestors(top: Path, path: str, quota_of: Callable[[Path], float | None]) -> Iterator[float]:
+    """The limits of a cgroup and of its ancestors, up to the mount point.
 
-    In a container `path` may be the host's and not exist here; the mount's top is then the container's own cgroup.
+    In a container, `path` may be the host's and not exist; the mount point is then the container's own cgroup.
     """
     group = top / path.lstrip("/")
     for folder in (group, *group.parents):
@@ -92,7 +105,7 @@ def _quota_v1(folder: Path) -> float | None:
 
 
 def _text(path: Path) -> str | None:
-    """What stands in a file; None if it cannot be read."""
+    """Content of a file without surrounding whitespace; None if it cannot be read."""
     try:
         return path.read_text().strip()
     except OSError:

@@ -1,10 +1,10 @@
-"""Which precision and provider are taken for many images: those that a short trial here found fastest.
+"""Speed trial: measures which precision and provider are fastest for many images on this machine.
 
-Names say nothing about speed. OpenVINO may be twice as fast as the CPU provider for batches and slower for one image,
-a GPU takes seconds to start, and int8 is 1.7 times faster than fp32 on one processor without VNNI and slower on
-another. So each way to run a model is timed once for a number of threads, a machine and its versions, and a week later
-again; the result is stored in the user's cache. The trial is made in this process, which keeps the libraries of those
-that were not chosen until it ends: some 65 MB for OpenVINO.
+Speed cannot be predicted from names. OpenVINO can be twice as fast as the CPU provider for batches and slower for one
+image, a GPU takes seconds to start, and int8 is 1.7× faster than fp32 on one processor without VNNI and slower on
+another. Therefore each candidate is timed for a number of threads, a machine and its installed versions. The result is
+stored in the user's cache and is valid for a week. The trial runs in this process, which keeps the libraries of the
+rejected providers loaded until it ends: about 65 MB for OpenVINO.
 """
 
 import contextlib
@@ -29,26 +29,31 @@ from digits_edge.runtime.session.machine import processor
 from digits_edge.runtime.session.precision import Way
 
 BATCH = 128
-#: Others must be so much faster: a choice between equals would differ from day to day, and answers in the last digit.
+#: A candidate must cost less than this share of the expected one. Otherwise the selection among equally fast ones, and
+#: with it the last digits of the probabilities, would vary from day to day.
 MARGIN = 0.9
 _GOOD_FOR_S = 7 * 86400.0
-#: A provider that could not be bound may be made to work by what no version tells: a driver, a path.
+#: Shorter if a provider could not be bound: a new driver or path can fix that without changing an installed version.
 _GOOD_FOR_S_WITH_FAILURES = 3600.0
 _MAX_S, _MIN_CALLS, _MAX_CALLS, _WARM_UP = 0.05, 3, 30, 2
-#: By key, for a machine whose cache cannot be written.
-_made: dict[str, "SpeedTrial"] = {}
+#: Trials of this process by key, for machines whose cache is not writable.
+_trials_by_key: dict[str, "SpeedTrial"] = {}
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How fast a way to run a model is, in seconds.
+    """Measured speed of one way to run a model, in seconds.
 
     Attributes:
-        provider: its short name.
-        model: the file's name without its ending, which for bundled models ends in the precision.
-        open_s: to import what it needs and open the model.
-        one_s: to answer one image.
-        each_s: to answer an image among `BATCH`.
+        provider: short name of the provider.
+        model: file name without suffix; for bundled models it ends in the precision.
+        open_s: time to import the provider and open the model.
+        one_s: time for a batch of one image.
+        each_s: time per image in a batch of `BATCH` images.
+
+    Example:
+        >>> Timing("cpu", "edge-int8", open_s=0.01, one_s=4e-4, each_s=1e-4).cost_s
+        0.0002
     """
 
     provider: str
@@ -59,18 +64,24 @@ class Timing:
 
     @property
     def cost_s(self) -> float:
-        """Of an image, be it alone or one of many: the geometric mean."""
+        """Geometric mean of `one_s` and `each_s`, by which candidates are compared."""
         return math.sqrt(self.one_s * self.each_s)
 
 
 @dataclass(frozen=True)
 class SpeedTrial:
-    """What was tried.
+    """Result of a speed trial.
 
     Attributes:
-        timings: of the ways whose provider can be bound, the expected one first.
-        failed: of the other providers, why.
-        made_at: when, in seconds since 1970.
+        timings: of the candidates whose provider could be bound; the expected one is first.
+        failed: short name of each other provider → error message.
+        made_at: Unix time of the trial, in seconds.
+
+    Example:
+        >>> cpu = Timing("cpu", "edge-int8", open_s=0.01, one_s=4e-4, each_s=1e-4)
+        >>> openvino = Timing("openvino", "edge-int8", open_s=0.2, one_s=4e-4, each_s=5e-5)
+        >>> SpeedTrial((cpu, openvino), {}, made_at=0.0).fastest().provider
+        'openvino'
     """
 
     timings: tuple[Timing, ...]
@@ -78,25 +89,25 @@ class SpeedTrial:
     made_at: float
 
     def fastest(self) -> Timing:
-        """The way that costs least; the expected one where no other is clearly cheaper."""
+        """The timing with the lowest cost; the expected one if no other is clearly faster (`MARGIN`)."""
         expected, *others = self.timings
         best = min(others, key=lambda timing: timing.cost_s, default=expected)
         return best if best.cost_s < MARGIN * expected.cost_s else expected
 
 
 def choose(bind: Callable[[Way], BoundSession], ways: Sequence[Way], threads: int) -> tuple[Path, BoundSession]:
-    """Open a model in the way that is fastest for many images.
+    """Open a model in the way that is fastest for many images; runs a trial if none is stored.
 
     Args:
-        bind: opens it; raises ModelError where a provider cannot be bound.
-        ways: to run the model, the expected one first.
-        threads: how many compute a batch together.
+        bind: opens a way; raises ModelError if the provider cannot be bound.
+        ways: the candidates, the expected one first.
+        threads: number of threads that share a batch.
 
     Returns:
-        The file that was opened, and the session.
+        The opened file and its session.
 
     Raises:
-        ModelError: not even the expected way works.
+        ModelError: even the expected way cannot be opened.
     """
     trial = known_trial(ways, threads)
     if trial is None:
@@ -107,54 +118,54 @@ def choose(bind: Callable[[Way], BoundSession], ways: Sequence[Way], threads: in
     try:
         return way.file, bind(way)
     except ModelError:
-        # a device that was lost: it is tried again when it is back
-        _made.pop(key := trial_key(ways, threads), None)
+        # the device is no longer available: discard the trial, so that it is tried again later
+        _trials_by_key.pop(key := trial_key(ways, threads), None)
         with contextlib.suppress(OSError):
             _path(trials_folder(), key).unlink(missing_ok=True)
         return ways[0].file, bind(ways[0])
 
 
 def known_trial(ways: Sequence[Way], threads: int) -> SpeedTrial | None:
-    """The trial that was made here before and still holds; None without one."""
-    return _made.get(key := trial_key(ways, threads)) or stored_trial(trials_folder(), key, ways)
+    """The valid trial of this process or the cache; None if there is none."""
+    return _trials_by_key.get(key := trial_key(ways, threads)) or stored_trial(trials_folder(), key, ways)
 
 
 def keep_trial(trial: SpeedTrial, ways: Sequence[Way], threads: int) -> None:
-    """Store a trial for this process and, where the user's cache can be written, for the next one."""
+    """Store a trial for this process and, if the user's cache is writable, for later processes."""
     key = trial_key(ways, threads)
-    _made[key] = trial
+    _trials_by_key[key] = trial
     with contextlib.suppress(InputError):
         store_trial(trial, trials_folder(), key)
 
 
 def trial_key(ways: Sequence[Way], threads: int) -> str:
-    """What a trial holds for: providers and files by their digests, so many threads, this machine and its versions.
+    """Key of a trial: providers, checksums of the files, number of threads, machine, and installed versions.
 
     Raises:
         ModelError: a file cannot be read.
     """
-    tried = [[way.provider, recorded_digest(way.file)] for way in ways]
-    return json.dumps([tried, threads, platform.node(), processor(), sorted(installed_versions().items())])
+    candidates = [[way.provider, recorded_digest(way.file)] for way in ways]
+    return json.dumps([candidates, threads, platform.node(), processor(), sorted(installed_versions().items())])
 
 
 def trials_folder() -> Path:
-    """Where trials are kept."""
+    """The folder of stored trials."""
     return user_cache() / "trials"
 
 
 def clear_trials() -> None:
-    """Remove all that are kept, so that each is made again when it is needed."""
-    _made.clear()
+    """Remove all stored trials, so that they run again when needed."""
+    _trials_by_key.clear()
     with contextlib.suppress(OSError):
         for path in trials_folder().glob("*.json"):
             path.unlink(missing_ok=True)
 
 
 def make_trial(bind: Callable[[Way], BoundSession], ways: Sequence[Way]) -> SpeedTrial:
-    """Time each way, for about a tenth of a second besides opening.
+    """Time each candidate, for about 0.1 s in addition to opening it.
 
     Raises:
-        ModelError: the first one, which is the expected one, does not work.
+        ModelError: the first candidate, which is the expected one, cannot be opened or run.
     """
     timings, failed = [_timed(ways[0], bind)], dict[str, str]()
     for way in ways[1:]:
@@ -167,24 +178,27 @@ def make_trial(bind: Callable[[Way], BoundSession], ways: Sequence[Way]) -> Spee
 
 
 def stored_trial(folder: Path, key: str, ways: Sequence[Way]) -> SpeedTrial | None:
-    """The trial that was stored; None if there is none, an old one, or one of other ways."""
+    """The stored trial; None if there is none, or it is too old, malformed, or of other candidates."""
     try:
-        kept = read_json(_path(folder, key))
-        trial = as_record(SpeedTrial, kept)
+        stored = read_json(_path(folder, key))
+        trial = as_record(SpeedTrial, stored)
         timed = [(timing.provider, timing.model) for timing in trial.timings]
         expected = [(way.provider, way.file.stem) for way in ways]
-        holds = kept["key"] == key and timed[:1] == expected[:1]
-        holds = holds and {*timed} == {one for one in expected if one[0] not in trial.failed}
-        holds = holds and {*trial.failed} <= {way.provider for way in ways}
-        holds = holds and all(min(one.open_s, one.one_s, one.each_s) > 0 for one in trial.timings)
+        is_valid = (
+            stored["key"] == key
+            and timed[:1] == expected[:1]
+            and {*timed} == {each for each in expected if each[0] not in trial.failed}
+            and {*trial.failed} <= {way.provider for way in ways}
+            and all(min(timing.open_s, timing.one_s, timing.each_s) > 0 for timing in trial.timings)
+        )
     except (OSError, ValueError, KeyError):
         return None
     good_for_s = _GOOD_FOR_S_WITH_FAILURES if trial.failed else _GOOD_FOR_S
-    return trial if holds and 0 <= time.time() - trial.made_at < good_for_s else None
+    return trial if is_valid and 0 <= time.time() - trial.made_at < good_for_s else None
 
 
 def store_trial(trial: SpeedTrial, folder: Path, key: str) -> None:
-    """Keep a trial for the next start, and remove those that are too old to hold.
+    """Store a trial in a folder, and remove expired ones from it.
 
     Raises:
         InputError: it could not be written.
@@ -193,13 +207,13 @@ def store_trial(trial: SpeedTrial, folder: Path, key: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{path.parent} could not be made: {error.strerror or error}") from error
+        raise InputError(f"{path.parent} could not be created: {error.strerror or error}") from error
     with atomic_write(path) as stream:
         stream.write(json.dumps({"key": key, **asdict(trial)}).encode())
-    for kept in folder.glob("*.json"):
+    for stored in folder.glob("*.json"):
         with contextlib.suppress(OSError):  # another process may have removed it
-            if kept.stat().st_mtime < time.time() - _GOOD_FOR_S:
-                kept.unlink()
+            if stored.stat().st_mtime < time.time() - _GOOD_FOR_S:
+                stored.unlink()
 
 
 def _path(folder: Path, key: str) -> Path:
@@ -215,7 +229,7 @@ def _timed(way: Way, bind: Callable[[Way], BoundSession]) -> Timing:
 
 
 def _call_s(session: BoundSession, size: int) -> float:
-    """The median time of a call with so many images, once it is warm: the first may take a second on a GPU."""
+    """Median time in seconds of a warm call with `size` images; the first call can take a second on a GPU."""
     images = np.random.default_rng(0).integers(0, 256, (size, 28, 28), np.uint8)
     samples: list[float] = []
     try:
@@ -226,5 +240,5 @@ def _call_s(session: BoundSession, size: int) -> float:
             session.run(images)
             samples.append(time.perf_counter() - started)
     except Exception as error:
-        raise ModelError(f"it does not run the model: {error}") from error
+        raise ModelError(f"the provider cannot run the model: {error}") from error
     return sorted(samples)[len(samples) // 2]

@@ -1,4 +1,4 @@
-"""The command line, run in this process, on pictures and tables this project draws, with the models it ships."""
+"""Fixtures of the command-line tests: commands run in this process, on synthetic digits and bundled models."""
 
 import json
 import signal
@@ -15,13 +15,13 @@ from digits_edge.runtime.datasets.synthetic_digits import draw_image
 from digits_edge.runtime.session.precision import find_model
 
 
-def heed_interrupts() -> None:
-    """For a child process: a shell lets what it runs in the background ignore them, and children inherit that."""
+def enable_interrupts() -> None:
+    """Enable SIGINT in a child process; background jobs of a shell ignore it, and children inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-class Answer(NamedTuple):
-    """What a command came to."""
+class Result(NamedTuple):
+    """Exit code and output of a command."""
 
     code: int
     stdout: str
@@ -29,48 +29,48 @@ class Answer(NamedTuple):
 
     @property
     def objects(self) -> list[dict[str, Any]]:
-        """The JSON lines of stdout."""
+        """JSON objects on stdout, one per line."""
         return [json.loads(line) for line in self.stdout.splitlines()]
 
     @property
-    def complaint(self) -> str:
-        """The error; it must be one line, and all that is on stderr."""
+    def error(self) -> str:
+        """The error message; asserts that it is the only line on stderr."""
         assert self.stderr.startswith("error: ") and self.stderr.count("\n") == 1, self.stderr
         return self.stderr.removeprefix("error: ").rstrip("\n")
 
 
-Run = Callable[..., Answer]
+Run = Callable[..., Result]
 WriteCsv = Callable[..., Path]
 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `digits-edge` with these arguments."""
+    """Run `digits-edge` with the given arguments."""
 
-    def run_here(*arguments: str | Path) -> Answer:
+    def run_here(*arguments: str | Path) -> Result:
         capsys.readouterr()
         code = run_command([str(argument) for argument in arguments])
-        return Answer(code, *capsys.readouterr())
+        return Result(code, *capsys.readouterr())
 
     return run_here
 
 
 @pytest.fixture(autouse=True)
 def _in_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands run in an empty folder, so that what they leave behind is seen."""
+    """Run each test in an empty folder, so that leftover files are detected."""
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="session")
 def images() -> np.ndarray:
-    """uint8 (10, 28, 28): image d is of the digit d."""
+    """Ten images, uint8 (10, 28, 28); image d shows the digit d."""
     rng = np.random.default_rng(3)
     return np.stack([draw_image(digit, rng) for digit in range(10)])
 
 
 @pytest.fixture(scope="session")
 def model() -> Path:
-    """The model file that is the default."""
+    """Path of the default model."""
     return find_model(None, "cpu")
 
 
@@ -92,7 +92,7 @@ def blank(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def write_csv(tmp_path: Path) -> WriteCsv:
-    """Write a table as Kaggle does: a row of fields for each image, under a header."""
+    """Write a CSV in Kaggle's format: a header and one row per image."""
 
     def write(
         rows: Iterable[Iterable[object]], name: str = "test.csv", *, columns: Iterable[str] | None = None
@@ -107,5 +107,5 @@ def write_csv(tmp_path: Path) -> WriteCsv:
 
 @pytest.fixture
 def digits_csv(images: np.ndarray, write_csv: WriteCsv) -> Path:
-    """The ten digits, in order."""
+    """A CSV with the ten digits in order."""
     return write_csv(images.reshape(10, -1))

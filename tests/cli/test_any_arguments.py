@@ -1,4 +1,4 @@
-"""Whatever stands on the command line, the exit code is a documented one and the error is no traceback."""
+"""Property test: any command line gives a documented exit code and no traceback."""
 
 from contextlib import redirect_stderr, redirect_stdout
 from io import BytesIO, StringIO, TextIOWrapper
@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from digits_edge.cli.main import run
 
-WORDS = st.text(st.characters(codec="utf-8", exclude_characters="/"), max_size=8)  # what is written stays in the folder
+WORDS = st.text(
+    st.characters(codec="utf-8", exclude_characters="/"), max_size=8
+)  # no slash, so outputs stay in the test folder
 PATHS = st.one_of(
     st.sampled_from(["seven.png", "blank.png", "test.csv", "none", "*.png", ".", "~", "/dev/null"]), WORDS
 )
@@ -51,7 +53,7 @@ COMMAND_LINES = st.one_of(
 @pytest.mark.usefixtures("seven", "blank", "digits_csv")
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arguments=COMMAND_LINES)
-def test_any_arguments_end_in_a_documented_exit_code(arguments):
+def test_any_arguments_give_a_documented_exit_code(arguments):
     stdout, stderr = TextIOWrapper(BytesIO(), "utf-8"), StringIO()
     with redirect_stdout(stdout), redirect_stderr(stderr):
         code = run(arguments)

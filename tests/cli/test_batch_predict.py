@@ -22,30 +22,30 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_csv_is_answered_with_a_submission(run, digits_csv, tmp_path):
-    answer = run("batch-predict", "test.csv", "-o", "out.csv")
-    assert (answer.code, answer.stdout) == (0, "")
-    assert answer.stderr.startswith("10 rows in ")
+def test_csv_gives_a_submission(run, digits_csv, tmp_path):
+    result = run("batch-predict", "test.csv", "-o", "out.csv")
+    assert (result.code, result.stdout) == (0, "")
+    assert result.stderr.startswith("10 rows in ")
     assert (tmp_path / "out.csv").read_text().splitlines() == SUBMISSION
 
 
 def test_json_counts_rows_and_errors(run, images, write_csv):
     rows = [[digit, *image.ravel()] for digit, image in enumerate(images)]
     write_csv(rows, columns=["label", *PIXELS])
-    answer = run("batch-predict", "test.csv", "-o", "out.csv", "--json", "--batch-size", "3")
-    [report] = answer.objects
-    assert (answer.code, answer.stderr) == (0, "")
+    result = run("batch-predict", "test.csv", "-o", "out.csv", "--json", "--batch-size", "3")
+    [report] = result.objects
+    assert (result.code, result.stderr) == (0, "")
     assert list(report) == ["schema_version", "output", "rows", "errors", "bad_rows", "seconds", "model", "provider"]
     assert (report["schema_version"], report["rows"], report["errors"], report["output"]) == (1, 10, 0, "out.csv")
 
 
-def test_gzip_is_read_as_well(run, digits_csv, tmp_path):
+def test_gzip_is_read(run, digits_csv, tmp_path):
     (tmp_path / "test.csv.gz").write_bytes(gzip.compress(digits_csv.read_bytes()))
     assert run("batch-predict", "test.csv.gz", "-o", "out.csv").code == 0
     assert (tmp_path / "out.csv").read_text().splitlines() == SUBMISSION
 
 
-def test_standard_input_is_answered_on_standard_output(digits_csv):
+def test_standard_input_is_predicted_to_standard_output(digits_csv):
     command = [sys.executable, "-m", "digits_edge.cli", "batch-predict", "-", "-o", "-"]
     done = subprocess.run(command, input=digits_csv.read_bytes(), capture_output=True)
     assert done.stdout.decode().splitlines() == SUBMISSION
@@ -54,7 +54,7 @@ def test_standard_input_is_answered_on_standard_output(digits_csv):
 @pytest.mark.parametrize(
     ("columns", "row", "message"),
     [
-        (PIXELS[:-1], [0] * 783, "the header (line 1) lacks the column pixel783"),
+        (PIXELS[:-1], [0] * 783, "line 1: the header lacks the column pixel783"),
         (PIXELS, row_with("x"), "row 2 (line 3), column pixel5: 'x'"),
         (PIXELS, row_with(-1), "row 2 (line 3), column pixel5: '-1'"),
         (PIXELS, row_with(256), "row 2 (line 3), column pixel5: '256'"),
@@ -63,36 +63,36 @@ def test_standard_input_is_answered_on_standard_output(digits_csv):
     ],
     ids=["missing column", "letter", "minus one", "256", "short row", "long row"],
 )
-def test_malformed_csv_names_row_and_column_and_leaves_nothing(run, write_csv, tmp_path, columns, row, message):
+def test_error_of_malformed_csv_has_row_and_column_and_no_file_is_left(run, write_csv, tmp_path, columns, row, message):
     write_csv([[0] * len(columns), row], columns=columns)
-    answer = run("batch-predict", "test.csv", "-o", "out.csv")
-    assert (answer.code, answer.stdout) == (4, "")
-    assert answer.complaint.startswith("test.csv: ")
-    assert message in answer.complaint
+    result = run("batch-predict", "test.csv", "-o", "out.csv")
+    assert (result.code, result.stdout) == (4, "")
+    assert result.error.startswith(("test.csv: ", "test.csv, line 1: "))
+    assert message in result.error
     assert names_in(tmp_path) == ["test.csv"]
 
 
 @pytest.mark.parametrize(("content", "message"), [(b"", "test.csv is empty"), (b"\x1f\x8bzz", "damaged gzip")])
-def test_file_that_is_no_csv_is_named(run, tmp_path, content, message):
+def test_error_names_a_file_that_is_not_a_csv(run, tmp_path, content, message):
     (tmp_path / "test.csv").write_bytes(content)
-    answer = run("batch-predict", "test.csv", "-o", "out.csv")
-    assert answer.code == 4
-    assert message in answer.complaint
+    result = run("batch-predict", "test.csv", "-o", "out.csv")
+    assert result.code == 4
+    assert message in result.error
     assert names_in(tmp_path) == ["test.csv"]
 
 
-def test_missing_csv_is_named(run, tmp_path):
-    answer = run("batch-predict", "none.csv", "-o", "out.csv")
-    assert answer.code == 4
-    assert answer.complaint.startswith("none.csv could not be read: No such file")
+def test_error_names_a_missing_csv(run, tmp_path):
+    result = run("batch-predict", "none.csv", "-o", "out.csv")
+    assert result.code == 4
+    assert result.error.startswith("none.csv could not be read: No such file")
     assert names_in(tmp_path) == []
 
 
-def test_output_that_exists_is_kept_unless_overwritten(run, digits_csv, tmp_path):
+def test_existing_output_is_replaced_only_with_overwrite(run, digits_csv, tmp_path):
     (tmp_path / "out.csv").write_text("mine")
-    answer = run("batch-predict", "test.csv", "-o", "out.csv")
-    assert answer.code == 2
-    assert answer.complaint == "out.csv exists already; --overwrite replaces it"
+    result = run("batch-predict", "test.csv", "-o", "out.csv")
+    assert result.code == 2
+    assert result.error == "out.csv already exists; replace it with --overwrite"
     assert (tmp_path / "out.csv").read_text() == "mine"
     assert run("batch-predict", "test.csv", "-o", "out.csv", "--overwrite").code == 0
     assert (tmp_path / "out.csv").read_text().splitlines() == SUBMISSION
@@ -101,40 +101,40 @@ def test_output_that_exists_is_kept_unless_overwritten(run, digits_csv, tmp_path
 @pytest.mark.parametrize(
     ("output", "code", "message"),
     [
-        ("test.csv", 2, "is the input itself"),
+        ("test.csv", 2, "is the input file"),
         (".", 2, "is a folder"),
         ("/dev/null", 2, "is a device"),
-        ("none/out.csv", 4, "could not be written: there is no folder none"),
+        ("none/out.csv", 4, "could not be written: folder none does not exist"),
     ],
 )
-def test_output_that_cannot_be_is_refused(run, digits_csv, tmp_path, output, code, message):
+def test_invalid_output_is_refused(run, digits_csv, tmp_path, output, code, message):
     before = digits_csv.read_bytes()
-    answer = run("batch-predict", "test.csv", "-o", output, "--overwrite")
-    assert answer.code == code
-    assert message in answer.complaint
+    result = run("batch-predict", "test.csv", "-o", output, "--overwrite")
+    assert result.code == code
+    assert message in result.error
     assert names_in(tmp_path) == ["test.csv"]
     assert digits_csv.read_bytes() == before
 
 
-def test_disk_that_fills_up_is_one_line_and_leaves_nothing(write_csv, tmp_path):
-    """In a mount namespace of its own, whose only file system of 4 KiB goes when the command ends."""
+def test_full_disk_prints_one_line_and_leaves_no_file(write_csv, tmp_path):
+    """In a mount namespace with a file system of 4 KiB, which is removed when the command ends."""
     write_csv([[0] * 784] * 1500)
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = 'mount -t tmpfs -o size=4k tmpfs disk || exit; "$@"; code=$?; ls -A disk; exit $code'
     command = [sys.executable, "-m", "digits_edge.cli", "batch-predict", "test.csv", "-o", "disk/out.csv"]
     if not shutil.which("unshare"):
-        pytest.skip("no unshare to mount a small disk with")
+        pytest.skip("needs unshare to mount a small disk")
     done = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, "sh", *command], capture_output=True, text=True
     )
     if done.stderr.startswith(("unshare:", "mount:")):
-        pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
+        pytest.skip(f"a small disk cannot be mounted: {done.stderr.strip()}")
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr == "error: disk/out.csv could not be written: No space left on device\n"
 
 
-def test_file_that_grows_beyond_its_limit_is_one_line_and_leaves_nothing(write_csv, tmp_path):
+def test_file_size_limit_prints_one_line_and_leaves_no_file(write_csv, tmp_path):
     write_csv([[0] * 784] * 1500)
     done = subprocess.run(
         [sys.executable, "-m", "digits_edge.cli", "batch-predict", "test.csv", "-o", "out.csv"],
@@ -147,46 +147,46 @@ def test_file_that_grows_beyond_its_limit_is_one_line_and_leaves_nothing(write_c
     assert names_in(tmp_path) == ["test.csv"]
 
 
-def test_row_that_is_malformed_on_standard_input_is_named(run, write_csv, monkeypatch):
+def test_error_names_a_malformed_row_of_standard_input(run, write_csv, monkeypatch):
     content = write_csv([row_with("x")]).read_bytes()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-    answer = run("batch-predict", "-", "-o", "out.csv")
-    assert answer.code == 4
-    assert answer.complaint.startswith("standard input: row 1 (line 2), column pixel5")
+    result = run("batch-predict", "-", "-o", "out.csv")
+    assert result.code == 4
+    assert result.error.startswith("standard input: row 1 (line 2), column pixel5")
 
 
-def test_a_folder_of_pictures_is_answered_by_name(run, images, tmp_path):
+def test_folder_of_pictures_gives_predictions_by_file_name(run, images, tmp_path):
     (tmp_path / "scans").mkdir()
     for digit, image in enumerate(images):
         Image.fromarray(image).save(tmp_path / f"scans/{digit}.png")
-    answer = run("batch-predict", "scans", "-o", "out.csv", "--json")
-    [report] = answer.objects
-    assert (answer.code, report["pictures"], report["blank"]) == (0, 10, 0)
+    result = run("batch-predict", "scans", "-o", "out.csv", "--json")
+    [report] = result.objects
+    assert (result.code, report["pictures"], report["blank"]) == (0, 10, 0)
     lines = (tmp_path / "out.csv").read_text().splitlines()
     assert lines[0] == "File,Label,Confidence,Status"
     assert [line.split(",")[:2] for line in lines[1:]] == [[f"{digit}.png", str(digit)] for digit in range(10)]
     assert run("batch-predict", "scans", "-o", "again.csv").stderr.startswith("10 pictures in ")
 
 
-def test_a_picture_that_cannot_be_read_is_said_and_the_exit_code_is_4(run, images, tmp_path):
+def test_unreadable_picture_is_reported_with_exit_code_4(run, images, tmp_path):
     (tmp_path / "scans").mkdir()
     Image.fromarray(images[3]).save(tmp_path / "scans/3.png")
     (tmp_path / "scans/broken.png").write_bytes(b"no picture")
-    answer = run("batch-predict", "scans", "-o", "out.csv")
-    assert answer.code == 4
-    assert "broken.png" in answer.stderr
+    result = run("batch-predict", "scans", "-o", "out.csv")
+    assert result.code == 4
+    assert "broken.png" in result.stderr
     assert (tmp_path / "out.csv").read_text().splitlines()[2] == "broken.png,,,error"
 
 
-def test_bad_rows_can_be_skipped(run, write_csv, tmp_path):
+def test_malformed_rows_can_be_skipped(run, write_csv, tmp_path):
     write_csv([[0] * 784, row_with("x"), [0] * 784], columns=PIXELS)
-    answer = run("batch-predict", "test.csv", "-o", "out.csv", "--on-error", "skip")
-    assert answer.code == 0 and "1 malformed and left out, listed in out.csv.errors.csv" in answer.stderr
+    result = run("batch-predict", "test.csv", "-o", "out.csv", "--on-error", "skip")
+    assert result.code == 0 and "1 malformed rows skipped, listed in out.csv.errors.csv" in result.stderr
     assert [line.split(",")[0] for line in (tmp_path / "out.csv").read_text().splitlines()] == ["ImageId", "1", "3"]
     assert "row 2 (line 3), column pixel5: 'x'" in (tmp_path / "out.csv.errors.csv").read_text()
 
 
-def test_a_killed_run_is_resumed_row_for_row(run, images, write_csv, tmp_path):
+def test_killed_run_is_resumed(run, images, write_csv, tmp_path):
     rows = [image.ravel() for image in images] * 2000
     write_csv(rows, columns=PIXELS)
     command = [sys.executable, "-m", "digits_edge.cli", "batch-predict", "test.csv", "-o", "out.csv", "--resume"]
@@ -194,11 +194,11 @@ def test_a_killed_run_is_resumed_row_for_row(run, images, write_csv, tmp_path):
     while not (tmp_path / "out.csv").exists():
         process = subprocess.Popen([*command, "--batch-size", "16"], cwd=tmp_path, stderr=subprocess.DEVNULL)
         try:
-            process.wait(timeout=1.5 * 1.3**kills)  # longer each time, for machines that take as long to begin
+            process.wait(timeout=1.5 * 1.3**kills)  # longer each time, because slow machines need more time to start
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
             kills += 1
-    answered = (tmp_path / "out.csv").read_text().splitlines()
-    assert answered == ["ImageId,Label", *(f"{row},{(row - 1) % 10}" for row in range(1, 20_001))]
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert lines == ["ImageId,Label", *(f"{row},{(row - 1) % 10}" for row in range(1, 20_001))]
     assert names_in(tmp_path) == ["out.csv", "test.csv"]

@@ -1,4 +1,4 @@
-"""`evaluate`: figures, splits, names and the page, for Keras models and model files."""
+"""`digits-edge evaluate`: metrics, splits, class names and page, for Keras models and model files."""
 
 import json
 import re
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(find_spec("tf2onnx") is None, reason="needs the 
 
 @pytest.fixture(scope="module")
 def drawn():
-    """300 drawn digits: images and labels, in the order of Kaggle's file."""
+    """Images and labels of 300 synthetic digits."""
     rng = np.random.default_rng(11)
     labels = (np.arange(300) % 10).astype(np.uint8)
     return np.stack([draw_image(int(label), rng) for label in labels]), labels
@@ -25,7 +25,7 @@ def drawn():
 
 @pytest.fixture(scope="module")
 def data(drawn, tmp_path_factory):
-    """The drawn digits as an .npz with both splits."""
+    """The synthetic digits as an .npz file with both splits."""
     images, labels = drawn
     path = tmp_path_factory.mktemp("data") / "drawn.npz"
     np.savez(path, x_train=images[:200], y_train=labels[:200], x_test=images[200:], y_test=labels[200:])
@@ -34,7 +34,7 @@ def data(drawn, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def lone(drawn, tmp_path_factory):
-    """The drawn digits as one labelled CSV, and a perceptron's run on it under the rule "kaggle"."""
+    """The synthetic digits as a labelled CSV, and perceptron runs on it with the rules "kaggle" and "tenth"."""
     from digits_edge.runtime.datasets import load
     from digits_edge.train import named_recipe, train
 
@@ -51,7 +51,7 @@ def lone(drawn, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory):
-    """An untrained .keras of three classes and a convolution, and data for it."""
+    """An untrained .keras model with three classes and a convolution, and data for it."""
     import keras
     from keras import layers
 
@@ -77,54 +77,54 @@ def sections(page):
     return re.findall(r"<h2[^>]*>([^<]+)</h2>", page)
 
 
-def test_model_file_is_measured_and_the_text_says_what_json_says(run, data):
-    asked = ["evaluate", "cnn-small-int8", "--data", data, "--provider", "cpu"]
-    answer = run(*asked, "--json")
-    [found] = answer.objects
-    assert (answer.code, answer.stderr) == (0, "")
+def test_text_and_json_have_the_same_metrics(run, data):
+    arguments = ["evaluate", "cnn-small-int8", "--data", data, "--provider", "cpu"]
+    result = run(*arguments, "--json")
+    [found] = result.objects
+    assert (result.code, result.stderr) == (0, "")
     assert (found["model"], found["provider"], found["split"]) == ("cnn-small-int8", "cpu", "test")
     assert found["data"] == "drawn"
     confusion = np.array(found["confusion"])
     assert found["images"] == confusion.sum() == 100
     assert found["errors"] == 100 - confusion.trace()
     assert [one["support"] for one in found["classes"]] == [10] * 10
-    text = run(*asked).stdout
+    text = run(*arguments).stdout
     assert f"drawn test: {found['errors']} errors of 100" in text
     assert f"log loss {found['log_loss']:.4f}" in text
     assert "15 bins of equal width" in text
     assert re.search(r"^macro +\d+\.\d\d % ", text, re.MULTILINE)
 
 
-def test_page_of_a_model_file_stands_alone_and_shows_its_nodes(run, data, tmp_path):
+def test_page_of_a_model_file_is_self_contained_and_lists_its_nodes(run, data, tmp_path):
     assert run("evaluate", "cnn-small-int8", "--data", data, "-o", "page.html").code == 0
     page = (tmp_path / "page.html").read_text("utf-8")
     assert sections(page) == [
-        "Result",
-        "What is taken for what",
-        "Confidence",
-        "The worst mistakes",
-        "Predictions",
-        "Where the model looks",
-        "The model",
+        "Metrics",
+        "Confusion matrix",
+        "Reliability diagram and ROC curves",
+        "Misclassified images",
+        "Sample predictions",
+        "Saliency maps",
+        "Model",
     ]
     assert "Occlusion maps" in page and "Grad-CAM" not in page
     assert '<td class="left">Conv</td><td class="left">3×3, int8</td>' in page.replace("\n", "")
     assert not re.findall(r"(?:src|href)=\"(?!data:|#)", page)
     refused = run("evaluate", "cnn-small-int8", "--data", data, "-o", "page.html")
-    assert (refused.code, refused.complaint) == (2, "page.html exists already; --overwrite replaces it")
+    assert (refused.code, refused.error) == (2, "page.html already exists; replace it with --overwrite")
 
 
 def test_page_of_a_run_folder_shows_its_training(run, lone, tmp_path):
-    answer = run("evaluate", lone / "kaggle", "--data", lone / "train.csv", "-o", "page.html", "--json")
-    assert answer.objects[0]["page"] == "page.html"
+    result = run("evaluate", lone / "kaggle", "--data", lone / "train.csv", "-o", "page.html", "--json")
+    assert result.objects[0]["page"] == "page.html"
     page = (tmp_path / "page.html").read_text("utf-8")
     assert sections(page)[-1] == "Training"
-    assert "no convolution, so there is no Grad-CAM" in page
+    assert "Grad-CAM needs a convolution" in page
     assert "learning rate per epoch" in page
     assert "perceptron" in page and "7,850" in page
 
 
-def test_own_training_data_is_measured_on_the_rows_held_back(run, lone):
+def test_own_training_data_is_measured_on_the_held_back_rows(run, lone):
     [found] = run("evaluate", lone / "kaggle", "--data", lone / "train.csv", "--json").objects
     assert (found["split"], found["images"]) == ("held-back", 15)
     for split, images in (("validation", 93), ("train", 192), ("held-back", 15)):
@@ -132,45 +132,45 @@ def test_own_training_data_is_measured_on_the_rows_held_back(run, lone):
         assert (found["split"], found["images"], found["data"]) == (split, images, "train")
 
 
-def test_own_training_data_is_never_called_test_images(run, lone):
+def test_own_training_data_is_not_used_as_test_images(run, lone):
     for more in ((), ("--split", "test")):
-        answer = run("evaluate", lone / "tenth", "--data", lone / "train.csv", *more)
-        assert (answer.code, answer.stdout) == (2, "")
-        assert "was trained on; name --split validation or --split train" in answer.complaint
+        result = run("evaluate", lone / "tenth", "--data", lone / "train.csv", *more)
+        assert (result.code, result.stdout) == (2, "")
+        assert "was trained on train; use --split validation" in result.error
 
 
-def test_labels_beyond_a_models_classes_are_no_errors_of_it(run, three, data):
-    answer = run("evaluate", three / "three.keras", "--data", data, "--labels", "cat,dog,owl")
-    assert answer.code == 4
-    assert "drawn has labels beyond the 3 classes of" in answer.complaint
+def test_labels_beyond_the_classes_of_a_model_are_refused(run, three, data):
+    result = run("evaluate", three / "three.keras", "--data", data, "--labels", "cat,dog,owl")
+    assert result.code == 4
+    assert "drawn has labels beyond the 3 classes of" in result.error
 
 
-def test_mnists_test_images_are_no_test_of_what_kaggle_taught(run, lone, data_folder):
-    """Kaggle's rows are MNIST's images, so the figure would count what was learnt."""
-    answer = run("evaluate", lone / "kaggle", "--data", data_folder / "mnist")
-    assert answer.code == 0
-    assert "kaggle was trained on Kaggle's rows, which lie inside MNIST" in answer.stderr
+def test_warning_if_a_model_trained_on_kaggle_rows_is_tested_on_mnist(run, lone, data_folder):
+    """The Kaggle rows include MNIST test images."""
+    result = run("evaluate", lone / "kaggle", "--data", data_folder / "mnist")
+    assert result.code == 0
+    assert "kaggle was trained on Kaggle rows, which include MNIST test images" in result.stderr
     assert "Kaggle" not in run("evaluate", lone / "tenth", "--data", data_folder / "mnist").stderr
 
 
-def test_rule_that_holds_nothing_back_is_named(run, lone):
-    answer = run("evaluate", lone / "tenth", "--data", lone / "train.csv", "--split", "held-back")
-    assert answer.code == 2
-    assert "trained by the rule 'tenth', which leaves no held-back images" in answer.complaint
+def test_error_names_a_rule_without_held_back_images(run, lone):
+    result = run("evaluate", lone / "tenth", "--data", lone / "train.csv", "--split", "held-back")
+    assert result.code == 2
+    assert "validation rule 'tenth' leaves no held-back images" in result.error
 
 
-def test_no_part_of_other_data_is_called_a_models_validation(run, lone, data):
-    answer = run("evaluate", lone / "tenth", "--data", data, "--split", "validation")
-    assert answer.code == 2
-    assert "was not trained on drawn, so that has no validation images for it" in answer.complaint
-    answer = run("evaluate", lone / "tenth/model.keras", "--data", data, "--split", "validation", "--input-scale", "1")
-    assert answer.code == 2
-    assert "does not say which images validated it" in answer.complaint
+def test_other_data_has_no_validation_images(run, lone, data):
+    result = run("evaluate", lone / "tenth", "--data", data, "--split", "validation")
+    assert result.code == 2
+    assert "was not trained on drawn, so there are no validation images" in result.error
+    result = run("evaluate", lone / "tenth/model.keras", "--data", data, "--split", "validation", "--input-scale", "1")
+    assert result.code == 2
+    assert "does not record its validation images" in result.error
 
 
 @pytest.mark.slow
-def test_images_that_taught_one_member_of_an_ensemble_validate_none(run, lone):
-    """What a run holds back, another that trained on the same file may have learnt from."""
+def test_training_images_of_one_member_do_not_validate_an_ensemble(run, lone):
+    """The held-back images of one run can be training images of another run on the same file."""
     from digits_edge.runtime.datasets import load
     from digits_edge.train import named_recipe, train
 
@@ -180,33 +180,33 @@ def test_images_that_taught_one_member_of_an_ensemble_validate_none(run, lone):
         train(replace(clear, validation=rule), load(lone / "train.csv"), Path(rule))
     made = run("export", *members, "--ensemble", "--precision", "fp32", "--data", lone / "train.csv", "-o", "e.onnx")
     assert made.code == 0, made.stderr
-    answer = run("evaluate", "e.onnx", "--data", lone / "train.csv", "--split", "held-back")
-    assert answer.code == 2
-    assert "trained by the rule 'kaggle' and 'tenth', which leaves no held-back images" in answer.complaint
+    result = run("evaluate", "e.onnx", "--data", lone / "train.csv", "--split", "held-back")
+    assert result.code == 2
+    assert "validation rule 'kaggle' and 'tenth' leaves no held-back images" in result.error
     [found] = run("evaluate", "e.onnx", "--data", lone / "train.csv", "--split", "validation", "--json").objects
     assert 0 < found["images"] < 30
 
 
-def test_run_on_unnamed_data_asks_for_it(run, lone):
-    answer = run("evaluate", lone / "kaggle")
-    assert answer.code == 4
-    assert "was trained on train, which is no data set known by name; use --data" in answer.complaint
+def test_error_requests_data_that_is_not_a_known_data_set(run, lone):
+    result = run("evaluate", lone / "kaggle")
+    assert result.code == 4
+    assert "was trained on train, which is not a known data set; pass its path with --data" in result.error
 
 
-def test_classes_are_named_by_labels(run, three, tmp_path):
+def test_labels_name_the_classes(run, three, tmp_path):
     arguments = ("evaluate", three / "three.keras", "--data", three / "three.npz")
-    assert "name all with --labels" in run(*arguments).complaint
-    answer = run(*arguments, "--labels", "cat,dog,owl", "-o", "page.html")
-    assert (answer.code, answer.stderr) == (0, "")
-    assert re.search(r"^owl +", answer.stdout, re.MULTILINE)
+    assert "pass all labels with --labels" in run(*arguments).error
+    result = run(*arguments, "--labels", "cat,dog,owl", "-o", "page.html")
+    assert (result.code, result.stderr) == (0, "")
+    assert re.search(r"^owl +", result.stdout, re.MULTILINE)
     page = (tmp_path / "page.html").read_text("utf-8")
     assert "Grad-CAM (Selvaraju" in page and "owl" in page
     [found] = run(*arguments, "--labels", "cat,dog,owl", "--json").objects
     assert [one["name"] for one in found["classes"]] == ["cat", "dog", "owl"]
 
 
-def test_probabilities_of_a_softmax_model_are_its_own(run, three):
-    """A model that ends in softmax is not sent through another one."""
+def test_probabilities_of_a_softmax_model_are_unchanged(run, three):
+    """No second softmax is applied to a model that ends in a softmax."""
     import keras
 
     images = np.load(three / "three.npz")["x_test"].astype(np.float32)[..., None]
@@ -218,7 +218,7 @@ def test_probabilities_of_a_softmax_model_are_its_own(run, three):
     assert found["log_loss"] == pytest.approx(-np.log(truth).mean(), abs=1e-5)
 
 
-def test_names_of_the_data_are_taken_where_the_model_knows_none(run, drawn, tmp_path):
+def test_class_names_of_the_data_are_the_default_of_a_model_without_names(run, drawn, tmp_path):
     from digits_edge.train import build
 
     images, labels = drawn
@@ -228,23 +228,23 @@ def test_names_of_the_data_are_taken_where_the_model_knows_none(run, drawn, tmp_
     [found] = run(*bare).objects
     assert found["classes"][9]["name"] == "Ankle boot"
     labelled = ("--labels", "a,b,c,d,e,f,g,h,i,j")
-    answer = run("evaluate", "cnn-small-int8", "--data", "./fashion-mnist.npz", *labelled, "--json")
-    assert (answer.objects[0]["classes"][9]["name"], answer.stderr) == ("j", "")
+    result = run("evaluate", "cnn-small-int8", "--data", "./fashion-mnist.npz", *labelled, "--json")
+    assert (result.objects[0]["classes"][9]["name"], result.stderr) == ("j", "")
     wrong = run("evaluate", "cnn-small-int8", "--data", "./fashion-mnist.npz", "--labels", "a,b")
-    assert (wrong.code, wrong.complaint) == (2, "cnn-small-int8 tells 10 classes apart and --labels names 2")
+    assert (wrong.code, wrong.error) == (2, "cnn-small-int8 has 10 classes, but --labels names 2")
 
 
 def test_data_without_labels_is_refused(run, digits_csv):
-    answer = run("evaluate", "cnn-small-int8", "--data", digits_csv)
-    assert answer.code == 4
-    assert "no labels" in answer.complaint
+    result = run("evaluate", "cnn-small-int8", "--data", digits_csv)
+    assert result.code == 4
+    assert "no labels" in result.error
 
 
-def test_damaged_history_is_named(run, lone, data, tmp_path):
+def test_error_names_a_damaged_history(run, lone, data, tmp_path):
     shutil.copytree(lone / "tenth", "run")
     (tmp_path / "run/history.csv").write_text("epoch,loss\n1,many\n")
-    answer = run("evaluate", "run", "--data", data, "-o", "page.html")
-    assert (answer.code, answer.stdout) == (4, "")
-    assert "run/history.csv is no history of a training" in answer.complaint
+    result = run("evaluate", "run", "--data", data, "-o", "page.html")
+    assert (result.code, result.stdout) == (4, "")
+    assert "run/history.csv is not a training history" in result.error
     assert not (tmp_path / "page.html").exists()
     assert json.loads(run("evaluate", "run", "--data", data, "--json").stdout)["images"] == 100

@@ -1,4 +1,4 @@
-"""The group of commands: help, slips of the finger, errors, pipes and interrupts."""
+"""The command group: help, wrong usage, errors, pipes and signals."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from digits_edge.cli.main import COMMANDS
 
-from .conftest import heed_interrupts
+from .conftest import enable_interrupts
 
 DIGITS_EDGE = [sys.executable, "-m", "digits_edge.cli"]
 
@@ -24,7 +24,7 @@ def process(*arguments: str | Path, **options) -> subprocess.CompletedProcess[st
 
 
 def modules_after(*arguments: str | Path) -> set[str]:
-    """Packages that a fresh interpreter has imported after a command."""
+    """Return the packages that a new interpreter imports for a command."""
     program = (
         "import contextlib, io, sys\n"
         "from digits_edge.cli.main import run\n"
@@ -38,11 +38,11 @@ def modules_after(*arguments: str | Path) -> set[str]:
 
 
 def test_help_lists_every_command(run):
-    answer = run("--help")
-    assert answer.code == 0
+    result = run("--help")
+    assert result.code == 0
     for command, summary in COMMANDS.items():
-        assert f"  {command} " in answer.stdout
-        assert summary in answer.stdout
+        assert f"  {command} " in result.stdout
+        assert summary in result.stdout
 
 
 def test_commands_and_their_files_agree():
@@ -52,26 +52,29 @@ def test_commands_and_their_files_agree():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command_explains_itself(run, command):
-    answer = run(command, "--help")
-    assert answer.code == 0
-    assert answer.stdout.startswith(f"Usage: digits-edge {command} ")
-    assert "--json" in answer.stdout
-    assert answer.stderr == ""
+def test_help_of_a_command_has_a_summary_and_examples(run, command):
+    result = run(command, "--help")
+    assert (result.code, result.stderr) == (0, "")
+    usage, summary, *_ = result.stdout.split("\n\n")
+    assert usage.startswith(f"Usage: digits-edge {command} ")
+    assert " ".join(summary.split()) == COMMANDS[command]
+    assert "--json" in result.stdout
+    examples = result.stdout.rpartition("\n  Examples:\n")[2].splitlines()
+    assert examples and all(line.startswith(f"    digits-edge {command}") for line in examples)
 
 
 def test_shell_completes_commands_with_their_help():
-    asked = {"_DIGITS_EDGE_COMPLETE": "zsh_complete", "COMP_WORDS": "digits-edge verif", "COMP_CWORD": "1"}
-    assert process(env={**os.environ, **asked}).stdout.splitlines() == ["plain", "verify", COMMANDS["verify"]]
+    variables = {"_DIGITS_EDGE_COMPLETE": "zsh_complete", "COMP_WORDS": "digits-edge verif", "COMP_CWORD": "1"}
+    assert process(env={**os.environ, **variables}).stdout.splitlines() == ["plain", "verify", COMMANDS["verify"]]
 
 
-def test_no_command_shows_the_help_and_is_wrong_usage(run):
-    answer = run()
-    assert answer.code == 2
-    assert "Commands:" in answer.stderr
+def test_call_without_a_command_prints_the_help_and_returns_2(run):
+    result = run()
+    assert result.code == 2
+    assert "Commands:" in result.stderr
 
 
-def test_version_is_the_packages(run):
+def test_version_is_that_of_the_package(run):
     from importlib.metadata import version
 
     assert run("--version").stdout == f"digits-edge {version('digits-edge')}\n"
@@ -97,36 +100,36 @@ def test_predict_imports_nothing_of_the_training_side(seven):
         (["predict"], "Missing argument 'IMAGE...'. See `digits-edge predict --help`."),
         (["predict", "a.png", "--treads", "2"], "Did you mean '--threads'?"),
         (["predict", "a.png", "--threads", "0"], "Invalid value for '--threads'"),
-        (["predict", "a.png", "-"], "- stands alone"),
+        (["predict", "a.png", "-"], "- cannot be combined with other pictures"),
         (["batch-predict", "a.csv"], "Missing option '-o' / '--output'"),
-        (["batch-predict", "a.csv", "-o", "-", "--json"], "would mix on standard output"),
+        (["batch-predict", "a.csv", "-o", "-", "--json"], "both write to standard output"),
         (["export", "run", "-o", "m.onnx", "--precision", "int4"], "'int4' is not one of 'fp32', 'fp16', 'int8'"),
         (["models", "extra"], "extra"),
     ],
 )
-def test_wrong_usage_is_one_line_and_code_2(run, arguments, message):
-    answer = run(*arguments)
-    assert (answer.code, answer.stdout) == (2, "")
-    assert message in answer.complaint
+def test_wrong_usage_prints_one_line_and_returns_2(run, arguments, message):
+    result = run(*arguments)
+    assert (result.code, result.stdout) == (2, "")
+    assert message in result.error
 
 
-def test_debug_may_stand_anywhere_and_shows_the_traceback(run):
+def test_debug_prints_the_traceback_anywhere_on_the_command_line(run):
     for arguments in (["--debug", "predict", "none.png"], ["predict", "none.png", "--debug"]):
-        answer = run(*arguments)
-        assert answer.code == 4
-        assert "Traceback" in answer.stderr
-        assert answer.stderr.splitlines()[-1].startswith("error: none.png does not exist")
+        result = run(*arguments)
+        assert result.code == 4
+        assert "Traceback" in result.stderr
+        assert result.stderr.splitlines()[-1].startswith("error: none.png does not exist")
 
 
-def test_bug_is_one_line_too(run, monkeypatch):
+def test_unexpected_exception_prints_one_line(run, monkeypatch):
     monkeypatch.setattr("digits_edge.runtime.model.bundled.bundled_models", lambda: 1 / 0)
-    answer = run("models")
-    assert answer.code == 1
-    assert "ZeroDivisionError" in answer.complaint
-    assert "--debug" in answer.complaint
+    result = run("models")
+    assert result.code == 1
+    assert "ZeroDivisionError" in result.error
+    assert "--debug" in result.error
 
 
-def test_reader_that_has_enough_ends_the_command_quietly(seven):
+def test_closed_pipe_ends_the_command_without_an_error(seven):
     command = [*DIGITS_EDGE, "predict", *["seven.png"] * 50, "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as predicting:
         assert predicting.stdout.readline().startswith(b'{"schema_version": 1')
@@ -135,15 +138,15 @@ def test_reader_that_has_enough_ends_the_command_quietly(seven):
         assert predicting.wait(60) == 0
 
 
-@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="the full disk is Linux's /dev/full")
-def test_full_standard_output_is_one_line(seven):
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs /dev/full")
+def test_full_disk_at_standard_output_prints_one_line(seven):
     with open("/dev/full", "wb") as full:  # noqa: PTH123
         done = process("predict", seven, stdout=full, stderr=subprocess.PIPE, capture_output=False)
     assert done.returncode == 4
     assert done.stderr == "error: standard output could not be used: No space left on device\n"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="descriptors are closed by a POSIX shell")
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
 def test_closed_standard_stream_is_no_error(seven, closed):
     shell = f'"$@" {closed}'
@@ -152,19 +155,19 @@ def test_closed_standard_stream_is_no_error(seven, closed):
     assert done.stderr == b""
 
 
-def test_narrow_encoding_of_a_terminal_escapes_what_it_lacks():
+def test_characters_missing_from_the_encoding_of_the_terminal_are_escaped():
     done = process("train", "--help", env={**os.environ, "PYTHONIOENCODING": "latin-1"}, encoding="latin-1")
     assert done.returncode == 0
     assert done.stderr == ""
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_command_leaves_one_line_and_no_file(tmp_path, digits_csv, number, code):
+def test_signal_prints_one_line_and_leaves_no_file(tmp_path, digits_csv, number, code):
     os.mkfifo("endless.csv")
     command = [*DIGITS_EDGE, "batch-predict", "endless.csv", "-o", "out.csv"]
 
-    interruptible = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
+    interruptible = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=enable_interrupts)
     with interruptible as predicting, open("endless.csv", "wb") as rows:  # noqa: PTH123
         with contextlib.suppress(BrokenPipeError):
             rows.write(digits_csv.read_bytes())
@@ -177,42 +180,42 @@ def test_interrupted_command_leaves_one_line_and_no_file(tmp_path, digits_csv, n
     assert sorted(path.name for path in tmp_path.iterdir()) == ["endless.csv", "test.csv"]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_command_says_so_by_its_code_where_nobody_reads_its_note(number, code):
-    """`digits-edge … 2>&1 | tee log`: tee gets the signal too, and is gone first."""
+def test_signal_returns_its_exit_code_if_stderr_is_closed(number, code):
+    """In `digits-edge … 2>&1 | tee log`, tee gets the signal too and exits first."""
     read, write = os.pipe()
     command = [*DIGITS_EDGE, "predict", "-"]
 
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=write, preexec_fn=heed_interrupts) as waiting:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=write, preexec_fn=enable_interrupts) as waiting:
         os.close(write)
         os.close(read)
-        time.sleep(2)  # until it waits for a picture
+        time.sleep(2)  # until the command waits for standard input
         waiting.send_signal(number)
         assert waiting.wait(60) == code
 
 
-@pytest.mark.skipif(os.name != "posix", reason="a pseudo-terminal of POSIX")
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 @pytest.mark.parametrize(("terminal", "shown"), [("xterm", True), ("dumb", False)])
-def test_progress_is_drawn_on_a_terminal_that_can_and_wiped(seven, terminal, shown):
+def test_progress_is_drawn_on_a_capable_terminal_and_erased(seven, terminal, shown):
     import pty
 
-    ours, theirs = pty.openpty()
+    parent, child = pty.openpty()
     arguments = ["predict", *["seven.png"] * 80, "--json"]
     done = process(
-        *arguments, capture_output=False, stdout=subprocess.PIPE, stderr=theirs, env={**os.environ, "TERM": terminal}
+        *arguments, capture_output=False, stdout=subprocess.PIPE, stderr=child, env={**os.environ, "TERM": terminal}
     )
-    os.close(theirs)
+    os.close(child)
     drawn = b""
-    with contextlib.suppress(OSError):  # Linux says so where all is read
-        while part := os.read(ours, 65536):
+    with contextlib.suppress(OSError):  # Linux raises this at the end of the data
+        while part := os.read(parent, 65536):
             drawn += part
-    os.close(ours)
+    os.close(parent)
     assert done.returncode == 0
     assert done.stdout.count("\n") == 80
-    assert (b"reading  [" in drawn) is shown
+    assert (b"predicting  [" in drawn) is shown
     assert drawn.endswith(b"\r\x1b[K") is shown
 
 
-def test_progress_is_absent_from_pipes(seven):
+def test_no_progress_is_written_to_pipes(seven):
     assert process("predict", *["seven.png"] * 40).stderr == ""

@@ -1,9 +1,11 @@
-"""Models and providers that cannot be had, and the commands that look at models."""
+"""Damaged and missing models, missing providers, and the commands that inspect models."""
 
 import time
 
+import numpy as np
 import pytest
 
+from digits_edge.runtime.datasets import load
 from digits_edge.runtime.model.bundled import bundled_models
 from digits_edge.runtime.session import trial
 from digits_edge.runtime.session.int8_kernels import saturate
@@ -17,154 +19,162 @@ def flipped(content):
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
-#: How the bytes of a model file are spoilt → what is said of it.
-SPOILT = {
+#: Function that damages the bytes of a model file, and the error message.
+DAMAGED = {
     "corrupt": (lambda content: b"\0" * 1000, "is not a digits-edge model file"),
     "empty": (lambda content: b"", "is not a digits-edge model file"),
-    "cut short": (lambda content: content[:-10], "is not a digits-edge model file"),
-    "of another maker": (lambda content: content[:-88], "`digits-edge export SOURCE -o FILE` makes one"),
+    "truncated": (lambda content: content[:-10], "is not a digits-edge model file"),
+    "without metadata": (lambda content: content[:-88], "with `digits-edge export SOURCE -o FILE`"),
     "with one flipped byte": (flipped, "is damaged"),
 }
 
 
-@pytest.mark.parametrize("kind", SPOILT)
+@pytest.mark.parametrize("kind", DAMAGED)
 @pytest.mark.parametrize("command", ["predict", "verify", "evaluate", "benchmark", "batch-predict"])
-def test_spoilt_model_file_is_refused_by_every_command(run, model, seven, digits_csv, tmp_path, command, kind):
-    corrupt, message = SPOILT[kind]
-    (tmp_path / "spoilt.onnx").write_bytes(corrupt(model.read_bytes()))
+def test_damaged_model_file_is_refused_by_every_command(run, model, seven, digits_csv, tmp_path, command, kind):
+    damage, message = DAMAGED[kind]
+    (tmp_path / "damaged.onnx").write_bytes(damage(model.read_bytes()))
     arguments = {
-        "predict": ["seven.png", "--model", "spoilt.onnx"],
-        "verify": ["spoilt.onnx"],
-        "evaluate": ["spoilt.onnx", "--data", "labelled.csv"],
-        "benchmark": ["--model", "spoilt.onnx"],
-        "batch-predict": ["test.csv", "-o", "out.csv", "--model", "spoilt.onnx"],
+        "predict": ["seven.png", "--model", "damaged.onnx"],
+        "verify": ["damaged.onnx"],
+        "evaluate": ["damaged.onnx", "--data", "labelled.csv"],
+        "benchmark": ["--model", "damaged.onnx"],
+        "batch-predict": ["test.csv", "-o", "out.csv", "--model", "damaged.onnx"],
     }
     if command == "evaluate":
         rows = digits_csv.read_text().splitlines()
         labels = ["label", *map(str, range(10))]
         lines = [f"{label},{row}" for label, row in zip(labels, rows, strict=True)]
         (tmp_path / "labelled.csv").write_text("\n".join(lines))
-    answer = run(command, *arguments[command])
-    assert (answer.code, answer.stdout) == (3, "")
-    assert answer.complaint.startswith("spoilt.onnx ")
-    assert message in answer.complaint
+    result = run(command, *arguments[command])
+    assert (result.code, result.stdout) == (3, "")
+    assert result.error.startswith("damaged.onnx ")
+    assert message in result.error
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_missing_model_file_is_named(run, seven):
-    answer = run("predict", "seven.png", "--model", "none.onnx")
-    assert answer.code == 3
-    assert answer.complaint.startswith("none.onnx could not be read")
+def test_error_names_a_missing_model_file(run, seven):
+    result = run("predict", "seven.png", "--model", "none.onnx")
+    assert result.code == 3
+    assert result.error.startswith("none.onnx could not be read")
 
 
-def test_unknown_model_is_answered_with_the_nearest(run, seven):
+def test_error_of_unknown_model_suggests_the_closest_name(run, seven):
     name = bundled_models()[0].name
-    answer = run("predict", "seven.png", "--model", name[:-1])
-    assert answer.code == 3
-    assert f"Did you mean {name!r}?" in answer.complaint
+    result = run("predict", "seven.png", "--model", name[:-1])
+    assert result.code == 3
+    assert f"Did you mean {name!r}?" in result.error
 
 
-def test_unknown_provider_is_answered_with_those_there_are(run, seven):
-    answer = run("predict", "seven.png", "--provider", "abacus")
-    assert answer.code == 2
-    assert "there is no provider 'abacus'; here are auto, cpu" in answer.complaint
+def test_error_of_unknown_provider_lists_the_available_ones(run, seven):
+    result = run("predict", "seven.png", "--provider", "abacus")
+    assert result.code == 2
+    assert "unknown provider 'abacus'; available: auto, cpu" in result.error
 
 
-def test_provider_that_cannot_be_bound_is_an_error_not_the_cpu(run, seven):
+def test_unavailable_provider_is_an_error_and_not_replaced_by_the_cpu(run, seven):
     from digits_edge.runtime.session.providers import available_providers
 
     missing = next(name for name in ("qnn", "cuda", "directml") if name not in available_providers())
-    answer = run("predict", "seven.png", "--provider", missing)
-    assert (answer.code, answer.stdout) == (3, "")
-    assert f"provider {missing} is not installed" in answer.complaint
+    result = run("predict", "seven.png", "--provider", missing)
+    assert (result.code, result.stdout) == (3, "")
+    assert f"provider {missing} is not installed" in result.error
 
 
-def test_models_are_listed_as_the_index_has_them(run):
-    answer = run("models", "--json")
-    assert [line["name"] for line in answer.objects] == [model.name for model in bundled_models()]
+def test_models_lists_the_index(run):
+    result = run("models", "--json")
+    assert [line["name"] for line in result.objects] == [model.name for model in bundled_models()]
     keys = ("schema_version", "name", "file", "bytes", "sha256", "architecture", "precision", "default", "parameters")
-    for line in answer.objects:
+    for line in result.objects:
         assert set(keys) <= set(line)
-    assert sum(line["default"] for line in answer.objects) == 1
+    assert sum(line["default"] for line in result.objects) == 1
     table = run("models").stdout.splitlines()
-    assert len(table) >= 1 + len(answer.objects)
+    assert len(table) >= 1 + len(result.objects)
     assert table[0].startswith("model ")
 
 
-def test_the_precision_that_a_name_stands_for_here_is_listed(run, monkeypatch, tmp_path):
+def test_models_shows_the_precision_that_a_plain_name_selects(run, monkeypatch, tmp_path):
     monkeypatch.setattr(trial, "user_cache", lambda: tmp_path)
-    monkeypatch.setattr(trial, "_made", {})
+    monkeypatch.setattr(trial, "_trials_by_key", {})
     few = find_model("edge", "cpu").stem
-    assert f"edge is {few} here for a few images" in run("models").stdout.splitlines()
+    assert f"edge selects {few} for few images" in run("models").stdout.splitlines()
     ways = ways_to_run("edge", available_providers())
     timings = tuple(
         trial.Timing(way.provider, way.file.stem, 1, 1, 1 if "int8" in way.file.stem else 9) for way in ways
     )
     trial.keep_trial(trial.SpeedTrial(timings, {}, time.time()), ways, available_threads())
-    assert f"edge is {few} here for a few images, edge-int8 for more, as measured" in run("models").stdout.splitlines()
+    assert (
+        f"edge selects {few} for few images, edge-int8 for many images (measured)" in run("models").stdout.splitlines()
+    )
     listed = {line["name"]: line for line in run("models", "--json").objects}
     assert (listed["edge-int8"]["for_many_images"], listed["edge-fp32"]["for_many_images"]) == (True, False)
     assert listed[few]["for_few_images"]
     assert listed["fashion-int8"]["for_few_images"] and listed["fashion-int8"]["for_many_images"]
 
 
-def test_default_model_holds_here(run, model):
-    answer = run("verify", model, "--provider", "cpu", "--json")
-    [found] = answer.objects
-    assert (answer.code, found["holds"], found["problems"], found["provider"]) == (0, True, [], "cpu")
+def test_default_model_is_verified(run, model):
+    result = run("verify", model, "--provider", "cpu", "--json")
+    [found] = result.objects
+    assert (result.code, found["holds"], found["problems"], found["provider"]) == (0, True, [], "cpu")
     assert found["schema_version"] == 1
     assert {"model", "threads", "golden", "golden_tolerance", "batch_sizes", "accuracy", "parity"} <= set(found)
-    assert "holds" in run("verify", model, model).stdout
+    assert "thread(s): ok" in run("verify", model, model).stdout
 
 
-def test_bundled_models_are_measured_on_their_own_kind_of_data(run, data_folder):
-    answers = {found["model"]: found for found in run("verify", "--data", data_folder / "mnist", "--json").objects}
-    for name in ("cnn-small-int8", "edge-int8", "edge-fp32"):  # the same on every processor
-        assert answers[name]["accuracy"]["errors"] == answers[name]["recorded"]["errors"]
-    assert answers["fashion-int8"]["holds"] and answers["fashion-int8"]["accuracy"] is None
-    [asked] = run("verify", "fashion-int8", "--data", data_folder / "fashion-mnist", "--json").objects
-    assert asked["accuracy"]["errors"] == asked["recorded"]["errors"]
+def test_bundled_models_are_measured_on_data_with_their_classes(run, data_folder, tmp_path):
+    part = load("mnist", "test", data=str(data_folder))
+    np.savez(tmp_path / "part.npz", images=part.images[:500], labels=part.labels[:500])
+    found = {one["model"]: one for one in run("verify", "--data", tmp_path / "part.npz", "--json").objects}
+    assert found["fashion-int8"]["holds"] and found["fashion-int8"]["accuracy"] is None
+    for name, one in found.items():
+        if name != "fashion-int8":
+            assert one["accuracy"]["images"] == 500 and one["accuracy"]["errors"] < 10
 
 
-def test_errors_on_another_kind_of_data_are_counted_but_said_to_be(run, data_folder):
+@pytest.mark.parametrize("name", ["cnn-small-int8", "edge-int8", "edge-fp32", "fashion-int8"])
+def test_errors_are_those_that_export_counted_on_every_processor(run, data_folder, name):
+    data = data_folder / ("fashion-mnist" if name == "fashion-int8" else "mnist")
+    [found] = run("verify", name, "--data", data, "--json").objects
+    assert found["accuracy"]["errors"] == found["recorded"]["errors"]
+
+
+def test_warning_if_the_classes_of_model_and_data_differ(run, data_folder):
     for command in ("verify", "evaluate"):
-        answer = run(command, "cnn-small-int8", "--data", data_folder / "fashion-mnist")
-        assert answer.code == 0
-        assert "cnn-small-int8 tells 0, 1, 2, …, 9 apart, and the classes of fashion-mnist are" in answer.stderr
+        result = run(command, "cnn-small-int8", "--data", data_folder / "fashion-mnist")
+        assert result.code == 0
+        assert "the classes of cnn-small-int8 are 0, 1, 2, …, 9, but those of fashion-mnist are" in result.stderr
 
 
-def test_model_that_does_not_hold_is_code_1(run, model, monkeypatch):
-    import numpy as np
-
+def test_failed_verification_returns_1(run, model, monkeypatch):
     from digits_edge.runtime.classifier import Classifier
 
     monkeypatch.setattr(Classifier, "predict_batch", lambda self, images: np.full((len(images), 10), 0.1, np.float32))
-    answer = run("verify", model)
-    assert answer.code == 1
-    assert "DOES NOT HOLD" in answer.stdout
-    assert answer.complaint.startswith("does not hold here: ")
+    result = run("verify", model)
+    assert result.code == 1
+    assert "FAILED" in result.stdout
+    assert result.error.startswith("verification failed: ")
 
 
-def test_doctor_finds_the_default_model_whole_and_the_cpu_ready(run):
-    answer = run("doctor", "--json")
-    [found] = answer.objects
-    assert answer.code == 0
+def test_doctor_finds_an_intact_default_model_and_the_cpu(run):
+    result = run("doctor", "--json")
+    [found] = result.objects
+    assert result.code == 0
     assert (found["schema_version"], found["problems"], found["providers"]["cpu"]) == (1, [], "ok")
     assert all(found["models"].values())
     text = run("doctor").stdout
     assert "provider   cpu: ok" in text
     assert found["processor"]["int8_saturates"] == saturate()
-    assert ("int8       sums saturate" in text) == saturate()
-    assert "auto       taken: edge-" in text
+    assert ("int8       kernels saturate" in text) == saturate()
+    assert "auto       selected: edge-" in text
     assert "onnxruntime" in text
 
 
-def test_benchmark_answers_with_raw_samples(run, model):
+def test_benchmark_prints_raw_samples(run, model):
     options = ["--seconds", "0", "--repeats", "3", "--cold-starts", "0", "--batch-size", "1", "--threads", "1"]
     options += ["--provider", "cpu"]
-    answer = run("benchmark", "--model", model, *options, "--json")
-    [measured] = answer.objects
-    assert (answer.code, answer.stderr) == (0, "")
+    result = run("benchmark", "--model", model, *options, "--json")
+    [measured] = result.objects
+    assert (result.code, result.stderr) == (0, "")
     assert (measured["schema_version"], measured["provider"], measured["threads"]) == (1, "cpu", 1)
     [row] = measured["rows"]
     assert {"batch_size", "p50_us", "p90_us", "p99_us", "images_per_second", "samples_us"} <= set(row)
@@ -175,21 +185,21 @@ def test_benchmark_answers_with_raw_samples(run, model):
 def test_evaluate_counts_errors_by_class(run, model, images, write_csv):
     columns = ["label", *(f"pixel{index}" for index in range(784))]
     write_csv([[digit, *image.ravel()] for digit, image in enumerate(images)], "labelled.csv", columns=columns)
-    answer = run("evaluate", model, "--data", "labelled.csv", "--json")
-    [counted] = answer.objects
-    assert answer.code == 0
+    result = run("evaluate", model, "--data", "labelled.csv", "--json")
+    [counted] = result.objects
+    assert result.code == 0
     assert counted["errors"] == 10 - sum(counted["confusion"][digit][digit] for digit in range(10))
     assert {"schema_version", "model", "provider", "data", "split", "images", "accuracy", "interval"} <= set(counted)
     assert "errors of 10" in run("evaluate", model, "--data", "labelled.csv").stdout
 
 
 def test_evaluate_needs_labels(run, model, digits_csv):
-    answer = run("evaluate", model, "--data", digits_csv)
-    assert answer.code == 4
-    assert "has no labels" in answer.complaint
+    result = run("evaluate", model, "--data", digits_csv)
+    assert result.code == 4
+    assert "have no labels" in result.error
 
 
-def test_missing_data_is_named(run, model):
-    answer = run("evaluate", model, "--data", "none.npz")
-    assert answer.code == 4
-    assert answer.complaint.startswith("none.npz: no such file or folder")
+def test_error_names_missing_data(run, model):
+    result = run("evaluate", model, "--data", "none.npz")
+    assert result.code == 4
+    assert result.error.startswith("none.npz: no such file or folder")

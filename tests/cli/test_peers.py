@@ -6,14 +6,14 @@ import pytest
 
 from digits_edge.measure.results import read_results
 
-QUICK = ("--seconds", "0", "--rounds", "2", "--threads", "1", "--batch-size", "1", "--batch-size", "3")
+SHORT = ("--seconds", "0", "--rounds", "2", "--threads", "1", "--batch-size", "1", "--batch-size", "3")
 
 
-def test_engines_of_the_file_are_measured_with_it(run):
-    answer = run("benchmark", "--peers", "--model", "cnn-small-int8", *QUICK, "--json")
-    assert answer.code == 0, answer.stderr
-    assert answer.stderr.startswith("litert, keras and tf.function are left out: they run a Keras model")
-    rows = answer.objects
+def test_engines_that_read_the_model_file_are_measured(run):
+    result = run("benchmark", "--peers", "--model", "cnn-small-int8", *SHORT, "--json")
+    assert result.code == 0, result.stderr
+    assert result.stderr.startswith("skipped litert, keras and tf.function: they need the Keras source")
+    rows = result.objects
     engines = {row["engine"] for row in rows}
     assert {"digits-edge cpu", "onnxruntime"} <= engines
     assert ("openvino" in engines) == (find_spec("openvino") is not None)
@@ -27,51 +27,51 @@ def test_engines_of_the_file_are_measured_with_it(run):
         assert set(ratios) == engines
 
 
-def test_the_table_goes_to_a_file_named_after_day_and_environment(run, tmp_path):
-    asked = ("benchmark", "--peers", "--model", "cnn-small", *QUICK[:-2], "-o", ".")
-    answer = run(*asked)
-    assert answer.code == 0, answer.stderr
+def test_file_name_of_the_results_has_date_and_environment(run, tmp_path):
+    arguments = ("benchmark", "--peers", "--model", "cnn-small", *SHORT[:-2], "-o", ".")
+    result = run(*arguments)
+    assert result.code == 0, result.stderr
     [path] = tmp_path.iterdir()
-    assert path.name.endswith("-peers.csv") and f"{path.name} has the table" in answer.stderr
+    assert path.name.endswith("-peers.csv") and f"wrote {path.name}" in result.stderr
     assert {row.engine for row in read_results(path)} >= {"digits-edge cpu", "onnxruntime"}
-    assert answer.stdout.startswith("model ") and "images/s" in answer.stdout
-    assert len(answer.stdout.splitlines()) == 1 + len(read_results(path))
-    again = run(*asked)
-    assert (again.code, again.complaint) == (2, f"{path.name} exists already; --overwrite replaces it")
+    assert result.stdout.startswith("model ") and "images/s" in result.stdout
+    assert len(result.stdout.splitlines()) == 1 + len(read_results(path))
+    again = run(*arguments)
+    assert (again.code, again.error) == (2, f"{path.name} already exists; replace it with --overwrite")
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--peers", "--provider", "cpu"), "--provider holds only without --peers."),
-        (("--peers", "--repeats", "3"), "--repeats holds only without --peers."),
-        (("--rounds", "3"), "--rounds holds only with --peers."),
-        (("-o", "x.csv"), "--output holds only with --peers."),
+        (("--peers", "--provider", "cpu"), "--provider applies only without --peers."),
+        (("--peers", "--repeats", "3"), "--repeats applies only without --peers."),
+        (("--rounds", "3"), "--rounds applies only with --peers."),
+        (("-o", "x.csv"), "--output applies only with --peers."),
         (("--peers", "--rounds", "0"), "0 is not in the range"),
-        (("--peers", "--keras", "run"), "--keras needs the model files that were made of it"),
+        (("--peers", "--keras", "run"), "--keras needs the model files exported from it"),
         (
             ("--peers", "--model", "cnn-small-int8", "--model", "cnn-small-int8"),
-            "is called cnn-small-int8 like another",
+            "another model is also named cnn-small-int8",
         ),
     ],
 )
-def test_what_does_not_go_together_is_wrong_usage(run, tmp_path, words, message):
-    answer = run("benchmark", *words)
-    assert (answer.code, answer.stdout) == (2, "")
-    assert message in answer.complaint
+def test_invalid_combinations_of_options_are_refused(run, tmp_path, words, message):
+    result = run("benchmark", *words)
+    assert (result.code, result.stdout) == (2, "")
+    assert message in result.error
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_keras_model_of_another_network_is_refused(run, tmp_path):
+def test_keras_model_of_another_network_is_refused(run, tmp_path):
     keras = pytest.importorskip("keras", reason="needs the extra [export]")
     image = keras.Input((28, 28))
     keras.Model(image, keras.layers.Dense(10)(keras.layers.Flatten()(image))).save(tmp_path / "other.keras")
-    asked = ("benchmark", "--peers", "--model", "cnn-small-int8", "--keras", "other.keras")
-    answer = run(*asked, "--input-scale", "1")
-    assert (answer.code, answer.stdout) == (2, "")
-    assert answer.complaint.startswith(
-        "other.keras is not what cnn-small-int8 was made of: it has 7,850 parameters, not 50,186"
+    arguments = ("benchmark", "--peers", "--model", "cnn-small-int8", "--keras", "other.keras")
+    result = run(*arguments, "--input-scale", "1")
+    assert (result.code, result.stdout) == (2, "")
+    assert result.error.startswith(
+        "other.keras is not the Keras model of cnn-small-int8: it has 7,850 parameters, not 50,186"
     )
-    assert run(*asked).code == 2  # its scale is not known
+    assert run(*arguments).code == 2  # unknown input scale
     missing = run("benchmark", "--peers", "--model", "cnn-small-int8", "--keras", "none.keras")
-    assert (missing.code, missing.complaint.startswith("none.keras cannot be read")) == (3, True)
+    assert (missing.code, missing.error.startswith("none.keras cannot be read")) == (3, True)

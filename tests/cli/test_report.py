@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs t
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    """60 drawn digits as an .npz with both splits; one of them is in both."""
+    """60 synthetic digits as an .npz file with both splits; one image is in both."""
     rng = np.random.default_rng(11)
     labels = (np.arange(60) % 10).astype(np.uint8)
     images = np.stack([draw_image(int(label), rng) for label in labels])
@@ -22,25 +22,25 @@ def drawn(tmp_path_factory):
     return path
 
 
-def test_page_is_written_and_summed_up_and_replaced_only_when_asked(run, drawn, tmp_path):
+def test_page_and_summary_are_written_and_the_page_is_replaced_only_with_overwrite(run, drawn, tmp_path):
     done = run("report", drawn)
     assert (done.code, done.stderr) == (0, "")
-    assert "of 20 test images 1 have a near training image" in done.stdout
-    assert done.stdout.endswith("report.html: the whole report\n")
+    assert "1 of 20 test images have a near-duplicate in the training images" in done.stdout
+    assert done.stdout.endswith("wrote report.html\n")
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "Data report: drawn" in page
     assert 'src="http' not in page
 
     (tmp_path / "report.html").write_text("mine")
     refused = run("report", drawn)
-    assert (refused.code, refused.complaint) == (2, "report.html exists already; --overwrite replaces it")
+    assert (refused.code, refused.error) == (2, "report.html already exists; replace it with --overwrite")
     assert (tmp_path / "report.html").read_text() == "mine"
     [replaced] = run("report", drawn, "-o", "report.html", "--overwrite", "--json").objects
     assert replaced["page"] == "report.html"
     assert (tmp_path / "report.html").read_text("utf-8") == page
 
 
-def test_json_has_the_figures_and_leaves_no_page_that_was_not_named(run, drawn, tmp_path):
+def test_json_has_the_statistics_and_writes_no_page_by_default(run, drawn, tmp_path):
     [found] = run("report", drawn, "--json").objects
     assert (found["schema_version"], found["name"], found["page"]) == (1, "drawn", None)
     assert [(split["split"], split["images"]) for split in found["splits"]] == [("train", 40), ("test", 20)]
@@ -48,7 +48,7 @@ def test_json_has_the_figures_and_leaves_no_page_that_was_not_named(run, drawn, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_broken_csv_is_reported_instead_of_refused(run, images, write_csv):
+def test_invalid_rows_of_a_csv_are_counted(run, images, write_csv):
     rows = images.reshape(10, -1).astype(object)
     rows[2, 7], rows[4, 0] = "", 300
     [found] = run("report", write_csv(rows), "--json").objects
@@ -57,7 +57,7 @@ def test_broken_csv_is_reported_instead_of_refused(run, images, write_csv):
     assert account["first"][0] == {"row": 3, "column": "pixel7", "value": "", "kind": "missing"}
 
 
-def test_data_that_is_not_there_is_named(run):
+def test_error_names_missing_data(run):
     done = run("report", "nowhere")
     assert done.code == 4
-    assert done.complaint.startswith("nowhere: no such file or folder")
+    assert done.error.startswith("nowhere: no such file or folder")

@@ -1,4 +1,4 @@
-"""`train`: recipes from files, folds, and CSVs that are streamed."""
+"""`digits-edge train`: recipe files, folds, streamed CSVs and resuming."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 
 from digits_edge.runtime.datasets.synthetic_digits import draw_image
 
-from .conftest import heed_interrupts
+from .conftest import enable_interrupts
 
 pytestmark = pytest.mark.skipif(find_spec("keras") is None, reason="needs the extra [train]")
 
@@ -28,7 +28,7 @@ def weights(path):
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
-    """A Kaggle CSV of 168 drawn digits."""
+    """A Kaggle CSV of 168 synthetic digits."""
     rng = np.random.default_rng(7)
     path = tmp_path_factory.mktemp("rows") / "train.csv"
     lines = [",".join(["label", *(f"pixel{i}" for i in range(784))])]
@@ -38,7 +38,7 @@ def rows(tmp_path_factory):
     return path
 
 
-def test_a_recipe_file_alone_repeats_a_run(run, rows, tmp_path):
+def test_recipe_file_repeats_a_run(run, rows, tmp_path):
     assert run("train", "mlp", "--data", rows, "--validation", "fifth", "-o", "first", *QUICK).code == 0
     repeated = run("train", "--recipe", "first/recipe.json", "--data", rows, "-o", "second", "--json")
     assert repeated.code == 0, repeated.stderr
@@ -48,132 +48,132 @@ def test_a_recipe_file_alone_repeats_a_run(run, rows, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_recipe_file_on_other_data_says_so(run, rows, tmp_path):
+def test_recipe_file_with_other_data_prints_a_note(run, rows, tmp_path):
     assert run("train", "perceptron", "--data", rows, "-o", "first", *QUICK).code == 0
     (tmp_path / "other.csv").write_text("".join(rows.read_text().splitlines(keepends=True)[:100]))
-    answer = run("train", "--recipe", "first/recipe.json", "--data", "other.csv", "-o", "second")
-    assert answer.code == 0
-    assert "other is not the data of first/recipe.json (train, sha256 " in answer.stderr
+    result = run("train", "--recipe", "first/recipe.json", "--data", "other.csv", "-o", "second")
+    assert result.code == 0
+    assert "other is not the data of first/recipe.json (train, SHA-256 " in result.stderr
     same = run("train", "--recipe", "first/recipe.json", "--data", rows, "-o", "third")
     assert "is not the data" not in same.stderr
 
 
-def test_a_recipe_of_unnamed_data_asks_where_it_lies(run, rows):
+def test_recipe_file_of_unknown_data_needs_the_data_option(run, rows):
     assert run("train", "perceptron", "--data", rows, "-o", "first", *QUICK).code == 0
-    answer = run("train", "--recipe", "first/recipe.json", "-o", "second")
-    assert (answer.code, "--data" in answer.complaint) == (2, True)
+    result = run("train", "--recipe", "first/recipe.json", "-o", "second")
+    assert (result.code, "--data" in result.error) == (2, True)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        ((), "Name a model"),
-        (("--recipe", "none.json"), "none.json holds no recipe"),
+        ((), "Pass NAME"),
+        (("--recipe", "none.json"), "none.json cannot be read: No such file"),
         (("cnn", "--recipe", "mlp.json"), "mlp.json is a recipe of mlp, not of cnn"),
-        (("mlp", "--validation", "half"), "'half' parts no data"),
+        (("mlp", "--validation", "half"), "'half' is not a split rule"),
     ],
 )
-def test_what_cannot_be_trained_is_said(run, rows, tmp_path, arguments, said):
+def test_invalid_trainings_are_refused(run, rows, tmp_path, arguments, message):
     recipe = {"model": "mlp", "epochs": 1, "batch_size": 8, "learning_rate": 0.1, "augmentation": {}}
     (tmp_path / "mlp.json").write_text(json.dumps({"recipe": recipe}))
-    answer = run("train", *arguments, "--data", rows, "-o", "run")
-    assert answer.code in (2, 4)
-    assert said in answer.complaint
+    result = run("train", *arguments, "--data", rows, "-o", "run")
+    assert result.code in (2, 4)
+    assert message in result.error
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
-def test_a_streamed_csv_gives_the_same_weights_and_leaves_nothing(run, rows, tmp_path):
-    assert run("train", "kaggle-cnn", "--data", rows, "-o", "whole", *QUICK).code == 0
+def test_streamed_csv_gives_the_same_weights_and_leaves_no_files(run, rows, tmp_path):
+    assert run("train", "kaggle-cnn", "--data", rows, "-o", "loaded", *QUICK).code == 0
     streamed = run("train", "kaggle-cnn", "--data", rows, "-o", "streamed", "--stream", *QUICK)
     assert streamed.code == 0, streamed.stderr
-    for one, other in zip(weights(tmp_path / "whole"), weights(tmp_path / "streamed"), strict=True):
+    for one, other in zip(weights(tmp_path / "loaded"), weights(tmp_path / "streamed"), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert {path.name for path in tmp_path.iterdir()} == {"whole", "streamed"}
+    assert {path.name for path in tmp_path.iterdir()} == {"loaded", "streamed"}
     assert "--stream" not in streamed.stderr
     about = json.loads((tmp_path / "streamed/recipe.json").read_text())
     assert (about["data"]["validation"], about["data"]["input_scale"]) == ("kaggle", 255)
 
 
-def test_streaming_what_is_no_csv_says_that_it_changes_nothing(run, tmp_path):
+def test_streaming_other_formats_prints_a_note(run, tmp_path):
     rng = np.random.default_rng(0)
     labels = np.arange(80) % 10
     np.savez(tmp_path / "drawn.npz", x_train=np.stack([draw_image(label, rng) for label in labels]), y_train=labels)
-    answer = run("train", "perceptron", "--data", "drawn.npz", "-o", "run", "--stream", *QUICK)
-    assert answer.code == 0, answer.stderr
-    assert "--stream changes nothing: drawn is no CSV" in answer.stderr
+    result = run("train", "perceptron", "--data", "drawn.npz", "-o", "run", "--stream", *QUICK)
+    assert result.code == 0, result.stderr
+    assert "--stream has no effect: drawn is not a CSV file" in result.stderr
 
 
-def test_a_student_can_do_without_its_teachers(run, tmp_path):
+def test_student_without_distillation(run, tmp_path):
     rng = np.random.default_rng(0)
     labels = np.arange(80) % 10
     images = np.stack([draw_image(label, rng) for label in labels])
     np.savez(tmp_path / "fashion-mnist.npz", x_train=images, y_train=labels, x_test=images[:9], y_test=labels[:9])
-    answer = run("train", "cnn-small", "--data", "./fashion-mnist.npz", "--no-distillation", "-o", "run", *QUICK)
-    assert answer.code == 0, answer.stderr
-    assert (tmp_path / "run/model.keras").exists() and not (tmp_path / "run/lesson").exists()
+    result = run("train", "cnn-small", "--data", "./fashion-mnist.npz", "--no-distillation", "-o", "run", *QUICK)
+    assert result.code == 0, result.stderr
+    assert (tmp_path / "run/model.keras").exists() and not (tmp_path / "run/distillation").exists()
     refused = run("train", "mlp", "--data", "./fashion-mnist.npz", "--distillation-cache", "l", "-o", "other", *QUICK)
-    assert refused.complaint.startswith("--distillation-cache holds only for a student, and mlp has no teachers.")
+    assert refused.error.startswith("--distillation-cache applies only to recipes with distillation; that of mlp")
 
 
-def test_folds_are_summed_up(run, rows, tmp_path):
-    answer = run("train", "mlp", "--data", rows, "--folds", "2", "-o", "cv", "--json", *QUICK)
-    assert answer.code == 0, answer.stderr
-    [summary] = answer.objects
+def test_folds_are_summarized(run, rows, tmp_path):
+    result = run("train", "mlp", "--data", rows, "--folds", "2", "-o", "cv", "--json", *QUICK)
+    assert result.code == 0, result.stderr
+    [summary] = result.objects
     assert (summary["folds"], summary["images"]) == (2, 168)
-    assert answer.stderr.startswith("fold 1/2, epoch 1/2: loss ")
-    told = run("train", "mlp", "--data", rows, "--folds", "2", "-o", "cv", "--resume", *QUICK)
-    assert f"together {summary['errors']} errors of 168" in told.stdout
+    assert result.stderr.startswith("fold 1/2, epoch 1/2: loss ")
+    resumed = run("train", "mlp", "--data", rows, "--folds", "2", "-o", "cv", "--resume", *QUICK)
+    assert f"all folds: {summary['errors']} errors of 168" in resumed.stdout
 
 
-def test_a_run_goes_on_with_what_it_has_begun_with(run, rows, tmp_path):
+def test_resumed_run_uses_its_recorded_settings(run, rows, tmp_path):
     assert run("train", "mlp", "--data", rows, "--learning-rate", "0.02", "-o", "run", *QUICK).code == 0
     before = weights(tmp_path / "run")
-    (tmp_path / "run/checkpoint.npz").unlink()  # nothing is done yet
+    (tmp_path / "run/checkpoint.npz").unlink()  # as if no epoch were finished
     resumed = run("train", "--resume", "-o", "run", "--data", rows)
     assert resumed.code == 0, resumed.stderr
     for one, other in zip(before, weights(tmp_path / "run"), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_cross_validation_goes_on_with_what_it_has_begun_with(run, rows, tmp_path):
-    begun = ("train", "mlp", "--data", rows, "--folds", "2", "-o", "cv")
-    assert run(*begun, *QUICK).code == 0
-    assert "cv holds a cross-validation already" in run(*begun, *QUICK).complaint
+def test_resumed_cross_validation_uses_its_recorded_settings(run, rows, tmp_path):
+    arguments = ("train", "mlp", "--data", rows, "--folds", "2", "-o", "cv")
+    assert run(*arguments, *QUICK).code == 0
+    assert "cv already holds a cross-validation" in run(*arguments, *QUICK).error
     (tmp_path / "cv/folds.json").unlink()
-    answer = run(*begun, "--resume", "--json")
-    assert answer.code == 0, answer.stderr
+    result = run(*arguments, "--resume", "--json")
+    assert result.code == 0, result.stderr
     assert json.loads((tmp_path / "cv/fold-2-of-2/recipe.json").read_text())["recipe"]["epochs"] == 2
 
 
-def test_a_folder_without_a_run_is_said_to_be_one(run, rows):
+def test_resuming_without_a_run_is_reported(run, rows):
     nothing = run("train", "--resume", "-o", "typo", "--data", rows)
-    assert (nothing.code, nothing.complaint.split(";")[0]) == (2, "typo holds no run to resume")
+    assert (nothing.code, nothing.error.split(";")[0]) == (2, "typo holds no run to resume")
     assert run("train", "mlp", "--data", rows, "-o", "run", *QUICK).code == 0
     other = run("train", "cnn", "--resume", "-o", "run", "--data", rows)
-    assert "run/recipe.json is a recipe of mlp, not of cnn" in other.complaint
-    begun = run("train", "mlp", "--resume", "-o", "new", "--data", rows, *QUICK)
-    assert (begun.code, begun.stderr.splitlines()[0]) == (0, "new holds no run yet; one is begun")
+    assert "run/recipe.json is a recipe of mlp, not of cnn" in other.error
+    started = run("train", "mlp", "--resume", "-o", "new", "--data", rows, *QUICK)
+    assert (started.code, started.stderr.splitlines()[0]) == (0, "new holds no run; starting a new one")
 
 
-def test_what_differs_from_a_run_is_named(run, rows):
+def test_differences_from_a_run_are_named(run, rows):
     assert run("train", "mlp", "--data", rows, "-o", "run", *QUICK).code == 0
     changed = ("--epochs", "3", "--augmentation", "none")
-    answer = run("train", "mlp", "--resume", "-o", "run", "--data", rows, *changed)
-    assert answer.code == 2
-    assert answer.complaint.startswith("run was begun with other settings (epochs: 2 there, 3 here; rotation_degrees: ")
+    result = run("train", "mlp", "--resume", "-o", "run", "--data", rows, *changed)
+    assert result.code == 2
+    assert result.error.startswith("run was started with other settings (epochs: 2, now 3; rotation_degrees: ")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_an_interrupted_training_ends_at_once_and_goes_on(run, rows, tmp_path):
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_interrupted_training_ends_at_once_and_can_be_resumed(run, rows, tmp_path):
     command = [sys.executable, "-m", "digits_edge.cli", "train", "cnn-small", "--data", str(rows), "-o", "run"]
 
     command += ["--epochs", "20", "--batch-size", "16"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as training:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=enable_interrupts) as training:
         try:
-            until = time.monotonic() + 120
-            while not (tmp_path / "run/checkpoint.npz").exists() and time.monotonic() < until:
+            deadline_s = time.monotonic() + 120
+            while not (tmp_path / "run/checkpoint.npz").exists() and time.monotonic() < deadline_s:
                 assert training.poll() is None
                 time.sleep(0.01)
             training.send_signal(signal.SIGINT)
@@ -181,38 +181,38 @@ def test_an_interrupted_training_ends_at_once_and_goes_on(run, rows, tmp_path):
         finally:
             training.kill()
     assert training.returncode == 130
-    assert last == "interrupted; run keeps all finished epochs, and the same command with --resume goes on"
+    assert last == "interrupted; finished epochs are stored in run; repeat the command with --resume to continue"
     resumed = run("train", "--resume", "-o", "run", "--data", rows, "--json")
     assert (resumed.code, resumed.objects[0]["epochs"]) == (0, 20)
     assert not resumed.stderr.startswith("epoch 1/20")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["train", "cnnsmall"], "no model is called 'cnnsmall'. Did you mean 'cnn-small'?"),
-        (["train", "edge", "--recipe", "document"], "no document describes edge"),
-        (["train", "mlp", "-o", "run"], "run holds a run already"),
+        (["train", "cnnsmall"], "unknown model 'cnnsmall'. Did you mean 'cnn-small'?"),
+        (["train", "edge", "--recipe", "document"], "edge has no 'document' recipe"),
+        (["train", "mlp", "-o", "run"], "run already holds a run"),
         (["train", "mlp", "--data", "none"], "none: no such file"),
-        (["compare", "--study", "droput"], "no study is called 'droput'. Did you mean 'dropout'?"),
-        (["export", "m.onnx", "-o", "n.onnx"], "m.onnx is a model file already"),
-        (["export", "folds", "-o", "n.onnx"], "folds holds a cross-validation; name one of its folds"),
+        (["compare", "--study", "droput"], "unknown study 'droput'. Did you mean 'dropout'?"),
+        (["export", "m.onnx", "-o", "n.onnx"], "m.onnx is already a model file"),
+        (["export", "folds", "-o", "n.onnx"], "folds contains a cross-validation; pass one fold"),
         (["export", "none", "-o", "n.onnx"], "none: no such file or folder"),
     ],
 )
-def test_mistakes_are_said_before_keras_is_loaded(tmp_path, arguments, said):
+def test_errors_are_reported_before_keras_is_imported(tmp_path, arguments, message):
     for folder in ("run", "folds/fold-1-of-2"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "recipe.json").write_text("{}")
     script = "import sys; from digits_edge.cli.main import run; print(run(sys.argv[1:]), 'keras' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
-    assert done.stderr.startswith(f"error: {said}")
+    assert done.stderr.startswith(f"error: {message}")
     code, loaded = done.stdout.split()
     assert (int(code) in (2, 3, 4), loaded) == (True, "False")
 
 
 @pytest.mark.parametrize("schedule", ["exponential", "plateau", "cosine"])
-def test_the_learning_rate_follows_its_schedule(run, rows, tmp_path, schedule):
+def test_learning_rate_follows_its_schedule(run, rows, tmp_path, schedule):
     assert run("train", "mlp", "--data", rows, "--schedule", schedule, "-o", "run", *QUICK).code == 0
     lines = (tmp_path / "run/history.csv").read_text().splitlines()
     rates = [float(line.rsplit(",", 1)[1]) for line in lines[1:]]
@@ -220,7 +220,7 @@ def test_the_learning_rate_follows_its_schedule(run, rows, tmp_path, schedule):
     np.testing.assert_allclose(rates, expected[schedule], rtol=1e-3, atol=1e-9)
 
 
-def test_a_rule_of_validation_that_folds_would_ignore_is_refused(run, rows):
-    answer = run("train", "mlp", "--data", rows, "--folds", "2", "--validation", "fifth", "-o", "cv", *QUICK)
-    assert answer.code == 2
-    assert answer.complaint.startswith("--validation holds only without --folds")
+def test_validation_rule_with_folds_is_refused(run, rows):
+    result = run("train", "mlp", "--data", rows, "--folds", "2", "--validation", "fifth", "-o", "cv", *QUICK)
+    assert result.code == 2
+    assert result.error.startswith("--validation applies only without --folds")

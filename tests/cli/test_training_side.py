@@ -1,4 +1,4 @@
-"""From a name to a verified model file, with the commands that need Keras."""
+"""Training, export, verification and evaluation with the commands that need Keras."""
 
 from importlib.util import find_spec
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(find_spec("tf2onnx") is None, reason="needs the 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    """500 drawn digits as an .npz with both splits."""
+    """500 synthetic digits as an .npz file with both splits."""
     rng = np.random.default_rng(11)
     labels = (np.arange(500) % 10).astype(np.uint8)
     images = np.stack([draw_image(int(label), rng) for label in labels])
@@ -21,7 +21,7 @@ def drawn(tmp_path_factory):
     return path
 
 
-def test_name_is_trained_exported_verified_and_evaluated(run, drawn, tmp_path):
+def test_model_is_trained_exported_verified_and_evaluated(run, drawn, tmp_path):
     training = run("train", "cnn-small", "--data", drawn, "--epochs", "4", "--batch-size", "16", "-o", "run", "--json")
     assert training.code == 0, training.stderr
     [trained] = training.objects
@@ -33,7 +33,7 @@ def test_name_is_trained_exported_verified_and_evaluated(run, drawn, tmp_path):
 
     again = run("train", "cnn-small", "--data", drawn, "--epochs", "1", "-o", "run")
     assert again.code == 2
-    assert again.complaint.startswith("run holds a run already; --resume goes on")
+    assert again.error.startswith("run already holds a run; use --resume")
 
     exporting = run("export", "run", "-o", "m.onnx", "--precision", "fp32", "--data", drawn, "--json")
     assert (exporting.code, exporting.stderr) == (0, "")
@@ -41,7 +41,7 @@ def test_name_is_trained_exported_verified_and_evaluated(run, drawn, tmp_path):
     assert (exported["schema_version"], exported["path"], exported["name"]) == (1, "m.onnx", "cnn-small-fp32")
     assert {"bytes", "precision", "temperature", "calibrated", "parity", "test", "float_layers"} <= set(exported)
     refused = run("export", "run", "-o", "m.onnx", "--data", drawn)
-    assert (refused.code, refused.complaint) == (2, "m.onnx exists already; --overwrite replaces it")
+    assert (refused.code, refused.error) == (2, "m.onnx already exists; replace it with --overwrite")
 
     verifying = run("verify", "m.onnx", "--keras", "run", "--data", drawn, "--json")
     [verified] = verifying.objects
@@ -55,17 +55,17 @@ def test_name_is_trained_exported_verified_and_evaluated(run, drawn, tmp_path):
     assert by_keras["errors"] == by_file["errors"]
 
 
-def test_source_that_is_no_keras_model_is_refused_and_nothing_written(run, tmp_path):
+def test_source_that_is_not_a_keras_model_is_refused(run, tmp_path):
     (tmp_path / "text.keras").write_text("no model")
     for source in ("none.keras", "text.keras"):
-        answer = run("export", source, "-o", "m.onnx")
-        assert (answer.code, answer.stdout) == (3, "")
-        assert answer.complaint.startswith(source)
+        result = run("export", source, "-o", "m.onnx")
+        assert (result.code, result.stdout) == (3, "")
+        assert result.error.startswith(source)
     assert not (tmp_path / "m.onnx").exists()
 
 
-def test_unknown_name_is_answered_with_those_there_are(run, tmp_path):
-    answer = run("train", "transformer")
-    assert answer.code == 2
-    assert "There are: perceptron, mlp, mlp-dropout, mlp-wide, cnn-small, cnn, resnet, kaggle-cnn" in answer.complaint
+def test_error_of_unknown_model_name_lists_the_available_ones(run, tmp_path):
+    result = run("train", "transformer")
+    assert result.code == 2
+    assert "Available: perceptron, mlp, mlp-dropout, mlp-wide, cnn-small, cnn, resnet, kaggle-cnn" in result.error
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""`tune`: a search from the command line, killed and gone on with, and its result trained."""
+"""`digits-edge tune`: a search, its best recipe, and resuming after a kill."""
 
 import json
 import os
@@ -20,7 +20,7 @@ QUICK = ("--epochs", "2", "--batch-size", "16", "--seed", "3")
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """The training images of 120 drawn digits, as an .npz."""
+    """An .npz file of 120 synthetic training digits."""
     rng = np.random.default_rng(11)
     path = tmp_path_factory.mktemp("digits") / "drawn.npz"
     labels = (np.arange(120) % 10).astype(np.uint8)
@@ -28,14 +28,14 @@ def digits(tmp_path_factory):
     return path
 
 
-def test_a_search_answers_with_a_recipe_that_train_takes(run, digits):
-    answer = run("tune", "perceptron", "--data", digits, "--trials", "2", "-o", "found", "--json", *QUICK)
-    assert answer.code == 0, answer.stderr
-    [found] = answer.objects
+def test_train_accepts_the_best_recipe_of_a_search(run, digits):
+    result = run("tune", "perceptron", "--data", digits, "--trials", "2", "-o", "found", "--json", *QUICK)
+    assert result.code == 0, result.stderr
+    [found] = result.objects
     assert [trial["trial"] for trial in found["trials"]] == [1, 2]
     assert found["best"]["recipe"]["epochs"] == 30
-    assert "a trial has 14 steps" in answer.stderr
-    assert "trial 2/2: validation" in answer.stderr
+    assert "a trial has 14 steps" in result.stderr
+    assert "trial 2/2: validation" in result.stderr
     trained = run("train", "--recipe", "found/best.json", "--data", digits, "--epochs", "1", "-o", "run", "--json")
     assert trained.code == 0, trained.stderr
 
@@ -46,43 +46,43 @@ def test_a_search_answers_with_a_recipe_that_train_takes(run, digits):
 
 
 @pytest.mark.slow
-def test_a_killed_search_goes_on(run, digits, tmp_path):
+def test_killed_search_can_be_resumed(run, digits, tmp_path):
     arguments = ["tune", "perceptron", "--data", str(digits), "--trials", "2", "-o", "found", *QUICK, "--epochs", "8"]
     command = [sys.executable, "-P", "-c", "from digits_edge.cli.main import main; main()", *arguments]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
     try:
-        until = time.monotonic() + 300
+        deadline_s = time.monotonic() + 300
         while not (tmp_path / "found/trials/002/history.csv").exists():
-            assert process.poll() is None, "the search has ended by itself"
-            assert time.monotonic() < until
+            assert process.poll() is None, "the search ended before it was killed"
+            assert time.monotonic() < deadline_s
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     finally:
         process.kill()
         process.wait()
-    noted = json.loads((tmp_path / "found/trials/002/trial.json").read_text())
-    assert noted["trial"] is None, "the second trial was over before it was killed"
+    record = json.loads((tmp_path / "found/trials/002/trial.json").read_text())
+    assert record["trial"] is None, "the second trial finished before it was killed"
     first = (tmp_path / "found/trials/001/history.csv").stat().st_mtime_ns
-    answer = run(*arguments, "--resume", "--json")
-    assert answer.code == 0, answer.stderr
-    assert "trial 1/2" not in answer.stderr
-    assert "trial 2/2" in answer.stderr
-    assert [trial["trial"] for trial in answer.objects[0]["trials"]] == [1, 2]
+    result = run(*arguments, "--resume", "--json")
+    assert result.code == 0, result.stderr
+    assert "trial 1/2" not in result.stderr
+    assert "trial 2/2" in result.stderr
+    assert [trial["trial"] for trial in result.objects[0]["trials"]] == [1, 2]
     assert (tmp_path / "found/trials/001/history.csv").stat().st_mtime_ns == first
     assert len((tmp_path / "found/trials/002/history.csv").read_text().splitlines()) == 1 + 8
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (("transformer",), "no model is called 'transformer'. There are: "),
+        (("transformer",), "unknown model 'transformer'. Available: "),
         (("mlp", "--data", "none"), "none: no such file"),
         (("mlp", "--trials", "0"), "--trials"),
         (("mlp", "--images", "9"), "too few"),
     ],
 )
-def test_what_cannot_be_searched_is_said(run, digits, tmp_path, arguments, said):
-    answer = run("tune", *arguments, *([] if "--data" in arguments else ["--data", digits]), "-o", "found")
-    assert answer.code in (2, 4)
-    assert said in answer.complaint
+def test_invalid_searches_are_refused(run, digits, tmp_path, arguments, message):
+    result = run("tune", *arguments, *([] if "--data" in arguments else ["--data", digits]), "-o", "found")
+    assert result.code in (2, 4)
+    assert message in result.error
     assert not (tmp_path / "found").exists()

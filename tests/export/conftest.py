@@ -1,4 +1,4 @@
-"""Small networks, really trained on digits this project draws, so that exporting needs no data set."""
+"""Fixtures: small networks trained on synthetic digits, so that export tests need no data set."""
 
 import hashlib
 from collections.abc import Callable
@@ -19,17 +19,22 @@ from digits_edge.runtime.preprocessing.mnist_format import to_mnist_format  # no
 
 
 @pytest.fixture(scope="session")
-def drawn() -> Dataset:
-    """1,000 drawn digits; small drawings, since most of the time goes into pixels."""
-    rng = np.random.default_rng(7)
+def drawn(make_once: Callable[..., Path]) -> Dataset:
+    """1,000 synthetic digits, drawn at a small size to save time."""
     labels = (np.arange(1000) % 10).astype(np.uint8)
-    images = np.stack([to_mnist_format(draw_digit(int(label), rng, size=48)).image for label in labels])
+
+    def draw(path: Path) -> None:
+        rng = np.random.default_rng(7)
+        images = [to_mnist_format(draw_digit(int(label), rng, size=48)).image for label in labels]
+        np.save(path, np.stack(images))
+
+    images = np.load(make_once("drawn.npy", draw))
     content = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
     return Dataset("drawn", images, labels, tuple("0123456789"), "Apache-2.0", content)
 
 
 def batch_norm_before_pooling(image: Any) -> Any:
-    """`cnn`'s kind: everything can be folded."""
+    """Like `cnn`: all BatchNorms can be folded."""
     x = image
     for filters in (8, 12):
         x = layers.Conv2D(filters, 3, activation="relu")(x)
@@ -40,7 +45,7 @@ def batch_norm_before_pooling(image: Any) -> Any:
 
 
 def residual(image: Any) -> Any:
-    """`resnet`'s kind."""
+    """Like `resnet`."""
     x = layers.ReLU()(layers.BatchNormalization(momentum=0.8)(layers.Conv2D(8, 3, padding="same")(image)))
     y = layers.BatchNormalization(momentum=0.8)(layers.Conv2D(8, 3, padding="same")(x))
     x = layers.MaxPooling2D(2)(layers.ReLU()(layers.Add()([x, y])))
@@ -48,7 +53,7 @@ def residual(image: Any) -> Any:
 
 
 def batch_norm_before_padding(image: Any) -> Any:
-    """`kaggle-cnn`'s kind: a shift stands before a padded convolution and must stay."""
+    """Like `kaggle-cnn`: a shift before a padded convolution cannot be folded."""
     x = layers.Conv2D(8, 5, padding="same", activation="relu")(layers.Rescaling(1 / 255)(image))
     x = layers.BatchNormalization(momentum=0.8)(layers.MaxPooling2D(2)(x))
     x = layers.Conv2D(8, 3, padding="same", activation="relu")(x)
@@ -56,30 +61,30 @@ def batch_norm_before_padding(image: Any) -> Any:
 
 
 def softmax_rows(image: Any) -> Any:
-    """Dense layers on rows of 784, answering with probabilities."""
+    """Dense layers on rows of 784, with probabilities as output."""
     return layers.Dense(10, activation="softmax")(layers.Dense(32, activation="relu")(image))
 
 
 def pooled(image: Any) -> Any:
-    """28x28 without a channel axis, averaged instead of flattened, a softmax layer of its own."""
+    """Input 28×28 without a channel axis, global average pooling, and a separate softmax layer."""
     x = layers.Conv2D(16, 3, strides=2, activation="relu")(layers.Reshape((28, 28, 1))(image))
     x = layers.Conv2D(24, 3, strides=2, activation="relu")(x)
     return layers.Softmax()(layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
 
 
 def dense_on_pixels(image: Any) -> Any:
-    """A dense layer on the feature map: what comes before its Gemm is no Flatten."""
+    """A dense layer on the feature map, without Flatten before its Gemm."""
     x = layers.Conv2D(8, 3, strides=2, activation="relu")(image)
     return layers.Dense(10)(layers.Flatten()(layers.Dense(6, activation="relu")(x)))
 
 
 def batch_norm_of_rows(image: Any) -> Any:
-    """BatchNorm over rows of pixels, a scale per row that no channel has."""
+    """BatchNorm over rows of pixels: a scale per row instead of per channel."""
     x = layers.BatchNormalization(axis=1, momentum=0.8)(image)
     return layers.Dense(10)(layers.Flatten()(layers.Dense(6, activation="relu")(x)))
 
 
-#: Kind → its layers, the shape of its input, what white is in it.
+#: Kind → layers, input shape, input scale.
 KINDS: dict[str, tuple[Callable[[Any], Any], tuple[int, ...], int]] = {
     "batch-norm-before-pooling": (batch_norm_before_pooling, (28, 28, 1), 1),
     "residual": (residual, (28, 28, 1), 1),
@@ -92,29 +97,28 @@ KINDS: dict[str, tuple[Callable[[Any], Any], tuple[int, ...], int]] = {
 
 
 @pytest.fixture(scope="session")
-def trained(drawn: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The `.keras` file of a kind of network, trained when it is first asked for."""
-    folder = tmp_path_factory.mktemp("trained")
+def trained(drawn: Dataset, make_once: Callable[..., Path]) -> Callable[[str], Path]:
+    """A function that returns the `.keras` file of a kind of network and trains it on the first call."""
 
     def train(kind: str) -> Path:
-        path = folder / f"{kind}.keras"
-        if not path.exists():
-            body, shape, white = KINDS[kind]
+        def write(path: Path) -> None:
+            body, shape, input_scale = KINDS[kind]
             keras.utils.set_random_seed(3)
             image = keras.Input(shape)
             model = keras.Model(image, body(image), name=kind.replace("-", "_"))
             in_softmax = kind in ("softmax-rows", "pooled")
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not in_softmax)
             model.compile(keras.optimizers.Adam(0.005), loss)
-            pixels = drawn.images.reshape(-1, *shape).astype(np.float32) * white / 255
+            pixels = drawn.images.reshape(-1, *shape).astype(np.float32) * input_scale / 255
             model.fit(pixels, drawn.labels, epochs=6, batch_size=50, verbose=0)
             model.save(path)
-        return path
+
+        return make_once(f"{kind}.keras", write)
 
     return train
 
 
 @pytest.fixture
 def source(trained: Callable[[str], Path], request: pytest.FixtureRequest) -> Source:
-    """A trained network of the kind that the test names, as it is exported."""
+    """A trained network of the kind that the test selects."""
     return read_source(trained(request.param), input_scale=KINDS[request.param][2])

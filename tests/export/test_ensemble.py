@@ -1,4 +1,4 @@
-"""Several networks in one model file."""
+"""Export of ensembles, from Python and on the command line."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from digits_edge.runtime.errors import CheckError, ModelError, UsageError
 from digits_edge.runtime.model.model_file import PRECISIONS, Member, Metadata, read_model_file
 from tests.export.conftest import KINDS
 
-#: They differ in their input's shape and scale, and in how they end.
+#: These differ in input shape, input scale and output (logits or probabilities).
 MEMBERS = ("batch-norm-before-padding", "softmax-rows", "pooled")
 Command = Callable[..., tuple[int, str, str]]
 
@@ -32,7 +32,7 @@ def sources(trained: Callable[[str], Path]) -> tuple[Source, ...]:
 
 @pytest.fixture(scope="module")
 def mislabelled(drawn: Dataset) -> Dataset:
-    """The drawn digits, one in 25 under another label: else nothing would tell a temperature."""
+    """The synthetic digits with 1 in 25 labels wrong, without which no temperature could be fitted."""
     rows = np.random.default_rng(1).choice(len(drawn), len(drawn) // 25, replace=False)
     labels = drawn.labels.copy()
     labels[rows] = (labels[rows] + 1) % 10
@@ -46,7 +46,7 @@ def exported(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Exported:
-    """The ensemble in each precision."""
+    """The exported ensemble in each precision."""
     target = tmp_path_factory.mktemp("ensemble") / "e.onnx"
     test = replace(mislabelled, sha256="1" * 64)
     return export(Ensemble(sources), target, precision=request.param, training=mislabelled, test=test)
@@ -54,7 +54,7 @@ def exported(
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run `digits-edge` with these arguments: exit code, stdout, stderr."""
+    """A function that runs `digits-edge` and returns exit code, stdout and stderr."""
 
     def run(*arguments: str | Path) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -64,26 +64,26 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 
 
 def keras_mean(sources: tuple[Source, ...], images: np.ndarray, metadata: Metadata) -> np.ndarray:
-    answers = [calibrated_outputs(s, images, m.temperature) for s, m in zip(sources, metadata.members, strict=True)]
-    return (sum(answers) / len(answers)).astype(np.float32)
+    outputs = [calibrated_outputs(s, images, m.temperature) for s, m in zip(sources, metadata.members, strict=True)]
+    return (sum(outputs) / len(outputs)).astype(np.float32)
 
 
-def test_it_answers_with_the_mean_of_what_keras_answers(
+def test_ensemble_predicts_the_mean_of_keras_predictions(
     exported: Exported, sources: tuple[Source, ...], mislabelled: Dataset
 ) -> None:
     metadata = exported.metadata
     rows = parts(mislabelled.labels).validation
     with Classifier(exported.path, provider="cpu") as classifier:
-        answers = classifier.predict_batch(mislabelled.images[rows])
+        probabilities = classifier.predict_batch(mislabelled.images[rows])
         expected = keras_mean(sources, mislabelled.images[rows], metadata)
-        assert not shortfalls(compare(expected, answers, mislabelled.labels[rows]), metadata.precision)
-        np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
+        assert not shortfalls(compare(expected, probabilities, mislabelled.labels[rows]), metadata.precision)
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
         errors = int((classifier.predict_batch(mislabelled.images).argmax(axis=1) != mislabelled.labels).sum())
     assert metadata.test is not None
     assert (metadata.test["errors"], metadata.test["images"]) == (errors, len(mislabelled))
 
 
-def test_its_golden_answers_are_kerass_mean_and_hold_in_batches_of_any_size(
+def test_golden_values_are_the_keras_mean_and_hold_for_any_batch_size(
     exported: Exported, sources: tuple[Source, ...]
 ) -> None:
     with Classifier(exported.path, provider="cpu") as classifier:
@@ -91,20 +91,20 @@ def test_its_golden_answers_are_kerass_mean_and_hold_in_batches_of_any_size(
         np.testing.assert_allclose(
             golden.probabilities, keras_mean(sources, golden.images, exported.metadata), atol=1e-6
         )
-        found = verify(classifier)
-        assert found.holds, found.problems
+        result = verify(classifier)
+        assert result.holds, result.problems
         for count in (0, 1, 3):
             assert classifier.predict_batch(golden.images[:count]).shape == (count, 10)
 
 
-def test_it_says_who_its_members_are(exported: Exported, sources: tuple[Source, ...]) -> None:
+def test_metadata_lists_the_members(exported: Exported, sources: tuple[Source, ...]) -> None:
     metadata = exported.metadata
     assert (metadata.name, metadata.architecture) == (f"ensemble-of-3-{metadata.precision}", "ensemble")
     assert metadata.parameters == sum(source.model.count_params() for source in sources)
     assert [member.name for member in metadata.members] == list(MEMBERS)
     assert {member.precision for member in metadata.members} == {metadata.precision}
     assert metadata.temperature == 1
-    assert len({member.temperature for member in metadata.members}) == 3, "each has its own"
+    assert len({member.temperature for member in metadata.members}) == 3, "each member has its own temperature"
     assert metadata.calibrated
     assert all(member.calibrated for member in metadata.members)
     assert metadata.parity is not None
@@ -113,19 +113,19 @@ def test_it_says_who_its_members_are(exported: Exported, sources: tuple[Source, 
         assert classifier.metadata == metadata
 
 
-def test_its_graph_is_valid_and_every_member_takes_the_one_image(exported: Exported) -> None:
+def test_graph_is_valid_and_every_member_reads_the_same_image(exported: Exported) -> None:
     graph = onnx.load_from_string(read_model_file(exported.path)).graph
     assert [value.name for value in graph.input] == ["image"]
     assert graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert [value.name for value in graph.output] == ["probabilities"]
-    takers = [node.name for node in graph.node if "image" in node.input]
-    assert [name[:8] for name in takers] == ["member_1", "member_2", "member_3"]
+    readers = [node.name for node in graph.node if "image" in node.input]
+    assert [name[:8] for name in readers] == ["member_1", "member_2", "member_3"]
     names = [node.name for node in graph.node]
     assert len(set(names)) == len(names)
     assert [node.op_type for node in graph.node if not node.name.startswith("member_")] == ["Sum", "Div"]
 
 
-def test_a_member_alone_gives_what_it_gives_within(
+def test_member_predicts_the_same_alone_and_in_an_ensemble(
     sources: tuple[Source, ...], mislabelled: Dataset, tmp_path: Path
 ) -> None:
     single = [
@@ -135,51 +135,50 @@ def test_a_member_alone_gives_what_it_gives_within(
     both = export(Ensemble(sources[:2]), tmp_path / "both.onnx", precision="int8", training=mislabelled)
     assert [m.temperature for m in both.metadata.members] == [one.metadata.temperature for one in single]
 
-    def answers(path: Path) -> np.ndarray:
+    def probabilities(path: Path) -> np.ndarray:
         with Classifier(path, provider="cpu") as classifier:
             return classifier.predict_batch(mislabelled.images)
 
-    np.testing.assert_allclose(answers(both.path), np.mean([answers(one.path) for one in single], axis=0), atol=1e-6)
+    expected = np.mean([probabilities(one.path) for one in single], axis=0)
+    np.testing.assert_allclose(probabilities(both.path), expected, atol=1e-6)
 
 
-def test_folds_are_calibrated_each_on_its_own_part(
+def test_each_fold_is_calibrated_on_its_own_validation_images(
     sources: tuple[Source, ...], mislabelled: Dataset, tmp_path: Path
 ) -> None:
-    about = {"name": "drawn", "sha256": mislabelled.sha256}
+    data = {"name": "drawn", "sha256": mislabelled.sha256}
     folds = tuple(
-        replace(source, data={**about, "validation": f"fold-{number}-of-2"})
+        replace(source, data={**data, "validation": f"fold-{number}-of-2"})
         for number, source in enumerate(sources[1:], start=1)
     )
     exported = export(Ensemble(folds), tmp_path / "e.onnx", precision="fp32", training=mislabelled)
-    alone = [export(fold, tmp_path / f"{fold.name}.onnx", precision="fp32", training=mislabelled) for fold in folds]
+    single = [export(fold, tmp_path / f"{fold.name}.onnx", precision="fp32", training=mislabelled) for fold in folds]
     metadata = exported.metadata
     assert [m.validation for m in metadata.members] == ["fold-1-of-2", "fold-2-of-2"]
-    assert [m.temperature for m in metadata.members] == [one.metadata.temperature for one in alone]
+    assert [m.temperature for m in metadata.members] == [one.metadata.temperature for one in single]
     assert metadata.data["validation"] == "fold-1-of-2"
     assert metadata.parity is not None
     assert metadata.parity["on"] == "validation images of fold-1-of-2"
     assert exported.parity.images == len(parts(mislabelled.labels, "fold-1-of-2").validation)
 
 
-def test_only_images_that_every_member_held_back_are_a_test(
+def test_images_that_every_member_held_back_are_the_test_set(
     sources: tuple[Source, ...], drawn: Dataset, tmp_path: Path
 ) -> None:
-    about = {"name": "drawn", "sha256": drawn.sha256}
+    data = {"name": "drawn", "sha256": drawn.sha256}
     by_rows, by_tenth = (
-        replace(source, data={**about, "validation": rule})
+        replace(source, data={**data, "validation": rule})
         for source, rule in zip(sources[1:], ("kaggle", "tenth"), strict=True)
     )
     test = replace(drawn.taken(np.arange(50), "given"), sha256="1" * 64)
     for members, images in (((by_rows, replace(by_tenth, data=by_rows.data)), 48), ((by_rows, by_tenth), 50)):
         target = tmp_path / f"{images}.onnx"
-        figure = export(Ensemble(members), target, precision="fp32", training=drawn, test=test).metadata.test
-        assert figure is not None
-        assert figure["images"] == images
+        metadata = export(Ensemble(members), target, precision="fp32", training=drawn, test=test).metadata
+        assert metadata.test is not None
+        assert metadata.test["images"] == images
 
 
-def test_without_data_it_is_not_calibrated_and_compared_on_the_reference_images(
-    sources: tuple[Source, ...], tmp_path: Path
-) -> None:
+def test_without_data_ensemble_is_not_calibrated(sources: tuple[Source, ...], tmp_path: Path) -> None:
     metadata = export(Ensemble(sources[1:]), tmp_path / "e.onnx", precision="fp32").metadata
     assert not metadata.calibrated
     assert [m.temperature for m in metadata.members] == [1, 1]
@@ -187,11 +186,11 @@ def test_without_data_it_is_not_calibrated_and_compared_on_the_reference_images(
     assert metadata.parity["on"] == "reference images"
 
 
-def test_an_ensemble_that_does_not_answer_like_keras_is_not_written(
+def test_ensemble_that_disagrees_with_keras_is_not_written(
     trained: Callable[[str], Path], sources: tuple[Source, ...], drawn: Dataset, tmp_path: Path
 ) -> None:
     broken = read_source(trained("pooled"), input_scale=1)
-    # beyond what float16 holds; the last layer brings it back, so Keras's answers stay the same
+    # activations exceed float16; the last layer reverts the factor, so Keras's predictions do not change
     last = next(layer for layer in reversed(broken.model.layers) if layer.get_weights())
     first, second = [layer for layer in broken.model.layers if layer.name.startswith("conv2d")]
     for layer, factors in ((first, (1e7, 1e7)), (second, (1.0, 1e7)), (last, (1e-7, 1.0))):
@@ -202,76 +201,76 @@ def test_an_ensemble_that_does_not_answer_like_keras_is_not_written(
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "message"),
     [
-        ({"labels": tuple("abcdefghij")}, "member 2, softmax-rows, has the labels a,b"),
-        ({"labels": tuple("9876543210")}, "members share theirs"),
+        ({"labels": tuple("abcdefghij")}, r"member 2 \(softmax-rows\) has the labels a,b"),
+        ({"labels": tuple("9876543210")}, "members must have the same labels"),
         ({"data": {"name": "other", "sha256": "0" * 64}}, "different data: mine .*, other"),
     ],
 )
-def test_members_that_do_not_belong_together_are_refused(
-    sources: tuple[Source, ...], change: dict[str, object], complaint: str
+def test_members_with_other_labels_or_data_are_an_error(
+    sources: tuple[Source, ...], change: dict[str, object], message: str
 ) -> None:
     first = replace(sources[0], data={"name": "mine", "sha256": "1" * 64})
-    with pytest.raises(UsageError, match=complaint) as caught:
+    with pytest.raises(UsageError, match=message) as caught:
         Ensemble((first, replace(sources[1], **change)))
     assert "\n" not in str(caught.value)
 
 
-def test_one_member_is_no_ensemble(sources: tuple[Source, ...]) -> None:
+def test_single_member_is_an_error(sources: tuple[Source, ...]) -> None:
     with pytest.raises(UsageError, match="at least two"):
         Ensemble(sources[:1])
 
 
-def test_metadata_from_before_there_were_ensembles_is_still_read() -> None:
-    now = Metadata("m", "1", "cnn", "int8", tuple("0123456789"), 7, test={"errors": 1, "images": 9})
-    before = json.loads(now.to_json())
-    del before["members"]
-    assert Metadata.from_json(json.dumps(before)) == now
+def test_metadata_without_members_is_read() -> None:
+    metadata = Metadata("m", "1", "cnn", "int8", tuple("0123456789"), 7, test={"errors": 1, "images": 9})
+    without_members = json.loads(metadata.to_json())
+    del without_members["members"]
+    assert Metadata.from_json(json.dumps(without_members)) == metadata
     member = Member("m", "cnn", "int8", 7, 1.5, True, "tenth")
-    ensemble = replace(now, members=(member, replace(member, name="n")))
+    ensemble = replace(metadata, members=(member, replace(member, name="n")))
     assert Metadata.from_json(ensemble.to_json()) == ensemble
     for damaged in ([{"name": "m"}], 7, ["m"]):
         with pytest.raises(ModelError, match="metadata"):
-            Metadata.from_json(json.dumps(before | {"members": damaged}))
+            Metadata.from_json(json.dumps(without_members | {"members": damaged}))
 
 
-def test_commands_make_verify_and_use_an_ensemble(
+def test_command_line_exports_verifies_and_uses_an_ensemble(
     command: Command, trained: Callable[[str], Path], drawn: Dataset, tmp_path: Path
 ) -> None:
     data, target = tmp_path / "drawn.npz", tmp_path / "e.onnx"
     test = drawn.taken(np.arange(100), "test")
     np.savez(data, x_train=drawn.images, y_train=drawn.labels, x_test=test.images, y_test=test.labels)
-    # both take white as 1
+    # both models have input scale 1
     one, other = trained("softmax-rows"), trained("pooled")
     common = ("--data", data, "--input-scale", "1", "--json")
     code, out, err = command("export", one, other, "--ensemble", "-o", target, "--precision", "int8", *common)
     assert (code, err) == (0, "")
-    answer = json.loads(out)
-    assert answer["name"] == "ensemble-of-2-int8"
-    assert [member["name"] for member in answer["members"]] == ["softmax-rows", "pooled"]
+    exported = json.loads(out)
+    assert exported["name"] == "ensemble-of-2-int8"
+    assert [member["name"] for member in exported["members"]] == ["softmax-rows", "pooled"]
 
     code, out, err = command("verify", target, "--keras", one, "--keras", other, *common)
-    found = json.loads(out)
-    assert (code, err, found["holds"], found["parity"]["images"]) == (0, "", True, 100)
-    assert found["accuracy"]["errors"] == answer["test"]["errors"]
+    verified = json.loads(out)
+    assert (code, err, verified["holds"], verified["parity"]["images"]) == (0, "", True, 100)
+    assert verified["accuracy"]["errors"] == exported["test"]["errors"]
 
     code, out, err = command("verify", target, "--keras", other, "--keras", one, *common)
     assert (code, out) == (2, "")
     assert "in order: softmax-rows, pooled" in err
     code, out, err = command("verify", target, "--keras", one, *common)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "is an ensemble of 2: name 2 with --keras, not 1" in err
+    assert "ensemble-of-2-int8 has 2 member(s), but --keras was given 1 time(s)" in err
 
     rows = [",".join(map(str, row)) for row in test.images.reshape(-1, 784)]
     (tmp_path / "test.csv").write_text("\n".join([",".join(f"pixel{i}" for i in range(784)), *rows]) + "\n")
     submission = tmp_path / "submission.csv"
     assert command("batch-predict", tmp_path / "test.csv", "--model", target, "-o", submission)[0] == 0
-    said = np.loadtxt(submission, delimiter=",", skiprows=1, dtype=int)[:, 1]
-    assert int((said != test.labels).sum()) == answer["test"]["errors"]
+    predicted = np.loadtxt(submission, delimiter=",", skiprows=1, dtype=int)[:, 1]
+    assert int((predicted != test.labels).sum()) == exported["test"]["errors"]
 
 
-def test_keras_is_read_once_for_several_files_and_several_for_one_file_are_refused(
+def test_keras_model_is_loaded_once_for_several_files(
     command: Command, trained: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keras = trained("softmax-rows")
@@ -284,11 +283,11 @@ def test_keras_is_read_once_for_several_files_and_several_for_one_file_are_refus
     assert (code, out.count('"holds": true'), len(loaded)) == (0, 2, 1)
     code, out, err = command("verify", target, "--keras", keras, "--keras", keras, "--input-scale", "1")
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "is one model: name 1 with --keras, not 2" in err
+    assert "softmax-rows-fp32 has 1 member(s), but --keras was given 2 time(s)" in err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         (("a.keras", "b.keras"), "--ensemble"),
         (("a.keras", "--ensemble"), "at least two"),
@@ -296,11 +295,11 @@ def test_keras_is_read_once_for_several_files_and_several_for_one_file_are_refus
         ((), "SOURCE"),
     ],
 )
-def test_the_number_of_sources_must_fit(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], complaint: str
+def test_wrong_number_of_sources_is_an_error(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code, out, err = command("export", *arguments, "-o", "e.onnx")
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert complaint in err
+    assert message in err
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Exports that hold, and exports that must not be written."""
+"""Export of single models: parity with Keras, metadata, and errors without a file."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,17 +23,17 @@ from tests.export.conftest import KINDS
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("source", KINDS, indirect=True)
-def test_every_precision_answers_like_keras(
+def test_every_precision_predicts_like_keras(
     source: Source, precision: Precision, drawn: Dataset, tmp_path: Path
 ) -> None:
     test = replace(drawn, sha256="1" * 64)
     exported = export(source, tmp_path / "m.onnx", precision=precision, training=drawn, test=test)
     with Classifier(exported.path, provider="cpu") as classifier:
         rows = parts(drawn.labels).validation
-        keras_answers = calibrated_outputs(source, drawn.images[rows], classifier.metadata.temperature)
-        answers = classifier.predict_batch(drawn.images[rows])
-        assert not shortfalls(compare(keras_answers, answers, drawn.labels[rows]), precision)
-        np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
+        expected = calibrated_outputs(source, drawn.images[rows], classifier.metadata.temperature)
+        probabilities = classifier.predict_batch(drawn.images[rows])
+        assert not shortfalls(compare(expected, probabilities, drawn.labels[rows]), precision)
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
         assert verify(classifier).holds
         assert classifier.metadata.calibrated == (classifier.metadata.temperature != 1)
         assert classifier.metadata.precision == precision
@@ -47,7 +47,9 @@ def test_every_precision_answers_like_keras(
 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
-def test_a_model_file_is_a_valid_onnx_model_with_its_contract(source: Source, drawn: Dataset, tmp_path: Path) -> None:
+def test_model_file_is_a_valid_onnx_model_with_metadata_and_checksum(
+    source: Source, drawn: Dataset, tmp_path: Path
+) -> None:
     path = export(source, tmp_path / "m.onnx", precision="int8", training=drawn, name="mine").path
     proto = onnx.load_from_string(read_model_file(path))
     onnx.checker.check_model(proto, full_check=True)
@@ -61,7 +63,7 @@ def test_a_model_file_is_a_valid_onnx_model_with_its_contract(source: Source, dr
 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
-def test_the_same_source_gives_the_same_bytes(source: Source, drawn: Dataset, tmp_path: Path) -> None:
+def test_export_is_reproducible(source: Source, drawn: Dataset, tmp_path: Path) -> None:
     first, second = (
         export(source, tmp_path / name, precision="int8", training=drawn).path.read_bytes() for name in ("a", "b")
     )
@@ -69,7 +71,7 @@ def test_the_same_source_gives_the_same_bytes(source: Source, drawn: Dataset, tm
 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
-def test_layers_that_are_named_stay_float(source: Source, drawn: Dataset, tmp_path: Path) -> None:
+def test_float_layers_are_not_quantized(source: Source, drawn: Dataset, tmp_path: Path) -> None:
     exported = export(source, tmp_path / "m.onnx", precision="int8", training=drawn, float_layers=("conv_1", "gemm_8"))
     assert exported.float_layers == ("conv_1", "gemm_8")
     graph = onnx.load(exported.path).graph
@@ -81,38 +83,36 @@ def test_layers_that_are_named_stay_float(source: Source, drawn: Dataset, tmp_pa
 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
-def test_layers_that_cannot_stay_float_are_refused(source: Source, drawn: Dataset, tmp_path: Path) -> None:
+def test_invalid_float_layers_are_an_error(source: Source, drawn: Dataset, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no layer 'conv_99'; its layers are conv_1, "):
         export(source, tmp_path / "m.onnx", precision="int8", training=drawn, float_layers=("conv_99",))
-    with pytest.raises(UsageError, match="leave out --float-layers"):
+    with pytest.raises(UsageError, match="--float-layers is for int8 models of a single Keras model"):
         export(source, tmp_path / "m.onnx", precision="fp32", training=drawn, float_layers=("conv_1",))
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
-def test_a_model_is_uncertain_of_a_hundredth_of_the_validation_images(
-    source: Source, drawn: Dataset, tmp_path: Path
-) -> None:
+def test_one_percent_of_the_validation_images_are_uncertain(source: Source, drawn: Dataset, tmp_path: Path) -> None:
     exported = export(source, tmp_path / "m.onnx", precision="fp32", training=drawn)
     images = drawn.images[parts(drawn.labels).validation]
     with Classifier(exported.path, provider="cpu") as classifier:
         statuses = [classifier.predict(image).status for image in images]
-        answers = classifier.predict_batch(images).max(axis=1)
+        confidences = classifier.predict_batch(images).max(axis=1)
     assert len(images) == 100 and statuses.count("uncertain") <= 1
-    assert exported.metadata.uncertain_below == pytest.approx(min(np.quantile(answers, 0.01), 0.99), abs=1e-4)
+    assert exported.metadata.uncertain_below == pytest.approx(min(np.quantile(confidences, 0.01), 0.99), abs=1e-4)
     assert export(source, tmp_path / "n.onnx", precision="fp32").metadata.uncertain_below == 0.5
 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
-def test_a_model_that_is_sure_of_everything_is_not_called_uncertain(
+def test_uncertain_threshold_of_an_overconfident_model_is_limited(
     source: Source, drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("digits_edge.export.exporting.REFUSED", 0.9)  # of these nine tenths are as sure as can be
+    monkeypatch.setattr("digits_edge.export.exporting.REFUSED", 0.9)  # 90 % of the confidences are nearly 1
     assert export(source, tmp_path / "m.onnx", precision="fp32", training=drawn).metadata.uncertain_below == 0.99
 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
-def test_without_data_the_model_is_not_calibrated_and_says_so(source: Source, tmp_path: Path) -> None:
+def test_without_data_metadata_says_not_calibrated(source: Source, tmp_path: Path) -> None:
     metadata = export(source, tmp_path / "m.onnx", precision="fp32").metadata
     assert (metadata.calibrated, metadata.temperature) == (False, 1.0)
     assert metadata.parity is not None
@@ -120,31 +120,31 @@ def test_without_data_the_model_is_not_calibrated_and_says_so(source: Source, tm
 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
-def test_int8_without_data_is_refused(source: Source, tmp_path: Path) -> None:
+def test_int8_without_data_is_an_error(source: Source, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--data"):
         export(source, tmp_path / "m.onnx", precision="int8")
 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
-def test_data_of_another_training_is_refused(source: Source, drawn: Dataset, tmp_path: Path) -> None:
-    of_mnist = replace(source, data={"name": "mnist", "sha256": "0" * 64})
+def test_data_of_another_run_is_an_error(source: Source, drawn: Dataset, tmp_path: Path) -> None:
+    mnist_run = replace(source, data={"name": "mnist", "sha256": "0" * 64})
     with pytest.raises(UsageError, match="not the data of this run"):
-        export(of_mnist, tmp_path / "m.onnx", precision="fp32", training=drawn)
+        export(mnist_run, tmp_path / "m.onnx", precision="fp32", training=drawn)
 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
-def test_an_existing_file_is_kept(source: Source, tmp_path: Path) -> None:
+def test_existing_file_is_not_overwritten(source: Source, tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_text("mine")
     with pytest.raises(UsageError, match="--overwrite"):
         export(source, tmp_path / "m.onnx", precision="fp32")
     assert (tmp_path / "m.onnx").read_text() == "mine"
 
 
-def test_a_model_that_float16_cannot_hold_is_not_written(
+def test_model_that_exceeds_float16_is_not_written(
     trained: Callable[[str], Path], drawn: Dataset, tmp_path: Path
 ) -> None:
     source = read_source(trained("residual"), input_scale=1)
-    # activations far beyond float16's 65,504; the last layer brings them back, so Keras's answers stay the same
+    # activations far beyond float16's 65,504; the last layer reverts the factor, so Keras's predictions do not change
     first, last = (
         layer
         for layer in source.model.layers
@@ -162,14 +162,14 @@ def test_a_model_that_float16_cannot_hold_is_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_untrained_model_is_not_exported(trained: Callable[[str], Path], tmp_path: Path) -> None:
+def test_untrained_model_is_not_exported(trained: Callable[[str], Path], tmp_path: Path) -> None:
     source = read_source(trained("residual"), input_scale=1)
     source.model.set_weights([weight * 0 for weight in source.model.get_weights()])
-    with pytest.raises(CheckError, match="clear on none"):
+    with pytest.raises(CheckError, match="low confidence on all reference digits"):
         export(source, tmp_path / "m.onnx", precision="fp32")
 
 
-def test_a_layer_that_cannot_be_a_classifiers_end_is_refused(tmp_path: Path) -> None:
+def test_model_that_ends_in_sigmoid_is_an_error(tmp_path: Path) -> None:
     import keras
 
     image = keras.Input((28, 28, 1))
@@ -182,18 +182,18 @@ def test_a_layer_that_cannot_be_a_classifiers_end_is_refused(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
 @pytest.mark.parametrize("change", [{"labels": None}, {}])
-def test_no_test_figure_is_made_of_unlabelled_or_training_images(
+def test_no_test_errors_on_unlabelled_or_training_images(
     source: Source, drawn: Dataset, tmp_path: Path, change: dict[str, None]
 ) -> None:
     exported = export(source, tmp_path / "m.onnx", precision="fp32", training=drawn, test=replace(drawn, **change))
     assert exported.metadata.test is None
 
 
-def test_what_export_writes_holds_when_verified(tmp_path: Path, drawn: Dataset) -> None:
+def test_exported_files_of_a_softmax_operation_are_verified(tmp_path: Path, drawn: Dataset) -> None:
     import keras
     from keras import layers
 
-    # a softmax that is no layer's own: Keras and the graph must agree on what the logits are
+    # a softmax operation outside of a layer: Keras and the graph must agree on the logits
     image = keras.Input((28, 28, 1))
     logits = layers.Dense(10)(layers.Flatten()(layers.Conv2D(8, 3, strides=2, activation="relu")(image)))
     model = keras.Model(image, keras.ops.softmax(logits))
@@ -208,35 +208,37 @@ def test_what_export_writes_holds_when_verified(tmp_path: Path, drawn: Dataset) 
 
 
 @pytest.mark.parametrize("layer", ["GRU", "Normalization", "gelu", "grouped"])
-def test_a_layer_that_cannot_be_converted_is_named_in_one_line(tmp_path: Path, layer: str) -> None:
+def test_error_for_an_unsupported_layer_is_one_line(tmp_path: Path, layer: str) -> None:
     import keras
     from keras import layers
 
     image = keras.Input((28, 28))
-    body = {
+    outputs = {
         "GRU": lambda: layers.GRU(4)(image),
         "Normalization": lambda: layers.Flatten()(layers.Normalization(mean=0.1, variance=0.2)(image)),
         "gelu": lambda: layers.Flatten()(layers.Dense(4, activation="gelu")(image)),
         "grouped": lambda: layers.Flatten()(layers.Conv2D(4, 3, groups=4)(layers.Reshape((28, 7, 4))(image))),
     }[layer]()
-    keras.Model(image, layers.Dense(10)(body)).save(tmp_path / "m.keras")
+    keras.Model(image, layers.Dense(10)(outputs)).save(tmp_path / "m.keras")
     with pytest.raises(ModelError, match=r"cannot be converted|recurrent") as caught:
         export(read_source(tmp_path / "m.keras", input_scale=1), tmp_path / "m.onnx", precision="fp32")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
-def test_a_model_of_garments_reads_pictures_of_garments(source: Source, drawn: Dataset, tmp_path: Path) -> None:
+def test_fashion_mnist_labels_select_fashion_mnist_preprocessing(
+    source: Source, drawn: Dataset, tmp_path: Path
+) -> None:
     names = CATALOGUE["fashion-mnist"].class_names
     export(replace(source, labels=names), tmp_path / "m.onnx", precision="fp32", training=drawn)
     picture = Image.new("RGB", (120, 160), "white")
     picture.paste((30, 30, 90), (30, 30, 90, 130))
     with Classifier(tmp_path / "m.onnx", provider="cpu") as classifier:
         assert classifier.metadata.preprocessing == "fashion-mnist"
-        found = classifier.predict(picture)
+        prediction = classifier.predict(picture)
         np.testing.assert_allclose(
-            found.probabilities,
+            prediction.probabilities,
             classifier.predict_batch(to_fashion_mnist_format(picture).image[np.newaxis])[0],
             atol=1e-6,
         )
-    assert found.label in names
+    assert prediction.label in names

@@ -1,4 +1,4 @@
-"""The trained networks of tests/export."""
+"""Fixtures of tests/export: synthetic digits and trained networks."""
 
 from tests.export.conftest import drawn, source, trained
 

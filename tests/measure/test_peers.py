@@ -1,4 +1,4 @@
-"""Every engine answers the same, computes alone, and is not timed where it answers otherwise."""
+"""Every engine gives the same predictions, runs in its own process, and is skipped if its predictions differ."""
 
 import os
 import signal
@@ -17,8 +17,8 @@ from digits_edge.export import export, read_source
 from digits_edge.export.exporting import calibration_images
 from digits_edge.export.source import as_logits
 from digits_edge.export.temperature import softmax
-from digits_edge.measure.engine_spec import FLOOR, OURS, EngineSpec
-from digits_edge.measure.engines import ENGINES, LITERT, OF_KERAS, open_engine
+from digits_edge.measure.engine_spec import BASELINE_ENGINE, OWN_ENGINE, EngineSpec
+from digits_edge.measure.engines import ENGINES, KERAS_ENGINES, LITERT, open_engine
 from digits_edge.measure.keras_peer import KerasPeer
 from digits_edge.measure.litert import to_litert, write_litert
 from digits_edge.measure.peers import Subject, measure_engines
@@ -28,35 +28,35 @@ from digits_edge.runtime.errors import CheckError, ModelError, UsageError
 from digits_edge.runtime.session.precision import find_model
 
 LIBRARIES = {"openvino": "openvino", LITERT: "ai_edge_litert"}
-#: Kind of network → precision; one in raw pixels and with logits, one of rows that ends in a softmax.
+#: Kind of network → precision: one with input scale 255 and logits, one of rows that ends in a softmax.
 FILES = {"batch-norm-before-padding": "int8", "softmax-rows": "fp32"}
 
 
 @pytest.fixture
 def spec(tmp_path):
-    """Orders for the small bundled model, on one thread."""
+    """A function that creates specifications for a small bundled model, on one thread."""
     np.save(tmp_path / "images.npy", Subject.of("cnn-small-int8").golden.images)
 
-    def make(engine, model="cnn-small-int8", **more):
-        return EngineSpec(engine, str(find_model(model, "cpu")), str(tmp_path / "images.npy"), 1, **more)
+    def create(engine, model="cnn-small-int8", **options):
+        return EngineSpec(engine, str(find_model(model, "cpu")), str(tmp_path / "images.npy"), 1, **options)
 
-    return make
+    return create
 
 
 @pytest.fixture(scope="module", params=FILES)
-def made(request, trained, drawn, tmp_path_factory):
-    """A model file as a subject, and the Keras model that it was made of."""
+def exported(request, trained, drawn, tmp_path_factory):
+    """A model file, the Keras model it was exported from, and their folder."""
     kind, folder = request.param, tmp_path_factory.mktemp("peers")
     path = trained(kind)
     source = read_source(path, input_scale=255 if kind == "batch-norm-before-padding" else 1)
-    exported = export(source, folder / "m.onnx", precision=FILES[kind], training=drawn)
-    subject = Subject.of(str(exported.path))
+    model = export(source, folder / "m.onnx", precision=FILES[kind], training=drawn)
+    subject = Subject.of(str(model.path))
     return subject, KerasPeer.of_model_file(source, path, subject.metadata, subject.golden), folder
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_every_engine_answers_like_the_model_file(engine, made, drawn):
-    subject, peer, folder = made
+def test_every_engine_predicts_like_digits_edge(engine, exported, drawn):
+    subject, peer, folder = exported
     if engine in LIBRARIES and find_spec(LIBRARIES[engine]) is None:
         pytest.skip(f"needs {LIBRARIES[engine]}, of the extra [bench]")
     np.save(folder / "images.npy", subject.golden.images)
@@ -66,60 +66,60 @@ def test_every_engine_answers_like_the_model_file(engine, made, drawn):
         litert = tuple(
             (size, str(path)) for size, path in write_litert(peer, subject.metadata.precision, [7], folder, images)
         )
-    keras = peer.spec if engine in OF_KERAS else None
-    ordered = EngineSpec(engine, str(subject.path), str(folder / "images.npy"), 1, keras=keras, litert=litert)
-    opened = open_engine(EngineSpec.from_json(ordered.to_json()))
-    answers = opened.program(7)(subject.golden.images[:7])
-    assert (answers.dtype, answers.shape) == (np.float32, (7, 10))
-    np.testing.assert_allclose(answers, subject.answers[:7], atol=subject.tolerance)
+    keras = peer.spec if engine in KERAS_ENGINES else None
+    spec = EngineSpec(engine, str(subject.path), str(folder / "images.npy"), 1, keras=keras, litert=litert)
+    opened = open_engine(EngineSpec.from_json(spec.to_json()))
+    probabilities = opened.program(7)(subject.golden.images[:7])
+    assert (probabilities.dtype, probabilities.shape) == (np.float32, (7, 10))
+    np.testing.assert_allclose(probabilities, subject.probabilities[:7], atol=subject.tolerance)
     assert " " in opened.version
 
 
 @pytest.mark.parametrize("temperature", [1.0, 1.7])
-def test_calibration_is_part_of_what_is_compared(made, temperature):
-    subject, known, _ = made
-    peer = replace(known, temperature=temperature)
-    answers = peer.source.answers(subject.golden.images)
-    assert peer.in_softmax == (as_logits(answers) is not answers)
-    expected = softmax(as_logits(answers), peer.temperature)
-    np.testing.assert_allclose(peer.calibrated(answers), expected, atol=1e-6)
+def test_keras_peer_predicts_calibrated_probabilities(exported, temperature):
+    subject, exported_peer, _ = exported
+    peer = replace(exported_peer, temperature=temperature)
+    outputs = peer.source.outputs(subject.golden.images)
+    assert peer.in_softmax == (as_logits(outputs) is not outputs)
+    expected = softmax(as_logits(outputs), peer.temperature)
+    np.testing.assert_allclose(peer.calibrated(outputs), expected, atol=1e-6)
     np.testing.assert_allclose(peer.from_pixels(subject.golden.images).numpy(), expected, atol=1e-5)
 
 
-def test_another_keras_model_is_refused(made, trained):
-    subject, peer, _ = made
+def test_other_keras_model_is_an_error(exported, trained):
+    subject, peer, _ = exported
     other = read_source(trained("pooled"), input_scale=1)
-    with pytest.raises(UsageError, match=r"pooled\.keras is not what .* was made of: it has [\d,]+ parameters, not"):
+    with pytest.raises(UsageError, match=r"pooled\.keras is not the Keras model of .*: it has [\d,]+ parameters, not"):
         KerasPeer.of_model_file(other, trained("pooled"), subject.metadata, subject.golden)
     weights = peer.source.model.get_weights()
     peer.source.model.set_weights([*weights[:-2], weights[-2][:, ::-1], weights[-1]])
     try:
-        with pytest.raises(UsageError, match=r"a probability of its answers to the golden images is \S+ off"):
+        with pytest.raises(UsageError, match="a probability on the golden images differs by"):
             KerasPeer.of_model_file(peer.source, peer.path, subject.metadata, subject.golden)
     finally:
         peer.source.model.set_weights(weights)
 
 
-def test_int8_for_litert_wants_training_images(made):
-    _, peer, _ = made
-    with pytest.raises(ModelError, match="name them with --data"):
+def test_litert_int8_without_training_images_is_an_error(exported):
+    _, peer, _ = exported
+    with pytest.raises(ModelError, match="pass them with --data"):
         to_litert(peer, "int8", 1)
 
 
-def test_a_process_answers_and_is_timed(spec):
+def test_process_predicts_and_measures_time(spec):
     subject = Subject.of("cnn-small-int8")
-    with EngineProcess(spec(FLOOR)) as process:
+    with EngineProcess(spec(BASELINE_ENGINE)) as process:
         process.wait()
         assert process.version.startswith("onnxruntime ")
         for batch_size in (5, 1, 100):
-            np.testing.assert_allclose(process.prepare(batch_size), subject.answers, atol=1e-6)
+            np.testing.assert_allclose(process.prepare(batch_size), subject.probabilities, atol=1e-6)
             assert process.time_us(0) > 1
     with pytest.raises(ProcessLookupError):
         os.kill(process.process_id, 0)
 
 
-def test_threads_are_limited_before_the_libraries_are_loaded(spec):
-    with EngineProcess(spec(FLOOR)) as process:
+def test_thread_variables_are_set_in_the_environment(spec):
+    with EngineProcess(spec(BASELINE_ENGINE)) as process:
         process.wait()
         environment = Path(f"/proc/{process.process_id}/environ")
         if not environment.exists():
@@ -127,8 +127,8 @@ def test_threads_are_limited_before_the_libraries_are_loaded(spec):
         assert {b"OMP_NUM_THREADS=1", b"TF_NUM_INTRAOP_THREADS=1"} <= set(environment.read_bytes().split(b"\0"))
 
 
-def test_openvino_reports_to_nobody(spec):
-    """Importing it does so from a forked process, which may hang and keeps the pipe of the replies open."""
+def test_openvino_telemetry_is_disabled(spec):
+    """The import sends telemetry from a forked process, which may hang and hold the pipe of the replies open."""
     pytest.importorskip("openvino", reason="needs openvino, of the extra [bench]")
     program = (
         "import sys\n"
@@ -142,57 +142,63 @@ def test_openvino_reports_to_nobody(spec):
     assert done.stdout == "[]\n", done.stderr
 
 
-def test_an_engine_that_does_not_open_says_why(spec, tmp_path):
-    missing = spec(FLOOR, model=str(tmp_path / "none.onnx"))
+def test_engine_that_cannot_be_opened_is_an_error(spec, tmp_path):
+    missing = spec(BASELINE_ENGINE, model=str(tmp_path / "none.onnx"))
     with EngineProcess(missing) as process, pytest.raises(EngineError, match=r"none\.onnx could not be read"):
         process.wait()
 
 
-def test_timing_before_a_batch_size_is_an_error_and_no_end(spec):
-    with EngineProcess(spec(FLOOR)) as process:
+def test_process_continues_after_an_invalid_request(spec):
+    with EngineProcess(spec(BASELINE_ENGINE)) as process:
         process.wait()
-        with pytest.raises(EngineError, match="nothing is ready"):
+        with pytest.raises(EngineError, match="no batch size is prepared"):
             process.time_us(0)
         process.prepare(1)
         assert process.time_us(0) > 0
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_a_process_that_dies_is_an_error_of_one_line(spec):
-    with EngineProcess(spec(FLOOR)) as process:
+def test_killed_process_is_an_error(spec):
+    with EngineProcess(spec(BASELINE_ENGINE)) as process:
         process.wait()
         os.kill(process.process_id, signal.SIGKILL)
-        with pytest.raises(EngineError, match="its process ended with code -9"):
+        with pytest.raises(EngineError, match="the process exited with code -9"):
             process.prepare(1)
 
 
-def test_an_engine_that_answers_wrongly_is_left_out_and_the_others_go_on(spec):
-    left_out = []
+def test_engine_with_wrong_predictions_is_skipped(spec):
+    skipped = []
     rows = measure_engines(
         Subject.of("cnn-small-int8"),
-        [spec(OURS, provider="cpu"), spec(FLOOR, model="fashion-int8"), spec("openvino", model="fashion-int8")],
+        [
+            spec(OWN_ENGINE, provider="cpu"),
+            spec(BASELINE_ENGINE, model="fashion-int8"),
+            spec("openvino", model="fashion-int8"),
+        ],
         batch_sizes=(1, 4),
         rounds=1,
         seconds=0,
-        on_skip=lambda engine, reason: left_out.append((engine, reason)),
+        on_skip=lambda engine, reason: skipped.append((engine, reason)),
     )
     assert [(row.engine, row.batch_size) for row in rows] == [("digits-edge cpu", 1), ("digits-edge cpu", 4)]
-    reasons = dict(left_out)
-    assert reasons[FLOOR].startswith("it does not answer like ours: changed golden answers")
-    assert find_spec("openvino") is None or reasons["openvino"].startswith("it does not answer like ours: changed")
+    reasons = dict(skipped)
+    assert reasons[BASELINE_ENGINE].startswith("its predictions differ from digits-edge: changed golden predictions")
+    assert find_spec("openvino") is None or reasons["openvino"].startswith(
+        "its predictions differ from digits-edge: changed"
+    )
 
 
-def test_nothing_of_ours_is_no_result(spec):
-    with pytest.raises(CheckError, match="could not be measured with any provider of ours"):
-        measure_engines(Subject.of("cnn-small-int8"), [spec(FLOOR)], batch_sizes=(1,), rounds=1, seconds=0)
+def test_measurement_without_digits_edge_is_an_error(spec):
+    with pytest.raises(CheckError, match="no digits-edge provider could be measured"):
+        measure_engines(Subject.of("cnn-small-int8"), [spec(BASELINE_ENGINE)], batch_sizes=(1,), rounds=1, seconds=0)
 
 
-def test_a_row_has_the_median_of_the_rounds_and_the_ratio_to_ours(spec, monkeypatch):
-    times_us = {"digits-edge cpu": [50.0, 10.0, 20.0], FLOOR: [30.0, 70.0, 40.0]}
+def test_row_has_the_median_of_the_rounds_and_the_ratio_to_digits_edge(spec, monkeypatch):
+    times_us = {"digits-edge cpu": [50.0, 10.0, 20.0], BASELINE_ENGINE: [30.0, 70.0, 40.0]}
     monkeypatch.setattr(EngineProcess, "time_us", lambda self, seconds: times_us[self.name].pop(0))
     ours, floor = measure_engines(
         Subject.of("cnn-small-int8"),
-        [spec(OURS, provider="cpu"), spec(FLOOR)],
+        [spec(OWN_ENGINE, provider="cpu"), spec(BASELINE_ENGINE)],
         batch_sizes=(8,),
         rounds=3,
         seconds=0,
@@ -203,36 +209,36 @@ def test_a_row_has_the_median_of_the_rounds_and_the_ratio_to_ours(spec, monkeypa
 
 
 class Recorder:
-    """A subject that records when it had its turn, and fails in one of them."""
+    """A subject that records its turns and fails in one of them."""
 
     def __init__(self, name, turns, fails_at):
-        self.name, self._turns, self._left = name, turns, fails_at
+        self.name, self._turns, self._remaining = name, turns, fails_at
 
     def time_us(self):
         self._turns.append(self.name)
-        self._left -= 1
-        if not self._left:
-            raise EngineError("it broke")
+        self._remaining -= 1
+        if not self._remaining:
+            raise EngineError("broken")
         return float(len(self._turns))
 
 
 @given(st.lists(st.integers(1, 8), min_size=1, max_size=6), st.integers(1, 6))
-def test_peers_take_turns(fails_at, rounds):
-    """Each has one turn a round while it lives, every round begins with the next, and failures stop nobody else."""
-    turns, failed, told = [], [], []
+def test_round_robin_continues_after_failures(fails_at, rounds):
+    """Each subject has one turn per round until it fails, and every round starts with the next subject."""
+    turns, failed, announced = [], [], []
     peers = [Recorder(f"peer {index}", turns, at) for index, at in enumerate(fails_at)]
     medians = round_robin(
         {peer.name: peer.time_us for peer in peers},
         rounds=rounds,
-        on_turn=lambda name, number: told.append((number, name)),
+        on_turn=lambda name, number: announced.append((number, name)),
         on_failure=lambda name, error: failed.append(name),
     )
-    assert [name for _, name in told] == turns
+    assert [name for _, name in announced] == turns
     for number in range(rounds):
         alive = [f"peer {index}" for index, at in enumerate(fails_at) if at > number]
         first = number % len(peers)
         in_order = sorted(alive, key=lambda name: (int(name[5:]) - first) % len(peers))
-        assert [name for when, name in told if when == number] == in_order
+        assert [name for round_number, name in announced if round_number == number] == in_order
     dead = {f"peer {index}" for index, at in enumerate(fails_at) if at <= rounds}
     assert set(failed) == dead
     assert {name: len(times) for name, times in medians.items()} == {

@@ -1,4 +1,4 @@
-"""A small model file, whole and valid, made without TensorFlow: each class is a bright square in its own place."""
+"""Fixtures: a small valid model file, built without TensorFlow. Each class is a bright square at its own position."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,14 +25,14 @@ MakeModel = Callable[..., Path]
 
 @pytest.fixture
 def squares() -> np.ndarray:
-    """uint8 (10, 28, 28): image c is of class c."""
+    """Images, uint8 (10, 28, 28): image c belongs to class c."""
     return _squares()
 
 
 @pytest.fixture
-def keras_answers() -> Callable[[np.ndarray], np.ndarray]:
-    """What the model must answer to images (N, 28, 28), computed in numpy: float32 (N, 10)."""
-    return _keras_answers
+def keras_probabilities() -> Callable[[np.ndarray], np.ndarray]:
+    """Function that computes the expected probabilities, float32 (N, 10), of images (N, 28, 28) with numpy."""
+    return _keras_probabilities
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def _squares() -> np.ndarray:
     return images
 
 
-def _keras_answers(images: np.ndarray) -> np.ndarray:
+def _keras_probabilities(images: np.ndarray) -> np.ndarray:
     logits = images.reshape(-1, 784).astype(np.float64) @ _weights()
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -56,7 +56,7 @@ def _keras_answers(images: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def make_model(tmp_path: Path) -> MakeModel:
-    """Write a model file: what is given replaces what a right one has; returns its path."""
+    """Write a model file and return its path; arguments replace parts of a valid file."""
 
     def make(
         path: Path | None = None,
@@ -70,7 +70,7 @@ def make_model(tmp_path: Path) -> MakeModel:
         weights_in: str | None = None,
     ) -> Path:
         images = _squares()
-        golden = golden or GoldenValues(images, _keras_answers(images), 1e-4)
+        golden = golden or GoldenValues(images, _keras_probabilities(images), 1e-4)
         model = _graph(batch, side, output)
         if weights_in is not None:
             _move_weights(model, weights_in)
@@ -104,12 +104,12 @@ def models_folder(tmp_path: Path) -> Path:
 
 
 def _move_weights(model: onnx.ModelProto, location: str) -> None:
-    """Let a model take its weights from another file."""
+    """Make a model load its weights from an external file."""
     [weights] = [each for each in model.graph.initializer if each.name == "weights"]
-    places = {"location": location, "offset": "0", "length": str(len(weights.raw_data))}
+    external = {"location": location, "offset": "0", "length": str(len(weights.raw_data))}
     weights.ClearField("raw_data")
     weights.data_location = TensorProto.EXTERNAL
-    for key, value in places.items():
+    for key, value in external.items():
         entry = weights.external_data.add()
         entry.key, entry.value = key, value
 

@@ -12,53 +12,53 @@ from digits_edge.runtime.classifier import MAX_BATCH, Classifier
 from digits_edge.runtime.errors import ImageError, ModelError, UsageError
 
 
-def test_answers_like_keras(classifier, squares, keras_answers):
-    np.testing.assert_allclose(classifier.predict_batch(squares), keras_answers(squares), atol=1e-6)
+def test_probabilities_equal_those_of_keras(classifier, squares, keras_probabilities):
+    np.testing.assert_allclose(classifier.predict_batch(squares), keras_probabilities(squares), atol=1e-6)
 
 
-def test_rows_of_784_pixels_are_images_too(classifier, squares):
+def test_images_may_be_rows_of_784_pixels(classifier, squares):
     flat = classifier.predict_batch(squares.reshape(-1, 784))
     np.testing.assert_array_equal(flat, classifier.predict_batch(squares))
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, MAX_BATCH - 1, MAX_BATCH, MAX_BATCH + 1, 2 * MAX_BATCH + 3])
-def test_any_number_of_images_is_answered(classifier, squares, keras_answers, count):
+def test_batches_of_any_size_are_predicted(classifier, squares, keras_probabilities, count):
     images = np.resize(squares, (count, 28, 28))
-    answers = classifier.predict_batch(images)
-    assert (answers.dtype, answers.shape) == (np.float32, (count, 10))
-    np.testing.assert_allclose(answers, keras_answers(images), atol=1e-6)
+    probabilities = classifier.predict_batch(images)
+    assert (probabilities.dtype, probabilities.shape) == (np.float32, (count, 10))
+    np.testing.assert_allclose(probabilities, keras_probabilities(images), atol=1e-6)
 
 
-def test_images_need_not_lie_together_in_memory(classifier, squares):
+def test_images_may_be_non_contiguous(classifier, squares):
     wide = np.zeros((10, 28, 56), np.uint8)
     wide[:, :, ::2] = squares
     np.testing.assert_array_equal(classifier.predict_batch(wide[:, :, ::2]), classifier.predict_batch(squares))
 
 
 @pytest.mark.parametrize(
-    ("images", "complaint"),
+    ("images", "message"),
     [
         (np.zeros((2, 28, 28), np.float32), "float32"),
         (np.zeros((2, 28, 28), bool), "bool"),
         (np.zeros((2, 28, 28), np.int64), "int64"),
         ([[0] * 784], "int64"),
         (np.zeros((28, 28), np.uint8), "newaxis"),
-        (np.zeros((2, 28, 27), np.uint8), "axis 2 of the images is 27, not 28"),
-        (np.zeros((2, 32, 28), np.uint8), "axis 1 of the images is 32, not 28"),
-        (np.zeros((2, 783), np.uint8), "axis 1 of the images is 783, not 784"),
+        (np.zeros((2, 28, 27), np.uint8), "axis 2 of the images has size 27, expected 28"),
+        (np.zeros((2, 32, 28), np.uint8), "axis 1 of the images has size 32, expected 28"),
+        (np.zeros((2, 783), np.uint8), "axis 1 of the images has size 783, expected 784"),
         (np.zeros((0, 5), np.uint8), "axis 1"),
         (np.zeros((2, 28, 28, 1), np.uint8), "4 axes"),
         (np.zeros(784, np.uint8), "1 axes"),
         (np.uint8(3), "0 axes"),
     ],
 )
-def test_what_are_no_images_is_refused_by_dtype_or_axis(classifier, images, complaint):
-    with pytest.raises(ImageError, match=complaint) as caught:
+def test_arrays_of_another_dtype_or_shape_are_rejected(classifier, images, message):
+    with pytest.raises(ImageError, match=message) as caught:
         classifier.predict_batch(images)
     assert caught.value.exit_code == 4
 
 
-def test_image_is_taken_as_it_is(classifier, squares):
+def test_28x28_uint8_array_is_used_unchanged(classifier, squares):
     for digit, image in enumerate(squares):
         prediction = classifier.predict(image)
         assert (prediction.digit, prediction.label, prediction.status) == (digit, str(digit), "ok")
@@ -67,7 +67,7 @@ def test_image_is_taken_as_it_is(classifier, squares):
         assert sum(prediction.probabilities) == pytest.approx(1)
 
 
-def test_picture_is_brought_to_the_form_of_images_first(classifier, tmp_path):
+def test_pictures_are_preprocessed(classifier, tmp_path):
     page = Image.new("L", (200, 200), 255)
     page.paste(0, (80, 40, 120, 160))
     page.save(tmp_path / "stroke.png")
@@ -77,43 +77,43 @@ def test_picture_is_brought_to_the_form_of_images_first(classifier, tmp_path):
 
 
 @pytest.mark.parametrize("blank", [Image.new("L", (100, 100), 255), np.zeros((28, 28), np.uint8)])
-def test_blank_has_no_digit(classifier, blank):
+def test_blank_picture_has_no_digit(classifier, blank):
     prediction = classifier.predict(blank)
     assert (prediction.status, prediction.digit, prediction.label, prediction.confidence) == ("blank", None, None, 0)
     assert prediction.probabilities == (0.0,) * 10
     assert prediction.top(3) == []
 
 
-def test_unsure_answer_is_uncertain_and_keeps_its_best_digit(make_model, metadata, squares):
+def test_low_confidence_has_status_uncertain_and_a_digit(make_model, metadata, squares):
     classifier = Classifier(make_model(metadata=replace(metadata, uncertain_below=1.1)), provider="cpu")
     prediction = classifier.predict(squares[4])
     assert (prediction.status, prediction.digit) == ("uncertain", 4)
 
 
-def test_top_is_ordered_and_named(classifier, squares):
+def test_top_is_sorted_by_probability(classifier, squares):
     (first, confidence), (_, second) = classifier.predict(squares[4]).top(2)
     assert (first, confidence) == ("4", classifier.predict(squares[4]).confidence)
     assert confidence >= second
 
 
-def test_what_is_no_picture_is_refused(classifier, tmp_path):
-    (tmp_path / "text.png").write_text("no picture")
+def test_file_that_is_not_a_picture_is_rejected(classifier, tmp_path):
+    (tmp_path / "text.png").write_text("not a picture")
     with pytest.raises(ImageError, match=r"text\.png"):
         classifier.predict(tmp_path / "text.png")
 
 
-def test_threads_share_a_classifier(classifier, squares, keras_answers):
-    expected = keras_answers(squares)
+def test_threads_can_share_a_classifier(classifier, squares, keras_probabilities):
+    expected = keras_probabilities(squares)
 
-    def answer(turn):
-        images = np.roll(squares, turn, axis=0)
-        return np.abs(classifier.predict_batch(images) - np.roll(expected, turn, axis=0)).max()
+    def difference(shift):
+        images = np.roll(squares, shift, axis=0)
+        return np.abs(classifier.predict_batch(images) - np.roll(expected, shift, axis=0)).max()
 
     with ThreadPoolExecutor(8) as pool:
-        assert max(pool.map(answer, range(400))) < 1e-6
+        assert max(pool.map(difference, range(400))) < 1e-6
 
 
-def test_pickled_classifier_opens_the_same_model_the_same_way(model_path, squares, monkeypatch, tmp_path):
+def test_unpickled_classifier_has_the_same_model_provider_and_threads(model_path, squares, monkeypatch, tmp_path):
     monkeypatch.chdir(model_path.parent)
     classifier = Classifier(model_path.name, provider="cpu", threads=2)
     pickled = pickle.dumps(classifier)
@@ -124,7 +124,7 @@ def test_pickled_classifier_opens_the_same_model_the_same_way(model_path, square
     assert len(pickled) < 1000
 
 
-def test_fresh_interpreter_opens_a_pickled_classifier(classifier, squares, tmp_path):
+def test_new_process_opens_a_pickled_classifier(classifier, squares, tmp_path):
     (tmp_path / "classifier.pickle").write_bytes(pickle.dumps(classifier))
     np.save(tmp_path / "images.npy", squares)
     program = (
@@ -136,7 +136,7 @@ def test_fresh_interpreter_opens_a_pickled_classifier(classifier, squares, tmp_p
     assert done.stdout.split() == [str(digit) for digit in range(10)]
 
 
-def test_closed_classifier_says_so(model_path, squares):
+def test_closed_classifier_raises_usage_error(model_path, squares):
     with Classifier(model_path, provider="cpu") as classifier:
         classifier.predict_batch(squares)
     classifier.close()
@@ -146,49 +146,49 @@ def test_closed_classifier_says_so(model_path, squares):
     assert pickle.loads(pickle.dumps(classifier)).predict(squares[3]).digit == 3
 
 
-def test_golden_answers_are_those_of_the_file(classifier, squares, keras_answers):
+def test_golden_values_are_those_of_the_file(classifier, squares, keras_probabilities):
     np.testing.assert_array_equal(classifier.golden.images, squares)
-    np.testing.assert_array_equal(classifier.golden.probabilities, keras_answers(squares))
+    np.testing.assert_array_equal(classifier.golden.probabilities, keras_probabilities(squares))
 
 
 @pytest.mark.parametrize("wrong", [{"output": "scores"}, {"batch": 1}, {"side": 32}])
-def test_graph_that_breaks_the_contract_is_refused(make_model, wrong):
-    with pytest.raises(ModelError, match=r"squares\.onnx takes and gives"):
+def test_graph_that_violates_the_contract_is_rejected(make_model, wrong):
+    with pytest.raises(ModelError, match=r"squares\.onnx has inputs and outputs"):
         Classifier(make_model(**wrong), provider="cpu")
 
 
-def test_labels_that_do_not_fit_the_output_are_refused(make_model, metadata):
-    with pytest.raises(ModelError, match="takes and gives"):
+def test_labels_that_do_not_match_the_output_are_rejected(make_model, metadata):
+    with pytest.raises(ModelError, match="has inputs and outputs"):
         Classifier(make_model(metadata=replace(metadata, labels=("a", "b"))), provider="cpu")
 
 
-def test_sealed_file_without_metadata_is_refused(make_model):
+def test_file_with_checksum_but_without_metadata_is_rejected(make_model):
     with pytest.raises(ModelError, match="digits_edge"):
         Classifier(make_model(metadata=None), provider="cpu")
 
 
-def test_missing_model_is_refused_by_its_path(tmp_path):
+def test_missing_model_file_is_named_in_the_error(tmp_path):
     with pytest.raises(ModelError, match=r"none\.onnx could not be read"):
         Classifier(tmp_path / "none.onnx")
 
 
-def test_provider_is_what_was_bound_not_what_was_asked(model_path):
+def test_provider_is_the_bound_one_not_the_requested_one(model_path):
     assert Classifier(model_path, provider="auto").provider != "auto"
     assert Classifier(model_path, provider="CPUExecutionProvider").provider == "cpu"
 
 
-def test_a_provider_lost_in_mid_run_is_an_error_never_half_an_answer(classifier, squares, monkeypatch):
+def test_provider_failure_in_the_middle_of_a_batch_is_an_error(classifier, squares, monkeypatch):
     images = np.repeat(squares, 300, axis=0)  # three calls of onnxruntime
-    answered, run = [], classifier._run
+    predicted, run = [], classifier._run
 
-    def lost_after_one(part):
-        if answered:
-            raise RuntimeError("[ONNXRuntimeError] : 11 : EP_FAIL : the device is gone\nand more")
-        answered.append(len(part))
+    def fail_after_first_call(part):
+        if predicted:
+            raise RuntimeError("[ONNXRuntimeError] : 11 : EP_FAIL : device lost\nsecond line")
+        predicted.append(len(part))
         return run(part)
 
-    monkeypatch.setattr(classifier, "_run", lost_after_one)
-    with pytest.raises(ModelError, match=r"squares\.onnx could not be run by cpu: .*the device is gone") as caught:
+    monkeypatch.setattr(classifier, "_run", fail_after_first_call)
+    with pytest.raises(ModelError, match=r"squares\.onnx could not be run by provider cpu: .*device lost") as caught:
         classifier.predict_batch(images)
-    assert answered == [MAX_BATCH]
+    assert predicted == [MAX_BATCH]
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""A small labelled set that is quick to train on and to learn."""
+"""A small labelled data set for trainings of a second."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from digits_edge.runtime.datasets import Dataset
 
 @pytest.fixture(scope="session")
 def squares() -> Dataset:
-    """300 noisy images: class c has a bright square in its own place."""
+    """300 noisy images with a bright square whose position depends on the class."""
     rng = np.random.default_rng(5)
     labels = (np.arange(300) % 10).astype(np.uint8)
     images = rng.integers(0, 60, (300, 28, 28), dtype=np.uint8)

@@ -1,1 +1,1 @@
-"""Charts that reports and run folders share."""
+"""Charts used by reports and run folders (needs matplotlib)."""

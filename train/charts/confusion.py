@@ -1,4 +1,4 @@
-"""The confusion matrix as a picture in which the errors are seen."""
+"""Chart of the confusion matrix."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,14 @@ _ERRORS = "Oranges"
 
 
 def draw_confusion(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> Figure:
-    """Counts of every truth (row) and answer (column).
+    """Draw a confusion matrix with true classes as rows and predicted classes as columns.
 
-    The colour counts errors only, on a logarithm; the right answers of the diagonal are grey, or nothing else would
-    be seen.
+    The colour shows errors only, on a logarithmic scale. The diagonal is grey, because its large counts would hide the
+    errors.
+
+    Args:
+        confusion: counts, (C, C).
+        names: names of the C classes.
     """
     counts = np.array(confusion)
     wrong = np.where(np.eye(len(counts), dtype=bool), 0, counts)
@@ -25,7 +29,7 @@ def draw_confusion(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> 
     axes = figure.subplots()
     most = max(int(wrong.max()), 2)
     axes.imshow(np.eye(len(counts)), cmap=ListedColormap([_NONE, _RIGHT]))
-    # from half an error on, so that a single one has a colour
+    # the scale starts at 0.5, so that a single error is coloured
     shown = axes.imshow(np.ma.masked_equal(wrong, 0), cmap=_ERRORS, norm=LogNorm(0.5, most))
     for row, column in np.ndindex(counts.shape):
         if count := counts[row, column]:
@@ -42,7 +46,7 @@ def draw_confusion(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> 
     axes.grid(which="minor", color="white", linewidth=1)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
-    axes.set(xlabel="what the model said", ylabel="what was true")
+    axes.set(xlabel="predicted class", ylabel="true class")
     bar = figure.colorbar(shown, ax=axes, shrink=0.6, pad=0.02, label="errors")
     bar.outline.set_visible(False)
     ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000) if tick <= most]

@@ -1,4 +1,4 @@
-"""The curves of a training: errors, loss and learning rate per epoch, each as a chart and all as one wide picture."""
+"""Training curves: errors, loss and learning rate per epoch."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,17 +15,17 @@ from digits_edge.train.charts.units import error_percent
 _TRAINING, _VALIDATION, _RATE = PALETTE[:3]
 _MIN_LOSS = 1e-6
 
-#: A row per epoch with `epoch`, `accuracy`, `loss`, their `val_` twins and `learning_rate`.
+#: A row per epoch with `epoch`, `accuracy`, `loss`, `val_accuracy`, `val_loss` and `learning_rate`.
 History = Sequence[dict[str, float]]
 
 
 def draw_curves(history: History, kept: dict[str, float], path: Path) -> None:
-    """Draw a run's history as one wide PNG.
+    """Draw the history of a run as one wide PNG file, written atomically.
 
     Args:
         history: a row per epoch.
-        kept: the row of the epoch whose weights are kept.
-        path: where the PNG goes; it appears whole.
+        kept: row of the selected epoch, whose weights are stored.
+        path: output file.
     """
     figure = new_figure(3.6, 12)
     for axes, draw in zip(figure.subplots(1, len(CURVES)), CURVES.values(), strict=True):
@@ -35,7 +35,7 @@ def draw_curves(history: History, kept: dict[str, float], path: Path) -> None:
 
 
 def curve_figures(history: History, kept: dict[str, float]) -> dict[str, Figure]:
-    """The curves as figures of their own, by what they show: "errors", "loss", "learning rate"."""
+    """Draw each curve as a separate figure, by name: "errors", "loss", "learning rate"."""
     figures = {}
     for name, draw in CURVES.items():
         figures[name] = new_figure()
@@ -59,10 +59,10 @@ def _draw_rate(axes: Axes, history: History, kept: dict[str, float]) -> None:
     axes.set_ylim(0, 1.08 * max(rates) or 1)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    quiet_axes(axes, title="Learning rate at the epoch's end", x="epoch")
+    quiet_axes(axes, title="Learning rate at the end of the epoch", x="epoch")
 
 
-#: What is drawn of a history, in this order.
+#: Charts of a history by name, in this order.
 CURVES: dict[str, Callable[[Axes, History, dict[str, float]], None]] = {
     "errors": _draw_errors,
     "loss": _draw_loss,
@@ -76,20 +76,20 @@ def _draw_both(
     epochs = [row["epoch"] for row in history]
     axes.plot(epochs, [value(row, "") for row in history], color=_TRAINING, marker=".", label="training")
     axes.plot(epochs, [value(row, "val_") for row in history], color=_VALIDATION, marker=".", label="validation")
-    said = f"kept: {value(kept, 'val_'):.3g} in epoch {kept['epoch']:.0f}"
-    axes.plot(kept["epoch"], value(kept, "val_"), "o", markerfacecolor="none", color=_VALIDATION, label=said)
+    label = f"selected: {value(kept, 'val_'):.3g} in epoch {kept['epoch']:.0f}"
+    axes.plot(kept["epoch"], value(kept, "val_"), "o", markerfacecolor="none", color=_VALIDATION, label=label)
     values = [value(row, kind) for row in history for kind in ("", "val_")]
-    # the first epochs are ten times the last
+    # logarithmic, because the first values are about ten times the last
     log_axis(axes, "y", min(values) / 1.15, max(values) * 1.15, "{:g}".format)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend()
 
 
 def _error_percent(row: dict[str, float], kind: str) -> float:
-    # how many images there were, a history does not say
+    # a history does not record the number of images
     return error_percent(10_000 * (1 - row[f"{kind}accuracy"]), 10_000)
 
 
 def _loss(row: dict[str, float], kind: str) -> float:
-    # a small and easy data set comes to exactly 0, and a logarithm has no zero
+    # the loss can reach 0 on a small and easy data set
     return max(row[f"{kind}loss"], _MIN_LOSS)

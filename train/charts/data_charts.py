@@ -1,4 +1,4 @@
-"""The pictures of a data report: classes, pixel values, ink, samples, pairs of similar images."""
+"""Charts of the data report: classes, pixel values, samples and pairs of similar images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from digits_edge.train.charts.drawing import AMOUNTS, PALETTE, WIDTH_INCHES, new_figure, quiet_axes
 
-_MARKED, _FRAME, _QUIET = PALETTE[1], "#d8dee4", "#57606a"
+_MARKED, _FRAME, _MUTED = PALETTE[1], "#d8dee4", "#57606a"
 _FONT = 11
-#: The grey levels are counted by eights: single levels are a comb, since scanners and resizing do not use all alike.
+#: Grey levels per bin; a histogram of single levels is uneven, because scanners and resizing favour some levels.
 _LEVELS_PER_BIN = 8
 
 
@@ -21,9 +21,10 @@ class PairTile:
     """Two images side by side.
 
     Attributes:
-        left, right: uint8, (28, 28).
-        caption: under both, one line or more.
-        marked: whether they stand in an orange frame.
+        left: first image, uint8 (28, 28).
+        right: second image, uint8 (28, 28).
+        caption: text below the images.
+        marked: whether the frame is orange.
     """
 
     left: NDArray[np.uint8]
@@ -33,7 +34,12 @@ class PairTile:
 
 
 def draw_classes(shares: Mapping[str, Sequence[float]], names: Sequence[str]) -> Figure:
-    """Share of each class, 0…1, by split, as bars; a dashed line where all would be equal."""
+    """Draw the class distribution of each split as bars, with a dashed line at equal shares.
+
+    Args:
+        shares: for each split, the share of each class, 0 to 1.
+        names: class names.
+    """
     figure = new_figure(4.4)
     axes = figure.subplots()
     height = 0.8 / len(shares)
@@ -51,18 +57,18 @@ def draw_classes(shares: Mapping[str, Sequence[float]], names: Sequence[str]) ->
 
 
 def draw_levels(counts: Mapping[str, Sequence[int]], edges: NDArray[np.float64], x: str) -> Figure:
-    """Histogram of the pixels' values by split.
+    """Draw a histogram of the pixel values of each split.
 
     Args:
-        counts: by split, how many pixels have each of the 256 grey levels.
-        edges: where the 32 bins of eight levels end on the axis that is drawn, (33,).
-        x: what that axis is.
+        counts: for each split, the number of pixels with each of the 256 grey levels.
+        edges: edges of the 32 bins on the x axis, (33,).
+        x: label of the x axis.
     """
     figure = new_figure(3.4)
     axes = figure.subplots()
     for index, (split, own) in enumerate(counts.items()):
         shares = np.array(own).reshape(-1, _LEVELS_PER_BIN).sum(axis=1) / sum(own)
-        # a line of its own kind: where the splits are alike one lies on the other
+        # different line styles, because the lines of similar splits overlap
         axes.stairs(shares, edges, color=PALETTE[index], label=split, linewidth=2, linestyle=("-", "--")[index])
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
@@ -73,24 +79,38 @@ def draw_levels(counts: Mapping[str, Sequence[int]], edges: NDArray[np.float64],
 
 
 def level_edges() -> NDArray[np.float64]:
-    """The ends of the bins in grey levels, (33,): level v lies between v − ½ and v + ½."""
+    """Return the bin edges in grey levels, float64 (33,); level v is between v − ½ and v + ½.
+
+    Example:
+        >>> level_edges()[[0, 1, -1]].tolist()
+        [-0.5, 7.5, 255.5]
+    """
     return np.arange(0, 257, _LEVELS_PER_BIN, dtype=np.float64) - 0.5
 
 
 def draw_ink(share: NDArray[np.float64]) -> Figure:
-    """How often each position of the 28×28 is not 0, as a map; those that never are stay white."""
+    """Draw how often each pixel is not 0; pixels that are always 0 are white.
+
+    Args:
+        share: share of images with a non-zero value, float64 (28, 28).
+    """
     figure = new_figure(4.6)
     axes = figure.subplots()
     shown = axes.imshow(np.ma.masked_equal(100 * share, 0), cmap=AMOUNTS, vmin=0)
     axes.set_xticks([0, 7, 14, 21, 27])
     axes.set_yticks([0, 7, 14, 21, 27])
     axes.set(xlabel="column", ylabel="row")
-    figure.colorbar(shown, ax=axes, shrink=0.85, label="images with ink here, %")
+    figure.colorbar(shown, ax=axes, shrink=0.85, label="images with a non-zero pixel, %")
     return figure
 
 
 def draw_samples(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], columns: int) -> Figure:
-    """A line of images for each name, which stands before it; at most `columns` images in a line."""
+    """Draw a row of sample images for each name.
+
+    Args:
+        rows: names and their images, uint8 (28, 28).
+        columns: maximum number of images per row.
+    """
     longest = max(len(name) for name, _ in rows)
     cell = (WIDTH_INCHES - 0.085 * longest) / columns
     figure = new_figure(len(rows) * cell)
@@ -107,7 +127,7 @@ def draw_samples(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], column
 
 
 def draw_pairs(tiles: Sequence[PairTile], columns: int = 2) -> Figure:
-    """A grid of pairs, row by row."""
+    """Draw pairs of images in a grid, row by row."""
     rows = -(-len(tiles) // columns)
     lines = max(tile.caption.count("\n") + 1 for tile in tiles)
     figure = new_figure(rows * (0.5 * WIDTH_INCHES / columns + lines * _FONT / 72 * 1.4 + 0.1))
@@ -118,7 +138,7 @@ def draw_pairs(tiles: Sequence[PairTile], columns: int = 2) -> Figure:
         axes.axis("on")
         gap = np.zeros((28, 1), np.uint8)
         axes.imshow(np.hstack([tile.left, gap, tile.right]), cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
-        axes.axvline(28, color=_QUIET, linewidth=1)
+        axes.axvline(28, color=_MUTED, linewidth=1)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set(color=_MARKED if tile.marked else _FRAME, linewidth=2.5 if tile.marked else 0.8)
@@ -127,20 +147,20 @@ def draw_pairs(tiles: Sequence[PairTile], columns: int = 2) -> Figure:
 
 
 def draw_distances(counts: Sequence[int], bin_width: float, near: float) -> Figure:
-    """How far test images are from their closest training image; a line where "near" ends.
+    """Draw a histogram of the distances between test images and their nearest training images.
 
     Args:
-        counts: of images, in bins from 0.
-        bin_width: in grey levels.
-        near: the distance up to which images count as near, in grey levels.
+        counts: images per bin; the first bin starts at 0.
+        bin_width: bin width in grey levels.
+        near: threshold for near-duplicates in grey levels, drawn as a line.
     """
     figure = new_figure(3.4)
     axes = figure.subplots()
     edges = np.arange(len(counts) + 1) * bin_width
     axes.stairs(counts, edges, fill=True, color=PALETTE[0])
-    axes.axvline(near, color=PALETTE[1], linewidth=2, linestyle="--", label=f"near: up to {near:g}")
+    axes.axvline(near, color=PALETTE[1], linewidth=2, linestyle="--", label=f"near-duplicates: up to {near:g}")
     axes.set_xlim(0, max(edges[-1], 1.5 * near))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    quiet_axes(axes, x="RMS difference to the closest training image, grey levels", y="test images")
+    quiet_axes(axes, x="RMS difference to the nearest training image, grey levels", y="test images")
     axes.legend(frameon=False)
     return figure

@@ -1,4 +1,4 @@
-"""How our charts look, and how a figure becomes bytes: SVG for charts, PNG for what is made of pixels."""
+"""Common style of the charts, and their conversion to SVG and PNG."""
 
 import io
 
@@ -6,22 +6,22 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-#: Okabe and Ito's palette, told apart with every kind of colour blindness; black and the pale yellow are left out.
+#: Colour-blind safe palette by Okabe and Ito, without black and yellow.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-#: For amounts: even in lightness, and readable in grey and with every kind of colour blindness.
+#: Colour map for amounts: perceptually uniform and colour-blind safe.
 AMOUNTS = "cividis"
-#: A chart's width: readable when a phone shows it at full width, two side by side on a desktop.
+#: Width of a chart, readable on a phone and small enough for two columns on a desktop.
 WIDTH_INCHES = 6.0
 _DPI = 150
 
 
 def new_figure(height_inches: float = 4.0, width_inches: float = WIDTH_INCHES) -> Figure:
-    """An empty figure that lays its parts out without overlap."""
+    """Create an empty figure with constrained layout."""
     return Figure(figsize=(width_inches, height_inches), layout="constrained")
 
 
 def quiet_axes(axes: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
-    """Name the axes, leave out the box, and draw a faint grid behind the data."""
+    """Set the labels, remove the top and right spines, and draw a light grid behind the data."""
     axes.set(title=title, xlabel=x, ylabel=y)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
@@ -29,7 +29,7 @@ def quiet_axes(axes: Axes, *, title: str = "", x: str = "", y: str = "") -> None
 
 
 def as_svg(figure: Figure) -> bytes:
-    """The figure as SVG; the same figure gives the same bytes."""
+    """Render a figure as SVG; equal figures give equal bytes."""
     content = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "digits-edge"}):
         figure.savefig(content, format="svg", metadata={"Date": None})
@@ -37,7 +37,7 @@ def as_svg(figure: Figure) -> bytes:
 
 
 def as_png(figure: Figure) -> bytes:
-    """The figure as PNG, sharp on a screen of twice the density."""
+    """Render a figure as PNG with a resolution for high-density screens."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=_DPI)
     return content.getvalue()

@@ -1,4 +1,4 @@
-"""Images with what was said of them, as grids; plain, or under a map of where the answer comes from."""
+"""Grids of images with captions and optional saliency maps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from digits_edge.train.charts.drawing import PALETTE, WIDTH_INCHES, new_figure
 
-_FOR, _AGAINST, _WRONG = PALETTE[1], PALETTE[0], PALETTE[1]
-#: How much of an image a map's peak hides.
+_POSITIVE, _NEGATIVE, _WRONG = PALETTE[1], PALETTE[0], PALETTE[1]
+#: Opacity of an overlay at its maximum.
 _OPACITY = 0.8
 
 
@@ -21,10 +21,10 @@ class Tile:
     """One image of a grid.
 
     Attributes:
-        image: uint8, (28, 28), white ink on black; drawn as dark ink on white.
-        caption: one or two lines under it.
-        wrong: whether it is marked with a frame.
-        overlay: (28, 28), −1 to 1, laid over it: orange where it is positive, blue where it is negative.
+        image: uint8 (28, 28), white ink on black; drawn inverted.
+        caption: one or two lines below the image.
+        wrong: whether the image has an orange frame.
+        overlay: saliency map, (28, 28), −1 to 1; positive values are orange, negative values blue.
     """
 
     image: NDArray[np.uint8]
@@ -34,7 +34,13 @@ class Tile:
 
 
 def draw_gallery(tiles: Sequence[Tile | None], columns: int, *, font_size: float = 9.5) -> Figure:
-    """A grid of images, row by row; None leaves its place free."""
+    """Draw images in a grid, row by row.
+
+    Args:
+        tiles: the images; None leaves a cell empty.
+        columns: number of columns.
+        font_size: size of the captions in points.
+    """
     rows = -(-len(tiles) // columns)
     lines = max(tile.caption.count("\n") + 1 for tile in tiles if tile)
     cell = WIDTH_INCHES / columns
@@ -60,6 +66,6 @@ def _draw_tile(axes: Axes, tile: Tile, font_size: float) -> None:
 
 
 def _coloured(overlay: NDArray[np.floating]) -> NDArray[np.float64]:
-    """RGBA, (28, 28, 4)."""
-    colour = np.where((overlay >= 0)[..., None], to_rgb(_FOR), to_rgb(_AGAINST))
+    """Convert a map to RGBA, (28, 28, 4)."""
+    colour = np.where((overlay >= 0)[..., None], to_rgb(_POSITIVE), to_rgb(_NEGATIVE))
     return np.concatenate([colour, _OPACITY * np.abs(overlay)[..., None]], axis=-1)

@@ -1,4 +1,4 @@
-"""Labels beside the points of a chart, placed so that none covers another, a point or a bar."""
+"""Placement of chart labels without overlap with other labels, points or bars."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,40 +7,40 @@ from matplotlib.axes import Axes
 from matplotlib.text import Annotation
 from numpy.typing import NDArray
 
-#: Readable where a phone shrinks the chart to its width.
+#: Font size, readable on a phone.
 LABEL_POINTS = 9
-#: Half a marker's width; no label comes nearer to a point.
+#: Half the width of a marker, the minimum distance of labels from points.
 _MARKER_POINTS = 6.0
-#: Where a line leaves its own point's marker, in pixels.
+#: Distance from a point where its line starts, in pixels.
 _BEYOND_MARKER = 14.0
-#: Rings around a point on which a label is tried, in points; the innermost that is free is taken.
+#: Distances from a point at which a label is tried, in points; the smallest free one is used.
 _RINGS = (9, 14, 20, 28, 38, 50, 64, 80, 98, 118, 140)
-#: A label on a ring beyond this gets a line to its point.
+#: Labels farther away than this get a line to their point.
 _NEAR = 14
-#: Right first, then left, above and below, then between.
+#: Directions in the order of preference: right, left, above, below, then diagonal.
 _DEGREES = (0, 180, 90, 270, 30, 330, 150, 210, 60, 300, 120, 240)
-#: How much a pixel outside the axes weighs against one that is covered.
+#: Cost of a pixel outside the axes, in covered pixels.
 _OUTSIDE = 10.0
-#: What it weighs, in covered pixels, that another point is nearer to a label than its own.
+#: Cost of a label that is nearer to another point than to its own, in covered pixels.
 _MISLEADING = 50.0
 _NOTHING = 1e-6
 
-#: Corners in pixels: (K, 4), left, bottom, right and top of each box.
+#: Boxes in pixels, (K, 4): left, bottom, right and top.
 Boxes = NDArray[np.float64]
 
 
 def label_points(
     axes: Axes, points: Sequence[tuple[float, float]], labels: Sequence[str], bars: Sequence[tuple[float, float]]
 ) -> list[Annotation]:
-    """Write each label near its point; one that must be farther off gets a line to it.
+    """Label points; labels that are not next to their point get a line to it.
 
-    Call it last: the axes' limits and the figure's size must not change afterwards.
+    Call this last: the limits of the axes and the size of the figure must not change afterwards.
 
     Args:
-        axes: where the points are drawn.
-        points: x and y, in data units.
-        labels: one for each point.
-        bars: the lowest and highest y of the vertical bar through each point.
+        axes: axes with the points.
+        points: x and y in data units.
+        labels: one label per point.
+        bars: lowest and highest y of the vertical bar through each point.
 
     Returns:
         The annotations, in the order of the points.
@@ -48,7 +48,7 @@ def label_points(
     figure = axes.figure.get_figure(root=True)
     assert figure is not None
     figure.draw_without_rendering()
-    # the layout is settled now; labels must not move it
+    # freeze the layout, so that labels do not change it
     figure.set_layout_engine("none")
     centres = axes.transData.transform(np.array(points))
     lows = axes.transData.transform([(x, low) for (x, _), (low, _) in zip(points, bars, strict=True)])
@@ -67,16 +67,16 @@ def label_points(
 
 
 def _place(annotation: Annotation, axes: Axes, taken: Boxes, centres: NDArray[np.float64]) -> Boxes:
-    """Move a label to the first free place; where there is none, to that which covers least.
+    """Move a label to the first free position, or to the position with the least overlap.
 
     Args:
         annotation: the label.
-        axes: where it stands.
-        taken: what it must not cover.
-        centres: of all points, (K, 2), in pixels.
+        axes: axes of the label.
+        taken: boxes that the label must not cover.
+        centres: all points in pixels, (K, 2).
 
     Returns:
-        The boxes of the label and of its line.
+        Boxes of the label and its line.
     """
     inside = np.array([axes.get_window_extent().extents])
     point = axes.transData.transform(annotation.xy)
@@ -104,7 +104,7 @@ def _offsets() -> Iterator[tuple[float, float]]:
 
 
 def _box(annotation: Annotation, offset: tuple[float, float]) -> Boxes:
-    """Move a label, and say which box it takes, (1, 4)."""
+    """Move a label and return its box, (1, 4)."""
     annotation.xyann = offset
     if abs(offset[0]) < 1:
         annotation.set_horizontalalignment("center")
@@ -114,26 +114,26 @@ def _box(annotation: Annotation, offset: tuple[float, float]) -> Boxes:
 
 
 def _nearest(point: NDArray[np.float64], box: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The point of a box, (4,), that is nearest to a point, (2,), or to each of several, (K, 2)."""
+    """Return the point of a box, (4,), nearest to a point, (2,), or to each of several points, (K, 2)."""
     nearest: NDArray[np.float64] = np.clip(point, box[:2], box[2:])
     return nearest
 
 
 def _distance(point: NDArray[np.float64], box: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From a point, (2,), or several, (K, 2), to a box, (4,), in pixels."""
+    """Return the distance in pixels from a point, (2,), or several points, (K, 2), to a box, (4,)."""
     return np.asarray(np.linalg.norm(point - _nearest(point, box), axis=-1))
 
 
 def _line(point: NDArray[np.float64], box: NDArray[np.float64]) -> Boxes:
-    """The line from a point to its label as small boxes, without its ends, which touch both."""
-    way = _nearest(point, box) - point
-    length = max(float(np.hypot(*way)), 1.0)
-    centres = point + np.arange(_BEYOND_MARKER, length - 2, 2.0)[:, np.newaxis] / length * way
+    """Return the line from a point to its label as small boxes, without its ends."""
+    direction = _nearest(point, box) - point
+    length = max(float(np.hypot(*direction)), 1.0)
+    centres = point + np.arange(_BEYOND_MARKER, length - 2, 2.0)[:, np.newaxis] / length * direction
     return np.hstack([centres - 1, centres + 1])
 
 
 def _overlap(boxes: Boxes, others: Boxes) -> float:
-    """The area that boxes share with others, summed over all pairs."""
+    """Return the overlapping area of two sets of boxes, summed over all pairs."""
     low = np.maximum(boxes[:, np.newaxis, :2], others[:, :2])
     high = np.minimum(boxes[:, np.newaxis, 2:], others[:, 2:])
     return float(np.maximum(high - low, 0).prod(axis=2).sum())

@@ -1,4 +1,4 @@
-"""A logarithmic axis that people read: few ticks, with plain numbers and their units."""
+"""Logarithmic axes with few ticks and plain numbers with units."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 _MIN_TICKS = 3
-#: Steps within a decade, from coarse to fine.
+#: Candidate ticks within a decade, from coarse to fine.
 _STEPS: tuple[Sequence[float], ...] = (
     (1,),
     (1, 3),
@@ -22,7 +22,15 @@ _STEPS: tuple[Sequence[float], ...] = (
 
 
 def log_axis(axes: Axes, which: Literal["x", "y"], low: float, high: float, text: Callable[[float], str]) -> None:
-    """Make an axis logarithmic, from `low` to `high`, with its ticks written by `text`."""
+    """Make an axis logarithmic.
+
+    Args:
+        axes: axes to change.
+        which: axis to change.
+        low: lower limit.
+        high: upper limit.
+        text: function that formats a tick.
+    """
     if which == "x":
         axes.set_xscale("log")
         axes.set_xlim(low, high)
@@ -36,7 +44,14 @@ def log_axis(axes: Axes, which: Literal["x", "y"], low: float, high: float, text
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Round numbers from `low` to `high`: the coarsest steps that give three or more, the finest where none do."""
+    """Return round numbers between two limits, at least three if possible.
+
+    Example:
+        >>> log_ticks(10, 1000)
+        [10.0, 100.0, 1000.0]
+        >>> log_ticks(1, 10)
+        [1.0, 3.0, 10.0]
+    """
     decades = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
     ticks: list[float] = []
     for steps in _STEPS:

@@ -1,4 +1,4 @@
-"""ROC curves, one class against the rest."""
+"""Chart of one-vs-rest ROC curves."""
 
 from collections.abc import Sequence
 
@@ -14,19 +14,19 @@ _STYLES = ("-", "--", ":")
 
 
 def draw_roc(probabilities: NDArray[np.floating], labels: NDArray[np.uint8], names: Sequence[str]) -> Figure:
-    """How many of a class are found, by how many of the others are taken for it.
+    """Draw the one-vs-rest ROC curve of each class.
 
-    False alarms are on a logarithm, and the axis of what is found begins where the curves do: those of a good model
-    would all lie on the frame.
+    The false positive rate is on a logarithmic axis, and the axis of the true positive rate starts at the lowest curve;
+    on linear axes from 0 to 1, the curves of a good model coincide with the frame.
 
     Args:
-        probabilities: (N, C).
-        labels: the truth, (N,).
-        names: of the classes.
+        probabilities: floating point, (N, C).
+        labels: true classes, uint8 (N,).
+        names: names of the C classes.
     """
     figure = new_figure(5.2)
     axes = figure.subplots()
-    # where not one other image is taken for the class, the share is drawn as that of half an image
+    # a false positive rate of 0 is drawn as half an image
     least = 0.5 / len(labels)
     lowest = 1.0
     for index, name in enumerate(names):
@@ -44,7 +44,7 @@ def draw_roc(probabilities: NDArray[np.floating], labels: NDArray[np.uint8], nam
     axes.set_ylim(bottom, 1 + 0.02 * (1 - bottom))
     axes.xaxis.set_major_formatter(FuncFormatter(_percent))
     axes.yaxis.set_major_formatter(FuncFormatter(_percent))
-    quiet_axes(axes, title="ROC, each class against the rest", x="others taken for the class", y="found of the class")
+    quiet_axes(axes, title="One-vs-rest ROC curves", x="false positive rate", y="true positive rate")
     axes.legend(ncols=2, loc="lower right", fontsize=9)
     return figure
 

@@ -1,1 +1,1 @@
-"""Training data: reading, reports, augmentation, corruption."""
+"""Training data: reading, reports, augmentation and corruption."""

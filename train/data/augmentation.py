@@ -1,4 +1,4 @@
-"""What can be done to a training image at random, and how much of it: settings alone, `augmenting.py` does it."""
+"""Settings of the random augmentation of training images; `augmenting.py` applies them."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
@@ -11,13 +11,26 @@ _Share = Annotated[float, Field(ge=0, lt=1)]
 
 @dataclass(frozen=True)
 class Corruption:
-    """What pens, papers, cameras and bad lines do to a share of the images, the largest change of each kind.
+    """Strengths of the simulated pens, papers and camera faults; 0 disables a corruption.
 
-    Each kind is done to every second of those, by an amount that every image draws for itself: `elastic_px` bends
-    strokes (Simard, Steinkraus and Platt 2003), smooth displacements that reach so far; `stroke` grows or shrinks
-    strokes by that many pixels on each side; then a blur's standard deviation, the ground's lightness, how light the
-    lines of ruled or squared paper are, the noise's standard deviation, the share of specks and the longest side of a
-    cut-out. `negative` is the share of the spoiled whose light is dark and whose dark is light.
+    A share of the images is chosen. Each corruption is applied to a random half of the chosen images, with an amount
+    drawn per image up to the attribute's value.
+
+    Attributes:
+        share: share of the images that are chosen.
+        elastic_px: largest displacement of a smooth elastic deformation (Simard, Steinkraus and Platt 2003), in pixels.
+        stroke: largest growth or shrinkage of strokes on each side, in pixels.
+        blur_px: largest standard deviation of a Gaussian blur, in pixels.
+        light: largest brightness of the background, as a fraction of white.
+        ruled: largest brightness of the lines of ruled or squared paper, as a fraction of white.
+        negative: share of the chosen images that are inverted.
+        noise: largest standard deviation of Gaussian noise, as a fraction of white.
+        specks: largest share of pixels that turn black or white.
+        cut_out_px: largest side of a rectangle of one grey level, in pixels.
+
+    Example:
+        >>> Corruption(share=0.3, blur_px=1.3).noise
+        0.0
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
@@ -39,9 +52,22 @@ NO_CORRUPTION = Corruption()
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The largest change of each kind; every image draws its own, uniformly between minus and plus that.
+    """Largest change of each kind; the amount is drawn per image, uniformly between minus and plus that value.
 
-    `mirror` turns left and right around in every second image. Zero everywhere means images are taken as they are.
+    The defaults change nothing.
+
+    Attributes:
+        rotation_degrees: largest rotation.
+        translation_px: largest shift along each axis.
+        zoom: largest relative change of the scale of each axis.
+        shear_degrees: largest shear angle.
+        contrast: largest relative change of the pixel values.
+        mirror: flip a random half of the images left to right.
+        corruption: corruptions applied after the changes above.
+
+    Example:
+        >>> Augmentation(rotation_degrees=10).corrupted(0.5).corruption.share
+        0.5
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
@@ -56,29 +82,29 @@ class Augmentation:
 
     @property
     def uncorrupted(self) -> "Augmentation":
-        """The same without its spoiling."""
+        """The same augmentation without corruption."""
         return replace(self, corruption=NO_CORRUPTION)
 
     def corrupted(self, share: float) -> "Augmentation":
-        """The same with another share of spoiled images."""
+        """The same augmentation with another share of corrupted images."""
         return replace(self, corruption=replace(self.corruption, share=share))
 
 
 NO_AUGMENTATION = Augmentation()
-#: The documents' Keras layers: RandomRotation(0.1) is a tenth of a full turn, RandomTranslation(0.2, 0.2) a fifth of
-#: 28 px.
+#: Keras layers of the reference documents: RandomRotation(0.1), a tenth of a full turn, and
+#: RandomTranslation(0.2, 0.2), a fifth of 28 px.
 DOCUMENT = Augmentation(rotation_degrees=36.0, translation_px=5.6, contrast=0.2)
-#: Ours: what a hand does, and no more; stronger turns confuse 6 with 9 and cost accuracy on upright digits.
+#: Variation of handwriting. Stronger rotation confuses 6 with 9 and costs accuracy on upright digits.
 HAND = Augmentation(rotation_degrees=13.0, translation_px=2.5, zoom=0.13, shear_degrees=12.0, contrast=0.2)
 
-#: What a photographer does to a garment that lies flat: it can face either side, but hardly turns.
+#: Variation of photos of flat garments: either side, little rotation.
 GARMENT = Augmentation(rotation_degrees=4.0, translation_px=1.5, zoom=0.1, contrast=0.1, mirror=True)
 
-#: Three images in ten, for what is rough in all of them costs accuracy in clean ones (docs/edge-model.md).
+#: 30 % of the images: corrupting all of them costs accuracy on clean images (docs/explanation/edge-model.md).
 _CORRUPTED_GARMENT = Corruption(
     share=0.3, blur_px=1.3, light=0.6, negative=0.1, noise=0.25, specks=0.2, cut_out_px=14.0
 )
-#: For a network that is to read what people photograph.
+#: For networks that classify photographs.
 ROUGH = replace(HAND, corruption=replace(_CORRUPTED_GARMENT, elastic_px=1.5, stroke=0.7, ruled=0.6))
 ROUGH_GARMENT = replace(GARMENT, corruption=_CORRUPTED_GARMENT)
 

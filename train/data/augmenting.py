@@ -1,4 +1,4 @@
-"""Random turns, shifts, zooms, shears, bends, contrast and spoiling for a batch of images."""
+"""Apply random augmentation to a batch of images."""
 
 from collections.abc import Callable
 from functools import cache
@@ -20,20 +20,26 @@ from digits_edge.train.data.corruption import (
     with_other_strokes,
 )
 
-#: Closer, and strokes break up; wider, and a bend is a turn. A digit is 20 pixels long.
+#: Closer knots break strokes up; wider ones only rotate. A digit is 20 pixels long.
 _KNOT_SPACING_PX = 7
 
 
 def augment(images: NDArray[np.float32], augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Change every image of a batch at random.
+    """Augment every image of a batch at random.
 
     Args:
-        images: float32 (N, 28, 28, 1) in 0…1.
-        augmentation: the largest changes.
-        rng: where all randomness comes from; the same generator state gives the same batch.
+        images: float32 (N, H, W, 1) in 0…1, H = W.
+        augmentation: largest changes.
+        rng: source of all randomness; the same generator state gives the same batch.
 
     Returns:
-        A new batch, float32 (N, 28, 28, 1) in 0…1, filled with 0 (no ink) where an image was moved away.
+        New batch, float32 (N, H, W, 1) in 0…1. Pixels that a shift uncovers are 0 (no ink).
+
+    Example:
+        >>> from digits_edge.train import AUGMENTATIONS
+        >>> images = np.zeros((2, 28, 28, 1), np.float32)
+        >>> augment(images, AUGMENTATIONS["none"], np.random.default_rng(0)).shape
+        (2, 28, 28, 1)
     """
     if augmentation.uncorrupted != NO_AUGMENTATION:
         images = _moved(images, augmentation, rng)
@@ -51,34 +57,34 @@ def _moved(images: Images, augmentation: Augmentation, rng: np.random.Generator)
 
 
 def _corrupted(images: Images, corruption: Corruption, rng: np.random.Generator) -> Images:
-    """A copy of images (N, 28, 28) with a share of them spoiled."""
+    """Copy of images (N, H, W) with a share of them corrupted."""
     images = images.copy()
     chosen = np.flatnonzero(rng.random(len(images)) < corruption.share)
 
-    def to_every_second(corrupt: Callable[..., Images], least: float, largest: float, **draws: Any) -> None:
-        hit = chosen[rng.random(len(chosen)) < 0.5]
-        if largest:
-            images[hit] = corrupt(images[hit], rng.uniform(least, largest, len(hit)), **draws)
+    def apply_to_half(corrupt: Callable[..., Images], low: float, high: float, **options: Any) -> None:
+        half = chosen[rng.random(len(chosen)) < 0.5]
+        if high:
+            images[half] = corrupt(images[half], rng.uniform(low, high, len(half)), **options)
 
-    to_every_second(_bent, 0, corruption.elastic_px, rng=rng)
-    to_every_second(with_other_strokes, -corruption.stroke, corruption.stroke)
-    to_every_second(blurred, 0, corruption.blur_px)
-    to_every_second(lit, 0, corruption.light, rng=rng)
-    to_every_second(ruled, 0, corruption.ruled, rng=rng)
-    to_every_second(cut_out, 0, corruption.cut_out_px, rng=rng)
+    apply_to_half(_deformed, 0, corruption.elastic_px, rng=rng)
+    apply_to_half(with_other_strokes, -corruption.stroke, corruption.stroke)
+    apply_to_half(blurred, 0, corruption.blur_px)
+    apply_to_half(lit, 0, corruption.light, rng=rng)
+    apply_to_half(ruled, 0, corruption.ruled, rng=rng)
+    apply_to_half(cut_out, 0, corruption.cut_out_px, rng=rng)
     negative = chosen[rng.random(len(chosen)) < corruption.negative]
     images[negative] = 1 - images[negative]
-    to_every_second(noisy, 0, corruption.noise, rng=rng)
-    to_every_second(specked, 0, corruption.specks, rng=rng)
+    apply_to_half(noisy, 0, corruption.noise, rng=rng)
+    apply_to_half(specked, 0, corruption.specks, rng=rng)
     return images
 
 
-def _bent(images: Images, largest_px: NDArray[np.float64], rng: np.random.Generator) -> Images:
-    """Images whose pixels were taken from up to `largest_px`, (N,), beside, each image in its own smooth field."""
+def _deformed(images: Images, max_px: NDArray[np.float64], rng: np.random.Generator) -> Images:
+    """Elastic deformation: each image has its own smooth field of displacements up to `max_px`, (N,)."""
     count, size_px = images.shape[:2]
     smooth = _cubic_spline(size_px)
     fields = rng.uniform(-1, 1, (2, count, smooth.shape[1], smooth.shape[1])).astype(np.float32)
-    down, right = smooth @ (fields * largest_px.astype(np.float32)[:, np.newaxis, np.newaxis]) @ smooth.T
+    down, right = smooth @ (fields * max_px.astype(np.float32)[:, np.newaxis, np.newaxis]) @ smooth.T
     rows, columns = np.mgrid[:size_px, :size_px].astype(np.float32)
     y, x = (np.clip(place, 0, size_px - 1) for place in (rows + down, columns + right))
     top, left = (np.minimum(place.astype(np.intp), size_px - 2) for place in (y, x))
@@ -98,7 +104,7 @@ def _bent(images: Images, largest_px: NDArray[np.float64], rng: np.random.Genera
 
 @cache
 def _cubic_spline(size_px: int) -> NDArray[np.float32]:
-    """Uniform cubic B-splines, knots 7 pixels apart, at every pixel: float32 (size_px, knots), rows summing to 1."""
+    """Uniform cubic B-splines, knots 7 pixels apart, at every pixel: float32 (size_px, knots); rows sum to 1."""
     places = np.arange(size_px) / _KNOT_SPACING_PX
     distances = np.abs(places[:, np.newaxis] - np.arange(-1, np.ceil(places[-1]) + 2))
     near, far = 2 / 3 - distances**2 + distances**3 / 2, (2 - distances) ** 3 / 6
@@ -106,7 +112,7 @@ def _cubic_spline(size_px: int) -> NDArray[np.float32]:
 
 
 def _transforms(count: int, size_px: int, augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Rows (a0, a1, a2, b0, b1, b2, 0, 0), as `keras.ops.image.affine_transform` takes them.
+    """Random transforms for `keras.ops.image.affine_transform`: rows (a0, a1, a2, b0, b1, b2, 0, 0).
 
     The output at (x, y) is the input at (a0·x + a1·y + a2, b0·x + b1·y + b2).
     """

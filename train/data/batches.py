@@ -1,4 +1,4 @@
-"""The batches of a data set's rows: those of training, shuffled and augmented, and those of validation, in order."""
+"""Batches for `keras.Model.fit`: shuffled and augmented for training, in order for validation."""
 
 from typing import Any, Literal
 
@@ -11,16 +11,22 @@ from digits_edge.train.data.augmenting import augment
 
 
 class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches of scaled images and labels for `keras.Model.fit`, in their order and as they are: to validate with.
+    """Batches of scaled images and targets for validation: in order, not augmented.
 
-    Only a batch's images are read, so that they may lie in a memory map larger than the memory.
+    Only the images of one batch are read at a time, so `images` may be a memory map larger than the memory.
 
     Args:
         images: uint8 (N, 28, 28).
-        targets: labels, uint8 (N,), or answers to learn from, floats (N, C).
-        rows: the indices of the images that are given out.
+        targets: labels, uint8 (N,), or soft targets, floats (N, C).
+        rows: indices of the images to use.
         batch_size: images per batch; the last batch may be smaller.
-        white: what white is for the model.
+        input_scale: value of white for the model.
+
+    Example:
+        >>> images, labels = np.zeros((5, 28, 28), np.uint8), np.arange(5, dtype=np.uint8)
+        >>> batches = OrderedBatches(images, labels, np.arange(5), batch_size=2)
+        >>> len(batches), batches[0][0].shape
+        (3, (2, 28, 28, 1))
     """
 
     def __init__(
@@ -30,45 +36,52 @@ class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
         rows: NDArray[np.intp],
         *,
         batch_size: int,
-        white: Literal[1, 255] = 1,
+        input_scale: Literal[1, 255] = 1,
     ) -> None:
         super().__init__()
         self._images = images
         self._targets = targets
         self._rows = rows
         self._batch_size = batch_size
-        self._white = white
+        self._input_scale = input_scale
 
     def __len__(self) -> int:
-        """Batches per epoch."""
+        """Number of batches per epoch."""
         return count_batches(len(self._rows), self._batch_size)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        """Batch `index`: float32 (B, 28, 28, 1) from 0 to `white`, and int32 (B,) or float32 (B, C)."""
+        """Images, float32 (B, 28, 28, 1) from 0 to `input_scale`, and targets, int32 (B,) or float32 (B, C)."""
         rows = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
         images = self._prepared(scaled(self._images[rows]), index)
         targets = self._targets[rows]
-        return images * np.float32(self._white), targets.astype(np.int32 if targets.ndim == 1 else np.float32)
+        return images * np.float32(self._input_scale), targets.astype(np.int32 if targets.ndim == 1 else np.float32)
 
     def _prepared(self, images: NDArray[np.float32], index: int) -> NDArray[np.float32]:
         return images
 
 
 class Batches(OrderedBatches):
-    """The same rows shuffled and augmented, to train with.
+    """Shuffled and augmented batches for training.
 
-    The order and the augmentation of epoch E are drawn from (seed, E), those of its batch B from (seed, E, B): an epoch
-    is the same whether it follows the one before it or a restart. Set `epoch` before an epoch begins.
+    The order of epoch E is drawn from (seed, E), the augmentation of its batch B from (seed, E, B). So an epoch is the
+    same in an uninterrupted and in a resumed training. Set `epoch` before an epoch begins.
 
     Args:
         images: uint8 (N, 28, 28).
-        targets: labels, uint8 (N,), or answers to learn from, floats (N, C).
-        rows: the indices of the images that are given out.
+        targets: labels, uint8 (N,), or soft targets, floats (N, C).
+        rows: indices of the images to use.
         batch_size: images per batch; the last batch may be smaller.
-        augmentation: what is done to each image.
-        seed: the training's seed.
-        per_epoch: how many of the rows an epoch has, others each time; None for all.
-        white: what white is for the model.
+        augmentation: augmentation of each image.
+        seed: seed of the training.
+        per_epoch: number of rows per epoch, drawn anew for each; None for all.
+        input_scale: value of white for the model.
+
+    Example:
+        >>> from digits_edge.train import Augmentation
+        >>> images, labels = np.zeros((5, 28, 28), np.uint8), np.arange(5, dtype=np.uint8)
+        >>> batches = Batches(images, labels, np.arange(5), batch_size=5, augmentation=Augmentation(), seed=0)
+        >>> sorted(batches[0][1].tolist())
+        [0, 1, 2, 3, 4]
     """
 
     def __init__(
@@ -81,10 +94,10 @@ class Batches(OrderedBatches):
         augmentation: Augmentation,
         seed: int,
         per_epoch: int | None = None,
-        white: Literal[1, 255] = 1,
+        input_scale: Literal[1, 255] = 1,
     ) -> None:
-        super().__init__(images, targets, rows, batch_size=batch_size, white=white)
-        self._in_order = rows
+        super().__init__(images, targets, rows, batch_size=batch_size, input_scale=input_scale)
+        self._all_rows = rows
         self._augmentation = augmentation
         self._seed = seed
         self._per_epoch = per_epoch
@@ -92,23 +105,33 @@ class Batches(OrderedBatches):
 
     @property
     def epoch(self) -> int:
-        """The epoch whose batches are given out."""
+        """Epoch whose batches are returned, from 0."""
         return self._epoch
 
     @epoch.setter
     def epoch(self, epoch: int) -> None:
         self._epoch = epoch
-        self._rows = np.random.default_rng((self._seed, epoch)).permutation(self._in_order)[: self._per_epoch]
+        self._rows = np.random.default_rng((self._seed, epoch)).permutation(self._all_rows)[: self._per_epoch]
 
     def _prepared(self, images: NDArray[np.float32], index: int) -> NDArray[np.float32]:
         return augment(images, self._augmentation, np.random.default_rng((self._seed, self._epoch, index)))
 
 
 def count_batches(rows: int, batch_size: int) -> int:
-    """How many batches so many rows make; the last one may be smaller."""
+    """Number of batches for this many rows; the last batch may be smaller.
+
+    Example:
+        >>> count_batches(5, batch_size=2)
+        3
+    """
     return -(-rows // batch_size)
 
 
 def scaled(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """White is 1: uint8 (N, 28, 28) → float32 (N, 28, 28, 1) in 0…1."""
+    """Scale grey levels to 0…1: uint8 (N, 28, 28) → float32 (N, 28, 28, 1).
+
+    Example:
+        >>> float(scaled(np.full((1, 28, 28), 255, np.uint8)).max())
+        1.0
+    """
     return (images.astype(np.float32) / np.float32(255))[..., np.newaxis]

@@ -1,18 +1,25 @@
-"""What pens, papers and cameras do to an image: stroke width, blur, uneven light, lines, noise, specks, cut-outs.
+"""Image corruptions: stroke width, blur, uneven light, ruled paper, noise, specks and cut-outs.
 
-All take and give float32 (N, H, W) in 0…1 and draw each image's amounts for themselves.
+Every function takes and returns float32 (N, H, W) in 0…1, ink light on dark, and one amount per image, (N,).
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 Images = NDArray[np.float32]
-#: Of a Gaussian: seven taps hold all but a thousandth of a standard deviation of 1.
+#: Taps of the Gaussian; seven cover all but a thousandth of its mass at a standard deviation of 1.
 _TAPS = np.arange(-3, 4)
 
 
 def with_other_strokes(images: Images, change: NDArray[np.float64]) -> Images:
-    """Strokes grown (change up to 1) or shrunk (down to -1) by a pixel on each side; change is (N,)."""
+    """Grow (change up to 1) or shrink (down to -1) strokes by up to a pixel on each side.
+
+    Example:
+        >>> dot = np.zeros((1, 5, 5), np.float32)
+        >>> dot[0, 2, 2] = 1
+        >>> int(with_other_strokes(dot, np.array([1.0])).sum())
+        5
+    """
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1)), mode="edge")
     across = [padded[:, :, place : place + images.shape[2]] for place in range(3)]
     cross = [across[1][:, place : place + images.shape[1]] for place in range(3)]
@@ -24,7 +31,14 @@ def with_other_strokes(images: Images, change: NDArray[np.float64]) -> Images:
 
 
 def blurred(images: Images, sigma_px: NDArray[np.float64]) -> Images:
-    """Blurred by a Gaussian, each image with its own standard deviation, (N,)."""
+    """Blur with a Gaussian of each image's standard deviation.
+
+    Example:
+        >>> dot = np.zeros((1, 9, 9), np.float32)
+        >>> dot[0, 4, 4] = 1
+        >>> bool(blurred(dot, np.array([1.0])).max() < 0.5)
+        True
+    """
     weights = np.exp(-0.5 * (_TAPS / np.maximum(sigma_px, 1e-3)[:, np.newaxis]) ** 2)
     weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     for _ in (1, 2):
@@ -35,7 +49,13 @@ def blurred(images: Images, sigma_px: NDArray[np.float64]) -> Images:
 
 
 def lit(images: Images, amount: NDArray[np.float64], rng: np.random.Generator) -> Images:
-    """Grounds that are not black, (N,) how light at most, evenly or from one side to the other."""
+    """Lighten the background, evenly or as a gradient, up to each image's amount.
+
+    Example:
+        >>> black = np.zeros((1, 28, 28), np.float32)
+        >>> bool(lit(black, np.array([0.5]), np.random.default_rng(0)).max() <= 0.5)
+        True
+    """
     count, (height, width) = len(images), images.shape[1:]
     angle, bias = rng.uniform(0, 2 * np.pi, count), rng.uniform(0, 1, count)
     slopes = np.stack([np.sin(angle), np.cos(angle)]) * rng.uniform(0, 1, count)
@@ -46,15 +66,23 @@ def lit(images: Images, amount: NDArray[np.float64], rng: np.random.Generator) -
 
 
 def ruled(images: Images, amount: NDArray[np.float64], rng: np.random.Generator) -> Images:
-    """Lines of ruled or squared paper, (N,) how light at most; level but for 10°, 5 to 14 pixels apart, thin."""
+    """Draw the thin lines of ruled or squared paper, as bright as each image's amount.
+
+    Lines are 5 to 14 pixels apart and tilted by up to 10°.
+
+    Example:
+        >>> black = np.zeros((1, 28, 28), np.float32)
+        >>> float(ruled(black, np.array([0.5]), np.random.default_rng(0)).max())
+        0.5
+    """
     count, (height, width) = len(images), images.shape[1:]
     spacing = _each(rng.uniform(5, 14, count))
     slope = _each(np.tan(np.radians(rng.uniform(-10, 10, count))))
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     thickness = _each(rng.uniform(0.5, 1.2, count))
 
-    def lines(place: Images) -> Images:
-        distance = np.abs((place + _each(rng.uniform(0, 14, count))) % spacing - spacing / 2)
+    def lines(position: Images) -> Images:
+        distance = np.abs((position + _each(rng.uniform(0, 14, count))) % spacing - spacing / 2)
         line: Images = np.clip(thickness + 0.5 - distance, 0, 1)
         return line
 
@@ -65,22 +93,40 @@ def ruled(images: Images, amount: NDArray[np.float64], rng: np.random.Generator)
 
 
 def noisy(images: Images, deviation: NDArray[np.float64], rng: np.random.Generator) -> Images:
-    """Gaussian noise of each image's own standard deviation, (N,)."""
+    """Add Gaussian noise of each image's standard deviation.
+
+    Example:
+        >>> grey = np.full((1, 28, 28), 0.5, np.float32)
+        >>> bool(noisy(grey, np.array([0.1]), np.random.default_rng(0)).std() > 0.05)
+        True
+    """
     noise = rng.standard_normal(images.shape, np.float32) * _each(deviation)
     return np.clip(images + noise, 0, 1)
 
 
 def specked(images: Images, share: NDArray[np.float64], rng: np.random.Generator) -> Images:
-    """A share, (N,), of the pixels white or black."""
+    """Turn each image's share of the pixels white or black.
+
+    Example:
+        >>> grey = np.full((1, 28, 28), 0.5, np.float32)
+        >>> np.unique(specked(grey, np.array([0.2]), np.random.default_rng(0))).tolist()
+        [0.0, 0.5, 1.0]
+    """
     drawn = rng.random(images.shape, np.float32)
     half = _each(share) / 2
     return np.where(drawn < half, np.float32(1), np.where(drawn > 1 - half, np.float32(0), images))
 
 
-def cut_out(images: Images, largest_px: NDArray[np.float64], rng: np.random.Generator) -> Images:
-    """A rectangle of one grey, its sides up to each image's own number of pixels, (N,); long and thin ones too."""
+def cut_out(images: Images, max_px: NDArray[np.float64], rng: np.random.Generator) -> Images:
+    """Cover a rectangle with one grey level; both sides are drawn independently, up to each image's number of pixels.
+
+    Example:
+        >>> grey = np.full((1, 28, 28), 0.5, np.float32)
+        >>> cut_out(grey, np.array([14.0]), np.random.default_rng(0)).shape
+        (1, 28, 28)
+    """
     count, (height, width) = len(images), images.shape[1:]
-    sides = rng.uniform(0, 1, (2, count)) * largest_px
+    sides = rng.uniform(0, 1, (2, count)) * max_px
     centres = rng.uniform(0, 1, (2, count)) * [[height], [width]]
     rows = np.abs(np.arange(height) + 0.5 - centres[0, :, np.newaxis]) < sides[0, :, np.newaxis] / 2
     columns = np.abs(np.arange(width) + 0.5 - centres[1, :, np.newaxis]) < sides[1, :, np.newaxis] / 2
@@ -90,5 +136,5 @@ def cut_out(images: Images, largest_px: NDArray[np.float64], rng: np.random.Gene
 
 
 def _each(amounts: NDArray[np.float64]) -> Images:
-    """An amount for each image, (N, 1, 1)."""
+    """Amounts that broadcast over images: (N,) → (N, 1, 1)."""
     return amounts.astype(np.float32)[:, np.newaxis, np.newaxis]

@@ -1,28 +1,33 @@
-"""Halves of two digits in one image: shapes that no hand wrote, for teachers to say what they come nearest to."""
+"""CutMix along a line: parts of two images in one, for distillation."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: How far from the middle the cut passes at most: a fifth of the image, so that there is ink on both sides of it.
+#: Largest distance of the cut from the centre, as a fraction of the image, so that both sides have ink.
 _OFF_CENTRE = 0.2
 
 
 def cutmix(
     images: NDArray[np.float32], share: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Cut a share of a batch's images along a line, and go on with another image of the batch beyond it.
+    """Replace one side of a line in a share of the images by another image of the batch.
 
-    So the upper half of an 8 stands on the lower half of a 9. After Yun et al. 2019, "CutMix", but cut by a straight
-    line in any direction, soft over some pixels, so that strokes go on; and without labels, for what is seen in the
-    result is for teachers to say.
+    For example, the upper half of an 8 is joined with the lower half of a 9. This follows Yun et al. 2019, "CutMix",
+    with two differences: the cut is a straight line in any direction, blended over some pixels so that strokes
+    continue; and there are no mixed labels, because the teachers' predictions are the targets.
 
     Args:
-        images: float32 (N, H, W) in 0…1.
-        share: of the images.
-        rng: where all randomness comes from.
+        images: float32 (N, H, W) in 0…1, H = W.
+        share: share of the images to cut.
+        rng: source of all randomness.
 
     Returns:
-        Images like those given, and bool (N,), which of them are cut.
+        Mixed images, float32 (N, H, W), and which of them are cut, bool (N,).
+
+    Example:
+        >>> mixed, is_cut = cutmix(np.zeros((4, 28, 28), np.float32), 1.0, np.random.default_rng(0))
+        >>> mixed.shape, is_cut.tolist()
+        ((4, 28, 28), [True, True, True, True])
     """
     count, size_px = images.shape[:2]
     is_cut = np.less(rng.random(count), share)
@@ -31,6 +36,6 @@ def cutmix(
     angle = rng.uniform(0, 2 * np.pi, (count, 1, 1))
     off_centre_px = rng.uniform(-_OFF_CENTRE, _OFF_CENTRE, (count, 1, 1)) * size_px
     distance_px = np.cos(angle) * columns + np.sin(angle) * rows - off_centre_px
-    kept = 1 / (1 + np.exp(-distance_px))
-    kept[~is_cut] = 1
-    return (kept * images + (1 - kept) * others).astype(np.float32), is_cut
+    weight = 1 / (1 + np.exp(-distance_px))
+    weight[~is_cut] = 1
+    return (weight * images + (1 - weight) * others).astype(np.float32), is_cut

@@ -1,4 +1,4 @@
-"""Images that occur twice, pixel for pixel, and the closest training image of every test image."""
+"""Find exact duplicates, and the closest training image of every test image."""
 
 import hashlib
 from collections import defaultdict
@@ -11,21 +11,21 @@ from digits_edge.runtime.datasets.dataset import ProgressCallback
 
 Images = NDArray[np.uint8]
 
-#: Root mean square difference of two images, in grey levels, up to which they count as near.
+#: Largest root mean square difference of near duplicates, in grey levels.
 #: Measured on 1,500 images each: a copy saved as JPEG of quality 75 differs by 5.3 (MNIST) and 6.2 (Fashion-MNIST) in
-#: the median, by at most 9.1; one moved by a pixel by 48 in the median. So 10 finds what was saved anew.
+#: the median and by at most 9.1; a copy shifted by a pixel differs by 48 in the median. So 10 finds re-encoded copies.
 NEAR = 10.0
-#: More pairs than these, about four minutes on two cores, are not compared; then test images are drawn.
+#: Largest number of compared pairs, about four minutes on two cores; above it a sample of the test images is compared.
 MAX_PAIRS = 5_000_000_000
 _SCORES = 2**24
 
 
 @dataclass(frozen=True, eq=False)
 class Nearest:
-    """The closest training image of test images.
+    """Closest training image of test images.
 
     Attributes:
-        test: indices of the test images that were searched for, (n,): all, unless there are too many pairs.
+        test: indices of the searched test images, (n,): all, or a sample if there are too many pairs.
         train: index of the closest training image of each, (n,).
         distance: root mean square difference of the two, in grey levels, float64 (n,).
     """
@@ -36,12 +36,24 @@ class Nearest:
 
 
 def content_keys(images: Images) -> list[bytes]:
-    """A key for each image: the same for the same pixels."""
+    """One digest per image; equal for equal pixels.
+
+    Example:
+        >>> blank, other = np.zeros((28, 28), np.uint8), np.ones((28, 28), np.uint8)
+        >>> first, second, third = content_keys(np.stack([blank, other, blank]))
+        >>> first == third, first == second
+        (True, False)
+    """
     return [hashlib.blake2b(image.data, digest_size=16).digest() for image in np.ascontiguousarray(images)]
 
 
 def groups_of_same(keys: list[bytes]) -> list[list[int]]:
-    """Indices of the images that occur more than once, in groups of the same, in the order of their first."""
+    """Groups of the indices of equal images, in the order of their first image.
+
+    Example:
+        >>> groups_of_same([b"a", b"b", b"a"])
+        [[0, 2]]
+    """
     found: defaultdict[bytes, list[int]] = defaultdict(list)
     for index, key in enumerate(keys):
         found[key].append(index)
@@ -49,7 +61,12 @@ def groups_of_same(keys: list[bytes]) -> list[list[int]]:
 
 
 def same_in_both(train: list[bytes], test: list[bytes]) -> dict[int, int]:
-    """Index of a test image → index of the first training image that is the same."""
+    """Map the index of each test image that is in train to the index of the first equal training image.
+
+    Example:
+        >>> same_in_both(train=[b"a", b"b", b"b"], test=[b"c", b"b"])
+        {1: 1}
+    """
     first: dict[bytes, int] = {}
     for index, key in enumerate(train):
         first.setdefault(key, index)
@@ -57,28 +74,34 @@ def same_in_both(train: list[bytes], test: list[bytes]) -> dict[int, int]:
 
 
 def nearest(train: Images, test: Images, same: dict[int, int], progress: ProgressCallback | None = None) -> Nearest:
-    """Find the closest training image of every test image, by comparing all pairs.
+    """Find the closest training image of every test image by comparing all pairs.
 
-    |x − y|² is least where x·y − ½|x|² is greatest; that is one product of matrices. It is computed in float32, so of
-    training images that are all but equally close any may be found. The distances are exact.
+    |x − y|² is smallest where x·y − ½|x|² is largest, which is one matrix product in float32. Rounding may decide
+    between training images that are almost equally close. The returned distances are exact.
 
     Args:
-        train: uint8, (N, 28, 28).
-        test: uint8, (M, 28, 28).
-        same: what `same_in_both` found; identical images are paired by it.
-        progress: called as (training images compared so far, N).
+        train: uint8 (N, H, W).
+        test: uint8 (M, H, W).
+        same: result of `same_in_both`; identical images are paired by it.
+        progress: called with (training images compared, N).
+
+    Example:
+        >>> train = np.stack([np.zeros((28, 28), np.uint8), np.full((28, 28), 9, np.uint8)])
+        >>> found = nearest(train, np.full((1, 28, 28), 7, np.uint8), same={})
+        >>> found.train.tolist(), found.distance.tolist()
+        ([1], [2.0])
     """
     rows = np.arange(len(test))
     if len(train) * len(test) > MAX_PAIRS:
         rows = np.sort(np.random.default_rng(0).choice(len(test), max(1, MAX_PAIRS // len(train)), replace=False))
-    wanted = _with_column(test[rows])
-    wanted[:, -1] = 1
+    queries = _with_extra_column(test[rows])
+    queries[:, -1] = 1
     best, found = np.full(len(rows), -np.inf, np.float32), np.zeros(len(rows), np.intp)
     step = max(1, _SCORES // len(rows))
     for start in range(0, len(train), step):
-        block = _with_column(train[start : start + step])
+        block = _with_extra_column(train[start : start + step])
         block[:, -1] = -0.5 * np.square(block[:, :-1]).sum(axis=1)
-        scores = wanted @ block.T
+        scores = queries @ block.T
         index = scores.argmax(axis=1)
         score = scores[np.arange(len(rows)), index]
         better = score > best
@@ -90,8 +113,8 @@ def nearest(train: Images, test: Images, same: dict[int, int], progress: Progres
     return Nearest(rows, found, _distance(train, found, test, rows))
 
 
-def _with_column(images: Images) -> NDArray[np.float32]:
-    """The pixels as float32, (n, 784 + 1), with a column more for the caller to fill."""
+def _with_extra_column(images: Images) -> NDArray[np.float32]:
+    """Flattened pixels, float32 (n, H·W + 1), with a last column that the caller fills."""
     table = np.empty((len(images), images[0].size + 1), np.float32)
     table[:, :-1] = images.reshape(len(images), -1)
     return table

@@ -1,4 +1,7 @@
-"""What is no digit, drawn by this project: letters, signs, scribbles, things and patterns, for a model to doubt."""
+"""Draw images that are not digits: letters, signs, scribbles, objects and patterns.
+
+A student trained on them with uniform soft targets has low confidence on inputs that are not digits.
+"""
 
 from collections.abc import Callable
 
@@ -9,11 +12,11 @@ from PIL import Image, ImageDraw
 from digits_edge.runtime.datasets.synthetic_digits import SHAPES, any_of, draw_shape
 from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, framed, to_mnist_format
 
-#: Drawn this many times too large and reduced: Pillow draws without antialiasing.
-_FINE = 4
+#: Oversampling factor: Pillow draws without antialiasing.
+_OVERSAMPLING = 4
 _CANVAS_PX = 84
-#: Written like `digits_edge.runtime.datasets.synthetic_digits.SHAPES`; no letter that a hand may write like a digit (B, D, G, I, O, Q, S,
-#: Z, b, g, l, o, q, s, y, z).
+#: In the format of `digits_edge.runtime.datasets.synthetic_digits.SHAPES`, without the letters whose handwriting can
+#: look like a digit (B, D, G, I, O, Q, S, Z, b, g, l, o, q, s, y, z).
 LETTERS: dict[str, tuple[str, ...]] = {
     "A": ("0,100 18,48 34,0 | 34,0 52,50 70,100 | 14,62 34,62 56,62",),
     "C": ("66,14 40,0 12,18 2,52 14,86 42,100 66,88",),
@@ -61,14 +64,18 @@ SIGNS: dict[str, tuple[str, ...]] = {
 
 
 def draw_non_digits(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Images of what is no digit: half of them writing, in the MNIST form, half things and patterns.
+    """Draw images that are not digits: about half handwriting in MNIST format, half objects and patterns.
 
     Args:
-        count: N.
-        rng: what chance decides by.
+        count: number of images, N.
+        rng: source of all randomness; the same generator state gives the same images.
 
     Returns:
         uint8 (N, 28, 28), white on black.
+
+    Example:
+        >>> draw_non_digits(3, np.random.default_rng(0)).shape
+        (3, 28, 28)
     """
     images = np.empty((count, IMAGE_SIDE, IMAGE_SIDE), np.uint8)
     for image in images:
@@ -85,25 +92,25 @@ def _sign(rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def _scribble(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A stroke through points that mean nothing; through few of them it might be a digit."""
+    """A stroke through 7 to 19 random points; through fewer it can look like a digit."""
     points = rng.integers(0, 100, (int(rng.integers(7, 20)), 2))
     return _written(" ".join(f"{x},{y}" for x, y in points), rng)
 
 
 def _digits_side_by_side(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Two to four digits, which no single one answers."""
+    """Two to four digits in a row, which are not one digit."""
     digits = rng.integers(0, 10, int(rng.integers(2, 5)))
     drawn = [draw_shape(SHAPES[int(d)][0], rng, size=_CANVAS_PX) for d in digits]
     row = Image.new("L", (len(drawn) * _CANVAS_PX * 3 // 4, _CANVAS_PX))
     for place, digit in enumerate(drawn):
         row.paste(digit, (place * _CANVAS_PX * 3 // 4, 0))
-    # `to_mnist_format` would look for the one digit in it
+    # `to_mnist_format` would crop to one digit
     return framed(np.asarray(row.crop(row.getbbox()), np.float32) / np.float32(255))
 
 
-def _thing(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Filled shapes, most of them alike on both sides, with a grey or a texture of their own."""
-    side = IMAGE_SIDE * _FINE
+def _object(rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Filled shapes, most of them mirrored, each with a grey level or a texture."""
+    side = IMAGE_SIDE * _OVERSAMPLING
     canvas = Image.new("L", (side, side))
     draw = ImageDraw.Draw(canvas)
     for _ in range(int(rng.integers(1, 4))):
@@ -128,7 +135,7 @@ def _texture(rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def _pattern(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Noise of any grain, stripes, chequers or a slope: (28, 28) in 0…1."""
+    """Noise of random grain, stripes, a chequerboard or a gradient, float64 (28, 28) in 0…1."""
     rows, columns = np.mgrid[:IMAGE_SIDE, :IMAGE_SIDE] / IMAGE_SIDE
     kind = int(rng.integers(4))
     if kind == 0:
@@ -145,16 +152,16 @@ def _pattern(rng: np.random.Generator) -> NDArray[np.float64]:
     return np.asarray(np.clip(rng.uniform(0, 1) + rng.uniform(-1, 1) * (along - along.mean()), 0, 1))
 
 
-#: As often as they stand here.
+#: Repeated entries are drawn more often.
 _KINDS: tuple[Callable[[np.random.Generator], NDArray[np.uint8]], ...] = (
     _letter,
     _letter,
     _sign,
     _scribble,
     _digits_side_by_side,
-    _thing,
-    _thing,
-    _thing,
+    _object,
+    _object,
+    _object,
     _texture,
     _texture,
 )

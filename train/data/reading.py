@@ -1,6 +1,6 @@
-"""Reading a data set for its report: both splits, and of a broken file the sound rows with an account of the others.
+"""Read a data set for its report: both splits, and the valid rows of a file that has invalid ones.
 
-Everywhere else a missing or impossible value ends the reading. Here it is counted, since that is what is asked for.
+Other readers raise an error for a missing or invalid value. This one counts it and continues.
 """
 
 import re
@@ -21,27 +21,27 @@ from digits_edge.runtime.datasets.loading import locate
 from digits_edge.runtime.datasets.opening import opened
 from digits_edge.runtime.errors import DataError
 
-#: What the one split of a file is called that is not parted into train and test.
+#: Name of the split of a file that is not split into train and test.
 WHOLE = "file"
-#: How many faults are listed; all are counted.
+#: Number of listed faults; all are counted.
 LISTED = 20
 
 MISSING, OUT_OF_RANGE, MALFORMED, WRONG_LENGTH = "missing", "out of range", "malformed", "wrong number of fields"
-#: What other programs write for a value that is not there, in lower case.
-_NOTHING = {b"", b"na", b"n/a", b"nan", b"null", b"none", b"?"}
+#: Texts that other programs write for a missing value, in lower case.
+_MISSING_TEXTS = {b"", b"na", b"n/a", b"nan", b"null", b"none", b"?"}
 _WHOLE_NUMBER = re.compile(rb"-?[0-9]{1,18}")
-#: A row has about 3 kB; a longer line is none, and is not to fill the memory.
+#: A row has about 3 kB; the limit keeps a file without line ends from filling the memory.
 _LINE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One value, or one row, that is not as it must be.
+    """An invalid value or row.
 
     Attributes:
-        row: counted from 1.
-        column: "label" or "pixel0" to "pixel783"; empty where the row as a whole is meant.
-        value: as it stands there, shortened.
+        row: row number, from 1.
+        column: "label" or "pixel0" to "pixel783"; empty if the fault concerns the row.
+        value: text in the file, shortened.
         kind: "missing", "out of range", "malformed" or "wrong number of fields".
     """
 
@@ -53,15 +53,15 @@ class Fault:
 
 @dataclass(frozen=True)
 class Account:
-    """What is wrong with the values of a file.
+    """Counts of the invalid values of a file.
 
     Attributes:
-        rows: in the file.
-        broken_rows: rows with at least one fault; they are left out of everything else.
+        rows: rows in the file.
+        broken_rows: rows with at least one fault; all other figures of the report omit them.
         missing: fields without a value.
-        out_of_range: pixels that are not 0 to 255, labels that are not 0 to 9.
-        malformed: fields that are neither missing nor a whole number written in one to three digits.
-        wrong_length: rows with too few or too many fields, whose fields are not counted.
+        out_of_range: pixels outside 0 to 255 and labels outside 0 to 9.
+        malformed: fields that are neither missing nor an integer of one to three digits.
+        wrong_length: rows with too few or too many fields; their fields are not counted.
         first: the first `LISTED` faults.
     """
 
@@ -76,14 +76,14 @@ class Account:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """One split as it was read.
+    """One split of a data set.
 
     Attributes:
-        split: "train", "test", or "file" for a file that is not parted.
-        path: the file of the images.
-        dataset: its sound rows.
-        rows: the number of each of them in the file, counted from 1, (N,).
-        account: of what is not sound.
+        split: "train", "test", or "file" for a file that is not split.
+        path: file of the images.
+        dataset: the valid rows.
+        rows: row number of each valid row in the file, from 1, int64 (N,).
+        account: counts of the invalid values.
     """
 
     split: str
@@ -96,15 +96,24 @@ class Reading:
 def read_splits(
     source: str | None, *, downloading: ProgressCallback | None = None, reading: ProgressCallback | None = None
 ) -> tuple[Reading, ...]:
-    """Read the splits that a data set has: train and test, one of them, or a file that is not parted.
+    """Read the splits of a data set: train and test, one of them, or a file that is not split.
 
     Args:
-        source: what stands after `--data`; None for mnist.
-        downloading: called while a known set is downloaded.
-        reading: called while a broken CSV is read row by row.
+        source: value of `--data`; None for mnist.
+        downloading: called while a known data set is downloaded.
+        reading: called while a CSV with invalid values is read row by row.
 
     Raises:
-        DataError: none is found; or a file is damaged, is not what its name says, or has no sound row at all.
+        DataError: no split is found; or a file is damaged, is not of its format, or has no valid row.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "digits.npz")
+        ...     np.savez(path, images=np.zeros((3, 28, 28), np.uint8), labels=np.array([0, 1, 12]))
+        ...     [reading] = read_splits(str(path))
+        >>> reading.split, len(reading.dataset), reading.account.out_of_range
+        ('file', 2, 1)
     """
     found, errors = {}, []
     for split in SPLITS:
@@ -114,11 +123,11 @@ def read_splits(
             errors.append(error)
     if not found:
         raise errors[0]
-    return tuple(_read(source, split, path, name, reading) for split, (path, name) in _parted(found).items())
+    return tuple(_read(source, split, path, name, reading) for split, (path, name) in _files_of_splits(found).items())
 
 
-def _parted(found: dict[str, tuple[Path, str]]) -> dict[str, tuple[Path, str]]:
-    """What to read under which name: the one file of both splits may hold both, one of them, or be not parted."""
+def _files_of_splits(found: dict[str, tuple[Path, str]]) -> dict[str, tuple[Path, str]]:
+    """Files to read by split; a file located for both splits may hold both, one of them, or not be split."""
     files = {path for path, _ in found.values()}
     if len(files) == len(found) > 1:
         return found
@@ -128,7 +137,7 @@ def _parted(found: dict[str, tuple[Path, str]]) -> dict[str, tuple[Path, str]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             names = set(archive.files)
-    except Exception:  # a damaged archive; the reader says what is wrong with it
+    except Exception:  # damaged archive; the reader raises the error
         return {SPLITS[0]: found[SPLITS[0]]}
     if "images" in names:
         return {WHOLE: found[SPLITS[0]]}
@@ -136,11 +145,11 @@ def _parted(found: dict[str, tuple[Path, str]]) -> dict[str, tuple[Path, str]]:
 
 
 def _read(source: str | None, split: str, path: Path, name: str, progress: ProgressCallback | None) -> Reading:
-    asked = SPLITS[0] if split == WHOLE else split
+    stored_split = SPLITS[0] if split == WHOLE else split
     try:
-        dataset = load(split=asked, data=source)
+        dataset = load(split=stored_split, data=source)
     except DataError as error:
-        images, labels, rows, account = _read_what_is_sound(path, asked, error, progress)
+        images, labels, rows, account = _read_valid_rows(path, stored_split, error, progress)
         sha256 = content_sha256(images, labels)
         known = identified(name, sha256)
         dataset = Dataset(known.name, images, labels, known.class_names, known.licence, sha256)
@@ -150,32 +159,32 @@ def _read(source: str | None, split: str, path: Path, name: str, progress: Progr
     return Reading(split, path, dataset, np.arange(1, len(dataset) + 1), Account(len(dataset)))
 
 
-_Sound = tuple[NDArray[np.uint8], NDArray[np.uint8] | None, NDArray[np.int64], Account]
+_ValidRows = tuple[NDArray[np.uint8], NDArray[np.uint8] | None, NDArray[np.int64], Account]
 
 
-def _read_what_is_sound(path: Path, split: str, refusal: DataError, progress: ProgressCallback | None) -> _Sound:
-    """What is sound of a file that was refused; the refusal again where rows are not what is wrong with it."""
+def _read_valid_rows(path: Path, split: str, error: DataError, progress: ProgressCallback | None) -> _ValidRows:
+    """Valid rows of a file that `load` refused with `error`; raises it again if the cause is not in the rows."""
     if path.name.removesuffix(".gz").endswith(".csv"):
-        sound = read_csv_rows(path, progress)
+        valid = read_csv_rows(path, progress)
     elif path.suffix == ".npz":
-        sound = _read_npz_rows(path, split, refusal)
+        valid = _read_npz_rows(path, split, error)
     else:
-        raise refusal
-    account = sound[-1]
+        raise error
+    account = valid[-1]
     if not account.broken_rows:
-        raise refusal
+        raise error
     if account.broken_rows == account.rows:
         first = account.first[0]
         raise DataError(
-            f"{path}: none of its {account.rows:,} rows is sound (the first fault: row {first.row}, "
-            f"{f'{first.column} {first.value!r}' if first.column else first.value}, {first.kind}); mend it"
+            f"{path}: none of its {account.rows:,} rows is valid (first fault: row {first.row}, "
+            f"{f'{first.column} {first.value!r}' if first.column else first.value}, {first.kind}); fix the file"
         )
-    return sound
+    return valid
 
 
 @dataclass
 class _Tally:
-    """Faults as they are found."""
+    """Running counts of faults."""
 
     kinds: Counter[str] = field(default_factory=Counter)
     first: list[Fault] = field(default_factory=list)
@@ -197,21 +206,21 @@ class _Tally:
         )
 
 
-def read_csv_rows(path: Path, progress: ProgressCallback | None = None) -> _Sound:
-    """Read a CSV as Kaggle has it row by row, and go on after a fault.
+def read_csv_rows(path: Path, progress: ProgressCallback | None = None) -> _ValidRows:
+    """Read a CSV in Kaggle's format row by row and continue after a fault.
 
     Returns:
-        Of the sound rows: images, uint8 (n, 28, 28); labels, uint8 (n,), or None without a label column; their numbers,
-        (n,), counted from 1. Then the account of the whole file.
+        Of the valid rows: images, uint8 (n, 28, 28); labels, uint8 (n,), or None without a label column; row numbers
+        from 1, int64 (n,). Last, the account of the file.
 
     Raises:
-        DataError: unreadable, or with another header.
+        DataError: the file cannot be read or has another header.
     """
     tally, table, numbers, row = _Tally(), bytearray(), [], 0
     with opened(path, progress) as stream:
         columns = read_header(stream, str(path))
         for row, line in enumerate(_lines(stream), start=1):
-            values = _sound_values(line, columns, row, tally)
+            values = _valid_values(line, columns, row, tally)
             if values is not None:
                 table += values
                 numbers.append(row)
@@ -222,7 +231,7 @@ def read_csv_rows(path: Path, progress: ProgressCallback | None = None) -> _Soun
 
 
 def _lines(stream: BufferedIOBase) -> Iterator[bytes]:
-    """Yield the lines without their ends; blank ones at the end of the file are not rows."""
+    """Yield the lines without line ends; blank lines at the end of the file are not rows."""
     blank = 0
     while line := stream.readline(_LINE_BYTES):
         line = line.rstrip(b"\r\n")
@@ -234,13 +243,13 @@ def _lines(stream: BufferedIOBase) -> Iterator[bytes]:
         yield line
 
 
-def _sound_values(line: bytes, columns: tuple[str, ...], row: int, tally: _Tally) -> bytes | None:
-    """Return the values of a row, a byte each; None, and its faults in the tally, where there are any."""
+def _valid_values(line: bytes, columns: tuple[str, ...], row: int, tally: _Tally) -> bytes | None:
+    """Values of a row, one byte each; None if the row has faults, which are added to the tally."""
     fields = line.split(b",")
     if len(fields) != len(columns):
         tally.add(row, "", f"{len(fields) if line else 0} of {len(columns)} fields", WRONG_LENGTH)
         return None
-    try:  # 30 times faster than field by field
+    try:  # 30× faster than field by field
         values = bytes(map(int, fields))
         if b"".join(fields).isdigit() and max(map(len, fields)) <= 3 and (columns[0] != LABEL or values[0] < CLASSES):
             return values
@@ -252,37 +261,37 @@ def _sound_values(line: bytes, columns: tuple[str, ...], row: int, tally: _Tally
     return None
 
 
-def _kind_of_fault(text: bytes, most: int) -> str | None:
-    if text.strip().lower() in _NOTHING:
+def _kind_of_fault(text: bytes, maximum: int) -> str | None:
+    if text.strip().lower() in _MISSING_TEXTS:
         return MISSING
     if not _WHOLE_NUMBER.fullmatch(text):
         return MALFORMED
-    if not 0 <= int(text) <= most:
+    if not 0 <= int(text) <= maximum:
         return OUT_OF_RANGE
     return None if text.isdigit() and len(text) <= 3 else MALFORMED
 
 
-def _read_npz_rows(path: Path, split: str, refusal: DataError) -> _Sound:
-    """Read an archive whose numbers are of another type, or whose labels are out of range."""
+def _read_npz_rows(path: Path, split: str, error: DataError) -> _ValidRows:
+    """Read an archive whose arrays are of another dtype or whose labels are out of range."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            parted = "images" not in archive.files
-            images = np.asarray(archive[f"x_{split}" if parted else "images"])
-            name = f"y_{split}" if parted else "labels"
+            is_split = "images" not in archive.files
+            images = np.asarray(archive[f"x_{split}" if is_split else "images"])
+            name = f"y_{split}" if is_split else "labels"
             labels = np.asarray(archive[name]) if name in archive.files else None
             images = images.reshape(len(images), len(PIXELS))
             if labels is not None:
                 labels = labels.reshape(len(images), 1)
-    except Exception:  # damaged or of another shape, which the refusal has told
-        raise refusal from None
+    except Exception:  # damaged or of another shape; `error` says so
+        raise error from None
     parts = [(LABEL, labels, CLASSES - 1)] if labels is not None else []
-    tally, sound = _Tally(), np.ones(len(images), bool)
+    tally, is_valid = _Tally(), np.ones(len(images), bool)
     found: list[Fault] = []
-    for name, values, most in [*parts, ("pixel", images, 255)]:
+    for name, values, maximum in [*parts, ("pixel", images, 255)]:
         if not (np.issubdtype(values.dtype, np.integer) or np.issubdtype(values.dtype, np.floating)):
-            raise refusal
+            raise error
         missing = np.isnan(values)
-        outside = (values < 0) | (values > most)
+        outside = (values < 0) | (values > maximum)
         kinds = {
             MISSING: missing,
             OUT_OF_RANGE: outside,
@@ -290,12 +299,12 @@ def _read_npz_rows(path: Path, split: str, refusal: DataError) -> _Sound:
         }
         for kind, mask in kinds.items():
             tally.kinds[kind] += int(mask.sum())
-            sound &= ~mask.any(axis=1)
+            is_valid &= ~mask.any(axis=1)
             for row, column in np.argwhere(mask)[:LISTED]:
-                shown = name if name == LABEL else f"{name}{column}"
-                found.append(Fault(int(row) + 1, shown, f"{values[row, column]:.6g}", kind))
+                column_name = name if name == LABEL else f"{name}{column}"
+                found.append(Fault(int(row) + 1, column_name, f"{values[row, column]:.6g}", kind))
     tally.first = sorted(found, key=lambda fault: fault.row)[:LISTED]
-    rows = np.flatnonzero(sound)
+    rows = np.flatnonzero(is_valid)
     return (
         images[rows].astype(np.uint8).reshape(-1, *IMAGE_SHAPE),
         None if labels is None else labels[rows, 0].astype(np.uint8),

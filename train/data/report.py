@@ -1,4 +1,4 @@
-"""What is in a data set: `describe()` turns its splits into every figure of a `DataReport`."""
+"""Statistics of a data set: `describe()` computes a `DataReport` from its splits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from digits_edge.runtime.datasets.dataset import ProgressCallback
 from digits_edge.train.data.duplicates import NEAR, content_keys, groups_of_same, nearest, same_in_both
 from digits_edge.train.data.reading import Account, Reading
 
-#: How many groups and pairs are listed; all are counted.
+#: Number of listed groups and pairs; all are counted.
 LISTED = 8
-#: Width of the bins in which the distances to the closest training image are counted, in grey levels.
+#: Bin width of the histogram of distances to the closest training image, in grey levels.
 DISTANCE_BIN = 2.0
 _BLOCK = 4096
 
 
 @dataclass(frozen=True)
 class Range:
-    """Least, greatest, mean and standard deviation of pixels."""
+    """Minimum, maximum, mean and standard deviation of pixels."""
 
     min: float
     max: float
@@ -30,17 +30,17 @@ class Range:
 
 @dataclass(frozen=True)
 class Pixels:
-    """Figures over all pixels of all images.
+    """Statistics of all pixels of all images.
 
     Attributes:
         raw: in grey levels, 0 to 255.
         scaled: after division by 255.
-        standardised: after the mean is taken away and the standard deviation divided by; None if all are the same.
+        standardised: after subtracting the mean and dividing by the standard deviation; None if all pixels are equal.
         zero_share: share of pixels that are 0.
         saturated_share: share of pixels that are 255.
-        always_empty: how many of the 784 positions are 0 in every image.
-        blank_images: how many images are 0 throughout.
-        counts: how many pixels have each of the values 0 to 255.
+        always_empty: number of pixel positions that are 0 in every image.
+        blank_images: number of images whose pixels are all 0.
+        counts: number of pixels with each of the values 0 to 255.
     """
 
     raw: Range
@@ -55,7 +55,7 @@ class Pixels:
 
 @dataclass(frozen=True)
 class ClassCount:
-    """Images of a class, their share of all, and the mean of their pixels in grey levels (None where there is none)."""
+    """Images of a class, their share of the split, and their mean pixel in grey levels (None without images)."""
 
     label: int
     name: str
@@ -66,7 +66,7 @@ class ClassCount:
 
 @dataclass(frozen=True)
 class Group:
-    """Images of one split that are the same: their rows, counted from 1, and labels (empty without labels)."""
+    """Equal images of one split: row numbers from 1, and labels (empty without labels)."""
 
     rows: tuple[int, ...]
     labels: tuple[int, ...]
@@ -77,10 +77,10 @@ class Repeats:
     """Images that occur more than once in a split.
 
     Attributes:
-        groups: how many different images do.
-        surplus: how many images could go without losing one.
-        conflicting: groups whose images have different labels.
-        first: the first `LISTED` groups, conflicting ones before others.
+        groups: number of distinct images that repeat.
+        surplus: number of images that are copies of an earlier one.
+        conflicting: number of groups whose images have different labels.
+        first: the first `LISTED` groups, conflicting ones first.
     """
 
     groups: int
@@ -91,21 +91,21 @@ class Repeats:
 
 @dataclass(frozen=True)
 class Split:
-    """One split.
+    """Statistics of one split.
 
     Attributes:
-        split: "train", "test", or "file" for a file that is not parted.
-        file: its path.
-        images: how many sound ones there are; everything below is of these.
-        shape: of the images' array as read, (N, 28, 28).
-        dtype: of the images as read.
-        labels_dtype: of the labels; None without labels.
-        licence: of the data, or "unknown".
-        sha256: of images and labels, whatever file they came in.
-        account: of missing and impossible values.
-        classes: the counts of the labels; empty without labels.
-        imbalance: images of the largest class for one of the smallest; None without labels or with an empty class.
-        pixels: their statistics.
+        split: "train", "test", or "file" for a file that is not split.
+        file: path of the file.
+        images: number of valid images; the attributes below describe these.
+        shape: shape of the image array, (N, 28, 28).
+        dtype: dtype of the images.
+        labels_dtype: dtype of the labels; None without labels.
+        licence: licence of the data, or "unknown".
+        sha256: SHA-256 of images and labels, independent of the file format.
+        account: counts of missing and invalid values.
+        classes: counts per label; empty without labels.
+        imbalance: size of the largest class over that of the smallest; None without labels or with an empty class.
+        pixels: pixel statistics.
         repeats: exact duplicates.
     """
 
@@ -126,7 +126,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Pair:
-    """A test image and its closest training image: rows counted from 1, labels or None, distance in grey levels."""
+    """A test image and its closest training image: row numbers from 1, labels or None, distance in grey levels."""
 
     train_row: int
     test_row: int
@@ -137,19 +137,19 @@ class Pair:
 
 @dataclass(frozen=True)
 class Leakage:
-    """What train and test have in common.
+    """Overlap of train and test.
 
     Attributes:
-        near_up_to: the distance up to which images count as near, in grey levels.
-        searched: test images whose closest training image was looked for; fewer than all only if there are very many.
-        identical: test images that are in train, pixel for pixel.
-        identical_other_label: of these, with another label there; None where a split has no labels.
-        near: of the searched ones, those with a training image near or identical.
-        near_other_label: of these, where the closest training image has another label; None without labels.
-        nearest_other_label: searched test images whose closest training image, near or not, has another label: the
-            errors of a 1-nearest-neighbour classifier; None without labels.
-        median_distance: to the closest training image.
-        distance_counts: searched test images by that distance, in bins of `DISTANCE_BIN` grey levels from 0.
+        near_up_to: largest distance of near duplicates, in grey levels.
+        searched: number of test images whose closest training image was searched; all, unless there are very many.
+        identical: number of test images that are in train, pixel for pixel.
+        identical_other_label: number of these with another label in train; None if a split has no labels.
+        near: number of searched test images with a near or identical training image.
+        near_other_label: number of these whose closest training image has another label; None without labels.
+        nearest_other_label: number of searched test images whose closest training image has another label, which are
+            the errors of a 1-nearest-neighbour classifier; None without labels.
+        median_distance: median distance to the closest training image, in grey levels.
+        distance_counts: histogram of these distances, in bins of `DISTANCE_BIN` grey levels from 0.
         closest: the `LISTED` closest pairs, near or not.
         closest_other_label: the `LISTED` closest pairs with different labels, near or not.
     """
@@ -169,13 +169,13 @@ class Leakage:
 
 @dataclass(frozen=True)
 class DataReport:
-    """Every figure of a data set.
+    """Statistics of a data set.
 
     Attributes:
-        name: of the set.
-        class_names: of the labels 0 to 9.
-        splits: one or two.
-        leakage: between train and test; None where there are not both.
+        name: name of the data set.
+        class_names: names of the labels 0 to 9.
+        splits: one or two splits.
+        leakage: overlap of train and test; None unless there are both.
     """
 
     name: str
@@ -185,11 +185,22 @@ class DataReport:
 
 
 def describe(readings: Sequence[Reading], progress: ProgressCallback | None = None) -> DataReport:
-    """Compute every figure.
+    """Compute the statistics of a data set.
 
     Args:
-        readings: what `read_splits` found.
-        progress: called while train and test are compared, as (training images so far, all).
+        readings: result of `read_splits`.
+        progress: called with (training images compared, all training images) while train and test are compared.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from digits_edge.train.data.reading import read_splits
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "digits.npz")
+        ...     np.savez(path, images=np.zeros((3, 28, 28), np.uint8), labels=np.array([0, 1, 1], np.uint8))
+        ...     [split] = describe(read_splits(str(path))).splits
+        >>> split.images, split.pixels.blank_images, split.repeats.surplus
+        (3, 3, 2)
     """
     keys = [content_keys(reading.dataset.images) for reading in readings]
     first = readings[0].dataset
@@ -202,9 +213,9 @@ def describe(readings: Sequence[Reading], progress: ProgressCallback | None = No
 
 
 def mean_images(dataset: Dataset) -> list[NDArray[np.float64] | None]:
-    """The mean image of each class, (28, 28), in grey levels; None where a class has none. Labels are needed."""
+    """Mean image of each class, float64 (28, 28), in grey levels; None for a class without images. Needs labels."""
     rows = [np.flatnonzero(dataset.labels == label) for label in range(len(dataset.class_names))]
-    # a sum of integers needs no float copy of the images
+    # summing integers needs no float copy of the images
     return [dataset.images[own].sum(axis=0, dtype=np.int64) / len(own) if len(own) else None for own in rows]
 
 
@@ -241,7 +252,7 @@ def _class_counts(dataset: Dataset) -> tuple[ClassCount, ...]:
 
 
 def _pixels(images: NDArray[np.uint8]) -> Pixels:
-    # all statistics follow from the 256 counts, exactly and without a float copy of the images
+    # the 256 counts give exact statistics without a float copy of the images
     blocks = (images[start : start + _BLOCK] for start in range(0, len(images), _BLOCK))
     counts = np.sum([np.bincount(block.ravel(), minlength=256) for block in blocks], axis=0)
     levels, shares = np.arange(256), counts / counts.sum()

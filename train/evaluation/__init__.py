@@ -1,1 +1,1 @@
-"""Evaluation and comparison of models."""
+"""Evaluation and comparison of models, and Grad-CAM."""

@@ -1,7 +1,7 @@
-"""Models side by side: errors on the same images, size, latency measured in turns, and what the training cost.
+"""Comparison of models by errors on the same images, size, latency and training cost.
 
-`compare` measures `Candidate`s and answers with a frozen `ComparedModel` for each; whoever opens a model says how it is
-asked, so that ONNX files and Keras models are compared alike.
+`compare` measures `Candidate` objects and returns a `ComparedModel` for each. A candidate has a function that predicts,
+so ONNX and Keras models are compared in the same way.
 """
 
 import re
@@ -24,20 +24,26 @@ from digits_edge.runtime.json_record import read_json
 from digits_edge.train.evaluation.significance import Difference, differences_to_best
 from digits_edge.train.training.recipe import BEST_RECIPES
 
-#: How often every model has its turn; a burst of other work then falls on one turn, not on one model.
-_TURNS = 7
+#: Rounds over all models, so that a burst of other load affects one round and not one model.
+_ROUNDS = 7
 _WARM_UP, _REPEATS, _SECONDS = 5, 15, 0.15
-#: Images that are answered at once while errors are counted.
-_ANSWERED_AT_ONCE = 1000
+#: Images per call while errors are counted.
+_BATCH_SIZE = 1000
 
-Answers = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-#: Told of every step: (what is done now, steps done, steps in all).
+#: Images, uint8 (N, 28, 28) → logits or probabilities, float32 (N, C).
+Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+#: Called before every step with its description, the number of finished steps and the total.
 Listener = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class TrainingCost:
-    """What a training took, over all its restarts."""
+    """Cost of a training, summed over all restarts.
+
+    Attributes:
+        epochs: number of epochs.
+        seconds: wall time.
+    """
 
     epochs: int
     seconds: float
@@ -45,17 +51,17 @@ class TrainingCost:
 
 @dataclass(frozen=True, kw_only=True)
 class DescribedModel:
-    """What is known of a model before it answers.
+    """Properties of a model that do not depend on data.
 
     Attributes:
-        name: unique among those compared.
-        engine: what computes it: "onnx" or "keras".
-        provider: what the engine has bound: onnxruntime's provider, Keras's backend.
-        precision: of its weights.
-        parameters: of the Keras model.
-        size_bytes: of the file.
-        training: None where nobody knows.
-        architecture: None where nobody knows.
+        name: name, unique in a comparison.
+        engine: "onnx" or "keras".
+        provider: ONNX Runtime provider or Keras backend.
+        precision: precision of the weights.
+        parameters: number of parameters of the Keras model.
+        size_bytes: file size.
+        training: cost of the training; None if unknown.
+        architecture: name of the architecture; None if unknown.
     """
 
     name: str
@@ -69,33 +75,37 @@ class DescribedModel:
 
     @property
     def title(self) -> str:
-        """The name, with the architecture where that is known and the name does not begin with it."""
+        """The name, followed by the architecture if the name does not start with it."""
         stem = re.sub(r"(\.onnx|\.keras|\.h5)$", "", self.name)
-        begins_with = [known for known in BEST_RECIPES if stem == known or stem.startswith(f"{known}-")]
-        said = max(begins_with, key=len, default=stem)
-        return self.name if self.architecture in (None, said) else f"{self.name} ({self.architecture})"
+        prefixes = [known for known in BEST_RECIPES if stem == known or stem.startswith(f"{known}-")]
+        prefix = max(prefixes, key=len, default=stem)
+        return self.name if self.architecture in (None, prefix) else f"{self.name} ({self.architecture})"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate(DescribedModel):
-    """A model that is to be compared.
+    """A model to compare.
 
     Attributes:
-        answers: uint8 images (N, 28, 28) → float32 (N, C), the largest number at the class that is said.
+        predict: function from images, uint8 (N, 28, 28), to logits or probabilities, float32 (N, C).
     """
 
-    answers: Answers
+    predict: Predict
 
 
 @dataclass(frozen=True)
 class Latency:
-    """How long the answer to a batch takes.
+    """Time per call in microseconds.
 
     Attributes:
         batch_size: images per call.
-        median_us: the median of the turns' medians, microseconds per call.
-        lowest_us: the lowest of them.
-        highest_us: the highest of them; far from the lowest, the machine had other work.
+        median_us: median over the rounds of each round's median.
+        lowest_us: lowest median of a round.
+        highest_us: highest median of a round; a large range indicates other load on the machine.
+
+    Example:
+        >>> round(Latency(32, median_us=800.0, lowest_us=790.0, highest_us=850.0).images_per_second)
+        40000
     """
 
     batch_size: int
@@ -105,19 +115,19 @@ class Latency:
 
     @property
     def images_per_second(self) -> float:
-        """What calls of the median's length come to."""
+        """Throughput at the median latency."""
         return self.batch_size / self.median_us * 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedModel(DescribedModel):
-    """One line of a comparison.
+    """Results of one model.
 
     Attributes:
-        accuracy: on all images.
-        difference: from the best model; None for the best itself.
-        single: the latency of one image.
-        batch: the latency of a batch.
+        accuracy: accuracy on all images.
+        difference: difference from the best model; None for the best model.
+        single: latency of one image.
+        batch: latency of a batch.
     """
 
     accuracy: Accuracy
@@ -127,11 +137,11 @@ class ComparedModel(DescribedModel):
 
     @property
     def kind(self) -> str:
-        """Engine and precision."""
+        """Engine and precision, for example "onnx int8"."""
         return f"{self.engine} {self.precision}"
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """Return the results as JSON-compatible values."""
         difference = self.difference and asdict(self.difference) | {
             "is_more_than_chance": self.difference.is_more_than_chance
         }
@@ -160,32 +170,40 @@ class ComparedModel(DescribedModel):
 def compare(
     candidates: Sequence[Candidate], dataset: Dataset, *, batch_size: int = 32, on_step: Listener | None = None
 ) -> list[ComparedModel]:
-    """Count every model's errors on the same images, then measure the latencies of all in turns.
+    """Count the errors of all models on the same images, then measure their latencies round-robin.
 
-    A call is timed from uint8 images to an array of answers, scaling included. All models have a turn, then all have
-    the next one, so that other work on the machine hurts all alike and ratios hold.
+    A timed call goes from uint8 images to an array of predictions and includes scaling. Every round measures all
+    models, so other load on the machine affects all of them equally.
 
     Args:
-        candidates: at least one, in the order of the answer.
+        candidates: the models, at least one.
         dataset: labelled images.
-        batch_size: images per call, where the throughput is measured.
-        on_step: told of every step.
+        batch_size: images per call for the throughput.
+        on_step: called with (step, steps done, total steps).
+
+    Returns:
+        The results in the order of `candidates`.
 
     Raises:
-        DataError: the data has no labelled images, or labels beyond a model's classes.
+        DataError: the data has no labelled images, or labels beyond the classes of a model.
+
+    Example:
+        >>> compare(candidates, dataset)[0].accuracy.errors  # doctest: +SKIP
+        62
     """
-    tell = on_step or (lambda what, done, steps: None)
-    steps = len(candidates) * (1 + _TURNS)
+    notify = on_step or (lambda step, done, steps: None)
+    steps = len(candidates) * (1 + _ROUNDS)
     wrong = []
     for index, candidate in enumerate(candidates):
-        tell(f"answering {len(dataset):,} images: {candidate.name}", index, steps)
-        wrong.append(_wrong(candidate, dataset))
-    images = [np.resize(dataset.images, (size, 28, 28)) for size in (1, batch_size)]  # repeats few images
-    turns = count(len(candidates))
+        notify(f"predicting {len(dataset):,} images: {candidate.name}", index, steps)
+        wrong.append(_is_wrong(candidate, dataset))
+    # np.resize repeats the images if there are fewer than `size`
+    images = [np.resize(dataset.images, (size, 28, 28)) for size in (1, batch_size)]
+    done = count(len(candidates))
     times_us = round_robin(
-        {index: partial(_medians_us, candidate.answers, images) for index, candidate in enumerate(candidates)},
-        rounds=_TURNS,
-        on_turn=lambda index, turn: tell(f"timing {candidates[index].name}", next(turns), steps),
+        {index: partial(_medians_us, candidate.predict, images) for index, candidate in enumerate(candidates)},
+        rounds=_ROUNDS,
+        on_turn=lambda index, turn: notify(f"timing {candidates[index].name}", next(done), steps),
     )
     best, differences = differences_to_best(wrong, [candidate.size_bytes for candidate in candidates])
     return [
@@ -193,15 +211,15 @@ def compare(
             **{known.name: getattr(candidate, known.name) for known in fields(DescribedModel)},
             accuracy=Accuracy(int(wrong[index].sum()), len(dataset)),
             difference=None if index == best else differences[index],
-            single=_latency(1, [turn[0] for turn in times_us[index]]),
-            batch=_latency(batch_size, [turn[1] for turn in times_us[index]]),
+            single=_latency(1, [medians[0] for medians in times_us[index]]),
+            batch=_latency(batch_size, [medians[1] for medians in times_us[index]]),
         )
         for index, candidate in enumerate(candidates)
     ]
 
 
 def training_cost(run_folder: Path) -> TrainingCost | None:
-    """What a run's `recipe.json` says of its cost; None where there is none, or the run is not finished."""
+    """Read the training cost from `recipe.json` of a run folder; None if there is none or the run is unfinished."""
     try:
         result = read_json(run_folder / "recipe.json")["result"]
         return TrainingCost(int(result["epochs"]), float(result["seconds"]))
@@ -210,10 +228,16 @@ def training_cost(run_folder: Path) -> TrainingCost | None:
 
 
 def unique_names(models: Sequence[str]) -> list[str]:
-    """Short names that tell models apart: a path's last part, with folders before it where two are alike.
+    """Shorten names and paths to unique names.
+
+    Each name is the last part of the path, with parent folders if two names are equal; repeated paths are numbered.
 
     Args:
-        models: names and paths as a user wrote them; the same one, given twice, gets a number.
+        models: names and paths from the command line.
+
+    Example:
+        >>> unique_names(["edge-int8", "a/model.onnx", "b/model.onnx"])
+        ['edge-int8', 'a/model.onnx', 'b/model.onnx']
     """
     parts = [Path(model).parts or (model,) for model in models]
     names = [""] * len(models)
@@ -226,22 +250,22 @@ def unique_names(models: Sequence[str]) -> list[str]:
     ]
 
 
-def _wrong(candidate: Candidate, dataset: Dataset) -> NDArray[np.bool_]:
-    """Which images a model gets wrong, (N,)."""
-    classes = candidate.answers(dataset.images[:1]).shape[1] if len(dataset) else 0
+def _is_wrong(candidate: Candidate, dataset: Dataset) -> NDArray[np.bool_]:
+    """Return which images a model misclassifies, (N,)."""
+    classes = candidate.predict(dataset.images[:1]).shape[1] if len(dataset) else 0
     labels = dataset.labels_for(classes, candidate.name)
-    said = []
-    for start in range(0, len(dataset), _ANSWERED_AT_ONCE):
-        answers = candidate.answers(dataset.images[start : start + _ANSWERED_AT_ONCE])
-        said.append(answers.argmax(axis=1))
-    wrong: NDArray[np.bool_] = np.concatenate(said) != labels
-    return wrong
+    predicted = []
+    for start in range(0, len(dataset), _BATCH_SIZE):
+        outputs = candidate.predict(dataset.images[start : start + _BATCH_SIZE])
+        predicted.append(outputs.argmax(axis=1))
+    is_wrong: NDArray[np.bool_] = np.concatenate(predicted) != labels
+    return is_wrong
 
 
-def _medians_us(answers: Answers, batches: Sequence[NDArray[np.uint8]]) -> list[float]:
-    """The median time of a call for each batch."""
+def _medians_us(predict: Predict, batches: Sequence[NDArray[np.uint8]]) -> list[float]:
+    """Return the median time of a call for each batch."""
     return [
-        measure(partial(answers, batch), warm_up=_WARM_UP, repeats=_REPEATS, seconds=_SECONDS)[1].p50_us
+        measure(partial(predict, batch), warm_up=_WARM_UP, repeats=_REPEATS, seconds=_SECONDS)[1].p50_us
         for batch in batches
     ]
 

@@ -1,4 +1,4 @@
-"""How well a classifier answers: `evaluate()` turns probabilities and labels into every figure of an `Evaluation`."""
+"""Metrics of a classifier on labelled images: `evaluate`."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,13 +12,13 @@ from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_
 from digits_edge.runtime.checks.accuracy import Accuracy
 from digits_edge.runtime.errors import DataError
 
-#: Equal widths of confidence for reliability and calibration error, as Guo et al. 2017 have them.
+#: Number of equal-width bins of the reliability diagram and the calibration error, as in Guo et al. 2017.
 BINS = 15
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Precision, recall and F1, 0…1; None where the class has no image in the data."""
+    """Precision, recall and F1 score, 0 to 1; None for a class without images."""
 
     precision: float | None
     recall: float | None
@@ -27,14 +27,14 @@ class Scores:
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """One class.
+    """Metrics of one class.
 
     Attributes:
-        name: of the class.
-        scores: its precision, recall and F1; a class that is never answered has precision 0.
-        support: how many images are of it.
-        roc_auc: area under the ROC curve of this class against the rest; None if all or no images are of it.
-        taken_for: what its images were taken for, wrongly, and how often; the most frequent first.
+        name: name of the class.
+        scores: precision, recall and F1 score; the precision of a class that is never predicted is 0.
+        support: number of images of the class.
+        roc_auc: one-vs-rest area under the ROC curve; None if all images or none are of this class.
+        taken_for: wrong predictions for images of this class with their counts, most frequent first.
     """
 
     name: str
@@ -46,7 +46,15 @@ class ClassFigures:
 
 @dataclass(frozen=True)
 class Bin:
-    """The answers with a confidence in (low, high]: how many, how confident and how right on average."""
+    """Predictions with a confidence in (low, high].
+
+    Attributes:
+        low: lower end of the bin, exclusive.
+        high: upper end of the bin, inclusive.
+        images: number of predictions.
+        confidence: mean confidence; None for an empty bin.
+        accuracy: accuracy; None for an empty bin.
+    """
 
     low: float
     high: float
@@ -57,18 +65,18 @@ class Bin:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Every figure of a model on a data set.
+    """Metrics of a model on a data set.
 
     Attributes:
-        accuracy: errors of N.
-        confusion: (C, C) counts; row: the truth, column: the answer.
-        classes: the figures of each class.
-        macro: mean over the classes that have images.
-        weighted: mean over the images.
+        accuracy: number of errors and images.
+        confusion: counts, (C, C); rows are true classes, columns are predicted classes.
+        classes: metrics of each class.
+        macro: mean scores over the classes that have images.
+        weighted: mean scores weighted by support.
         roc_auc: mean of the classes' areas; None if no class has one.
-        log_loss: mean of −ln p(truth), in nats.
-        calibration_error: ECE over `BINS` bins: the mean distance of confidence and accuracy (Guo et al. 2017).
-        bins: what it was computed from.
+        log_loss: mean of −ln p(true class), in nats.
+        calibration_error: expected calibration error over `BINS` bins (Guo et al. 2017).
+        bins: bins of the calibration error.
     """
 
     accuracy: Accuracy
@@ -82,7 +90,7 @@ class Evaluation:
     bins: tuple[Bin, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values: errors, images, accuracy, interval (Wilson, 95 %), and the rest by name."""
+        """Return the metrics as JSON-compatible values; `interval` is the 95 % Wilson interval of the accuracy."""
         values = asdict(self)
         del values["accuracy"]
         return {
@@ -96,37 +104,45 @@ class Evaluation:
 
 
 def evaluate(probabilities: NDArray[np.floating], labels: NDArray[np.uint8], names: Sequence[str]) -> Evaluation:
-    """Measure the answers to labelled images.
+    """Compute the metrics of predictions for labelled images.
 
     Args:
-        probabilities: (N, C), rows summing to 1.
-        labels: the truth, (N,), each less than C.
-        names: of the C classes.
+        probabilities: floating point, (N, C), rows summing to 1.
+        labels: true classes, uint8 (N,), each less than C.
+        names: names of the C classes.
 
     Raises:
-        DataError: no images, a label beyond the classes, or answers that are not numbers.
+        DataError: there are no images, a label is beyond the classes, or a probability is not finite.
+
+    Example:
+        >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+        >>> evaluation = evaluate(probabilities, np.array([0, 1, 1], np.uint8), ("cat", "dog"))
+        >>> evaluation.accuracy.errors, evaluation.confusion
+        (1, ((1, 0), (1, 1)))
     """
     if not len(labels):
-        raise DataError("there are no labelled images; name data that has some")
+        raise DataError("the data has no labelled images; use labelled data")
     if int(labels.max()) >= len(names):
-        raise DataError(f"the data has label {labels.max()} and the model {len(names)} classes; name its own data")
+        raise DataError(
+            f"the data has label {labels.max()}, but the model has {len(names)} classes; use data with its classes"
+        )
     if not np.isfinite(probabilities).all():
         row = int(np.flatnonzero(~np.isfinite(probabilities).all(axis=1))[0])
-        raise DataError(f"the model's answer to image {row} is not a number; its weights are damaged")
-    # rows of float32 or of int8 models miss 1 by their rounding
+        raise DataError(f"image {row}: the prediction is not finite; the weights of the model are damaged")
+    # rounding in float32 and int8 models makes the sums of rows differ from 1
     exact = probabilities.astype(np.float64)
     exact /= exact.sum(axis=1, keepdims=True)
-    said = exact.argmax(axis=1)
-    matrix = confusion_matrix(labels, said, labels=np.arange(len(names)))
+    predicted = exact.argmax(axis=1)
+    matrix = confusion_matrix(labels, predicted, labels=np.arange(len(names)))
     classes = _classes(exact, labels, matrix, names)
     areas = [found.roc_auc for found in classes if found.roc_auc is not None]
-    bins = _bins(exact.max(axis=1), said == labels)
+    bins = _bins(exact.max(axis=1), predicted == labels)
     return Evaluation(
         accuracy=Accuracy(int(matrix.sum() - matrix.trace()), int(matrix.sum())),
         confusion=tuple(tuple(row) for row in matrix.tolist()),
         classes=classes,
-        macro=_average(labels, said, "macro"),
-        weighted=_average(labels, said, "weighted"),
+        macro=_average(labels, predicted, "macro"),
+        weighted=_average(labels, predicted, "weighted"),
         roc_auc=float(np.mean(areas)) if areas else None,
         log_loss=float(log_loss(labels, exact, labels=np.arange(len(names)))),
         calibration_error=_calibration_error(bins, len(labels)),
@@ -137,8 +153,8 @@ def evaluate(probabilities: NDArray[np.floating], labels: NDArray[np.uint8], nam
 def _classes(
     probabilities: NDArray[np.float64], labels: NDArray[np.uint8], matrix: NDArray[np.int64], names: Sequence[str]
 ) -> tuple[ClassFigures, ...]:
-    said = probabilities.argmax(axis=1)
-    columns = precision_recall_fscore_support(labels, said, labels=np.arange(len(names)), zero_division=0)
+    predicted = probabilities.argmax(axis=1)
+    columns = precision_recall_fscore_support(labels, predicted, labels=np.arange(len(names)), zero_division=0)
     found = []
     for index, (precision, recall, f1, support) in enumerate(zip(*columns, strict=True)):
         scores = Scores(float(precision), float(recall), float(f1)) if support else Scores(None, None, None)
@@ -153,28 +169,28 @@ def _taken_for(row: NDArray[np.int64], truth: int, names: Sequence[str]) -> tupl
     return tuple((names[other], int(row[other])) for other in wrong)
 
 
-def _average(labels: NDArray[np.uint8], said: NDArray[np.integer], average: str) -> Scores:
+def _average(labels: NDArray[np.uint8], predicted: NDArray[np.integer], average: str) -> Scores:
     precision, recall, f1, _ = precision_recall_fscore_support(
-        labels, said, labels=np.unique(labels), average=average, zero_division=0
+        labels, predicted, labels=np.unique(labels), average=average, zero_division=0
     )
     return Scores(float(precision), float(recall), float(f1))
 
 
-def _bins(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[Bin, ...]:
+def _bins(confidence: NDArray[np.float64], is_correct: NDArray[np.bool_]) -> tuple[Bin, ...]:
     edges = np.linspace(0, 1, BINS + 1)
-    # (low, high]: a confidence of exactly 1 is in the last bin
+    # intervals are (low, high], so a confidence of 1 is in the last bin
     index = np.clip(np.searchsorted(edges, confidence) - 1, 0, BINS - 1)
     bins = []
     for number, (low, high) in enumerate(pairwise(edges)):
         inside = index == number
         count = int(inside.sum())
-        means = (float(confidence[inside].mean()), float(right[inside].mean())) if count else (None, None)
+        means = (float(confidence[inside].mean()), float(is_correct[inside].mean())) if count else (None, None)
         bins.append(Bin(float(low), float(high), count, *means))
     return tuple(bins)
 
 
 def _calibration_error(bins: Sequence[Bin], images: int) -> float:
-    """Σ n_b/N · |accuracy_b − confidence_b|."""
+    """Return Σ n_b/N · |accuracy_b − confidence_b|."""
     distances = [
         found.images * abs(found.accuracy - found.confidence)
         for found in bins

@@ -1,4 +1,4 @@
-"""Grad-CAM (Selvaraju et al. 2017): where in an image a convolutional network finds its answer."""
+"""Grad-CAM (Selvaraju et al. 2017): saliency maps of convolutional Keras models."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,39 +14,46 @@ _SIDE = 28
 
 
 def has_maps(model: keras.Model) -> bool:
-    """Whether Grad-CAM can look inside: the model has a convolution that all of its answer goes through."""
+    """Whether Grad-CAM applies: the model has a convolution on every path from the input to the output.
+
+    Example:
+        >>> has_maps(keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(2)]))
+        False
+    """
     return _split(model) is not None
 
 
 def grad_cam(model: keras.Model, inputs: NDArray[np.float32], classes: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Maps of what speaks for a class.
+    """Compute maps of the regions that increase the logit of a class.
 
-    The feature maps A_k of the last convolution (behind a residual block: of the block) are weighed by the mean over
-    the map of ∂score/∂A_k, and the sum is cut at zero: ReLU(Σ_k w_k A_k). The score is the logit, also where the model
-    ends in a softmax: a certain answer's probability has no gradient left.
+    The map is ReLU(Σ_k w_k A_k). A_k are the feature maps of the last convolution, or of the residual block that
+    contains it; w_k is the mean of ∂logit/∂A_k over the map. The logit is also used if the model ends in a softmax,
+    because the gradient of a probability close to 1 vanishes.
 
     Args:
-        model: channels last.
-        inputs: (N, …), as the model takes them.
-        classes: (N,), the class to explain of each image.
+        model: Keras model with channels last.
+        inputs: model inputs, float32 (N, …).
+        classes: class to explain for each image, (N,).
 
     Returns:
-        float32, (N, 28, 28), from 0 to 1, the largest value of every map being 1; a map without anything is all zero.
+        float32 (N, 28, 28) in 0 to 1. The maximum of each map is 1, or 0 if no region increases the logit.
 
     Raises:
-        UsageError: the model has no such convolution, or Keras's backend gives no gradients.
+        UsageError: the model has no such convolution, or the Keras backend does not compute gradients.
+
+    Example:
+        >>> grad_cam(model, inputs, np.array([7])).shape  # doctest: +SKIP
+        (1, 28, 28)
     """
     split = _split(model)
     if split is None:
-        raise UsageError(
-            f"{model.name} has no convolution that Grad-CAM could look into; occlusion maps look from outside"
-        )
+        raise UsageError(f"Grad-CAM needs a convolution, which {model.name} does not have; use occlusion maps")
     front, back = split
     maps = front(keras.ops.convert_to_tensor(inputs), training=False)
     picked = keras.ops.one_hot(keras.ops.convert_to_tensor(classes.astype(np.int32)), back.output.shape[-1])
 
     def score(values: Any) -> Any:
-        """The sum over the images: none of them touches another's gradient."""
+        """Sum over the images, which are independent, so the gradient is that of each image."""
         return keras.ops.sum(keras.ops.cast(back(values, training=False), "float32") * picked)
 
     gradients = _as_array(_gradient(score, maps))
@@ -60,19 +67,19 @@ def grad_cam(model: keras.Model, inputs: NDArray[np.float32], classes: NDArray[n
 
 
 def _split(model: keras.Model) -> tuple[keras.Model, keras.Model] | None:
-    """The model as two: from the image to the feature maps, and from there to the logits."""
+    """Split the model at the feature maps: from the input to them, and from them to the logits."""
     placed = placed_layers(model)
-    convolving = [index for index, one in enumerate(placed) if _convolves(one.layer) and _is_map(one)]
-    if not convolving:
+    convolutions = [index for index, one in enumerate(placed) if _has_convolution(one.layer) and _is_map(one)]
+    if not convolutions:
         return None
-    last = convolving[-1]
+    last = convolutions[-1]
     size = placed[last].output.shape[1:3]
-    behind = [one for one in placed[last:] if _is_map(one) and one.output.shape[1:3] == size]
+    maps = [one for one in placed[last:] if _is_map(one) and one.output.shape[1:3] == size]
     logits = _logits(model, placed[-1])
-    through = [one for one in behind if _all_goes_through(one, placed)]
-    if not through:
+    candidates = [one for one in maps if _is_on_every_path(one, placed)]
+    if not candidates:
         return None
-    chosen = next((one for one in reversed(through) if _is_rectified(one.layer)), through[-1])
+    chosen = next((one for one in reversed(candidates) if _has_activation(one.layer)), candidates[-1])
     return keras.Model(model.inputs, chosen.output), keras.Model(chosen.output, logits)
 
 
@@ -80,31 +87,31 @@ def _is_map(one: Placed) -> bool:
     return len(one.output.shape) == 4
 
 
-def _convolves(layer: Any) -> bool:
-    """A convolution, or a model that has one."""
+def _has_convolution(layer: Any) -> bool:
+    """Whether the layer is a convolution or a model that contains one."""
     if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.SeparableConv2D):
         return True
-    return any(_convolves(inner) for inner in getattr(layer, "layers", ()))
+    return any(_has_convolution(inner) for inner in getattr(layer, "layers", ()))
 
 
-def _is_rectified(layer: Any) -> bool:
-    """Whether what leaves the layer went through an activation."""
+def _has_activation(layer: Any) -> bool:
+    """Whether the layer ends with an activation."""
     if isinstance(layer, keras.layers.ReLU | keras.layers.LeakyReLU | keras.layers.PReLU | keras.layers.ELU):
         return True
     return getattr(getattr(layer, "activation", None), "__name__", "linear") != "linear"
 
 
-def _all_goes_through(one: Placed, placed: Sequence[Placed]) -> bool:
-    """Whether no way from the image to the last of the layers goes round this one."""
-    around: set[int] = set()
+def _is_on_every_path(one: Placed, placed: Sequence[Placed]) -> bool:
+    """Whether every path from the input to the last layer passes this layer."""
+    reachable_without: set[int] = set()
     for other in placed:
-        if other is not one and (not other.inputs or any(id(value) in around for value in other.inputs)):
-            around.add(id(other))
-    return id(placed[-1]) not in around
+        if other is not one and (not other.inputs or any(id(value) in reachable_without for value in other.inputs)):
+            reachable_without.add(id(other))
+    return id(placed[-1]) not in reachable_without
 
 
 def _logits(model: keras.Model, end: Placed) -> Any:
-    """The symbolic logits: what goes into the softmax, where there is one at the end."""
+    """Return the symbolic logits: the input of the final softmax if there is one, else the output."""
     layer = end.layer
     if isinstance(layer, keras.layers.Softmax):
         return end.inputs[0].output
@@ -119,7 +126,7 @@ def _logits(model: keras.Model, end: Placed) -> Any:
 
 
 def _gradient(score: Callable[[Any], Any], at: Any) -> Any:
-    """The gradient of a scalar function, by the backend's own means."""
+    """Compute the gradient of a scalar function with the Keras backend."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
@@ -137,7 +144,9 @@ def _gradient(score: Callable[[Any], Any], at: Any) -> Any:
 
         leaf = at.detach().requires_grad_()
         return torch.autograd.grad(score(leaf), leaf)[0]
-    raise UsageError(f"Grad-CAM needs gradients, which Keras on {backend} does not give; set KERAS_BACKEND=tensorflow")
+    raise UsageError(
+        f"the Keras backend {backend} does not compute gradients for Grad-CAM; set KERAS_BACKEND=tensorflow"
+    )
 
 
 def _as_array(tensor: Any) -> NDArray[np.float32]:

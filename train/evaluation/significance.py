@@ -1,4 +1,4 @@
-"""Whether models that answered the same images differ by more than chance."""
+"""Statistical significance of the difference between models evaluated on the same images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-#: Under this probability a difference is called more than chance.
+#: Significance level; smaller p-values are significant.
 SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Against the best model: how many images only one of the two got wrong, and how likely that is by chance.
+    """Difference between a model and the best model.
 
     Attributes:
-        only_this: images that only this model got wrong.
-        only_best: images that only the best model got wrong.
-        p_value: McNemar's exact test, after Holm's correction for all pairs of models.
+        only_this: number of images that only this model misclassifies.
+        only_best: number of images that only the best model misclassifies.
+        p_value: p-value of McNemar's exact test with Holm's correction for all pairs of models.
     """
 
     only_this: int
@@ -28,23 +28,30 @@ class Difference:
 
     @property
     def is_more_than_chance(self) -> bool:
-        """Whether the models differ, at `SIGNIFICANCE`."""
+        """Whether the difference is significant at the level `SIGNIFICANCE`."""
         return self.p_value < SIGNIFICANCE
 
 
 def differences_to_best(wrong: Sequence[NDArray[np.bool_]], sizes: Sequence[int]) -> tuple[int, list[Difference]]:
-    """Which model is best, and how each differs from it.
+    """Find the best model and test how each model differs from it.
 
     Args:
-        wrong: for each model which of the same images it got wrong, (N,).
-        sizes: of the files; among models with as few errors the smallest is best.
+        wrong: for each model, which of the same images it misclassifies, bool (N,).
+        sizes: file sizes; the smallest of the models with the fewest errors is the best.
 
     Returns:
-        The best model's index, and a difference for every model in order; the best one's to itself says nothing.
+        Index of the best model, and the difference of every model. The entry of the best model has no meaning.
+
+    Example:
+        >>> first = np.array([True, True, False, False])
+        >>> second = np.array([False, False, False, True])
+        >>> best, differences = differences_to_best([first, second], [100, 200])
+        >>> best, differences[0].only_this, differences[0].is_more_than_chance
+        (1, 2, False)
     """
     best = min(range(len(wrong)), key=lambda index: (int(wrong[index].sum()), sizes[index]))
-    # The best is chosen on the same images, so it is compared with all by the choice: of ten equal models, corrected
-    # for nine tests only, one is called different twice as often as it may be.
+    # The best model is chosen on the same images, so the correction is for all pairs. With ten equal models, a
+    # correction for nine tests only gives twice as many false positives as the significance level allows.
     pairs = list(combinations(range(len(wrong)), 2))
     p_values = dict(zip(pairs, holm([mcnemar(*_only_one(wrong[a], wrong[b])) for a, b in pairs]), strict=True))
     return best, [
@@ -54,29 +61,38 @@ def differences_to_best(wrong: Sequence[NDArray[np.bool_]], sizes: Sequence[int]
 
 
 def _only_one(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[int, int]:
-    """How many images only the first got wrong, and only the second."""
+    """Count the images that only the first, and only the second model misclassifies."""
     return int((first & ~second).sum()), int((second & ~first).sum())
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """The p-value of McNemar's exact test, two-sided.
+    """Compute the two-sided p-value of McNemar's exact test.
 
-    Images that both models get right, or both wrong, do not tell them apart. If the models were equally good, each of
-    the others would be wrong for the first or the second like a fair coin's throw (Q. McNemar, Psychometrika 12, 1947;
-    for classifiers: T. Dietterich, Neural Computation 10, 1998).
+    Only images that exactly one of the models misclassifies count. Under the null hypothesis, each of them is
+    misclassified by either model with probability 1/2 (Q. McNemar, Psychometrika 12, 1947; for classifiers:
+    T. Dietterich, Neural Computation 10, 1998).
 
     Args:
-        only_first: images that only the first model got wrong.
-        only_second: images that only the second model got wrong.
+        only_first: number of images that only the first model misclassifies.
+        only_second: number of images that only the second model misclassifies.
+
+    Example:
+        >>> mcnemar(4, 4), mcnemar(30, 5) < 0.001
+        (1.0, True)
     """
     differing = only_first + only_second
     return float(binomtest(only_first, differing, 0.5).pvalue) if differing else 1.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct K p-values for their number: the smallest times K, the next times K - 1, none under the one before it.
+    """Correct p-values for multiple tests with Holm's step-down method.
 
-    S. Holm, Scandinavian Journal of Statistics 6, 1979.
+    The smallest of K p-values is multiplied by K, the next by K - 1, and so on; corrected values do not decrease
+    (S. Holm, Scandinavian Journal of Statistics 6, 1979).
+
+    Example:
+        >>> holm([0.5, 0.25])
+        [0.5, 0.5]
     """
     corrected = [0.0] * len(p_values)
     largest = 0.0

@@ -1,1 +1,1 @@
-"""The Keras models by name, and what their layers need."""
+"""Keras architectures, their layers and weight averaging."""

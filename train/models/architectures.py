@@ -1,8 +1,9 @@
-"""The architectures by name: `build(name)` returns the untrained `keras.Model`.
+"""Keras architectures by name: `build(name)` returns an untrained `keras.Model`.
 
-Every model takes float32 (N, 28, 28, 1) and answers with logits, (N, 10): the loss is computed from logits, which stays
-exact where a softmax saturates, and the exporter adds the (calibrated) softmax. White is 1, or 255 where the model
-begins with its own Rescaling (`input_scale`). Structures and counts are those of the documents; `edge` is ours.
+Every model maps float32 (N, 28, 28, 1) to logits, (N, 10). Computing the loss from logits stays exact where a softmax
+saturates; the exporter adds the calibrated softmax. White is 1, or 255 if the model begins with a Rescaling layer (see
+`input_scale`). Structures and parameter counts are those of the reference documents, except for `edge`, which is this
+project's.
 """
 
 import inspect
@@ -17,47 +18,65 @@ from keras import layers
 from digits_edge.runtime.errors import UsageError, unknown_name
 
 INPUT_SHAPE = (28, 28, 1)
-#: The documents name an L2 penalty without its strength; this one is usual for networks of this size.
+#: The reference documents do not give the strength of their L2 penalty; this is a usual value for this network size.
 _L2 = 1e-4
 
 
 def build(name: str, *, classes: int = 10, **structure: Any) -> keras.Model:
-    """Build an untrained model by its name.
+    """Build an untrained model.
 
     Args:
         name: one of `names()`.
-        classes: how many classes the last layer tells apart.
-        **structure: what `structure_of(name)` lists, where it shall differ from the document's: widths, dropout.
+        classes: number of classes, C.
+        **structure: changes of the settings that `structure_of(name)` lists, such as widths and dropout.
 
     Returns:
-        A functional model from float32 (N, 28, 28, 1) to logits, float32 (N, classes).
+        Functional model from float32 (N, 28, 28, 1) to logits, float32 (N, C).
 
     Raises:
-        UsageError: no model has this name, or it has no such part.
+        UsageError: the name is unknown, the model has no such setting, or a value does not fit.
+
+    Example:
+        >>> build("perceptron").count_params()
+        7850
+        >>> build("mlp", units=[8]).output_shape
+        (None, 10)
     """
     known = structure_of(name)
     for part, value in structure.items():
         if part not in known:
-            raise UsageError(f"{name} has no {part}; it has: {', '.join(known) or 'nothing that can be changed'}")
+            raise UsageError(f"{name} has no setting {part!r}; it has: {', '.join(known) or 'none'}")
         _check_part(name, part, value, known[part])
     image = keras.Input(INPUT_SHAPE, name="image")
     try:
         logits = _BODIES[name](image, classes, **structure)
     except ValueError as error:
-        raise UsageError(f"{name} cannot be built with {structure}: an image of 28×28 is too small for it") from error
+        raise UsageError(
+            f"{name} cannot be built with {structure}: its layers reduce 28×28 pixels to none; "
+            "use fewer or smaller ones"
+        ) from error
     return keras.Model(image, logits, name=name.replace("-", "_"))
 
 
 def names() -> tuple[str, ...]:
-    """The names that `build` knows."""
+    """Names of the architectures.
+
+    Example:
+        >>> "cnn-small" in names()
+        True
+    """
     return tuple(_BODIES)
 
 
 def structure_of(name: str) -> dict[str, Any]:
-    """What can be changed of a model, with the document's values.
+    """Settings of an architecture that can be changed, with their defaults.
 
     Raises:
-        UsageError: no model has this name.
+        UsageError: the name is unknown.
+
+    Example:
+        >>> structure_of("mlp")
+        {'units': [64, 64], 'dropout': 0.0}
     """
     if name not in _BODIES:
         raise unknown_name("model", name, _BODIES)
@@ -71,7 +90,13 @@ def structure_of(name: str) -> dict[str, Any]:
 
 @contextmanager
 def dtype_policy(name: str) -> Iterator[None]:
-    """Build layers under a dtype policy; Keras keeps it in a global, so it is put back."""
+    """Build layers under a dtype policy, and restore Keras's global policy afterwards.
+
+    Example:
+        >>> with dtype_policy("mixed_bfloat16"):
+        ...     keras.layers.Dense(1).compute_dtype
+        'bfloat16'
+    """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:
@@ -81,20 +106,25 @@ def dtype_policy(name: str) -> Iterator[None]:
 
 
 def input_scale(model: keras.Model) -> Literal[1, 255]:
-    """What white is in the images that one of our models takes."""
+    """Value of white in the input of a model: 255 if it has a Rescaling layer, else 1.
+
+    Example:
+        >>> input_scale(keras.Sequential([layers.Rescaling(1 / 255)])), input_scale(build("perceptron"))
+        (255, 1)
+    """
     return 255 if any(isinstance(layer, layers.Rescaling) for layer in model.layers) else 1
 
 
-def _check_part(name: str, part: str, value: Any, document: Any) -> None:
-    """A part is of the document's kind: some layers' widths, one width, or a share that is dropped."""
+def _check_part(name: str, part: str, value: Any, default: Any) -> None:
+    """Check that a setting is of the kind of its default: widths of layers, one width, or a dropout rate."""
     widths = value if isinstance(value, Sequence) else [value]
-    if isinstance(document, float):
+    if isinstance(default, float):
         fits = isinstance(value, int | float) and 0 <= value < 1
     else:
         fits = all(isinstance(width, int) and width >= 1 for width in widths) and len(widths) >= 1
-        fits = fits and isinstance(value, Sequence) == isinstance(document, list)
+        fits = fits and isinstance(value, Sequence) == isinstance(default, list)
     if not fits:
-        raise UsageError(f"{name} cannot have {part} {value!r}; the document's is {document!r}")
+        raise UsageError(f"{name}: invalid {part} {value!r}; the default is {default!r}")
 
 
 def _perceptron(x: Any, classes: int) -> Any:
@@ -177,13 +207,16 @@ def _edge(
     kernels: Sequence[int] = (5, 3, 3, 3),
     strides: Sequence[int] = (2, 1, 2, 1),
 ) -> Any:
-    """Convolutions that shrink the image by strides and by their edges, without pooling or padding.
+    """Convolutions with strides and without pooling or padding.
 
-    Few nodes: what onnxruntime's int8 kernels answer quickest. An, Lee, Park, Yang and So (2020) have networks of this
-    kind without strides.
+    Few nodes make it fast with onnxruntime's int8 kernels. An, Lee, Park, Yang and So (2020) describe such networks
+    without strides.
     """
     if not len(filters) == len(kernels) == len(strides):
-        raise UsageError("edge has as many filters as kernels and strides, one of each for every layer")
+        raise UsageError(
+            f"edge: {len(filters)} filters, {len(kernels)} kernels and {len(strides)} strides; "
+            "give one of each per layer"
+        )
     for count, kernel, stride in zip(filters, kernels, strides, strict=True):
         convolution = layers.Conv2D(count, kernel, strides=stride, use_bias=False)
         x = layers.ReLU()(layers.BatchNormalization()(convolution(x)))
@@ -200,7 +233,7 @@ def _dense_head(x: Any, classes: int, units: int, dropout: float) -> Any:
 
 
 def _logits(x: Any, classes: int, **settings: Any) -> Any:
-    # float32 also where the training's dtype policy is mixed: softmax and loss need the range
+    # float32 also under a mixed dtype policy: softmax and loss need its range
     return layers.Dense(classes, dtype="float32", name="logits", **settings)(x)
 
 

@@ -8,12 +8,12 @@ class Layer:
     """A layer of a Keras model or a node of an ONNX graph.
 
     Attributes:
-        name: unique in the model.
-        kind: "Conv2D", "MaxPool", …
-        detail: its settings in a few words; may be empty.
-        shape: of what leaves it, without the batch's axis.
-        parameters: how many it has.
-        inputs: names of those whose output goes into it.
+        name: name, unique in the model.
+        kind: type, such as "Conv2D" or "MaxPool".
+        detail: main settings in a few words; may be empty.
+        shape: output shape without the batch axis.
+        parameters: number of parameters.
+        inputs: names of the layers whose outputs it takes.
     """
 
     name: str

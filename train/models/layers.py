@@ -1,4 +1,4 @@
-"""The layers of a Keras model as a graph: which there are, and what goes into each."""
+"""The layers of a Keras model as a graph."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from digits_edge.train.models.layer import Layer
 
 @dataclass(frozen=True, eq=False)
 class Placed:
-    """A layer in its place: the Keras layer, the symbolic tensor that leaves it here, and what goes into it."""
+    """One call of a layer in a model: the Keras layer, its symbolic output, and the calls whose outputs it takes."""
 
     layer: Any
     output: Any
@@ -19,16 +19,21 @@ class Placed:
 
 
 def placed_layers(model: keras.Model) -> list[Placed]:
-    """The layers between a functional or sequential model's first input and its first output.
+    """Layer calls between the first input and the first output of a functional or sequential model.
 
     Returns:
-        Each after all that go into it. A model within the model is one layer; one that is used twice is there twice.
+        Calls in topological order. A nested model is one layer; a layer that is called twice is listed twice.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> [type(placed.layer).__name__ for placed in placed_layers(model)]
+        ['InputLayer', 'Dense']
     """
     placed: dict[tuple[int, int], Placed] = {}
 
     def place(tensor: Any) -> Placed:
-        # Keras's own `summary` reads the graph from these two as well; a layer's public `output` fails where it is used
-        # twice and is another tensor where the layer is a model
+        # Keras's own `summary` reads these private attributes as well; a layer's public `output` fails if the layer is
+        # called twice, and is another tensor if the layer is a model
         operation, node_index, _ = tensor._keras_history
         key = id(operation), node_index
         if key not in placed:
@@ -42,7 +47,13 @@ def placed_layers(model: keras.Model) -> list[Placed]:
 
 
 def keras_layers(model: keras.Model) -> list[Layer]:
-    """What stands in the layer table and diagram of a Keras model."""
+    """Layers of a Keras model for its layer table and diagram, in topological order.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="relu")])
+        >>> [(layer.kind, layer.detail, layer.parameters) for layer in keras_layers(model)]
+        [('Input', '', 0), ('Dense', '2, relu', 10)]
+    """
     found = placed_layers(model)
     seen: set[str] = set()
     names = {id(one): _unique(one.layer.name, seen) for one in found}
@@ -74,22 +85,22 @@ def _kind(layer: Any) -> str:
 
 def _count(layer: Any) -> int:
     weights = getattr(layer, "weights", ())
-    # the state of a random generator is no parameter, and Keras's own count leaves it out as well
+    # like Keras, do not count the state of random generators
     return sum(math.prod(weight.shape) for weight in weights if "seed_generator_state" not in weight.path)
 
 
 def _detail(layer: Any) -> str:
-    """The few settings that tell one layer of a kind from another."""
-    said = []
+    """Main settings of a layer, such as its width, kernel size and activation."""
+    parts = []
     if (width := getattr(layer, "filters", None) or getattr(layer, "units", None)) is not None:
-        said.append(str(width))
+        parts.append(str(width))
     if (size := getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)) is not None:
-        said.append("×".join(map(str, size)) if isinstance(size, tuple) else str(size))
+        parts.append("×".join(map(str, size)) if isinstance(size, tuple) else str(size))
     if (padding := getattr(layer, "padding", None)) and hasattr(layer, "kernel_size"):
-        said.append(str(padding))
+        parts.append(str(padding))
     if isinstance(layer, keras.layers.Dropout):
-        said.append(f"{layer.rate:g}")
+        parts.append(f"{layer.rate:g}")
     activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
     if activation != "linear":
-        said.append(activation)
-    return ", ".join(said)
+        parts.append(activation)
+    return ", ".join(parts)

@@ -1,1 +1,1 @@
-"""Pictures of a training (needs matplotlib)."""
+"""HTML reports about data, models and searches (needs matplotlib and Jinja2)."""

@@ -1,4 +1,4 @@
-"""Precision and recall of each class, side by side."""
+"""Chart of precision and recall per class."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from digits_edge.train.evaluation.evaluation import ClassFigures
 
 
 def draw_class_scores(classes: Sequence[ClassFigures]) -> Figure:
-    """A row for each class that has images, with a dot for its precision and one for its recall."""
+    """Draw a row with precision and recall for each class that has images."""
     present = [found for found in classes if found.support]
     figure = new_figure(5.2)
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""The pictures of a comparison: size against errors, coloured by latency, and the latencies."""
+"""Charts of a model comparison: errors by size, and latencies."""
 
 from collections.abc import Sequence
 
@@ -20,10 +20,10 @@ _ENGINE_COLOURS = {"onnx": PALETTE[0], "keras": PALETTE[1]}
 
 
 def draw_models(models: Sequence[ComparedModel]) -> Figure:
-    """Every model by size (x), errors with their 95 % interval (y) and latency (colour), named beside its point."""
+    """Draw every model by size (x), error rate with its 95 % interval (y) and latency (colour)."""
     figure = new_figure(height_inches=4.6 + 0.12 * len(models))
     axes = figure.subplots()
-    quiet_axes(axes, x="size of the file", y="errors")
+    quiet_axes(axes, x="file size", y="error rate")
     sizes = [model.size_bytes for model in models]
     errors = [error_percent(model.accuracy.errors, model.accuracy.images) for model in models]
     bars = [_error_bar(model.accuracy) for model in models]
@@ -34,7 +34,7 @@ def draw_models(models: Sequence[ComparedModel]) -> Figure:
     colours = shades.to_rgba(np.array(times))
     for model, colour, x, y in zip(models, colours, sizes, errors, strict=True):
         axes.plot(x, y, _MARKERS[model.engine], color=colour, markersize=8, markeredgecolor="0.2", zorder=3)
-    # room for the labels, which stand to the right of their points where they can
+    # space for the labels, which are to the right of their points if possible
     ratio = max(sizes) / min(sizes)
     log_axis(axes, "x", min(sizes) / max(1.6, ratio**0.2), max(sizes) * max(2.2, ratio**0.3), size_text)
     log_axis(axes, "y", min(low for low, _ in bars) / 1.15, max(high for _, high in bars) * 1.15, percent_text)
@@ -50,15 +50,15 @@ def draw_models(models: Sequence[ComparedModel]) -> Figure:
 
 
 def draw_latencies(models: Sequence[ComparedModel]) -> Figure:
-    """The latency of one image, the fastest on top, with the lowest and highest median of the turns.
+    """Draw the latency of one image with the range over the rounds, the fastest model on top.
 
-    Dots, since the axis is logarithmic and has no zero for a bar to begin at: Keras and onnxruntime are a hundredfold
-    apart.
+    Latencies of Keras and ONNX Runtime differ by a factor of about 100, so the axis is logarithmic. Such an axis has no
+    zero, so the values are dots and not bars.
     """
     ordered = sorted(models, key=lambda model: -model.single.median_us)
     figure = new_figure(height_inches=1.0 + 0.34 * len(models))
     axes = figure.subplots()
-    quiet_axes(axes, x="median time of one image")
+    quiet_axes(axes, x="median latency of one image")
     for row, model in enumerate(ordered):
         time, colour = model.single, _ENGINE_COLOURS[model.engine]
         axes.plot([time.lowest_us, time.highest_us], [row, row], color=colour, linewidth=2.5, alpha=0.45)
@@ -75,7 +75,7 @@ def draw_latencies(models: Sequence[ComparedModel]) -> Figure:
     axes.set_ylim(-0.6, len(ordered) - 0.4)
     low = min(model.single.lowest_us for model in models)
     high = max(model.single.highest_us for model in models)
-    # room for the last figure
+    # space for the last label
     log_axis(axes, "x", low / 1.3, high * max(1.6, (high / low) ** 0.25), time_text)
     return figure
 

@@ -1,4 +1,4 @@
-"""The page of a comparison: who is best, smallest and fastest, the table, the pictures, and how it was measured."""
+"""HTML page of a model comparison."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,8 @@ HEAD = (
     "model",
     "kind",
     "errors",
-    "interval",
-    "unlike best",
+    "95 % interval",
+    "differs from best",
     "parameters",
     "size",
     "one image",
@@ -25,21 +25,21 @@ UNKNOWN = "–"
 
 
 def comparison_page(models: Sequence[ComparedModel], *, data: str, threads: int) -> str:
-    """The page as HTML.
+    """Render the page as HTML.
 
     Args:
-        models: one or more, as `digits_edge.train.evaluation.comparison.compare` gives them.
-        data: the data set and its split, in words.
-        threads: of one answer.
+        models: results of `digits_edge.train.evaluation.comparison.compare`, at least one.
+        data: name of the data set and split.
+        threads: number of threads of a prediction.
     """
     images = models[0].accuracy.images
     return render_page(
-        f"Comparison of {len(models)} models" if len(models) > 1 else f"Figures of {models[0].title}",
+        f"Comparison of {len(models)} models" if len(models) > 1 else f"Metrics of {models[0].title}",
         f"{data}, {images:,} images",
         [
-            Section("In short", [Facts(_facts(models))]),
+            Section("Summary", [Facts(_facts(models))]),
             Section(
-                "Side by side",
+                "Results",
                 [
                     Table(
                         HEAD,
@@ -49,14 +49,14 @@ def comparison_page(models: Sequence[ComparedModel], *, data: str, threads: int)
                     )
                 ],
             ),
-            Section("Size, errors and latency", _pictures(models)),
-            Section("How this was measured", [Text(text) for text in _method(models, threads)]),
+            Section("Error rate, size and latency", _pictures(models)),
+            Section("Method", [Text(text) for text in _method(models, threads)]),
         ],
     )
 
 
 def row_of(model: ComparedModel) -> list[str]:
-    """A model's cells under `HEAD`."""
+    """Return the cells of a model for the columns `HEAD`."""
     low, high = model.accuracy.interval()
     return [
         model.title,
@@ -73,7 +73,7 @@ def row_of(model: ComparedModel) -> list[str]:
 
 
 def verdict(model: ComparedModel) -> str:
-    """Whether the model differs from the best by more than chance, in words."""
+    """Return whether the difference from the best model is significant, with the p-value."""
     if model.difference is None:
         return "best"
     p = model.difference.p_value
@@ -92,7 +92,7 @@ def _facts(models: Sequence[ComparedModel]) -> list[tuple[str, str]]:
         ("fastest", f"{fastest.title}: {time_text(fastest.single.median_us)}"),
     ]
     if len(models) > 1:
-        facts.append(("not told apart from the best", f"{len(equal)} of {len(models) - 1}"))
+        facts.append(("no significant difference from best", f"{len(equal)} of {len(models) - 1}"))
     return facts
 
 
@@ -104,15 +104,15 @@ def _pictures(models: Sequence[ComparedModel]) -> list[Picture]:
     return [
         Picture(
             as_svg(draw_models(models)),
-            f"Errors against file size. {described}",
-            "Lower is better, further left is smaller, darker is faster. Vertical bars: 95 % interval of the errors. "
-            "Both axes are logarithmic.",
+            f"Error rate by file size. {described}",
+            "Lower is more accurate, left is smaller, dark is faster. Vertical bars are 95 % intervals of the error "
+            "rate. Both axes are logarithmic.",
         ),
         Picture(
             as_svg(draw_latencies(models)),
             f"Latency of one image. {described}",
-            "Further left is faster. Lines: the lowest and highest median of the turns; long ones tell of other work "
-            "on the machine. The axis is logarithmic.",
+            "Left is faster. Lines show the range of the medians over the rounds; long lines indicate other load on "
+            "the machine. The axis is logarithmic.",
         ),
     ]
 
@@ -120,14 +120,14 @@ def _pictures(models: Sequence[ComparedModel]) -> list[Picture]:
 def _method(models: Sequence[ComparedModel], threads: int) -> list[str]:
     bound = " and ".join(sorted({f"{model.engine} on {model.provider}" for model in models}))
     return [
-        "Errors: every model answered the same images. The interval is Wilson's. “Unlike best” says whether the model "
-        "differs from the one with the fewest errors by more than chance: McNemar's exact test on the images that only "
-        "one of the two got wrong, corrected by Holm for all pairs, since the same images chose the best; “yes” is "
-        f"p < {SIGNIFICANCE}.",
-        "Latency: the time from pixels to an array of answers, scaling included, after calls that warm up. The models "
-        "took turns, and each figure is the median of its turns' medians, so that other work on the machine hurts all "
-        f"alike. Images/s: at {models[0].batch.batch_size} images per call. Bound: {bound}; {threads} thread(s). Keras "
-        "models were called as model(x, training=False).",
-        "Size: the file's bytes. Training: epochs and wall time as the run folder records them, on the machine where "
-        f"the model was trained; {UNKNOWN} where the file does not say.",
+        "Errors: all models predicted the same images. The interval is the Wilson interval. “Differs from best” is "
+        "McNemar's exact test against the model with the fewest errors, on the images that only one of the two "
+        "misclassifies. The p-value has Holm's correction for all pairs, because the best model is chosen on the same "
+        f"images. “yes” means p < {SIGNIFICANCE}.",
+        "Latency: time from pixels to an array of predictions, including scaling, after warm-up calls. The models were "
+        "measured round-robin. Each figure is the median over the rounds of each round's median, so other load on the "
+        f"machine affects all models equally. Images/s is measured with {models[0].batch.batch_size} images per call. "
+        f"Engines: {bound}; {threads} thread(s). Keras models were called with model(x, training=False).",
+        "Size: file size. Training: epochs and wall time recorded in the run folder, on the machine where the model "
+        f"was trained; {UNKNOWN} if unknown.",
     ]

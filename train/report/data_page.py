@@ -1,4 +1,4 @@
-"""The page of a data report: values, labels, samples, means, pixels, duplicates, and what train and test share."""
+"""HTML page of a data report."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -24,26 +24,26 @@ from digits_edge.train.data.reading import WHOLE, Reading
 from digits_edge.train.data.report import DISTANCE_BIN, DataReport, Group, Leakage, Pair, Range, Split, mean_images
 from digits_edge.train.report.page import Block, Facts, Picture, Section, Table, Text, render_page
 
-#: Images of each class in the samples.
+#: Sample images per class.
 _PER_CLASS = 8
 _CLASSES_PER_PICTURE = 5
 
 
 def data_page(report: DataReport, readings: Sequence[Reading]) -> str:
-    """The whole page as HTML.
+    """Render the page as HTML.
 
     Args:
-        report: the figures.
-        readings: what they were computed from, in the same order.
+        report: statistics of the splits.
+        readings: splits of these statistics, in the same order.
     """
     counts = " and ".join(f"{split.images:,} {_images_of(split)}" for split in report.splits)
     sections = [
-        Section("The data", _overview(report)),
+        Section("Data", _overview(report)),
         Section("Missing and out-of-range values", _values(report)),
         Section("Labels", _labels(report)),
         Section("Samples", _samples(report, readings)),
         Section("Mean images", _means(report, readings)),
-        Section("Pixels", _pixels(report, readings)),
+        Section("Pixel statistics", _pixels(report, readings)),
         Section("Exact duplicates", _duplicates(report)),
         Section("Near-duplicates between train and test", _near(report, readings)),
     ]
@@ -55,11 +55,11 @@ def _images_of(split: Split) -> str:
 
 
 def _side_by_side(
-    head: str, rows: Sequence[tuple[str, Callable[[Split], str]]], splits: Sequence[Split], caption: str = ""
+    first_column: str, rows: Sequence[tuple[str, Callable[[Split], str]]], splits: Sequence[Split], caption: str = ""
 ) -> Table:
-    """A table with a row for each figure and a column for each split."""
+    """Create a table with a row per statistic and a column per split."""
     cells = [[name, *(figure(split) for split in splits)] for name, figure in rows]
-    return Table([head, *(split.split for split in splits)], cells, caption)
+    return Table([first_column, *(split.split for split in splits)], cells, caption)
 
 
 def _overview(report: DataReport) -> list[Block]:
@@ -72,13 +72,13 @@ def _overview(report: DataReport) -> list[Block]:
     ]
     blocks: list[Block] = [_side_by_side("", rows, report.splits)]
     if report.splits[0].split == WHOLE:
-        blocks.append(Text("This file is not parted into train and test; it is reported as one."))
+        blocks.append(Text("This file has no training and test split; it is reported as a whole."))
     elif len(report.splits) == 1:
-        blocks.append(Text(f"Only the {report.splits[0].split} split was found."))
+        blocks.append(Text(f"The data set has a {report.splits[0].split} split only."))
     for split in report.splits:
-        sound = "sound " if split.account.broken_rows else ""
+        valid = "valid " if split.account.broken_rows else ""
         file = split.file.replace("\\", "/").rpartition("/")[2]
-        blocks.append(Text(f"{split.split}: {file}, sha256 of its {sound}images and labels {split.sha256}"))
+        blocks.append(Text(f"{split.split}: {file}, SHA-256 of the {valid}images and labels: {split.sha256}"))
     return blocks
 
 
@@ -88,31 +88,31 @@ def _values(report: DataReport) -> list[Block]:
         ("missing values", lambda split: f"{split.account.missing:,}"),
         ("values out of range", lambda split: f"{split.account.out_of_range:,}"),
         ("malformed values", lambda split: f"{split.account.malformed:,}"),
-        ("too short or long rows", lambda split: f"{split.account.wrong_length:,}"),
+        ("rows with a wrong number of values", lambda split: f"{split.account.wrong_length:,}"),
         ("rows with a fault", lambda split: f"{split.account.broken_rows:,}"),
     ]
     table = _side_by_side("", rows, report.splits)
-    expected = "Pixels must be whole numbers from 0 to 255 and labels from 0 to 9, in plain digits."
+    expected = "Pixels must be integers from 0 to 255, labels from 0 to 9, in decimal digits."
     broken = [split for split in report.splits if split.account.broken_rows]
     if not broken:
-        return [Text(f"{expected} Every value was read and is one."), table]
-    said = "Rows with a fault are left out of everything below. Training refuses the file until they are mended."
-    blocks: list[Block] = [Text(f"{expected} {said}"), table]
+        return [Text(f"{expected} All values are valid."), table]
+    excluded = "Rows with a fault are excluded from the statistics below. Training requires a file without faults."
+    blocks: list[Block] = [Text(f"{expected} {excluded}"), table]
     for split in broken:
         listed = [[f"{f.row:,}", f.column or "row", f.value or "(empty)", f.kind] for f in split.account.first]
-        which = f"the first {FAULTS_LISTED} faults" if len(listed) == FAULTS_LISTED else "all faults"
-        blocks.append(Text(f"{split.split}: {which}. Row 1 is the first image; a header is not counted."))
+        which = f"first {FAULTS_LISTED} faults" if len(listed) == FAULTS_LISTED else "all faults"
+        blocks.append(Text(f"{split.split}: {which}. Row 1 is the first image after the header."))
         blocks.append(Table(["row", "column", "value", "fault"], listed, left=4))
     return blocks
 
 
 def _labels(report: DataReport) -> list[Block]:
     labelled = [split for split in report.splits if split.classes]
-    blocks: list[Block] = [Text(f"No labels in {split.split}.") for split in report.splits if not split.classes]
+    blocks: list[Block] = [Text(f"{split.split} has no labels.") for split in report.splits if not split.classes]
     if not labelled:
         return blocks
     shares = {split.split: [found.share for found in split.classes] for split in labelled}
-    head, rows = ["class"], [[_numbered(label, report)] for label in range(len(report.class_names))]
+    head, rows = ["class"], [[_label_and_name(label, report)] for label in range(len(report.class_names))]
     for split in labelled:
         head += [split.split, "share"]
         for row, found in zip(rows, split.classes, strict=True):
@@ -120,8 +120,8 @@ def _labels(report: DataReport) -> list[Block]:
     return [
         *blocks,
         Facts([(f"imbalance, {split.split}", _imbalance(split)) for split in labelled]),
-        Text("Imbalance: how many images of the largest class there are for one of the smallest."),
-        Picture(as_svg(draw_classes(shares, report.class_names)), "Share of each class"),
+        Text("Imbalance is the size of the largest class divided by that of the smallest."),
+        Picture(as_svg(draw_classes(shares, report.class_names)), "Class distribution"),
         Table(head, rows),
     ]
 
@@ -130,10 +130,10 @@ def _imbalance(split: Split) -> str:
     empty = sum(not found.images for found in split.classes)
     if split.imbalance is not None:
         return f"{split.imbalance:.2f} to 1"
-    return "1 class has no image" if empty == 1 else f"{empty} classes have no image"
+    return "1 class is empty" if empty == 1 else f"{empty} classes are empty"
 
 
-def _numbered(label: int, report: DataReport) -> str:
+def _label_and_name(label: int, report: DataReport) -> str:
     name = report.class_names[label]
     return name if name == str(label) else f"{label} {name}"
 
@@ -146,7 +146,7 @@ def _samples(report: DataReport, readings: Sequence[Reading]) -> list[Block]:
         for start in range(0, len(lines), _CLASSES_PER_PICTURE):
             figure = draw_samples(lines[start : start + _CLASSES_PER_PICTURE], _PER_CLASS)
             blocks.append(Picture(as_png(figure), f"Samples of {reading.split}", reading.split))
-    return [Text("Drawn at random, the same ones each time; a line for each class where there are labels."), *blocks]
+    return [Text("Random images (fixed seed); one row per class if there are labels."), *blocks]
 
 
 def _sample_lines(
@@ -171,21 +171,21 @@ def _means(report: DataReport, readings: Sequence[Reading]) -> list[Block]:
         tiles = [Tile(np.rint(mean).astype(np.uint8), f"{name}\n{mean.mean():.1f}") for mean, name in found]
         figure = draw_gallery(tiles, _CLASSES_PER_PICTURE, font_size=11)
         blocks.append(Picture(as_png(figure), f"Mean images of {reading.split}", reading.split))
-    said = "The mean of all images of a class, pixel by pixel; the number is its mean grey level, 0 to 255: its ink."
-    return [Text(said), *blocks]
+    text = "Pixel-wise mean of all images of a class. The number is the mean grey level, 0 to 255."
+    return [Text(text), *blocks]
 
 
 def _pixels(report: DataReport, readings: Sequence[Reading]) -> list[Block]:
     splits = report.splits
     rows: list[tuple[str, Callable[[Split], str]]] = [
-        ("before scaling", lambda split: _ends(split.pixels.raw)),
-        ("mean", lambda split: f"{split.pixels.raw.mean:.2f}"),
-        ("deviation", lambda split: f"{split.pixels.raw.std:.2f}"),
-        ("scaled, ÷ 255", lambda split: _ends(split.pixels.scaled)),
-        ("mean", lambda split: f"{split.pixels.scaled.mean:.4f}"),
-        ("deviation", lambda split: f"{split.pixels.scaled.std:.4f}"),
-        ("standardised: least", lambda split: _end(split.pixels.standardised, "min")),
-        ("greatest", lambda split: _end(split.pixels.standardised, "max")),
+        ("raw: range", lambda split: _ends(split.pixels.raw)),
+        ("raw: mean", lambda split: f"{split.pixels.raw.mean:.2f}"),
+        ("raw: standard deviation", lambda split: f"{split.pixels.raw.std:.2f}"),
+        ("scaled by 1/255: range", lambda split: _ends(split.pixels.scaled)),
+        ("scaled by 1/255: mean", lambda split: f"{split.pixels.scaled.mean:.4f}"),
+        ("scaled by 1/255: standard deviation", lambda split: f"{split.pixels.scaled.std:.4f}"),
+        ("standardised: minimum", lambda split: _end(split.pixels.standardised, "min")),
+        ("standardised: maximum", lambda split: _end(split.pixels.standardised, "max")),
         ("pixels at 0", lambda split: f"{100 * split.pixels.zero_share:.2f} %"),
         ("pixels at 255", lambda split: f"{100 * split.pixels.saturated_share:.2f} %"),
         ("always-empty pixels", lambda split: f"{split.pixels.always_empty:,}"),
@@ -193,19 +193,19 @@ def _pixels(report: DataReport, readings: Sequence[Reading]) -> list[Block]:
     ]
     counts = {split.split: split.pixels.counts for split in splits}
     raw, edges = splits[0].pixels.raw, level_edges()
-    axes = [(edges, "grey level before scaling, 0 to 255"), (edges / 255, "value after scaling to 0…1 (÷ 255)")]
+    axes = [(edges, "raw grey level, 0 to 255"), (edges / 255, "value scaled by 1/255, 0 to 1")]
     if raw.std:
-        shown = f"value standardised with the mean and deviation of {splits[0].split}"
-        axes.append(((edges - raw.mean) / raw.std, shown))
-    said = f"{splits[0].split}: share of the images that are not 0 at each of the 784 positions; white: never."
+        label = f"value standardised with mean and standard deviation of {splits[0].split}"
+        axes.append(((edges - raw.mean) / raw.std, label))
+    caption = f"{splits[0].split}: share of images with a non-zero value at each pixel; white pixels are always 0."
     return [
         _side_by_side("", rows, splits),
         Text(
-            "Deviation: standard deviation. Always-empty: of 784 pixels, those that are 0 in every image of the split. "
-            "Scaling keeps the order of the values, so the histograms have one form and differ in their axis alone."
+            "Always-empty pixels: pixels (of 784) that are 0 in every image of the split. Scaling is linear, so the "
+            "histograms differ in the axis only."
         ),
         *[Picture(as_svg(draw_levels(counts, ends, x)), f"Histogram: {x}") for ends, x in axes],
-        Picture(as_png(draw_ink(_ink(readings[0].dataset.images))), "Where there is ink", said),
+        Picture(as_png(draw_ink(_ink(readings[0].dataset.images))), "Non-zero pixels", caption),
     ]
 
 
@@ -223,32 +223,35 @@ def _ink(images: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def _duplicates(report: DataReport) -> list[Block]:
     rows: list[tuple[str, Callable[[Split], str]]] = [
-        ("repeated images", lambda split: f"{split.repeats.groups:,}"),
-        ("surplus copies", lambda split: f"{split.repeats.surplus:,}"),
-        ("differently labelled", lambda split: f"{split.repeats.conflicting:,}" if split.classes else "no labels"),
+        ("images with duplicates", lambda split: f"{split.repeats.groups:,}"),
+        ("redundant copies", lambda split: f"{split.repeats.surplus:,}"),
+        (
+            "duplicates with different labels",
+            lambda split: f"{split.repeats.conflicting:,}" if split.classes else "no labels",
+        ),
     ]
-    said = (
-        "Images that occur more than once in a split, pixel for pixel; how many copies could go; and how many of the "
-        "repeated images have copies with different labels."
+    text = (
+        "Images with identical pixels in a split, the number of copies that could be removed, and the number of "
+        "duplicated images whose copies have different labels."
     )
-    blocks: list[Block] = [Text(said), _side_by_side("", rows, report.splits)]
+    blocks: list[Block] = [Text(text), _side_by_side("", rows, report.splits)]
     if report.leakage:
         blocks.append(Text(_in_both(report.leakage)))
     for split in report.splits:
         if split.repeats.groups:
             listed = [[_rows_of(group), _labels_of(group, report)] for group in split.repeats.first]
-            which = "all" if split.repeats.groups == len(listed) else f"the first {len(listed)}"
-            blocks.append(Text(f"{split.split}: {which}, differently labelled ones first. Row 1 is the first image."))
+            which = "all" if split.repeats.groups == len(listed) else f"first {len(listed)}"
+            blocks.append(Text(f"{split.split}: {which}, different labels first. Row 1 is the first image."))
             blocks.append(Table(["rows", "labels"], listed, left=2))
     return blocks
 
 
 def _in_both(found: Leakage) -> str:
     if not found.identical:
-        return "No test image is in train pixel for pixel."
-    said = f"Test images that are in train as well, pixel for pixel: {found.identical:,}"
+        return "No test image is identical to a training image."
+    count = f"Test images that are identical to a training image: {found.identical:,}"
     other = found.identical_other_label
-    return f"{said}, of which {other:,} have another label there." if other is not None else f"{said}."
+    return f"{count}, of which {other:,} have a different label." if other is not None else f"{count}."
 
 
 def _rows_of(group: Group) -> str:
@@ -263,41 +266,44 @@ def _labels_of(group: Group, report: DataReport) -> str:
 def _near(report: DataReport, readings: Sequence[Reading]) -> list[Block]:
     found = report.leakage
     if found is None:
-        return [Text("There is one split only, so there is nothing to compare.")]
+        return [Text("The data set has one split only.")]
     test_images = report.splits[1].images
     facts = [
         ("near or identical", f"{found.near:,} of {found.searched:,}"),
         ("of these, identical", f"{found.identical:,}" if found.searched == test_images else "see above"),
-        ("of these, other label", _count(found.near_other_label)),
+        ("of these, different label", _count(found.near_other_label)),
         ("1-nearest-neighbour error", _share(found.nearest_other_label, found.searched)),
-        ("median distance", f"{found.median_distance:.1f} levels"),
+        ("median distance", f"{found.median_distance:.1f} grey levels"),
     ]
     blocks: list[Block] = [Facts(facts), Text(_definition(found))]
     if found.searched < test_images:
-        drawn = (
-            f"More than {MAX_PAIRS:,} pairs: {found.searched:,} of {test_images:,} test images were drawn at random."
+        limited = (
+            f"The search is limited to {MAX_PAIRS:,} pairs, so it covers a random sample of {found.searched:,} of "
+            f"{test_images:,} test images."
         )
-        blocks.append(Text(drawn))
+        blocks.append(Text(limited))
     distances = draw_distances(found.distance_counts, DISTANCE_BIN, found.near_up_to)
-    blocks.append(Picture(as_svg(distances), "Distances to the closest training image"))
+    blocks.append(Picture(as_svg(distances), "Distances to the nearest training image"))
     tiles = _pair_tiles(found.closest, report, readings)
-    said = "The closest pairs, near or not. Left: train, right: test; labels, rows and distance in grey levels below."
-    blocks.append(Picture(as_png(draw_pairs(tiles)), "The closest pairs of a training and a test image", said))
+    caption = (
+        "Nearest pairs at any distance. Left: train, right: test. Below: labels, rows and distance in grey levels."
+    )
+    blocks.append(Picture(as_png(draw_pairs(tiles)), "Nearest pairs of training and test images", caption))
     if found.closest_other_label:
         tiles = _pair_tiles(found.closest_other_label, report, readings)
-        said = "The closest pairs with different labels, near or not: where classes touch, or where a label is wrong."
-        blocks.append(Picture(as_png(draw_pairs(tiles)), "The closest pairs with different labels", said))
+        caption = "Nearest pairs with different labels at any distance: similar classes or wrong labels."
+        blocks.append(Picture(as_png(draw_pairs(tiles)), "Nearest pairs with different labels", caption))
     return blocks
 
 
 def _definition(found: Leakage) -> str:
     return (
-        f"Each of {found.searched:,} test images was compared with every training image. Near: the root mean square "
-        f"difference of their pixels is at most {found.near_up_to:g} of 255 grey levels. A copy saved again "
-        "as JPEG of quality 75 differs by 5 or 6, seldom more than 9; one moved by a pixel by about 48, so "
-        "moved copies are not found. "
-        "Images with little ink, such as a 1, are close by nature: look at the pairs before you call them copies. "
-        "1-nearest-neighbour error: how often the closest training image, near or not, is of another class."
+        f"Each of {found.searched:,} test images was compared with every training image. Pairs are near-duplicates if "
+        f"the root mean square difference of their pixels is at most {found.near_up_to:g} of 255 grey levels. A copy "
+        "saved as JPEG with quality 75 differs by 5 or 6 grey levels, rarely by more than 9. A copy shifted by one "
+        "pixel differs by about 48, so shifted copies are not found. Images with little ink, such as the digit 1, have "
+        "small distances, so check the pairs before removing them. The 1-nearest-neighbour error is the share of test "
+        "images whose nearest training image has a different class."
     )
 
 

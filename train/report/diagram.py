@@ -1,4 +1,4 @@
-"""The layers of a model: as a table, and as a diagram with its residual branches, drawn by ourselves."""
+"""Table and diagram of the layers of a model."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from digits_edge.train.report.page import Table
 
 _ROW_INCHES, _BOX_HEIGHT = 0.4, 0.68
 _BOX_LEFT, _BOX_RIGHT, _LANE = 0.05, 5.2, 0.2
-#: Words in a layer's kind → its colour in the palette; what has none stays grey.
+#: Part of a layer's kind → colour; other layers are grey.
 _COLOURS = {
     "conv": PALETTE[0],
     "dense": PALETTE[1],
@@ -27,36 +27,41 @@ _GREY = "#8c959f"
 
 
 def layer_table(layers: Sequence[Layer]) -> Table:
-    """A row for each layer, with the sum of the parameters in the caption."""
+    """Create a table with a row per layer and the total number of parameters in the caption."""
     total = sum(layer.parameters for layer in layers)
     rows = [
         [layer.name, layer.kind, layer.detail, shape_text(layer.shape), f"{layer.parameters:,}"] for layer in layers
     ]
     return Table(
-        ["name", "kind", "settings", "output", "parameters"], rows, caption=f"{total:,} parameters in all", left=3
+        ["name", "kind", "settings", "output", "parameters"], rows, caption=f"{total:,} parameters in total", left=3
     )
 
 
 def shape_text(shape: Sequence[int | None]) -> str:
-    """A shape as people write it: 14×14×64."""
+    """Format a shape.
+
+    Example:
+        >>> shape_text((14, 14, 64))
+        '14×14×64'
+    """
     return "×".join("?" if size is None else str(size) for size in shape)
 
 
 def draw_diagram(layers: Sequence[Layer]) -> Figure:
-    """A box for each layer, from the image at the top down; what jumps over layers is drawn at the side."""
+    """Draw a box per layer from input to output; connections that skip layers are at the side."""
     figure = new_figure(_ROW_INCHES * (len(layers) + 0.5))
     axes = figure.subplots()
     position = {layer.name: row for row, layer in enumerate(layers)}
-    jumps = [
+    skips = [
         (position[name], row) for row, layer in enumerate(layers) for name in layer.inputs if row - position[name] > 1
     ]
     for row, layer in enumerate(layers):
         _draw_box(axes, row, layer)
         if row and layers[row - 1].name in layer.inputs:
             _draw_arrow(axes, row)
-    lanes = _lanes(jumps)
-    for (start, end), lane in zip(jumps, lanes, strict=True):
-        _draw_jump(axes, start, end, _BOX_RIGHT + _LANE * (lane + 1))
+    lanes = _lanes(skips)
+    for (start, end), lane in zip(skips, lanes, strict=True):
+        _draw_skip(axes, start, end, _BOX_RIGHT + _LANE * (lane + 1))
     axes.set(xlim=(0, _BOX_RIGHT + _LANE * (max(lanes, default=-1) + 1.5)), ylim=(len(layers) - 0.4, -0.6))
     axes.axis("off")
     return figure
@@ -72,8 +77,8 @@ def _draw_box(axes: Axes, row: int, layer: Layer) -> None:
     size = _BOX_RIGHT - _BOX_LEFT, _BOX_HEIGHT
     shape = "round,pad=0,rounding_size=0.08"
     axes.add_patch(FancyBboxPatch(corner, *size, boxstyle=shape, facecolor=f"{colour}26", edgecolor=colour))
-    said = f"{layer.kind}  {layer.detail}".strip()
-    axes.text(_BOX_LEFT + 0.12, row, said, va="center", fontsize=10.5)
+    text = f"{layer.kind}  {layer.detail}".strip()
+    axes.text(_BOX_LEFT + 0.12, row, text, va="center", fontsize=10.5)
     axes.text(_BOX_RIGHT - 0.12, row, shape_text(layer.shape), va="center", ha="right", fontsize=10.5, color="#57606a")
 
 
@@ -88,7 +93,7 @@ def _draw_arrow(axes: Axes, row: int) -> None:
     )
 
 
-def _draw_jump(axes: Axes, start: int, end: int, x: float) -> None:
+def _draw_skip(axes: Axes, start: int, end: int, x: float) -> None:
     axes.plot([_BOX_RIGHT, x, x], [start, start, end], color=PALETTE[3], linewidth=1.5, solid_joinstyle="round")
     axes.annotate(
         "",
@@ -98,11 +103,11 @@ def _draw_jump(axes: Axes, start: int, end: int, x: float) -> None:
     )
 
 
-def _lanes(jumps: Sequence[tuple[int, int]]) -> list[int]:
-    """For each jump the innermost lane that no other one beside it takes."""
+def _lanes(skips: Sequence[tuple[int, int]]) -> list[int]:
+    """Return for each connection the innermost lane without an overlapping connection."""
     taken: list[tuple[int, int, int]] = []
-    for start, end in jumps:
-        beside = {lane for other_start, other_end, lane in taken if other_start <= end and start <= other_end}
-        lane = next(lane for lane in range(len(taken) + 1) if lane not in beside)
+    for start, end in skips:
+        overlapping = {lane for other_start, other_end, lane in taken if other_start <= end and start <= other_end}
+        lane = next(lane for lane in range(len(taken) + 1) if lane not in overlapping)
         taken.append((start, end, lane))
     return [lane for *_, lane in taken]

@@ -1,4 +1,4 @@
-"""The page of an evaluation: figures, charts, mistakes, where the model looks, its layers and its training."""
+"""HTML page of an evaluation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,24 +13,30 @@ from digits_edge.train.report.calibration import draw_reliability
 from digits_edge.train.report.class_scores import draw_class_scores
 from digits_edge.train.report.diagram import draw_diagram, layer_table
 from digits_edge.train.report.page import Block, Facts, Picture, Section, Table, Text, render_page
-from digits_edge.train.report.predictions import Explain, Predicted, looking, mistakes, predictions
+from digits_edge.train.report.predictions import (
+    Explain,
+    Predicted,
+    misclassified_images,
+    saliency_maps,
+    sample_predictions,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class ModelSection:
-    """What the page says of the model itself.
+    """Information about the model and its training.
 
     Attributes:
-        title: the page's.
-        subtitle: which data, how many images, what computed the answers.
-        layers: of the model.
-        facts: what is known of it besides: precision, temperature, parity.
-        explain: draws where it looks.
-        explained: what the maps show and how they were made, in a sentence or two.
-        history: of its training; empty where that is not known.
-        kept: the row of the history whose weights the model has.
-        training: the figures of its training: epochs, cost.
-        settings: everything else of it: the recipe, the versions.
+        title: title of the page.
+        subtitle: data, number of images and provider.
+        layers: layers of the model.
+        facts: other properties, such as precision and temperature.
+        explain: function that computes saliency maps.
+        explanation: description of the saliency maps.
+        history: history of the training; empty if unknown.
+        kept: row of the history for the weights of the model.
+        training: figures of the training, such as epochs and time.
+        settings: recipe and library versions.
     """
 
     title: str
@@ -38,31 +44,37 @@ class ModelSection:
     layers: Sequence[Layer]
     facts: Sequence[tuple[str, str]]
     explain: Explain
-    explained: str
+    explanation: str
     history: History = ()
     kept: dict[str, float] | None = None
     training: Sequence[tuple[str, str]] = ()
     settings: Sequence[tuple[str, str]] = ()
 
 
-def evaluation_page(evaluation: Evaluation, answered: Predicted, portrait: ModelSection) -> str:
-    """The whole page as HTML."""
+def evaluation_page(evaluation: Evaluation, predicted: Predicted, section: ModelSection) -> str:
+    """Render the page as HTML.
+
+    Args:
+        evaluation: metrics.
+        predicted: images and predictions of these metrics.
+        section: information about the model.
+    """
     sections = [
-        Section("Result", [Facts(_result(evaluation)), class_table(evaluation)]),
-        Section("What is taken for what", _confusion(evaluation)),
-        Section("Confidence", _confidence(evaluation, answered)),
-        Section("The worst mistakes", mistakes(answered)),
-        Section("Predictions", predictions(answered)),
-        Section("Where the model looks", looking(answered, portrait.explain, portrait.explained)),
-        Section("The model", _model(portrait)),
+        Section("Metrics", [Facts(_metrics(evaluation)), class_table(evaluation)]),
+        Section("Confusion matrix", _confusion(evaluation)),
+        Section("Reliability diagram and ROC curves", _confidence(evaluation, predicted)),
+        Section("Misclassified images", misclassified_images(predicted)),
+        Section("Sample predictions", sample_predictions(predicted)),
+        Section("Saliency maps", saliency_maps(predicted, section.explain, section.explanation)),
+        Section("Model", _model(section)),
     ]
-    if portrait.training or portrait.history:
-        sections.append(Section("Training", _training(portrait)))
-    return render_page(portrait.title, portrait.subtitle, sections)
+    if section.training or section.history:
+        sections.append(Section("Training", _training(section)))
+    return render_page(section.title, section.subtitle, sections)
 
 
 def class_table(evaluation: Evaluation) -> Table:
-    """A row for each class, then the averages."""
+    """Create a table with a row per class and the averages."""
     rows = [
         [
             found.name,
@@ -76,16 +88,21 @@ def class_table(evaluation: Evaluation) -> Table:
     images = f"{evaluation.accuracy.images:,}"
     rows.append(["macro average", *_scores(evaluation.macro), images, area(evaluation.roc_auc), ""])
     rows.append(["weighted average", *_scores(evaluation.weighted), images, "", ""])
-    return Table(["class", "precision", "recall", "F1", "support", "ROC-AUC", "taken for"], rows)
+    return Table(["class", "precision", "recall", "F1", "support", "ROC AUC", "confused with"], rows)
 
 
 def score(value: float | None) -> str:
-    """A share as a percentage, or a dash."""
+    """Format a score as a percentage, or a dash for None.
+
+    Example:
+        >>> score(0.9938), score(None)
+        ('99.38 %', '–')
+    """
     return "–" if value is None else f"{100 * value:.2f} %"
 
 
 def area(value: float | None) -> str:
-    """An area under a ROC curve, or a dash."""
+    """Format an area under a ROC curve, or a dash for None."""
     return "–" if value is None else f"{value:.5f}"
 
 
@@ -93,7 +110,7 @@ def _scores(found: Scores) -> list[str]:
     return [score(found.precision), score(found.recall), score(found.f1)]
 
 
-def _result(evaluation: Evaluation) -> list[tuple[str, str]]:
+def _metrics(evaluation: Evaluation) -> list[tuple[str, str]]:
     accuracy = evaluation.accuracy
     low, high = accuracy.interval()
     return [
@@ -101,7 +118,7 @@ def _result(evaluation: Evaluation) -> list[tuple[str, str]]:
         ("accuracy", score(accuracy.value)),
         ("95 % interval", f"{100 * low:.2f} to {100 * high:.2f} %"),
         ("macro F1", score(evaluation.macro.f1)),
-        ("ROC-AUC, macro", area(evaluation.roc_auc)),
+        ("ROC AUC, macro", area(evaluation.roc_auc)),
         ("log loss", f"{evaluation.log_loss:.4f}"),
         (f"ECE, {BINS} bins", score(evaluation.calibration_error)),
     ]
@@ -109,44 +126,47 @@ def _result(evaluation: Evaluation) -> list[tuple[str, str]]:
 
 def _confusion(evaluation: Evaluation) -> list[Block]:
     names = [found.name for found in evaluation.classes]
-    matrix = "Rows: what was true. Columns: what was said. Colour counts errors only; the right answers are grey."
-    scores = "Recall: how many of a class are found. Precision: how many of those called so are of the class."
+    matrix = "Rows are true classes, columns predicted classes. Colour shows errors only; correct predictions are grey."
+    scores = (
+        "Recall is the share of a class's images that are predicted correctly. Precision is the share of correct "
+        "predictions among all predictions of a class."
+    )
     return [
         Picture(as_svg(draw_confusion(evaluation.confusion, names)), "Confusion matrix", matrix),
         Picture(as_svg(draw_class_scores(evaluation.classes)), "Precision and recall of each class", scores),
     ]
 
 
-def _confidence(evaluation: Evaluation, answered: Predicted) -> list[Block]:
+def _confidence(evaluation: Evaluation, predicted: Predicted) -> list[Block]:
     reliability = Picture(
         as_svg(draw_reliability(evaluation.bins)),
         "Reliability diagram",
-        f"Bars under the dashed line: more confident than right. ECE {score(evaluation.calibration_error)} over "
-        f"{BINS} bins of equal width (Guo et al. 2017).",
+        "The model is overconfident where bars end below the dashed line. Expected calibration error (ECE): "
+        f"{score(evaluation.calibration_error)} with {BINS} equal-width bins (Guo et al. 2017).",
     )
     if evaluation.roc_auc is None:
-        return [reliability, Text("All images are of one class, so there are no ROC curves.")]
+        return [reliability, Text("ROC curves need images of more than one class.")]
     roc = Picture(
-        as_svg(draw_roc(answered.probabilities, answered.labels, answered.names)),
+        as_svg(draw_roc(predicted.probabilities, predicted.labels, predicted.names)),
         "ROC curves",
-        f"The false alarms are on a logarithm. Mean area under the curves: {area(evaluation.roc_auc)}.",
+        f"The false positive rate is on a logarithmic axis. Mean area under the curves: {area(evaluation.roc_auc)}.",
     )
     return [reliability, roc]
 
 
-def _model(portrait: ModelSection) -> list[Block]:
-    blocks: list[Block] = [Facts(portrait.facts)] if portrait.facts else []
+def _model(section: ModelSection) -> list[Block]:
+    blocks: list[Block] = [Facts(section.facts)] if section.facts else []
     diagram = Picture(
-        as_svg(draw_diagram(portrait.layers)), "Diagram of the layers", "From the image down to the answer."
+        as_svg(draw_diagram(section.layers)), "Diagram of the layers", "Layers from input (top) to output."
     )
-    return [*blocks, layer_table(portrait.layers), diagram]
+    return [*blocks, layer_table(section.layers), diagram]
 
 
-def _training(portrait: ModelSection) -> list[Block]:
-    blocks: list[Block] = [Facts(portrait.training)] if portrait.training else []
-    if portrait.history and portrait.kept is not None:
-        figures = curve_figures(portrait.history, portrait.kept)
+def _training(section: ModelSection) -> list[Block]:
+    blocks: list[Block] = [Facts(section.training)] if section.training else []
+    if section.history and section.kept is not None:
+        figures = curve_figures(section.history, section.kept)
         blocks += [Picture(as_svg(figure), f"{name} per epoch") for name, figure in figures.items()]
-    if portrait.settings:
-        blocks.append(Table(["setting", "value"], portrait.settings, "How it was trained", left=2))
+    if section.settings:
+        blocks.append(Table(["setting", "value"], section.settings, "Recipe and versions", left=2))
     return blocks

@@ -1,7 +1,7 @@
-"""One self-contained HTML page: sections of text, facts, tables and pictures, nothing fetched from elsewhere.
+"""Self-contained HTML pages with sections of text, facts, tables and pictures.
 
-Pictures stand side by side where there is room and below each other on a phone, so draw each chart as a figure of its
-own, at most `WIDTH_INCHES` wide.
+Pictures are in two columns on wide screens and in one column on phones, so each chart is a separate figure, at most
+`WIDTH_INCHES` wide.
 """
 
 import base64
@@ -24,14 +24,14 @@ class Text:
 
 @dataclass(frozen=True)
 class Facts:
-    """The few figures that a reader came for: label and value."""
+    """Key figures as pairs of label and value."""
 
     facts: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a head; the first `left` columns are flush left, the others flush right."""
+    """A table; the first `left` columns are left-aligned, the others right-aligned."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -41,9 +41,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture: SVG or PNG bytes, what it shows for those who cannot see it, and a caption.
+    """An image with alternative text and caption.
 
-    A wide picture takes the whole width of the page; others stand side by side.
+    Attributes:
+        content: SVG or PNG bytes.
+        alt: alternative text.
+        caption: text below the picture.
+        wide: whether the picture fills the width of the page.
+
+    Example:
+        >>> Picture(b"<svg/>", "chart").source
+        'data:image/svg+xml;base64,PHN2Zy8+'
     """
 
     content: bytes
@@ -63,19 +71,24 @@ Block = Text | Facts | Table | Picture
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it."""
+    """A heading and its content."""
 
     title: str
     blocks: Sequence[Block]
 
 
 def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
-    """The page as HTML.
+    """Render a page as HTML.
 
     Args:
-        title: what the page is about.
-        subtitle: one line: of which data or model, how many images.
-        sections: in reading order.
+        title: heading of the page.
+        subtitle: one line below the heading.
+        sections: content, in order.
+
+    Example:
+        >>> page = render_page("Report", "mnist", [Section("Labels", [Text("10 classes")])])
+        >>> "<p>10 classes</p>" in page
+        True
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("digits_edge.train.report"), autoescape=True, undefined=jinja2.StrictUndefined
@@ -85,6 +98,6 @@ def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
 
 
 def write_page(path: Path, page: str) -> None:
-    """Write a page, whole."""
+    """Write a page to a file atomically."""
     with atomic_write(path) as stream:
         stream.write(page.encode())

@@ -1,4 +1,4 @@
-"""Labelled images and a model's answers to them, and the parts of a page that show them."""
+"""Predictions of a model for labelled images, and the report sections that show them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,27 +10,33 @@ from digits_edge.train.charts.drawing import as_png
 from digits_edge.train.charts.gallery import Tile, draw_gallery
 from digits_edge.train.report.page import Block, Picture, Text
 
-#: How many of the worst mistakes are shown, and how many on one picture.
-_MISTAKES, _PER_PICTURE = 24, 12
-#: Of how many of them it is shown where the model looked.
+#: Number of misclassified images, and number per picture.
+_MISCLASSIFIED, _PER_PICTURE = 24, 12
+#: Number of misclassified images with saliency maps.
 _EXPLAINED = 8
-#: Images of each class in the gallery of predictions, and how many of them are mistakes where there are so many.
+#: Sample predictions per class, and the maximum number of wrong ones among them.
 _PER_CLASS, _WRONG_PER_CLASS = 6, 2
 _CLASSES_PER_PICTURE = 5
 
-#: Maps of what speaks for classes, (N, K, 28, 28), −1 to 1, of images (N, 28, 28) and K classes for each, (N, K).
+#: Saliency maps, (N, K, 28, 28), −1 to 1, for images, uint8 (N, 28, 28), and K classes per image, (N, K).
 Explain = Callable[[NDArray[np.uint8], NDArray[np.intp]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """Labelled images and a model's answers to them.
+    """Labelled images and the predictions of a model.
 
     Attributes:
-        images: uint8, (N, 28, 28).
-        labels: the truth, (N,).
-        probabilities: (N, C).
-        names: of the C classes.
+        images: uint8 (N, 28, 28).
+        labels: true classes, uint8 (N,).
+        probabilities: float32 (N, C).
+        names: names of the C classes.
+
+    Example:
+        >>> images, labels = np.zeros((3, 28, 28), np.uint8), np.array([0, 0, 1], np.uint8)
+        >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]], np.float32)
+        >>> Predicted(images, labels, probabilities, ("cat", "dog")).worst_mistakes(5).tolist()
+        [1]
     """
 
     images: NDArray[np.uint8]
@@ -39,120 +45,127 @@ class Predicted:
     names: tuple[str, ...]
 
     @property
-    def said(self) -> NDArray[np.intp]:
-        """The most probable class of each image, (N,)."""
-        said: NDArray[np.intp] = self.probabilities.argmax(axis=1)
-        return said
+    def classes(self) -> NDArray[np.intp]:
+        """Predicted class of each image, (N,)."""
+        classes: NDArray[np.intp] = self.probabilities.argmax(axis=1)
+        return classes
 
     @property
     def confidence(self) -> NDArray[np.float32]:
-        """That class's probability, (N,)."""
+        """Probability of the predicted class, (N,)."""
         confidence: NDArray[np.float32] = self.probabilities.max(axis=1)
         return confidence
 
     def worst_mistakes(self, count: int) -> NDArray[np.intp]:
-        """Rows of wrong answers, the most confident first; at most `count`."""
-        wrong = np.flatnonzero(self.said != self.labels)
+        """Return at most `count` rows with wrong predictions, the most confident first."""
+        wrong = np.flatnonzero(self.classes != self.labels)
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")][:count]
 
     def clearest(self) -> NDArray[np.intp]:
-        """For each class the row of the right answer with the highest confidence; none where there is none."""
+        """Return the row of the most confident correct prediction of each class that has one."""
         found = []
         for label in range(len(self.names)):
-            right = np.flatnonzero((self.said == label) & (self.labels == label))
-            if len(right):
-                found.append(right[self.confidence[right].argmax()])
+            correct = np.flatnonzero((self.classes == label) & (self.labels == label))
+            if len(correct):
+                found.append(correct[self.confidence[correct].argmax()])
         return np.array(found, dtype=np.intp)
 
 
-def mistakes(answered: Predicted) -> list[Block]:
-    """The worst mistakes with what was said and what was true."""
-    rows = answered.worst_mistakes(_MISTAKES)
+def misclassified_images(predicted: Predicted) -> list[Block]:
+    """Return the misclassified images with the highest confidence."""
+    rows = predicted.worst_mistakes(_MISCLASSIFIED)
     if not len(rows):
-        return [Text("There is none: every image was answered rightly.")]
+        return [Text("All images are classified correctly.")]
     pictures = [
         Picture(
-            as_png(draw_gallery([_tile(answered, row) for row in rows[start : start + _PER_PICTURE]], 4)),
-            "Images that were answered wrongly",
+            as_png(draw_gallery([_tile(predicted, row) for row in rows[start : start + _PER_PICTURE]], 4)),
+            "Misclassified images",
         )
         for start in range(0, len(rows), _PER_PICTURE)
     ]
-    text = "The wrong answers with the highest confidence: what was said, its probability, and what was true."
+    text = "Wrong predictions with the highest confidence: predicted class, its probability, and true class."
     return [Text(text), *pictures]
 
 
-def _tile(answered: Predicted, row: int) -> Tile:
-    return Tile(answered.images[row], f"{_said(answered, row)}\nis {answered.names[answered.labels[row]]}")
+def _tile(predicted: Predicted, row: int) -> Tile:
+    return Tile(
+        predicted.images[row], f"{_prediction_text(predicted, row)}\ntrue: {predicted.names[predicted.labels[row]]}"
+    )
 
 
-def _said(answered: Predicted, row: int, between: str = "  ") -> str:
-    name, confidence = answered.names[answered.said[row]], 100 * float(answered.confidence[row])
+def _prediction_text(predicted: Predicted, row: int, separator: str = "  ") -> str:
+    name, confidence = predicted.names[predicted.classes[row]], 100 * float(predicted.confidence[row])
     if confidence < 99:
-        return f"{name}{between}{confidence:.0f} %"
-    # 99.97 is not certain, and rounding must not say so
-    return f"{name}{between}{confidence:.1f} %" if confidence < 99.9 else f"{name}{between}>99.9 %"
+        return f"{name}{separator}{confidence:.0f} %"
+    # values such as 99.97 must not be rounded to 100
+    return f"{name}{separator}{confidence:.1f} %" if confidence < 99.9 else f"{name}{separator}>99.9 %"
 
 
-def predictions(answered: Predicted) -> list[Block]:
-    """Some images of each class with the answers, the wrong ones marked."""
+def sample_predictions(predicted: Predicted) -> list[Block]:
+    """Return random images of each class with their predictions; wrong ones are marked."""
     rng = np.random.default_rng(0)
-    wrong = answered.said != answered.labels
-    between = "\n" if max(map(len, answered.names)) > 2 else "  "
+    wrong = predicted.classes != predicted.labels
+    separator = "\n" if max(map(len, predicted.names)) > 2 else "  "
     tiles = []
-    for label in np.unique(answered.labels):
-        rows = rng.permutation(np.flatnonzero(answered.labels == label))
+    for label in np.unique(predicted.labels):
+        rows = rng.permutation(np.flatnonzero(predicted.labels == label))
         first = rows[wrong[rows]][:_WRONG_PER_CLASS]
         others = rows[~wrong[rows]]
         chosen = [*first, *others][:_PER_CLASS]
-        tiles.append([Tile(answered.images[row], _said(answered, row, between), bool(wrong[row])) for row in chosen])
+        tiles.append(
+            [
+                Tile(predicted.images[row], _prediction_text(predicted, row, separator), bool(wrong[row]))
+                for row in chosen
+            ]
+        )
     pictures = []
     for start in range(0, len(tiles), _CLASSES_PER_PICTURE):
         part = tiles[start : start + _CLASSES_PER_PICTURE]
         padded = [tile for row in part for tile in (*row, *[None] * (_PER_CLASS - len(row)))]
-        pictures.append(Picture(as_png(draw_gallery(padded, _PER_CLASS, font_size=8)), "Images and answers"))
+        pictures.append(Picture(as_png(draw_gallery(padded, _PER_CLASS, font_size=8)), "Sample predictions"))
     return [
         Text(
-            f"A line for each class, of images drawn at random: up to {_WRONG_PER_CLASS} wrong answers first, with an "
-            "orange frame, then right ones. Under each what was said and its probability."
+            f"Random images, one row per class: up to {_WRONG_PER_CLASS} wrong predictions with an orange frame, then "
+            "correct ones. Below each image: predicted class and its probability."
         ),
         *pictures,
     ]
 
 
-def looking(answered: Predicted, explain: Explain, explained: str) -> list[Block]:
-    """Where the model looks: over the worst mistakes, and over one clear image of each class.
+def saliency_maps(predicted: Predicted, explain: Explain, explanation: str) -> list[Block]:
+    """Return saliency maps of misclassified images and of one image per class.
 
     Args:
-        answered: images and answers.
-        explain: draws where it looks.
-        explained: what its maps show, in a sentence or two.
+        predicted: images and predictions.
+        explain: function that computes the maps.
+        explanation: description of the maps.
     """
-    blocks: list[Block] = [Text(explained)]
-    worst = answered.worst_mistakes(_EXPLAINED)
+    blocks: list[Block] = [Text(explanation)]
+    worst = predicted.worst_mistakes(_EXPLAINED)
     if len(worst):
-        tiles = _pairs(answered, worst, explain)
+        tiles = _pairs(predicted, worst, explain)
         for start in range(0, len(tiles), _EXPLAINED):
-            caption = "Mistakes, each twice: with what speaks for the wrong answer, and with what speaks for the truth."
+            caption = "Misclassified images with the maps of the predicted class (left) and the true class (right)."
             part = tiles[start : start + _EXPLAINED]
-            blocks.append(Picture(as_png(draw_gallery(part, 4)), "Maps over the worst mistakes", caption))
-    clear = answered.clearest()
+            blocks.append(Picture(as_png(draw_gallery(part, 4)), "Saliency maps of misclassified images", caption))
+    clear = predicted.clearest()
     if len(clear):
-        maps = explain(answered.images[clear], answered.labels[clear].astype(np.intp)[:, None])[:, 0]
+        maps = explain(predicted.images[clear], predicted.labels[clear].astype(np.intp)[:, None])[:, 0]
         tiles = [
-            Tile(answered.images[row], answered.names[answered.labels[row]], overlay=overlay)
+            Tile(predicted.images[row], predicted.names[predicted.labels[row]], overlay=overlay)
             for row, overlay in zip(clear, maps, strict=True)
         ]
-        caption = "Of every class the right answer with the highest confidence."
-        blocks.append(Picture(as_png(draw_gallery(tiles, 5)), "Maps over one clear image of each class", caption))
+        caption = "The correct prediction with the highest confidence of each class."
+        blocks.append(Picture(as_png(draw_gallery(tiles, 5)), "Saliency maps of one image per class", caption))
     return blocks
 
 
-def _pairs(answered: Predicted, rows: NDArray[np.intp], explain: Explain) -> list[Tile]:
-    """Each image with the map of what was said, then with the map of what was true."""
-    classes = np.stack([answered.said[rows], answered.labels[rows].astype(np.intp)], axis=1)
+def _pairs(predicted: Predicted, rows: NDArray[np.intp], explain: Explain) -> list[Tile]:
+    """Return each image with the map of the predicted class, then with the map of the true class."""
+    classes = np.stack([predicted.classes[rows], predicted.labels[rows].astype(np.intp)], axis=1)
     tiles = []
-    for row, (for_said, for_truth) in zip(rows, explain(answered.images[rows], classes), strict=True):
-        image, truth = answered.images[row], answered.names[answered.labels[row]]
-        tiles.append(Tile(image, f"for {_said(answered, row)}", wrong=True, overlay=for_said))
-        tiles.append(Tile(image, f"for {truth}", overlay=for_truth))
+    for row, (map_predicted, map_true) in zip(rows, explain(predicted.images[rows], classes), strict=True):
+        image, truth = predicted.images[row], predicted.names[predicted.labels[row]]
+        tiles.append(Tile(image, f"for {_prediction_text(predicted, row)}", wrong=True, overlay=map_predicted))
+        tiles.append(Tile(image, f"for {truth}", overlay=map_true))
     return tiles

@@ -1,4 +1,4 @@
-"""The pictures of a study: errors against what is varied, and the curves of every variant per epoch."""
+"""Charts of a study: error rate by hyperparameter, and training curves of the variants."""
 
 import statistics
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from digits_edge.train.charts.units import error_percent, percent_text
 from digits_edge.train.search.studies import Study
 from digits_edge.train.search.study_runs import Outcome
 
-#: Besides the colours, for those who cannot tell them apart.
+#: Markers distinguish curves in addition to colours.
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
 def draw_effect(study: Study, outcomes: Sequence[Outcome]) -> Figure:
-    """Errors of the validation images against what is varied: mean with its 95 % interval, and a dot for each seed."""
+    """Draw the validation error by hyperparameter: mean, 95 % interval, and a dot per seed."""
     figure = new_figure()
     axes = figure.subplots()
-    quiet_axes(axes, x=study.title.lower(), y="errors of the validation images, %")
+    quiet_axes(axes, x=study.title.lower(), y="validation error rate, %")
     places = [i if o.variant.value is None else o.variant.value for i, o in enumerate(outcomes)]
     means = [100 * (1 - outcome.mean) for outcome in outcomes]
     lows, highs = zip(*(outcome.interval for outcome in outcomes), strict=True)
@@ -49,7 +49,7 @@ def draw_effect(study: Study, outcomes: Sequence[Outcome]) -> Figure:
 
 
 def draw_curves_of(study: Study, outcomes: Sequence[Outcome], column: str) -> Figure:
-    """A column of the history of every variant per epoch, the mean of its seeds; accuracies are drawn as errors."""
+    """Draw a column of the history per epoch for every variant, as mean over the seeds; accuracies as error rates."""
     figure = new_figure()
     axes = figure.subplots()
     quiet_axes(axes, x="epoch", y=name_of(column))
@@ -63,9 +63,9 @@ def draw_curves_of(study: Study, outcomes: Sequence[Outcome], column: str) -> Fi
             markersize=4,
             label=outcome.variant.label,
         )
-    everything = [value for curve in curves for value in curve]
+    values = [value for curve in curves for value in curve]
     text = percent_text if "accuracy" in column else _plain_text
-    log_axis(axes, "y", min(everything) / 1.15, max(everything) * 1.15, text)
+    log_axis(axes, "y", min(values) / 1.15, max(values) * 1.15, text)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(outcomes) > 1:
         axes.legend(title=study.title.lower(), title_fontsize=8, fontsize=8, ncols=2)
@@ -73,9 +73,14 @@ def draw_curves_of(study: Study, outcomes: Sequence[Outcome], column: str) -> Fi
 
 
 def name_of(column: str) -> str:
-    """What a column of the history is called in pictures."""
-    measure = "errors" if "accuracy" in column else "loss"
-    return f"{measure} of the {'validation' if column.startswith('val_') else 'training'} images"
+    """Return the name of a history column in charts.
+
+    Example:
+        >>> name_of("val_accuracy"), name_of("loss")
+        ('validation error rate', 'training loss')
+    """
+    metric = "error rate" if "accuracy" in column else "loss"
+    return f"{'validation' if column.startswith('val_') else 'training'} {metric}"
 
 
 def _curve(outcome: Outcome, column: str) -> list[float]:
@@ -87,15 +92,15 @@ def _curve(outcome: Outcome, column: str) -> list[float]:
 
 
 def _colour(index: int, count: int, *, ordered: bool) -> str:
-    """Amounts get the colours of amounts, names those that are told apart."""
+    """Return a colour of the sequential map for ordered variants, else of the palette."""
     if not ordered:
         return PALETTE[index % len(PALETTE)]
-    # the map's brightest end is too pale for a line on white
+    # the light end of the map has too little contrast to white
     return mpl.colors.to_hex(mpl.colormaps[AMOUNTS](0.88 * index / max(1, count - 1)))
 
 
 def _value_axis(axes: Axes, study: Study, places: Sequence[float], labels: Sequence[str]) -> None:
-    """An axis with a tick at every value that was tried."""
+    """Set a tick at every value of the hyperparameter."""
     if study.scale == "log":
         axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(places))

@@ -1,4 +1,4 @@
-"""The page of a study: what was varied, what came of it, and the curves of every variant."""
+"""HTML page of a study."""
 
 import statistics
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from digits_edge.train.search.study_runs import Outcome
 
 
 def head_of(study: Study) -> list[str]:
-    """The columns' names."""
-    return [study.title.lower(), "validation accuracy", "95 % interval", "seeds", "spread", "seconds"]
+    """Return the column titles of the result table."""
+    return [study.title.lower(), "validation accuracy", "95 % interval", "seeds", "standard deviation", "seconds"]
 
 
 def row_of(outcome: Outcome) -> list[str]:
-    """A variant's cells under `head_of`."""
+    """Return the cells of a variant for the columns of `head_of`."""
     low, high = outcome.interval
     return [
         outcome.variant.label,
@@ -30,12 +30,12 @@ def row_of(outcome: Outcome) -> list[str]:
 
 
 def study_page(study: Study, outcomes: Sequence[Outcome], *, data: str) -> str:
-    """The page as HTML.
+    """Render the page as HTML.
 
     Args:
-        study: what was varied.
-        outcomes: of all its variants, as `digits_edge.train.search.study_runs.conduct` gives them.
-        data: the data set's name.
+        study: the study.
+        outcomes: results of `digits_edge.train.search.study_runs.conduct`, one per variant.
+        data: name of the data set.
     """
     best = max(outcomes, key=lambda outcome: outcome.mean)
     worst = min(outcomes, key=lambda outcome: outcome.mean)
@@ -43,68 +43,66 @@ def study_page(study: Study, outcomes: Sequence[Outcome], *, data: str) -> str:
         ("highest accuracy", f"{100 * best.mean:.2f} % at {best.variant.label}"),
         ("lowest accuracy", f"{100 * worst.mean:.2f} % at {worst.variant.label}"),
         ("validation images", f"{best.images:,}"),
-        ("time of all trainings", f"{_seconds_in_all(outcomes) / 60:.1f} min"),
+        ("total training time", f"{_total_seconds(outcomes) / 60:.1f} min"),
     ]
     return render_page(
         f"{study.title} and accuracy",
         f"{data}, validation images; {count_text(max(map(len, outcomes[0].histories)), 'epoch')}",
         [
-            Section("In short", [Facts(facts), Text(study.setting)]),
-            Section("Figures", [Table(head_of(study), [row_of(outcome) for outcome in outcomes])]),
-            Section("Pictures", _pictures(study, outcomes)),
-            Section("How to read this", [Text(text) for text in _reading(outcomes)]),
+            Section("Summary", [Facts(facts), Text(study.setting)]),
+            Section("Results", [Table(head_of(study), [row_of(outcome) for outcome in outcomes])]),
+            Section("Charts", _pictures(study, outcomes)),
+            Section("Method", [Text(text) for text in _method(outcomes)]),
         ],
     )
 
 
 def _pictures(study: Study, outcomes: Sequence[Outcome]) -> list[Picture]:
-    described = "; ".join(f"{outcome.variant.label}: {100 * outcome.mean:.2f} % right" for outcome in outcomes)
-    varied = study.title.lower()
+    described = "; ".join(f"{outcome.variant.label}: {100 * outcome.mean:.2f} % accuracy" for outcome in outcomes)
+    hyperparameter = study.title.lower()
     pictures = [
         Picture(
             as_svg(draw_effect(study, outcomes)),
-            f"Validation errors against {varied}. {described}",
-            f"Errors by {varied}; lower is better. Bars: 95 % interval."
-            + (" Small dots: the single seeds." if len(outcomes[0].accuracies) > 1 else ""),
+            f"Validation error rate by {hyperparameter}. {described}",
+            f"Validation error rate by {hyperparameter}; lower is better. Bars are 95 % intervals."
+            + (" Small dots are single seeds." if len(outcomes[0].accuracies) > 1 else ""),
         )
     ]
-    # variants that are read off one run have one curve
+    # variants of the same run share a curve
     curves = list({outcome.runs: outcome for outcome in outcomes}.values())
     for column in ("val_accuracy", "accuracy", "val_loss"):
         name = name_of(column)
         pictures.append(
             Picture(
                 as_svg(draw_curves_of(study, curves, column)),
-                f"{name} per epoch, a curve for each variant",
-                f"{name.capitalize()} per epoch, on a logarithmic axis.",
+                f"{name} per epoch, one curve per variant",
+                f"{name.capitalize()} per epoch. The axis is logarithmic.",
             )
         )
     return pictures
 
 
-def _reading(outcomes: Sequence[Outcome]) -> list[str]:
+def _method(outcomes: Sequence[Outcome]) -> list[str]:
     texts = [
-        "All figures are of the validation images, which no training learnt from. A study chooses, and the test set is "
-        "kept for the model that is chosen in the end; so no test image was looked at here.",
-        "The interval is Wilson's: what another draw of as many images could have given. Variants whose intervals "
-        "overlap widely are not told apart.",
-        "While a network trains, its training errors are counted with dropout and all through the epoch, so they can "
-        "be higher than those of validation.",
+        "All metrics are measured on the validation images, which are not used for training. A study selects "
+        "hyperparameters, so it does not use the test set.",
+        "The interval is the Wilson interval. Variants whose intervals overlap widely do not differ significantly.",
+        "Training errors are counted during the epoch and with dropout, so they can be higher than validation errors.",
     ]
     if outcomes[0].variant.recipe.keep == "best":
         texts.append(
-            "Of each training the epoch with the smallest validation loss counts. It was chosen on the same images, so "
-            "all figures lean a little to the good side."
+            "The result of a training is that of the epoch with the lowest validation loss. The epoch is selected on "
+            "the same images, so all accuracies are slightly optimistic."
         )
     elif outcomes[0].variant.after_epoch is None:
-        texts.append("Of each training the last epoch counts, so no figure was chosen on the images it is counted on.")
+        texts.append("The result of a training is that of the last epoch, so there is no selection bias.")
     if len(outcomes[0].accuracies) > 1:
-        texts.append("The spread is the standard deviation from seed to seed; the accuracy is the seeds' mean.")
+        texts.append("The accuracy is the mean over the seeds, with the standard deviation between seeds.")
     else:
-        texts.append("One seed only: another can differ by a tenth of a percent. --seeds 3 shows the spread.")
+        texts.append("With one seed only, results can differ by a tenth of a percent; use --seeds 3 to measure this.")
     return texts
 
 
-def _seconds_in_all(outcomes: Sequence[Outcome]) -> float:
-    """What all runs took; variants that are read off one run are counted once, by the last."""
+def _total_seconds(outcomes: Sequence[Outcome]) -> float:
+    """Return the time of all runs; a run shared by several variants counts once, with the last variant."""
     return sum(sum(seconds) for seconds in {outcome.runs: outcome.seconds for outcome in outcomes}.values())

@@ -1,4 +1,4 @@
-"""What `tune` searches: the hyperparameters around a recipe, and the recipe that a choice of them makes."""
+"""Search space of `tune`: the hyperparameters around a recipe, and the recipe for their values."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,25 +8,30 @@ import keras_tuner
 from digits_edge.train.models.architectures import structure_of
 from digits_edge.train.training.recipe import Optimizer, Recipe
 
-#: Steps of a trial below which its figures tell little: BatchNorm's statistics (momentum 0.99) and the averaged weights
-#: still remember the beginning, and the validation is done with them.
+#: Smallest number of steps for a meaningful trial: the validation uses BatchNorm's statistics (momentum 0.99) and the
+#: averaged weights, which depend on the initial values before.
 ENOUGH_STEPS = 500
-#: The optimizers that are tried, and their usual learning rates in units of Adam's. With them in the rate, one range
-#: fits all, and what is learnt of the rate under one optimizer serves the others.
-_RATE_OF: dict[Optimizer, float] = {"adam": 1.0, "adamw": 1.0, "nadam": 1.0, "rmsprop": 0.5, "sgd": 30.0}
+#: Searched optimizers and their usual learning rates relative to Adam's. The factor is searched relative to these, so
+#: one range fits all optimizers and the search can transfer results between them.
+_RELATIVE_RATES: dict[Optimizer, float] = {"adam": 1.0, "adamw": 1.0, "nadam": 1.0, "rmsprop": 0.5, "sgd": 30.0}
 _FACTOR = "learning_rate_factor"
 _MAX_DROPOUT, _DROPOUT_STEP = 0.6, 0.05
 
 
-#: Parts of a structure that are not searched.
-_KEPT = ("kernel", "kernels", "strides")
+#: Settings of a structure that are not searched.
+_FIXED = ("kernel", "kernels", "strides")
 
 
 def search_space(recipe: Recipe) -> keras_tuner.HyperParameters:
-    """The hyperparameters that are searched; their defaults are the recipe's own settings.
+    """Hyperparameters around a recipe; their defaults are the recipe's settings.
 
-    A width w (filters, units) goes from w/4 to 3w/2 in steps of w/4, dropout from 0 to 0.6 in steps of 0.05, the
-    learning rate from a tenth to ten times the recipe's, evenly in its logarithm.
+    Widths w (filters, units) range from w/4 to 3w/2 in steps of w/4, dropout from 0 to 0.6 in steps of 0.05, and the
+    learning rate from 0.1 to 10 times the recipe's, uniformly in its logarithm.
+
+    Example:
+        >>> from digits_edge.train import named_recipe
+        >>> [parameter.name for parameter in search_space(named_recipe("best", "mlp")).space]
+        ['units_1', 'units_2', 'dropout', 'optimizer', 'learning_rate_factor']
     """
     space = keras_tuner.HyperParameters()
     for part, value in _structure(recipe).items():
@@ -37,27 +42,42 @@ def search_space(recipe: Recipe) -> keras_tuner.HyperParameters:
             _add_width(space, part, value)
         else:
             space.Float(part, 0.0, _MAX_DROPOUT, step=_DROPOUT_STEP, default=value)
-    space.Choice("optimizer", list(_RATE_OF), default=recipe.optimizer)
+    space.Choice("optimizer", list(_RELATIVE_RATES), default=recipe.optimizer)
     space.Float(_FACTOR, 0.1, 10.0, sampling="log", default=1.0)
     return space
 
 
 def recipe_with(recipe: Recipe, values: dict[str, Any]) -> Recipe:
-    """The recipe with these hyperparameters, a value for each name of its `search_space`."""
-    structure = {part: value for part, value in recipe.structure.items() if part in _KEPT}
+    """The recipe with the given values, one for each hyperparameter of its `search_space`.
+
+    Example:
+        >>> from digits_edge.train import named_recipe
+        >>> recipe = named_recipe("best", "perceptron")
+        >>> recipe_with(recipe, {"optimizer": "nadam", "learning_rate_factor": 2.0}).optimizer
+        'nadam'
+    """
+    structure = {part: value for part, value in recipe.structure.items() if part in _FIXED}
     for part, value in _structure(recipe).items():
         if isinstance(value, list):
             structure[part] = [int(values[f"{part}_{place}"]) for place in range(1, len(value) + 1)]
         else:
-            # steps of 0.05 leave a dust of rounding
+            # removes rounding errors of the steps of 0.05
             structure[part] = int(values[part]) if isinstance(value, int) else round(float(values[part]), 3)
     optimizer: Optimizer = values["optimizer"]
-    rate = recipe.learning_rate * float(values[_FACTOR]) * _RATE_OF[optimizer] / _RATE_OF[recipe.optimizer]
+    rate = (
+        recipe.learning_rate * float(values[_FACTOR]) * _RELATIVE_RATES[optimizer] / _RELATIVE_RATES[recipe.optimizer]
+    )
     return replace(recipe, structure=structure, optimizer=optimizer, learning_rate=float(f"{rate:.3g}"))
 
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:
-    """The searched settings of a recipe as a flat table row: `filters_1`, …, `optimizer`, `learning_rate`."""
+    """Searched settings of a recipe by name: `filters_1`, …, `optimizer`, `learning_rate`.
+
+    Example:
+        >>> from digits_edge.train import named_recipe
+        >>> settings_of(named_recipe("document", "perceptron"))
+        {'optimizer': 'sgd', 'learning_rate': 0.01}
+    """
     settings: dict[str, Any] = {}
     for part, value in _structure(recipe).items():
         if isinstance(value, list):
@@ -68,9 +88,9 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
 
 
 def _structure(recipe: Recipe) -> dict[str, Any]:
-    """What is searched of the structure: widths and dropout; kernels and strides depend on each other."""
-    whole = structure_of(recipe.model) | recipe.structure
-    return {part: value for part, value in whole.items() if part not in _KEPT}
+    """Searched settings of the structure, widths and dropout; kernels and strides depend on each other."""
+    structure = structure_of(recipe.model) | recipe.structure
+    return {part: value for part, value in structure.items() if part not in _FIXED}
 
 
 def _add_width(space: keras_tuner.HyperParameters, name: str, width: int) -> None:

@@ -1,9 +1,7 @@
-"""The documents' studies: what dropout, width, depth, optimizer, batch size and epochs do to the accuracy.
+"""Studies: effect of dropout, width, depth, optimizer, batch size and epochs on accuracy, and of the layers of `edge`.
 
-And one of ours, which layers `edge` has.
-
-A study is a list of recipes that differ in one thing. `study(name)` gives it; `study_runs.py` trains it, and what is
-compared is the accuracy on the validation images: a study chooses, and no choice looks at the test set.
+A study is a list of recipes that differ in one setting. `study(name)` returns it and `study_runs.py` trains it.
+Variants are compared by validation accuracy: studies select settings, and the test set must not influence selection.
 """
 
 from collections.abc import Callable
@@ -13,15 +11,15 @@ from typing import Literal
 from digits_edge.runtime.errors import unknown_name
 from digits_edge.train.training.recipe import Optimizer, Recipe, named_recipe
 
-#: Enough for Adam to come near its end on MNIST.
+#: Adam nearly converges on MNIST in ten epochs.
 EPOCHS = 10
-#: The study of epochs has one run, so it can be longer.
+#: Epochs of the study of epochs, which has one run.
 MAX_EPOCHS = 40
-#: Of hidden layers, and of batches.
+#: Widths of hidden layers, and batch sizes.
 _SIZES = (16, 32, 64, 128, 256, 512)
-_READ_AFTER = (1, 2, 3, 5, 10, 20, 40, 80, 160)
-#: Keras's defaults; Lion's is a fifth of AdamW's, since its authors advise a third to a tenth (Chen et al. 2023,
-#: "Symbolic discovery of optimization algorithms").
+_COMPARED_EPOCHS = (1, 2, 3, 5, 10, 20, 40, 80, 160)
+#: Learning rates: Keras's defaults, and for Lion a fifth of AdamW's; its authors advise a third to a tenth (Chen et al.
+#: 2023, "Symbolic discovery of optimization algorithms").
 OPTIMIZER_RATES: dict[Optimizer, float] = {
     "sgd": 0.01,
     "rmsprop": 0.001,
@@ -34,13 +32,13 @@ OPTIMIZER_RATES: dict[Optimizer, float] = {
 
 @dataclass(frozen=True)
 class Variant:
-    """One of the things compared.
+    """One variant of a study.
 
     Attributes:
-        label: what it is called in tables and pictures.
-        recipe: how it is trained.
-        value: where it stands on the axis; None where there is no number.
-        after_epoch: its figure is that of this epoch, from 1; None for the epoch that the run keeps, here the last.
+        label: name in tables and charts.
+        recipe: recipe of its training.
+        value: position on the axis; None if the varied setting is not a number.
+        after_epoch: epoch whose accuracy is compared, from 1; None for the epoch whose weights are stored.
     """
 
     label: str
@@ -50,21 +48,21 @@ class Variant:
 
     @property
     def run(self) -> str:
-        """The name of its run folder; variants that are read off one run share it."""
+        """Name of the run folder; variants of the same training share it."""
         epochs = f"{self.recipe.epochs}-epochs-seed-{self.recipe.seed}"
         return epochs if self.after_epoch is not None else f"{self.label.replace(' ', '-')}-{epochs}"
 
 
 @dataclass(frozen=True)
 class Study:
-    """Variants that differ in one thing.
+    """Variants that differ in one setting.
 
     Attributes:
-        name: as `study` knows it.
-        title: what is varied, with a capital.
-        setting: what all variants have in common, as a sentence.
-        scale: of the axis on which the values lie; "names" where they are none.
-        variants: in the order of their values.
+        name: name for `study`.
+        title: varied setting, capitalized.
+        setting: description of the settings that all variants share.
+        scale: scale of the axis; "names" if the varied setting is not a number.
+        variants: variants in the order of their values.
     """
 
     name: str
@@ -74,20 +72,24 @@ class Study:
     variants: tuple[Variant, ...]
 
     def seeded(self, seed: int) -> "Study":
-        """The same study with another seed."""
+        """The study with another seed for all its recipes."""
         variants = (replace(v, recipe=replace(v.recipe, seed=seed)) for v in self.variants)
         return replace(self, variants=tuple(variants))
 
 
 def study(name: str, *, epochs: int | None = None) -> Study:
-    """A study by its name.
+    """Create a study by name.
 
     Args:
         name: one of `study_names()`.
-        epochs: of each training; None for 10, and 40 in the study of epochs.
+        epochs: epochs of each training; None for 10, or 40 in the study of epochs.
 
     Raises:
-        UsageError: there is no such study.
+        UsageError: the name is unknown.
+
+    Example:
+        >>> [variant.label for variant in study("dropout").variants]
+        ['0', '0.1', '0.3', '0.5', '0.7']
     """
     if name not in _STUDIES:
         raise unknown_name("study", name, _STUDIES)
@@ -95,14 +97,19 @@ def study(name: str, *, epochs: int | None = None) -> Study:
 
 
 def study_names() -> tuple[str, ...]:
-    """The names that `study` knows."""
+    """Names of the studies.
+
+    Example:
+        >>> "depth" in study_names()
+        True
+    """
     return tuple(_STUDIES)
 
 
 def _two_layers(epochs: int | None) -> Recipe:
-    """The plain network of the documents, trained as their best one of its kind: Adam, 0.001, batch 128."""
-    trained = named_recipe("document", "mlp-wide", epochs=epochs or EPOCHS)
-    return replace(trained, model="mlp")
+    """Recipe of `mlp` with the settings of the reference recipe of `mlp-wide`: Adam, 0.001, batch size 128."""
+    recipe = named_recipe("document", "mlp-wide", epochs=epochs or EPOCHS)
+    return replace(recipe, model="mlp")
 
 
 def _dropout(epochs: int | None) -> Study:
@@ -124,7 +131,7 @@ def _units(epochs: int | None) -> Study:
     return Study(
         name="units",
         title="Hidden units",
-        setting="Two hidden layers of as many units; Adam, learning rate 0.001, batch size 128.",
+        setting="Two hidden layers of equal width; Adam, learning rate 0.001, batch size 128.",
         scale="log",
         variants=tuple(
             Variant(str(width), replace(base, structure={"units": [width, width]}), width) for width in _SIZES
@@ -165,24 +172,24 @@ def _batch_size(epochs: int | None) -> Study:
     return Study(
         name="batch-size",
         title="Batch size",
-        setting="Two hidden layers of 64 units; Adam. The learning rate stays 0.001, and so does the number of epochs: "
-        "a larger batch makes fewer steps.",
+        setting="Two hidden layers of 64 units; Adam, learning rate 0.001. The number of epochs is constant, so larger "
+        "batches have fewer steps.",
         scale="log",
         variants=tuple(Variant(str(size), replace(base, batch_size=size), size) for size in _SIZES),
     )
 
 
 def _epochs(epochs: int | None) -> Study:
-    most = epochs or MAX_EPOCHS
-    recipe = replace(_two_layers(most), batch_size=64)
-    read = [*(epoch for epoch in _READ_AFTER if epoch < most), most]
+    total = epochs or MAX_EPOCHS
+    recipe = replace(_two_layers(total), batch_size=64)
+    compared = [*(epoch for epoch in _COMPARED_EPOCHS if epoch < total), total]
     return Study(
         name="epochs",
         title="Epochs",
         setting="Two hidden layers of 64 units; Adam, learning rate 0.001, batch size 64. The learning rate is "
-        "constant, so one training is read after every epoch: a shorter one would have ended there.",
+        "constant, so the accuracy of one training after each epoch is that of a shorter training.",
         scale="log",
-        variants=tuple(Variant(str(epoch), recipe, epoch, after_epoch=epoch) for epoch in read),
+        variants=tuple(Variant(str(epoch), recipe, epoch, after_epoch=epoch) for epoch in compared),
     )
 
 
@@ -191,8 +198,8 @@ def _edge(epochs: int | None) -> Study:
     return Study(
         name="edge",
         title="Layers of edge",
-        setting="Convolutions without padding, each by its filters and kernel, s2 where it takes every second pixel, "
-        "and one dense layer; taught as edge is, all by the same teachers, which are trained first.",
+        setting="Convolutions without padding, written as filters x kernel, s2 for stride 2, and one dense layer; all "
+        "distilled from the teachers of edge, which are trained first.",
         scale="names",
         variants=tuple(Variant(_layers_text(layers), replace(base, structure=layers)) for layers in _EDGES),
     )
@@ -203,8 +210,8 @@ def _layers_text(layers: dict[str, list[int]]) -> str:
     return " ".join(f"{count}x{kernel}{'s2' if stride == 2 else ''}" for count, kernel, stride in each)
 
 
-#: From 26,000 parameters to what fits into 128 KB of int8, and that in different shapes: strided early or late, few
-#: wide layers or more narrow ones.
+#: From 26,000 parameters to the most that fit into 128 KB of int8, with strides early or late, and few wide or more
+#: narrow layers.
 _EDGES: tuple[dict[str, list[int]], ...] = (
     {"filters": [12, 24, 32, 48], "kernels": [5, 3, 3, 3], "strides": [2, 1, 2, 1]},
     {"filters": [24, 40, 48, 64], "kernels": [5, 3, 3, 3], "strides": [2, 1, 2, 1]},

@@ -1,4 +1,4 @@
-"""Conducting a study: every variant trained with every seed, each in a run folder of its own, and what came of it."""
+"""Train the variants of a study with every seed and collect the results."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -15,23 +15,23 @@ from digits_edge.train.training.recipe import for_data
 from digits_edge.train.training.run_folder import DISTILLATION, HISTORY, read_history
 from digits_edge.train.training.training import StepListener, train
 
-#: A row for each epoch, as `history.csv` has it.
+#: Rows of `history.csv`, one per epoch.
 History = list[dict[str, float]]
-#: Told before every run: (its folder, run, runs in all), runs from 1.
+#: Called with (run folder, run from 1, number of runs) before each run.
 RunListener = Callable[[Path, int, int], None]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a variant.
+    """Results of a variant.
 
     Attributes:
-        variant: what was trained.
-        runs: the run folders, one for each seed.
-        accuracies: on the validation images, one for each seed.
-        images: how many validation images there are; they are the same for all seeds and variants.
-        histories: of the runs.
-        seconds: spent training, one for each seed; of a run that several variants are read off, the epochs' share.
+        variant: trained variant.
+        runs: run folders, one per seed.
+        accuracies: validation accuracies, one per seed.
+        images: number of validation images, equal for all seeds and variants.
+        histories: histories of the runs.
+        seconds: training times, one per seed; proportional to the epochs if variants share a run.
     """
 
     variant: Variant
@@ -43,21 +43,21 @@ class Outcome:
 
     @property
     def mean(self) -> float:
-        """The mean accuracy of the seeds."""
+        """Mean accuracy over the seeds."""
         return statistics.mean(self.accuracies)
 
     @property
     def spread(self) -> float | None:
-        """The standard deviation from seed to seed; None of a single one."""
+        """Standard deviation over the seeds; None for a single seed."""
         return statistics.stdev(self.accuracies) if len(self.accuracies) > 1 else None
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of the mean accuracy: what the choice of the images leaves open."""
+        """Wilson's 95 % interval of the mean accuracy, for the sampling of the images."""
         return Accuracy(round((1 - self.mean) * self.images), self.images).interval()
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """The results as JSON values."""
         return {
             "label": self.variant.label,
             "value": self.variant.value,
@@ -81,24 +81,31 @@ def conduct(
     on_step: StepListener | None = None,
     on_part: PartListener | None = None,
 ) -> list[Outcome]:
-    """Train what is not trained yet, and read off what is compared.
+    """Train the variants of a study with every seed.
 
-    A run that is finished is not trained again, one that was cut goes on. Students learn from one lesson, kept in the
-    folder.
+    Finished runs are not trained again and interrupted runs are resumed. With distillation, all runs share one cache in
+    the folder.
 
     Args:
-        study: what to train.
-        dataset: labelled images; each recipe's rule says which of them validate.
-        folder: gets the run folders.
-        seeds: at least one; each is trained.
-        on_run: told before every run.
-        on_step: told of every step.
-        on_part: where there are teachers: told what is trained or asked now.
+        study: study to train.
+        dataset: labelled images; the validation rule of each recipe splits them.
+        folder: receives the run folders.
+        seeds: seeds to train with, at least one.
+        on_run: called before each run.
+        on_step: called after each step.
+        on_part: with distillation: called before each teacher, each view and the student.
+
+    Returns:
+        Results in the order of the variants.
 
     Raises:
-        UsageError: a run folder holds a run of other settings or other data.
+        UsageError: a run folder holds a run with other settings or data.
         InputError: the data has no labels or too few images, or a folder cannot be written.
         CheckError: a training diverged.
+
+    Example:
+        >>> from digits_edge.train.search.studies import study
+        >>> outcomes = conduct(study("depth"), dataset, Path("runs/depth"), seeds=(0, 1))  # doctest: +SKIP
     """
     if dataset.labels is None:
         raise InputError(f"{dataset.name} has no labels; training needs them")
@@ -114,7 +121,7 @@ def conduct(
                 recipe, dataset, folder / name, resume=True, cache_folder=shared, on_step=on_step, on_part=on_part
             )["result"]
         except UsageError as error:
-            raise UsageError(f"{error}; or take another folder") from error
+            raise UsageError(f"{error}; or name another folder") from error
     histories = {name: read_history(folder / name / HISTORY) for name in recipes}
     images = len(parts(dataset.labels, study.variants[0].recipe.validation).validation)
     outcomes = []
@@ -139,13 +146,13 @@ def _on_data(study: Study, data: str) -> Study:
 
 
 def _accuracy(variant: Variant, result: dict[str, Any], history: History) -> float:
-    """The figure that a variant is compared by."""
+    """Accuracy by which the variant is compared."""
     if variant.after_epoch is None:
         return float(result["validation_accuracy"])
     return history[variant.after_epoch - 1]["val_accuracy"]
 
 
 def _seconds(variant: Variant, result: dict[str, Any]) -> float:
-    """What the variant took."""
+    """Training time of the variant."""
     share = 1.0 if variant.after_epoch is None else variant.after_epoch / result["epochs"]
     return float(result["seconds"]) * share

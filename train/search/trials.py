@@ -1,4 +1,4 @@
-"""The trials of a search, each in its run folder: `Trials` runs one, or knows that it is finished."""
+"""Run the trials of a search, each in its run folder."""
 
 import time
 from collections.abc import Callable
@@ -16,15 +16,25 @@ from digits_edge.train.training.recipe import Recipe
 from digits_edge.train.training.run_folder import CHECKPOINT, MODEL
 from digits_edge.train.training.training import StepListener, train
 
-#: Told before a trial: (its number, the best so far).
+#: Called with (number of the trial, best trial so far) before a trial.
 TrialBegins = Callable[[int, Trial | None], None]
-#: Told after a trial: (the trial, the best so far).
+#: Called with (finished trial, best trial so far) after a trial.
 TrialEnds = Callable[[Trial, Trial | None], None]
 
 
 @dataclass(frozen=True)
 class Listeners:
-    """Who is told how far the search is; `step` as by `train`."""
+    """Callbacks of a search.
+
+    Attributes:
+        begin: called before each trial.
+        step: called after each step of a training, as in `train`.
+        end: called after each trial.
+
+    Example:
+        >>> Listeners(begin=lambda number, best: print(number)).begin(1, None)
+        1
+    """
 
     begin: TrialBegins | None = None
     step: StepListener | None = None
@@ -32,7 +42,13 @@ class Listeners:
 
 
 class Trials:
-    """The trials of a search, each in its folder: those that are finished, and how one is run."""
+    """Trials of a search.
+
+    Attributes:
+        recipe: recipe that the trials vary.
+        folder: search folder.
+        finished: finished trials in order.
+    """
 
     def __init__(self, recipe: Recipe, sample: Dataset, folder: Path, listeners: Listeners) -> None:
         self.recipe, self.folder = recipe, folder
@@ -41,39 +57,44 @@ class Trials:
 
     @property
     def best(self) -> Trial | None:
-        """The best of the finished trials."""
+        """Best finished trial; None if there is none."""
         return best_of(self.finished)
 
     def run(self, number: int, values: dict[str, Any]) -> Trial:
-        """Train what was drawn, or go on with it, unless the trial is finished already."""
+        """Train a trial, or resume it, unless it is already finished.
+
+        Args:
+            number: number of the trial, from 1.
+            values: hyperparameters of the trial.
+        """
         trial = read_trial(self.folder, number)
         if trial is not None:
-            self._keep(trial)
+            self._record(trial)
             return trial
         if self._listeners.begin is not None:
             self._listeners.begin(number, self.best)
         note_trial(self.folder, number, values, None)
-        trial = self._trained(number, recipe_with(self.recipe, values))
+        trial = self._train(number, recipe_with(self.recipe, values))
         note_trial(self.folder, number, values, trial)
-        self._keep(trial)
+        self._record(trial)
         if self._listeners.end is not None:
             self._listeners.end(trial, self.best)
         return trial
 
-    def _trained(self, number: int, recipe: Recipe) -> Trial:
-        settings, began = settings_of(recipe), time.monotonic()
+    def _train(self, number: int, recipe: Recipe) -> Trial:
+        settings, began_s = settings_of(recipe), time.monotonic()
         try:
             run = trial_folder(self.folder, number)
             result = train(recipe, self._sample, run, resume=True, on_step=self._listeners.step)["result"]
         except CheckError as error:
-            return Trial(number, settings, None, None, round(time.monotonic() - began, 1), str(error))
+            return Trial(number, settings, None, None, round(time.monotonic() - began_s, 1), str(error))
         finally:
-            # Keras holds on to the graphs of every model it has built
+            # Keras retains the graph of every model it has built
             keras.utils.clear_session()
         return Trial(number, settings, result["validation_accuracy"], result["validation_loss"], result["seconds"])
 
-    def _keep(self, trial: Trial) -> None:
-        """Count a finished trial; of its run folder keep the model only if it is the best."""
+    def _record(self, trial: Trial) -> None:
+        """Add a finished trial, and remove its checkpoint and all models except that of the best trial."""
         self.finished.append(trial)
         (trial_folder(self.folder, trial.number) / CHECKPOINT).unlink(missing_ok=True)
         for other in self.finished:

@@ -1,4 +1,4 @@
-"""The search for good settings of a model: `tune()`."""
+"""Hyperparameter search: `tune()`."""
 
 import math
 from dataclasses import dataclass, replace
@@ -17,11 +17,11 @@ from digits_edge.train.training.run_folder import RECIPE, write_json
 
 @dataclass(frozen=True)
 class Tuning:
-    """What came of a search.
+    """Result of a search.
 
     Attributes:
-        best: what `best.json` holds: `recipe`, `data` and `search`.
-        trials: all, in their order.
+        best: content of `best.json`: `recipe`, `data` and `search`.
+        trials: all trials in order.
     """
 
     best: dict[str, Any]
@@ -42,46 +42,55 @@ def tune(
 ) -> Tuning:
     """Search the settings around a recipe for the highest validation accuracy.
 
-    Every trial is a run of `train`, shorter. The first is the recipe as it is, so that it shows what the search gains.
-    Of equal accuracies the one with the smaller validation loss is better. Trials learn the labels where the recipe has
-    teachers, too: these would be trained anew for each.
+    Each trial is a short run of `train`. The first trial is the unchanged recipe, as the baseline. Of equal accuracies,
+    the smaller validation loss is better. Trials train on the labels even if the recipe has teachers, because the
+    teachers would be trained for each trial.
 
     Args:
-        recipe: what is varied, as `search_space` says; everything else of it stays.
+        recipe: recipe to vary within its `search_space`; other settings are fixed.
         dataset: labelled images.
-        folder: gets `trials/001` and so on, run folders without checkpoint, and without model but for the best;
-            `trials.csv`; `best.json`, which `read_recipe` takes, with the epochs of `recipe`.
-        budget: when no new trial begins; without limits the search ends when it is interrupted.
-        epochs: of each trial.
-        images: search with about so many of the images that the recipe trains on, every class in its share; the
-            recipe's rule parts these once more. None takes the whole data set.
-        resume: go on with the search in the folder; its finished trials count.
-        overwrite: search anew where the folder holds a search already.
-        listeners: told of trials that are not finished yet.
+        folder: receives a run folder per trial, `trials/001` and so on, without checkpoints and with the model of the
+            best trial only; `trials.csv`; and `best.json`, a recipe for `read_recipe` with the epochs of `recipe`.
+        budget: limits of the search; without limits it runs until it is interrupted.
+        epochs: epochs of each trial.
+        images: approximate number of training images to search with, sampled per class and split again by the recipe's
+            validation rule; None for the complete data set.
+        resume: continue the search in the folder; its finished trials count towards the budget.
+        overwrite: replace the search in the folder.
+        listeners: callbacks for trials that are not finished yet.
 
     Raises:
-        UsageError: the folder holds a search and neither `resume` nor `overwrite` is given; or it is another search.
+        UsageError: the folder holds a search and neither `resume` nor `overwrite` is set, or its search has other
+            settings.
         InputError: the data has no labels or too few images, or the folder cannot be written.
         CheckError: every training diverged.
+
+    Example:
+        >>> from digits_edge.train import named_recipe
+        >>> recipe = named_recipe("best", "cnn-small")
+        >>> tuning = tune(recipe, dataset, Path("search"), budget=Budget(trials=20), epochs=5)  # doctest: +SKIP
+        >>> tuning.best["search"]["validation_accuracy"]  # doctest: +SKIP
     """
     if dataset.labels is None:
         raise InputError(f"{dataset.name} has no labels; tuning needs them")
     sample = dataset
     if images is not None:
-        learnt = parts(dataset.labels, recipe.validation).train
-        sample = dataset.taken(learnt[stratified(dataset.labels[learnt], images)], "sample")
+        candidates = parts(dataset.labels, recipe.validation).train
+        sample = dataset.taken(candidates[stratified(dataset.labels[candidates], images)], "sample")
     assert sample.labels is not None
     rows = parts(sample.labels, recipe.validation)
     validated = len(rows.validation)
     space = search_space(recipe)
     data = {"name": dataset.name, "sha256": sample.sha256, "images": len(sample), "validation_images": validated}
-    decided = {"recipe": recipe_to_json(recipe), "epochs": epochs, "data": data, "space": space.get_config()["space"]}
-    prepare_search_folder(folder, decided, resume=resume, overwrite=overwrite)
+    settings = {"recipe": recipe_to_json(recipe), "epochs": epochs, "data": data, "space": space.get_config()["space"]}
+    prepare_search_folder(folder, settings, resume=resume, overwrite=overwrite)
     trials = Trials(replace(recipe, epochs=epochs, distillation=None), sample, folder, listeners or Listeners())
     search(space, trials, budget, validated=validated)
     best = trials.best
     if best is None:
-        raise CheckError(f"all {len(trials.finished)} trainings diverged; {folder / TABLE} has their settings")
+        raise CheckError(
+            f"all {len(trials.finished)} trainings diverged; see {folder / TABLE} and use a smaller learning rate"
+        )
     found = read_recipe(trial_folder(folder, best.number) / RECIPE)
     summary = {
         "schema_version": 1,

@@ -1,1 +1,1 @@
-"""Training: recipes, run folders, checkpoints, distillation, cross-validation."""
+"""Training: recipes, run folders, checkpoints, distillation and cross-validation."""

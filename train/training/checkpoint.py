@@ -1,7 +1,7 @@
-"""The state of a training after an epoch, in one file, so that a training that was cut goes on exactly.
+"""Checkpoints: the state of a training after an epoch in one file, so that a resumed training gives the same weights.
 
-Keras's BackupAndRestore forgets callbacks, averages and dropout's random state; this keeps weights, optimizer, average
-and callbacks together, and everything random is drawn anew from (seed, epoch).
+Keras's BackupAndRestore omits callbacks, weight averages and the random state of dropout. A checkpoint stores weights,
+optimizer, average and callbacks; everything random is drawn from (seed, epoch).
 """
 
 import io
@@ -21,7 +21,7 @@ from digits_edge.runtime.files import atomic_write
 from digits_edge.runtime.json_record import as_record, parse_json
 from digits_edge.train.models.averaging import WeightAverage
 
-#: What the callbacks of Keras remember from one epoch to the next.
+#: Attributes of Keras callbacks that carry over from one epoch to the next.
 _CALLBACK_STATE = {
     keras.callbacks.EarlyStopping: ("best", "wait", "best_epoch", "stopped_epoch"),
     keras.callbacks.ReduceLROnPlateau: ("best", "wait", "cooldown_counter"),
@@ -30,12 +30,12 @@ _CALLBACK_STATE = {
 
 @dataclass(frozen=True)
 class TrainingState:
-    """How far a training is.
+    """Progress of a training.
 
     Attributes:
-        history: a row per finished epoch.
+        history: one row per finished epoch.
         seconds: wall time spent training, over all restarts.
-        stopped: whether a callback has ended the training early.
+        stopped: whether a callback ended the training early.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
@@ -46,8 +46,8 @@ class TrainingState:
 def save_checkpoint(
     path: Path, progress: TrainingState, model: keras.Model, callbacks: list[keras.callbacks.Callback]
 ) -> None:
-    """Write the state of a training; whole, or the earlier one stays."""
-    state = {"progress": vars(progress), "callbacks": [_remembered(callback) for callback in callbacks]}
+    """Write the state of a training atomically."""
+    state = {"progress": vars(progress), "callbacks": [_callback_state(callback) for callback in callbacks]}
     arrays = {
         **_numbered("weight", model.get_weights()),
         **_numbered("optimizer", [np.asarray(keras.ops.convert_to_numpy(v)) for v in model.optimizer.variables]),
@@ -62,7 +62,7 @@ def save_checkpoint(
 
 
 def read_state(path: Path) -> TrainingState:
-    """How far the training was that wrote this checkpoint.
+    """Progress of the training that wrote this checkpoint.
 
     Raises:
         InputError: the file is not a checkpoint.
@@ -72,9 +72,9 @@ def read_state(path: Path) -> TrainingState:
 
 
 def restore_checkpoint(path: Path, model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> None:
-    """Put a training back to where `save_checkpoint` saw it.
+    """Restore the state that `save_checkpoint` wrote.
 
-    Call it after Keras has called the callbacks' `on_train_begin`, which resets them.
+    Call it after Keras has called `on_train_begin` of the callbacks, which resets them.
 
     Raises:
         InputError: the file is not a checkpoint of this model and recipe.
@@ -83,11 +83,11 @@ def restore_checkpoint(path: Path, model: keras.Model, callbacks: list[keras.cal
         model.set_weights(_in_order(arrays, "weight"))
         for variable, value in zip(model.optimizer.variables, _in_order(arrays, "optimizer"), strict=True):
             variable.assign(value)
-        for callback, remembered in zip(callbacks, state["callbacks"], strict=True):
+        for callback, values in zip(callbacks, state["callbacks"], strict=True):
             if isinstance(callback, WeightAverage):
-                callback.restore(_in_order(arrays, "average"), remembered["updates"])
+                callback.restore(_in_order(arrays, "average"), values["updates"])
             else:
-                vars(callback).update({name: remembered[name] for name in _CALLBACK_STATE.get(type(callback), ())})
+                vars(callback).update({name: values[name] for name in _CALLBACK_STATE.get(type(callback), ())})
 
 
 @contextmanager
@@ -95,21 +95,23 @@ def _opened(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             yield parse_json(str(arrays["state"])), arrays
-    except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds for damaged archives
-        raise InputError(f"{path} is not a checkpoint of this training ({error!r}); train without --resume") from error
+    except Exception as error:  # numpy, zipfile and zlib raise a dozen exception types for damaged archives
+        raise InputError(
+            f"{path} is not a checkpoint of this training ({error!r}); train again with --overwrite"
+        ) from error
 
 
-def _remembered(callback: keras.callbacks.Callback) -> dict[str, Any]:
+def _callback_state(callback: keras.callbacks.Callback) -> dict[str, Any]:
     if isinstance(callback, WeightAverage):
         return {"updates": callback.updates}
     values = {name: getattr(callback, name) for name in _CALLBACK_STATE.get(type(callback), ())}
     return {name: None if value is None else float(value) for name, value in values.items()}
 
 
-def _numbered(kind: str, arrays: list[NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    return {f"{kind}_{i}": array for i, array in enumerate(arrays)}
+def _numbered(prefix: str, arrays: list[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {f"{prefix}_{i}": array for i, array in enumerate(arrays)}
 
 
-def _in_order(arrays: Any, kind: str) -> list[NDArray[Any]]:
-    count = sum(name.startswith(f"{kind}_") for name in arrays.files)
-    return [arrays[f"{kind}_{i}"] for i in range(count)]
+def _in_order(arrays: Any, prefix: str) -> list[NDArray[Any]]:
+    count = sum(name.startswith(f"{prefix}_") for name in arrays.files)
+    return [arrays[f"{prefix}_{i}"] for i in range(count)]

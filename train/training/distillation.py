@@ -1,4 +1,4 @@
-"""What a student learns from: teachers' answers to augmented views of the training images, kept on the disk."""
+"""Distillation: teachers' predictions on augmented views of the training images as soft targets, cached on disk."""
 
 import json
 import os
@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.errors import InputError, UsageError
+from digits_edge.runtime.files import lock
 from digits_edge.runtime.json_record import read_json
 from digits_edge.train.data.augmentation import Augmentation
 from digits_edge.train.data.augmenting import augment
@@ -25,25 +25,25 @@ from digits_edge.train.models.architectures import build, dtype_policy, input_sc
 from digits_edge.train.training.recipe import Distillation, Recipe, recipe_to_json
 from digits_edge.train.training.run_folder import ANSWERS, CACHE_LOCK, CACHE_RECORD, MODEL, VIEWS, write_json
 
-_AT_ONCE = 1000
-#: Sets the numbers that draw views apart from those that draw a training's own augmentation.
+_BATCH_SIZE = 1000
+#: Separates the random numbers of the views from those of a training's own augmentation.
 _STREAM = 7
 
-#: Trains a teacher into a folder.
+#: Trains a teacher into a run folder.
 TrainTeacher = Callable[[Recipe, Path], object]
-#: Told of what is done now, in words, and how many epochs that has: none where no network is trained.
+#: Called with a part, such as "teacher 1/4", "view 1/20" or "student", and its number of epochs; 0 for views.
 PartListener = Callable[[str, int], None]
 
 
 @dataclass(frozen=True, eq=False)
 class SoftTargets:
-    """What a training learns.
+    """Images and targets of a training.
 
     Attributes:
         images: uint8 (N, 28, 28).
-        targets: labels, uint8 (N,), or answers, float16 (N, C).
-        rows: the indices of the images that are learnt.
-        augmentation: what is still to be done to them.
+        targets: labels, uint8 (N,), or soft targets, float16 (N, C).
+        rows: indices of the images to train on.
+        augmentation: augmentation to apply during the training.
     """
 
     images: NDArray[np.uint8]
@@ -60,53 +60,54 @@ def soft_targets(
     train_teacher: TrainTeacher,
     on_part: PartListener,
 ) -> SoftTargets:
-    """Train the teachers, show them views of the images and keep what they answer; go on where that was cut.
+    """Train the teachers and store their predictions on views of the images; resume if interrupted.
 
-    A view is every image once, augmented by the student's recipe but not spoiled. Teachers are asked what they see in
-    it, so that a digit that was turned into another is learnt as what it has become (Beyer et al. 2022, "Knowledge
-    distillation: a good teacher is patient and consistent"). A share of it is cut and continued by other images: labels
-    say nothing of these, and in them teachers show where they part digits from each other. Corruption is left to the
-    student, anew in every epoch: it learns to see in the spoiled view what its teachers see in the clear one (Xie et
-    al. 2020, "Self-training with noisy student improves ImageNet classification").
+    A view holds every image once, augmented by the student's recipe without its corruption. The soft targets are the
+    teachers' probabilities for the view, so a digit that augmentation turns into another has the target of the other
+    (Beyer et al. 2022, "Knowledge distillation: a good teacher is patient and consistent"). A share of the images of a
+    view is mixed by CutMix, where labels do not apply.
+
+    Corruption is applied to the student's images only, anew in each epoch: the student learns the teachers'
+    predictions for the clean view from the corrupted one (Xie et al. 2020, "Self-training with noisy student improves
+    ImageNet classification").
 
     Args:
-        recipe: the student's, with its `distillation`. Students of one teaching can share a folder, where their
-            augmentation is the same too, but for its spoiling.
+        recipe: student's recipe, with `distillation`. Students can share a folder if their distillation, validation,
+            data and augmentation, except for its corruption, are equal.
         dataset: labelled images.
-        rows: the indices of the images that are learnt.
-        folder: gets the teachers' run folders, 784 bytes and two for each class for every image and view, and after
-            the images of a view its drawings of what is no digit.
-        train_teacher: trains one.
-        on_part: told of every teacher and view.
+        rows: indices of the training images.
+        folder: distillation cache. It stores the teachers' run folders and, for each image and view, 784 bytes and two
+            bytes per class; each view ends with drawings that are not digits.
+        train_teacher: trains a teacher into a folder.
+        on_part: called before each teacher, each view and the student.
 
     Raises:
-        UsageError: the folder holds what another teaching has made, or no lesson, or another training is making it.
-        InputError: the disk is full, or what is there cannot be opened.
+        UsageError: the folder is the cache of another distillation or not a cache, or another training is writing it.
+        InputError: the disk is full, or a file of the cache cannot be opened.
     """
     distillation = recipe.distillation
     assert distillation is not None and dataset.labels is not None
-    made_of = _made_of(recipe, dataset)
     kinds = _kinds(distillation, len(rows), len(dataset.class_names))
-    _refuse_other(folder, made_of)
-    images = answers = None
-    if _views_done(folder) == distillation.views:
-        images, answers = (_opened(folder / name, *kind, "r") for name, kind in kinds.items())
-    if images is None or answers is None:
+    _refuse_other(folder, _settings(recipe, dataset))
+    images = targets = None
+    if _finished_views(folder) == distillation.views:
+        images, targets = (_open(folder / name, *kind, "r") for name, kind in kinds.items())
+    if images is None or targets is None:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
-            images, answers = _made(recipe, dataset, rows, folder, train_teacher, on_part)
-    on_part("the student", recipe.epochs)
+        with _locked(folder):
+            images, targets = _compute(recipe, dataset, rows, folder, train_teacher, on_part)
+    on_part("student", recipe.epochs)
     corruption = Augmentation(corruption=recipe.augmentation.corruption)
-    return SoftTargets(images, answers, np.arange(len(images)), corruption)
+    return SoftTargets(images, targets, np.arange(len(images)), corruption)
 
 
 def _kinds(distillation: Distillation, rows: int, classes: int) -> dict[str, tuple[type, tuple[int, ...]]]:
-    """The arrays of a lesson by their file, views of the images and answers: dtype and shape."""
+    """Dtype and shape of the arrays of a cache, views and soft targets, by file name."""
     count = distillation.views * (rows + distillation.non_digits)
     return {VIEWS: (np.uint8, (count, 28, 28)), ANSWERS: (np.float16, (count, classes))}
 
 
-def _made(
+def _compute(
     recipe: Recipe,
     dataset: Dataset,
     rows: NDArray[np.intp],
@@ -114,92 +115,115 @@ def _made(
     train_teacher: TrainTeacher,
     on_part: PartListener,
 ) -> tuple[Any, Any]:
-    """Make what is not made yet of a lesson; its images and answers."""
+    """Compute the missing views and soft targets of a cache; return both arrays."""
+    distillation = recipe.distillation
+    assert distillation is not None
+    settings = _settings(recipe, dataset)
+    kinds = _kinds(distillation, len(rows), len(dataset.class_names))
+    images, targets = (_open(folder / name, *kind, "r+") for name, kind in kinds.items())
+    finished = _finished_views(folder)
+    if images is None or targets is None:
+        finished = 0
+        # before hours of training teachers, so that the folder is known as this cache
+        write_json(folder / CACHE_RECORD, {"views": finished, "made_of": settings})
+        images, targets = (_create(folder / name, *kind) for name, kind in kinds.items())
+    if finished < distillation.views:
+        teachers = list(_teachers(distillation.teachers, folder, train_teacher, on_part))
+        non_digits = draw_non_digits(distillation.non_digits, np.random.default_rng((distillation.seed, _STREAM)))
+        per_view = len(rows) + len(non_digits)
+        for view in range(finished, distillation.views):
+            on_part(f"view {view + 1}/{distillation.views}", 0)
+            part = slice(view * per_view, (view + 1) * per_view)
+            _compute_view(view, recipe, dataset, rows, teachers, non_digits, images[part], targets[part])
+            images.flush()
+            targets.flush()
+            write_json(folder / CACHE_RECORD, {"views": view + 1, "made_of": settings})
+    return images, targets
+
+
+def _compute_view(
+    view: int,
+    recipe: Recipe,
+    dataset: Dataset,
+    rows: NDArray[np.intp],
+    teachers: Sequence[keras.Model],
+    non_digits: NDArray[np.uint8],
+    images: NDArray[np.uint8],
+    targets: NDArray[np.float16],
+) -> None:
+    """Fill `images` and `targets` with a view of the rows, followed by the non-digits with uniform targets."""
     distillation = recipe.distillation
     assert distillation is not None and dataset.labels is not None
-    made_of, classes = _made_of(recipe, dataset), len(dataset.class_names)
-    per_view = len(rows) + distillation.non_digits
-    kinds = _kinds(distillation, len(rows), classes)
-    images, answers = (_opened(folder / name, *kind, "r+") for name, kind in kinds.items())
-    done = _views_done(folder)
-    if images is None or answers is None:
-        done = 0
-        # first of all, so that whose files these are is known while teachers are trained for hours
-        write_json(folder / CACHE_RECORD, {"views": done, "made_of": made_of})
-        images, answers = (_new(folder / name, *kind) for name, kind in kinds.items())
-    if done < distillation.views:
-        teachers = list(_teachers(distillation.teachers, folder, train_teacher, on_part))
-        labels = np.eye(classes, dtype=np.float32)
-        non_digits = draw_non_digits(distillation.non_digits, np.random.default_rng((distillation.seed, _STREAM)))
-        for view in range(done, distillation.views):
-            on_part(f"view {view + 1}/{distillation.views}", 0)
-            first = view * per_view
-            for start in range(0, len(rows), _AT_ONCE):
-                chosen = rows[start : start + _AT_ONCE]
-                number = (distillation.seed, view, start)
-                shown, is_cut = _view(dataset.images[chosen], recipe.augmentation, distillation.cutmix, number)
-                here = slice(first + start, first + start + len(chosen))
-                images[here] = shown
-                share = np.where(is_cut, 1, distillation.share)[:, np.newaxis]  # the label is of one half alone
-                said = share * _mean_outputs(teachers, scaled(shown))
-                answers[here] = said + (1 - share) * labels[dataset.labels[chosen]]
-            if len(non_digits):
-                here = slice(first + len(rows), first + per_view)
-                images[here], _ = _view(non_digits, recipe.augmentation, 0, (distillation.seed, view, len(rows)))
-                answers[here] = 1 / classes
-            images.flush()
-            answers.flush()
-            write_json(folder / CACHE_RECORD, {"views": view + 1, "made_of": made_of})
-    return images, answers
+    classes = len(dataset.class_names)
+    one_hot = np.eye(classes, dtype=np.float32)[dataset.labels[rows]]
+    for start in range(0, len(rows), _BATCH_SIZE):
+        part = slice(start, min(start + _BATCH_SIZE, len(rows)))
+        key = (distillation.seed, view, start)
+        shown, is_cut = _view(dataset.images[rows[part]], recipe.augmentation, distillation.cutmix, key)
+        images[part] = shown
+        share = np.where(is_cut, 1, distillation.share)[:, np.newaxis]  # the label of a cut image covers only one side
+        targets[part] = share * _mean_probabilities(teachers, scaled(shown)) + (1 - share) * one_hot[part]
+    if len(non_digits):
+        images[len(rows) :], _ = _view(non_digits, recipe.augmentation, 0, (distillation.seed, view, len(rows)))
+        targets[len(rows) :] = 1 / classes
 
 
-def _made_of(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
-    """All that decides a lesson, as JSON values."""
+def _settings(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
+    """The settings that determine a cache, as JSON values."""
     settings = recipe_to_json(replace(recipe, augmentation=recipe.augmentation.uncorrupted))
-    decisive = {name: settings[name] for name in ("distillation", "augmentation", "validation")}
-    return dict(json.loads(json.dumps({"data": dataset.sha256, **decisive})))
+    relevant = {name: settings[name] for name in ("distillation", "augmentation", "validation")}
+    return dict(json.loads(json.dumps({"data": dataset.sha256, **relevant})))
 
 
-def _about(folder: Path) -> dict[str, Any]:
-    """What the lesson in a folder says of itself; empty where there is none, or a damaged one."""
+def _read_record(folder: Path) -> dict[str, Any]:
+    """Record of the cache in a folder; empty if it is missing or damaged."""
     try:
-        about = read_json(folder / CACHE_RECORD)
-        return {"views": int(about["views"]), "made_of": dict(about["made_of"])}
+        record = read_json(folder / CACHE_RECORD)
+        return {"views": int(record["views"]), "made_of": dict(record["made_of"])}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
-def _refuse_other(folder: Path, made_of: dict[str, Any]) -> None:
-    if not (about := _about(folder)):
+def _finished_views(folder: Path) -> int:
+    return int(_read_record(folder).get("views", 0))
+
+
+def _refuse_other(folder: Path, settings: dict[str, Any]) -> None:
+    if not (record := _read_record(folder)):
         if others := [name for name in (VIEWS, ANSWERS, CACHE_RECORD) if (folder / name).exists()]:
-            raise UsageError(f"{folder} is no lesson and has {others[0]}; name another folder")
+            raise UsageError(f"{folder} is not a distillation cache but contains {others[0]}; name another folder")
         return
-    differing = [name for name, value in made_of.items() if about["made_of"].get(name) != value]
+    differing = [name for name, value in settings.items() if record["made_of"].get(name) != value]
     if differing:
-        raise UsageError(f"{folder} is the lesson of another {' and '.join(differing)}; name another folder")
+        raise UsageError(
+            f"{folder} is a distillation cache with other settings ({', '.join(differing)}); name another folder"
+        )
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other trainings from making the same lesson at the same time."""
-    try:
-        with FileLock(folder / CACHE_LOCK, timeout=0):
-            yield
-    except Timeout as error:
-        raise UsageError(f"another training is making the lesson {folder}; wait until it has begun to learn") from error
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other trainings from writing the same cache at the same time."""
+    with (folder / CACHE_LOCK).open("wb") as stream:
+        try:
+            is_locked = lock(stream)
+        except OSError:  # a file system without locks
+            is_locked = True
+        if not is_locked:
+            raise UsageError(f"{folder}: another training is writing this distillation cache; wait for its student")
+        yield
 
 
 def _view(
-    images: NDArray[np.uint8], augmentation: Augmentation, cut: float, number: tuple[int, int, int]
+    images: NDArray[np.uint8], augmentation: Augmentation, cutmix_share: float, key: tuple[int, int, int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """One view of some images, not spoiled, a share of them cut: uint8, as large as they; and bool, which are cut.
+    """Augment images without corruption and mix a share of them: uint8 images, and which are mixed, bool (N,).
 
-    The numbers are of the lesson's seed, view and first image.
+    The key seeds the random numbers: seed of the distillation, view, and first image.
     """
-    rng = np.random.default_rng((*number, _STREAM))
-    moved = augment(scaled(images), augmentation.uncorrupted, rng)[..., 0]
-    shown, is_cut = cutmix(moved, cut, rng)
-    return np.rint(shown * 255).astype(np.uint8), is_cut
+    rng = np.random.default_rng((*key, _STREAM))
+    augmented = augment(scaled(images), augmentation.uncorrupted, rng)[..., 0]
+    mixed, is_cut = cutmix(augmented, cutmix_share, rng)
+    return np.rint(mixed * 255).astype(np.uint8), is_cut
 
 
 def _teachers(
@@ -207,25 +231,25 @@ def _teachers(
 ) -> Iterator[keras.Model]:
     for number, teacher in enumerate(recipes, start=1):
         on_part(f"teacher {number}/{len(recipes)}", teacher.epochs)
-        its_folder = folder / f"teacher-{number}"
-        train_teacher(teacher, its_folder)
-        with dtype_policy(teacher.dtype_policy):  # it answers as quickly as it has learnt
+        run_folder = folder / f"teacher-{number}"
+        train_teacher(teacher, run_folder)
+        with dtype_policy(teacher.dtype_policy):  # predicts as fast as it trains
             model = build(teacher.model, **teacher.structure)
-        model.set_weights(keras.saving.load_model(its_folder / MODEL, compile=False).get_weights())
+        model.set_weights(keras.saving.load_model(run_folder / MODEL, compile=False).get_weights())
         yield model
 
 
-def _mean_outputs(teachers: Sequence[keras.Model], images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean of the probabilities, float32 (N, C), for images in 0…1."""
+def _mean_probabilities(teachers: Sequence[keras.Model], images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean probabilities of the teachers, float32 (N, C), for images in 0…1."""
     logits = (teacher.predict_on_batch(images * input_scale(teacher)) for teacher in teachers)
-    answers: NDArray[np.float32] = np.mean(
+    probabilities: NDArray[np.float32] = np.mean(
         [keras.ops.convert_to_numpy(keras.ops.softmax(each)) for each in logits], axis=0
     )
-    return answers
+    return probabilities
 
 
-def _opened(path: Path, dtype: Any, shape: tuple[int, ...], mode: Literal["r", "r+"]) -> Any:
-    """An array on the disk, mapped; None where it is missing, cut, or of another shape."""
+def _open(path: Path, dtype: Any, shape: tuple[int, ...], mode: Literal["r", "r+"]) -> Any:
+    """Map an array on disk; None if it is missing, truncated or of another shape."""
     try:
         found = np.load(path, mmap_mode=mode)
     except (FileNotFoundError, ValueError, EOFError):
@@ -235,18 +259,14 @@ def _opened(path: Path, dtype: Any, shape: tuple[int, ...], mode: Literal["r", "
     return found if (found.shape, found.dtype) == (shape, dtype) else None
 
 
-def _new(path: Path, dtype: Any, shape: tuple[int, ...]) -> Any:
+def _create(path: Path, dtype: Any, shape: tuple[int, ...]) -> Any:
     try:
-        made = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
         if hasattr(os, "posix_fallocate"):
-            # a full disk is said now: found in the middle of a mapped array, it ends the process
+            # a full disk raises here; later, a write to the mapped array would kill the process
             with path.open("r+b") as stream:
                 os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise InputError(f"{path} cannot be written: {error.strerror or error}; free some room") from error
-    return made
-
-
-def _views_done(folder: Path) -> int:
-    return int(_about(folder).get("views", 0))
+        raise InputError(f"{path} cannot be written: {error.strerror or error}; free disk space") from error
+    return array

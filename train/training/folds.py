@@ -1,4 +1,4 @@
-"""Cross-validation: as many trainings as there are folds, each validated on the part that the others learnt from."""
+"""Cross-validation: one training per fold, validated on that fold and trained on the others."""
 
 import statistics
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from digits_edge.train.training.recipe import Recipe
 from digits_edge.train.training.run_folder import SUMMARY, refuse_cross_validation, write_json
 from digits_edge.train.training.training import EpochListener, StepListener, train
 
-#: Told before every fold: (fold, from 1; folds).
+#: Called with (fold, from 1; number of folds) before each fold.
 FoldListener = Callable[[int, int], None]
 
 
@@ -31,29 +31,35 @@ def cross_validate(
     on_epoch: EpochListener | None = None,
     on_part: PartListener | None = None,
 ) -> dict[str, Any]:
-    """Train a model once for every fold, each in a run folder of its own, and sum up.
+    """Train a model once per fold, each in its own run folder, and summarize the accuracies.
 
-    Every class is shared out evenly over the folds. As in any run the fold that validates also chooses the epoch, so
-    the figures lean a little to the good side.
+    Folds are stratified by class. As in any run, the validation images also choose the epoch, so the accuracies are
+    slightly optimistic.
 
     Args:
-        recipe: what to train, and how; its rule of validation gives way to the folds.
+        recipe: recipe of the trainings; the folds replace its validation rule.
         dataset: labelled images.
-        folder: gets `fold-1-of-K` and so on, and the summary `folds.json`.
-        folds: K, at least 2.
-        resume: go on where a cross-validation was cut; finished folds are kept.
-        overwrite: train anew where the folder holds runs already.
-        on_fold: told before every fold.
-        on_step: told of every step, as by `train`.
-        on_epoch: told of every epoch, as by `train`.
-        on_part: told of teachers and views, as by `train`; every fold has teachers of its own.
+        folder: receives the run folders `fold-1-of-K` to `fold-K-of-K` and the summary `folds.json`.
+        folds: number of folds, K, at least 2.
+        resume: resume an interrupted cross-validation; finished folds are not trained again.
+        overwrite: replace the runs in the folder.
+        on_fold: called before each fold.
+        on_step: called after each step, as in `train`.
+        on_epoch: called after each epoch, as in `train`.
+        on_part: called for teachers and views, as in `train`; each fold has its own teachers.
 
     Returns:
-        What `folds.json` holds: accuracy of every fold, their mean and standard deviation, and the errors of all
-        images, each validated once, with Wilson's 95 % interval.
+        Content of `folds.json`: accuracy of each fold, their mean and standard deviation, and the errors of all images,
+        each validated once, with Wilson's 95 % interval.
 
     Raises:
-        UsageError, InputError, CheckError: as `train`.
+        UsageError: as `train`.
+        InputError: as `train`.
+        CheckError: as `train`.
+
+    Example:
+        >>> summary = cross_validate(recipe, dataset, Path("runs/cv"), folds=5)  # doctest: +SKIP
+        >>> summary["mean"], summary["interval"]  # doctest: +SKIP
     """
     if dataset.labels is None:
         raise InputError(f"{dataset.name} has no labels; training needs them")

@@ -1,4 +1,4 @@
-"""Every setting of a training, and the documents' and our best setting of each model."""
+"""Recipes: the settings of a training, with the reference recipe and this project's best recipe of each model."""
 
 import json
 from dataclasses import asdict, dataclass, field, replace
@@ -20,18 +20,24 @@ _Count = Annotated[int, Field(ge=1)]
 
 @dataclass(frozen=True)
 class Distillation:
-    """Whom a student learns from instead of the labels alone.
+    """Settings of a distillation: a student is trained on the predictions of teachers.
 
     Attributes:
-        teachers: the recipes of the networks whose mean answer is learnt; their rule of validation is the student's.
-        views: how many augmented copies of every training image they answer; the student's augmentation makes them.
-        share: of their answer in what is learnt; the rest is the label.
-        non_digits: how many drawings of what is no digit are shown in every view. They are learnt as equally likely to
-            be anything, so that a student doubts what it does not know (Hendrycks, Mazeika and Dietterich 2019,
-            "Deep anomaly detection with outlier exposure").
-        cutmix: the share of the images of every view that are cut and continued by another of them, as
-            `digits_edge.train.data.cutmix.cutmix` does it; of these the answer alone is learnt.
-        seed: of the views and drawings; students with other seeds of their own learn from the same.
+        teachers: recipes of the teachers, whose mean probabilities are the soft targets. The student's validation rule
+            replaces theirs.
+        views: number of augmented copies of each training image, made by the student's augmentation.
+        share: weight of the teachers' probabilities in the targets; the rest is the label.
+        non_digits: number of drawings per view that are not digits. Their target is the uniform distribution, which
+            lowers the student's confidence on unknown inputs (Hendrycks, Mazeika and Dietterich 2019, "Deep anomaly
+            detection with outlier exposure").
+        cutmix: share of the images of each view that `digits_edge.train.data.cutmix.cutmix` mixes with others; their
+            targets are the teachers' probabilities alone.
+        seed: seed of the views and drawings, independent of the student's seed.
+
+    Example:
+        >>> teacher = Recipe("cnn", epochs=2, batch_size=64, learning_rate=0.001)
+        >>> Distillation((teacher,), views=5).share
+        1.0
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
@@ -46,29 +52,31 @@ class Distillation:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides a training besides the data.
+    """All settings of a training besides the data.
 
     Attributes:
-        model: the architecture's name.
-        epochs: how many at most.
+        model: name of the architecture.
+        epochs: largest number of epochs.
         batch_size: images per step.
-        optimizer: its Keras name.
-        learning_rate: the optimizer's, at its highest.
-        schedule: "constant"; "cosine": one epoch of warm-up, then a half cosine to zero; "exponential": times 0.9
-            per epoch, smoothly; "plateau": times 0.2 after two epochs without a smaller validation loss, down to 1e-4
-            (the documents').
+        learning_rate: largest learning rate of the schedule.
+        optimizer: Keras name of the optimizer.
+        schedule: "constant"; "cosine": one epoch of warm-up, then a half cosine to zero; "exponential": × 0.9 per
+            epoch, smoothly; "plateau": × 0.2 after two epochs without a smaller validation loss, down to 1e-4.
         patience: stop after this many epochs without a smaller validation loss; None trains all epochs.
-        keep: which epoch's weights: "best" has the smallest validation loss; "last" looks at no validation (the
-            documents', where they restore no weights).
-        min_delta: by how much a validation loss must be smaller to count for `patience`.
-        validation: the rule that parts the data, as `digits_edge.runtime.datasets.parts` takes it.
-        augmentation: what is done to each training image.
-        average_decay: of the moving average of the weights, per step; None for no average.
-        dtype_policy: of the training's arithmetic; "mixed_bfloat16" nearly halves the time on CPUs that have it.
-            Weights are float32 always.
-        structure: what is changed of the architecture, as `digits_edge.train.models.architectures.build` takes it.
-        seed: of weights, order and dropout; and of the augmentation, where no teachers see that first.
-        teaching: None to learn the labels.
+        keep: epoch whose weights are stored: "best" has the smallest validation loss; "last" ignores the validation.
+        min_delta: smallest decrease of the validation loss that counts for `patience`.
+        validation: rule that splits the data, as in `digits_edge.runtime.datasets.parts`.
+        augmentation: augmentation of the training images.
+        average_decay: decay per step of the moving average of the weights; None for no average.
+        dtype_policy: Keras dtype policy; "mixed_bfloat16" is nearly 2× faster on CPUs with bfloat16 instructions.
+            Stored weights are always float32.
+        structure: changes of the architecture, as in `digits_edge.train.models.architectures.build`.
+        seed: seed of weights, order and dropout; without distillation also of the augmentation.
+        distillation: teachers and their settings; None to train on the labels.
+
+    Example:
+        >>> Recipe("mlp", epochs=5, batch_size=64, learning_rate=0.01).schedule
+        'constant'
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
@@ -140,8 +148,8 @@ BEST_RECIPES = {
         "kaggle-cnn", 50, 0.001, dtype_policy="mixed_bfloat16", validation="kaggle", structure={"dropout": 0.4}
     ),
 }
-#: What teaches `edge`, and as one model is `edge-ensemble`: small networks of unlike shapes err in other places, and a
-#: tenth of the time of a large one trains each.
+#: Teachers of `edge`, exported together as `edge-ensemble`. Small networks of different shapes make different errors,
+#: and each trains in a tenth of the time of a large one.
 _TEACHERS = (
     BEST_RECIPES["resnet"],
     _best(
@@ -175,46 +183,57 @@ BEST_RECIPES["edge"] = _best(
     distillation=Distillation(_TEACHERS, non_digits=6000, cutmix=0.4),
 )
 _GARMENT_INSTEAD = {HAND: GARMENT, ROUGH: ROUGH_GARMENT, _ROUGH_STUDENT: _ROUGH_GARMENT_STUDENT}
-#: Without drawings of what is no digit: to a model of garments a digit is as strange as those.
-_GARMENT_TEACHING = Distillation((replace(BEST_RECIPES["resnet"], epochs=16, augmentation=GARMENT),), share=0.8)
-#: Where garments want more than another augmentation: there is more to learn in them, and their turns are small.
+#: Without drawings that are not digits: to a model of garments, digits are outliers as well.
+_GARMENT_DISTILLATION = Distillation((replace(BEST_RECIPES["resnet"], epochs=16, augmentation=GARMENT),), share=0.8)
+#: Settings besides the augmentation that differ for garments, which need more training.
 _FOR_GARMENTS: dict[str, dict[str, Any]] = {
     "cnn-small": {
         "epochs": 80,
         "batch_size": 128,
         "optimizer": "adamw",
         "learning_rate": 0.004,
-        "distillation": _GARMENT_TEACHING,
+        "distillation": _GARMENT_DISTILLATION,
     },
-    "edge": {"epochs": 40, "distillation": replace(_GARMENT_TEACHING, cutmix=0.4)},
+    "edge": {"epochs": 40, "distillation": replace(_GARMENT_DISTILLATION, cutmix=0.4)},
 }
 RECIPES = {"best": BEST_RECIPES, "document": DOCUMENT_RECIPES}
 
 
 def named_recipe(kind: str, model: str, *, data: str = "mnist", **settings: Any) -> Recipe:
-    """The recipe of a model, with single settings changed.
+    """Recipe of a model, with changes.
 
     Args:
-        kind: "best" or "document".
-        model: the architecture's name.
-        data: the data set's name; our best recipes treat garments (fashion-mnist) otherwise than digits.
-        **settings: fields of `Recipe` that replace the recipe's own; not its teachers'.
+        kind: "best" for this project's recipe, "document" for the reference recipe.
+        model: name of the architecture.
+        data: name of the data set; the best recipes differ for fashion-mnist.
+        **settings: fields of `Recipe` to change; teachers are not changed.
 
     Raises:
-        UsageError: no such kind or model.
+        UsageError: the kind or model is unknown, or the model has no recipe of this kind.
+
+    Example:
+        >>> named_recipe("best", "mlp", epochs=3).epochs
+        3
+        >>> named_recipe("document", "cnn").optimizer
+        'adam'
     """
     if kind not in RECIPES:
-        raise unknown_name("kind of recipe", kind, RECIPES)
+        raise unknown_name("recipe", kind, RECIPES)
     if model not in RECIPES[kind]:
         if model in BEST_RECIPES:
-            raise UsageError(f"no document describes {model}, which is ours; its recipe is 'best'")
+            raise UsageError(f"{model} has no {kind!r} recipe; use 'best'")
         raise unknown_name("model", model, RECIPES[kind])
     recipe = RECIPES[kind][model]
     return replace(for_data(recipe, data), **settings)
 
 
 def for_data(recipe: Recipe, data: str) -> Recipe:
-    """One of our best recipes as it is for a data set of this name: garments want another than digits."""
+    """Adapt a best recipe to a data set: fashion-mnist has other settings than digits.
+
+    Example:
+        >>> for_data(named_recipe("best", "cnn-small"), "fashion-mnist").epochs
+        80
+    """
     return _for_garments(recipe) if data == "fashion-mnist" else recipe
 
 
@@ -226,7 +245,20 @@ def _for_garments(recipe: Recipe) -> Recipe:
 
 
 def recipe_data(path: Path) -> tuple[str, str | None]:
-    """Name and sha256 of the data that the run of a `recipe.json` was trained on; "mnist" where the file names none."""
+    """Name and SHA-256 of the training data that a `recipe.json` records; ("mnist", None) if it records none.
+
+    Raises:
+        InputError: the file is missing or not a recipe.
+
+    Example:
+        >>> import tempfile
+        >>> values = {"recipe": recipe_to_json(named_recipe("best", "mlp")), "data": {"name": "kaggle"}}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "recipe.json")
+        ...     _ = path.write_text(json.dumps(values))
+        ...     recipe_data(path)
+        ('kaggle', None)
+    """
     read_recipe(path)
     data = read_json(path).get("data")
     data = data if isinstance(data, dict) else {}
@@ -234,21 +266,37 @@ def recipe_data(path: Path) -> tuple[str, str | None]:
 
 
 def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain JSON values."""
+    """The recipe as JSON values.
+
+    Example:
+        >>> recipe_to_json(named_recipe("best", "mlp"))["model"]
+        'mlp'
+    """
     return asdict(recipe)
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The recipe in a file: the `recipe.json` of a run, or one that `tune` has written.
+    """Read the recipe in the `recipe.json` of a run or the `best.json` of a search.
 
     Raises:
-        InputError: the file is missing, holds no recipe, or one with a setting that is unknown or out of range.
+        InputError: the file is missing or not a recipe, or a setting is unknown or out of range.
+
+    Example:
+        >>> import tempfile
+        >>> recipe = named_recipe("best", "mlp", epochs=3)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "recipe.json")
+        ...     _ = path.write_text(json.dumps({"recipe": recipe_to_json(recipe)}))
+        ...     read_recipe(path) == recipe
+        True
     """
     try:
         return TypeAdapter(Recipe).validate_json(json.dumps(read_json(path)["recipe"]))
     except ValidationError as error:
         first = error.errors()[0]
         setting = ".".join(map(str, first["loc"])) or "recipe"
-        raise InputError(f"{path}: {setting} {first['input']!r}: {first['msg']}; mend it") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} holds no recipe ({error!r}); a run folder's recipe.json does") from error
+        raise InputError(f"{path}: {setting} {first['input']!r} is invalid ({first['msg']}); fix the file") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}; name the recipe.json of a run") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is not a recipe ({error!r}); name the recipe.json of a run") from error

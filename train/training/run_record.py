@@ -1,4 +1,4 @@
-"""Keeping a training in its run folder while it goes on: `RunRecord`, and `describe` what decided it."""
+"""Write the files of a run folder during a training: the callback `RunRecord`, and `describe` for `recipe.json`."""
 
 import math
 import platform
@@ -19,11 +19,11 @@ from digits_edge.train.training.checkpoint import TrainingState, restore_checkpo
 from digits_edge.train.training.recipe import Recipe, recipe_to_json
 from digits_edge.train.training.run_folder import CHECKPOINT, CURVES, HISTORY, MODEL, kept_epoch, write_history
 
-_DRAWN_AFTER_S = 10
+_DRAWING_INTERVAL_S = 10
 
 
 def describe(recipe: Recipe, dataset: Dataset, *, input_scale: int) -> dict[str, Any]:
-    """Everything that decided the run, as `recipe.json` keeps it."""
+    """Settings, data and versions of a run, as `recipe.json` stores them."""
     backend = keras.backend.backend()
     return {
         "schema_version": 1,
@@ -47,55 +47,68 @@ def describe(recipe: Recipe, dataset: Dataset, *, input_scale: int) -> dict[str,
 
 
 class RunRecord(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps the run folder; best model, history, curves, then checkpoint, so that a cut between two loses nothing.
+    """Write model, history, curves and checkpoint after each epoch.
 
-    The curves are drawn every few seconds and in the end: a drawing takes longer than many an epoch.
+    The checkpoint is written last, so an interruption between two files loses nothing. The curves are drawn at most
+    every ten seconds and at the end, because drawing takes longer than a short epoch.
+
+    Args:
+        recipe: recipe of the run.
+        folder: run folder.
+        progress: state to continue from.
+        stateful: callbacks whose state the checkpoint stores.
     """
 
     def __init__(
-        self, recipe: Recipe, folder: Path, progress: TrainingState, remembering: list[keras.callbacks.Callback]
+        self, recipe: Recipe, folder: Path, progress: TrainingState, stateful: list[keras.callbacks.Callback]
     ) -> None:
         super().__init__()
-        self._recipe, self._folder, self._progress, self._remembering = recipe, folder, progress, remembering
-        self._began = self._drawn_s = time.monotonic()
+        self._recipe, self._folder, self._progress, self._stateful = recipe, folder, progress, stateful
+        self._began_s = self._drawn_s = time.monotonic()
 
     @property
     def is_finished(self) -> bool:
-        """Whether there is no epoch left, or early stopping has said so before a restart."""
+        """Whether no epoch is left, or early stopping ended the training before a restart."""
         return self._progress.stopped or len(self._progress.history) >= self._recipe.epochs
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Go on from the checkpoint, where there is one."""
+        """Restore the checkpoint, if there is one."""
         if self._progress.history:
-            restore_checkpoint(self._folder / CHECKPOINT, self.model, self._remembering)
-        self._began = time.monotonic() - self._progress.seconds
+            restore_checkpoint(self._folder / CHECKPOINT, self.model, self._stateful)
+        self._began_s = time.monotonic() - self._progress.seconds
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Keep the epoch; raises CheckError where the training diverged."""
+        """Write the files of the epoch.
+
+        Raises:
+            CheckError: the training diverged.
+        """
         row = {"epoch": epoch + 1.0, **(logs or {}), "learning_rate": float(self.model.optimizer.learning_rate)}
         row = {name: float(value) for name, value in row.items()}
         if not math.isfinite(row["val_loss"]):
-            raise CheckError(f"the validation loss of epoch {epoch + 1} is not finite; try a smaller --learning-rate")
+            raise CheckError(f"the validation loss of epoch {epoch + 1} is not finite; use a smaller --learning-rate")
         history = [*self._progress.history, row]
         kept = kept_epoch(history, self._recipe.keep)
         if kept is row:
             _write_model(self._folder / MODEL, self._as_validated())
         write_history(self._folder / HISTORY, history)
-        self._progress = TrainingState(history, time.monotonic() - self._began, stopped=bool(self.model.stop_training))
-        if self.is_finished or time.monotonic() - self._drawn_s > _DRAWN_AFTER_S:
+        self._progress = TrainingState(
+            history, time.monotonic() - self._began_s, stopped=bool(self.model.stop_training)
+        )
+        if self.is_finished or time.monotonic() - self._drawn_s > _DRAWING_INTERVAL_S:
             draw_curves(history, kept, self._folder / CURVES)
             self._drawn_s = time.monotonic()
-        save_checkpoint(self._folder / CHECKPOINT, self._progress, self.model, self._remembering)
+        save_checkpoint(self._folder / CHECKPOINT, self._progress, self.model, self._stateful)
 
     def _as_validated(self) -> keras.Model:
-        """A float32 copy with the weights the validation saw: the average where one is kept."""
-        averages = [c.average for c in self._remembering if isinstance(c, WeightAverage) and c.average]
+        """Float32 copy with the validated weights: the average, if there is one."""
+        averages = [c.average for c in self._stateful if isinstance(c, WeightAverage) and c.average]
         copy = build(self._recipe.model, **self._recipe.structure)
         copy.set_weights(averages[0] if averages else self.model.get_weights())
         return copy
 
     def result(self) -> dict[str, Any]:
-        """Figures of the run, for `recipe.json`."""
+        """Results of the run for `recipe.json`."""
         kept = kept_epoch(self._progress.history, self._recipe.keep)
         return {
             "epochs": len(self._progress.history),
@@ -107,9 +120,9 @@ class RunRecord(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def _write_model(path: Path, model: keras.Model) -> None:
-    """Write a model as `.keras`, whole."""
+    """Write a model as `.keras` atomically."""
     with atomic_write(path) as stream:
-        # Keras wants a name that ends in .keras, so the archive is made beside the target and copied into its place
+        # Keras requires a name that ends in .keras, so the archive is written beside the target and copied
         part = path.with_name(f".{path.stem}.unfinished.keras")
         try:
             model.save(part)

@@ -1,4 +1,4 @@
-"""Training a model into a run folder: `train()`."""
+"""Train a model into a run folder: `train()`."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,12 +29,12 @@ from digits_edge.train.training.run_folder import (
 from digits_edge.train.training.run_record import RunRecord, describe
 
 _VALIDATION_BATCH = 1000
-#: What "exponential" multiplies the learning rate by in an epoch.
-_RATE_PER_EPOCH = 0.9
+#: Factor of the learning rate per epoch of the "exponential" schedule.
+_DECAY_PER_EPOCH = 0.9
 
-#: Told after every step: (epoch, step, steps per epoch, loss).
+#: Called with (epoch from 0, step from 1, steps per epoch, loss) after each step.
 StepListener = Callable[[int, int, int, float], None]
-#: Told after every epoch: (epoch, its row of the history).
+#: Called with (epoch from 0, its row of the history) after each epoch.
 EpochListener = Callable[[int, dict[str, float]], None]
 
 
@@ -50,137 +50,142 @@ def train(
     on_epoch: EpochListener | None = None,
     on_part: PartListener | None = None,
 ) -> dict[str, Any]:
-    """Train a model and keep everything about it in a run folder.
+    """Train a model and write its run folder.
 
-    The folder holds `model.keras` (float32, the weights of the epoch with the smallest validation loss, or as the
-    recipe says), `history.csv`, `recipe.json`, `curves.png` and `checkpoint.npz`; and in `soft_targets` the runs of the
-    teachers, where the recipe has some, with what they answered. The recipe's rule says which images validate; those
-    that it holds back are not looked at.
+    The folder holds `model.keras` (float32 weights of the epoch with the smallest validation loss, or of the last one
+    if the recipe says so), `history.csv`, `recipe.json`, `curves.png` and `checkpoint.npz`. With distillation, the
+    folder `distillation` holds the teachers' runs and the soft targets. The recipe's validation rule chooses the
+    validation images; images that it holds back are not used.
 
     Args:
-        recipe: what to train, and how.
+        recipe: recipe of the training.
         dataset: labelled images.
-        run_folder: made where it is missing.
-        resume: go on from the folder's last finished epoch; the end is the same as without a break.
-        overwrite: train anew where the folder holds a run already.
-        cache_folder: where there are teachers: finds, or gets, their runs and what they answered, for students of the
-            same teaching; None keeps them in the run folder, as `soft_targets`, or where a resumed run has them.
-        on_step: told of every step.
-        on_epoch: told of every epoch.
-        on_part: where there are teachers: told what is trained or asked now.
+        run_folder: run folder; created if missing.
+        resume: continue from the last finished epoch in the folder. The result is the same as without interruption.
+        overwrite: replace the run in the folder.
+        cache_folder: distillation cache, which students with the same distillation can share; None for the folder
+            `distillation` in the run folder, or for the cache that a resumed run records.
+        on_step: called after each step.
+        on_epoch: called after each epoch.
+        on_part: with distillation: called before each teacher, each view and the student.
 
     Returns:
-        What `recipe.json` holds.
+        Content of `recipe.json`.
 
     Raises:
-        UsageError: the folder holds a run and neither `resume` nor `overwrite` is given; or it is the run of another
-            recipe; or the lesson is of another teaching.
+        UsageError: the folder holds a run and neither `resume` nor `overwrite` is set; its run has another recipe; or
+            the cache is of another distillation.
         InputError: the data has no labels or too few images, or the folder cannot be written.
         CheckError: the training diverged.
+
+    Example:
+        >>> from digits_edge.train import named_recipe
+        >>> about = train(named_recipe("best", "cnn-small"), dataset, Path("runs/cnn-small"))  # doctest: +SKIP
+        >>> about["result"]["validation_accuracy"]  # doctest: +SKIP
     """
     if dataset.labels is None:
         raise InputError(f"{dataset.name} has no labels; training needs them")
     rows = parts(dataset.labels, recipe.validation)
     for teacher in recipe.distillation.teachers if recipe.distillation is not None else ():
-        build(teacher.model, **teacher.structure)  # one that cannot be built is said before others are trained
-    model = _built(recipe)
-    white = input_scale(model)
+        build(teacher.model, **teacher.structure)  # raises before other teachers are trained
+    model = _build(recipe)
+    scale = input_scale(model)
     steps = count_batches(len(rows.train), recipe.batch_size)
     _compile(model, recipe, steps)
     if resume and cache_folder is None:
         cache_folder = recorded_cache(run_folder)
     keep_cache = cache_folder is not None and cache_folder.resolve() == (run_folder / DISTILLATION).resolve()
-    # only now, so that a recipe that cannot be built leaves no run behind
+    # after building the models, so that a recipe that cannot be built leaves no folder behind
     prepare_run_folder(run_folder, recipe, dataset.sha256, resume=resume, overwrite=overwrite, keep_cache=keep_cache)
-    about = describe(recipe, dataset, input_scale=white)
+    about = describe(recipe, dataset, input_scale=scale)
     if cache_folder is not None:
         about["distillation_cache"] = str(cache_folder.resolve())
     write_json(run_folder / RECIPE, about)
 
     checkpoint = run_folder / CHECKPOINT
     progress = read_state(checkpoint) if resume and checkpoint.exists() else TrainingState()
-    remembering = _remembering_callbacks(recipe)
-    record = RunRecord(recipe, run_folder, progress, remembering)
+    stateful = _stateful_callbacks(recipe)
+    record = RunRecord(recipe, run_folder, progress, stateful)
     if not record.is_finished:
         cache_folder = cache_folder or run_folder / DISTILLATION
-        learnt, validated = _learnt(recipe, dataset, rows.train, cache_folder, (on_step, on_epoch, on_part))
+        data, validation_targets = _targets(recipe, dataset, rows.train, cache_folder, (on_step, on_epoch, on_part))
         batches = Batches(
-            learnt.images,
-            learnt.targets,
-            learnt.rows,
+            data.images,
+            data.targets,
+            data.rows,
             batch_size=recipe.batch_size,
-            augmentation=learnt.augmentation,
+            augmentation=data.augmentation,
             seed=recipe.seed,
             per_epoch=len(rows.train),
-            white=white,
+            input_scale=scale,
         )
         model.fit(
             batches,
             validation_data=OrderedBatches(
-                dataset.images, validated, rows.validation, batch_size=_VALIDATION_BATCH, white=white
+                dataset.images, validation_targets, rows.validation, batch_size=_VALIDATION_BATCH, input_scale=scale
             ),
             initial_epoch=len(progress.history),
             epochs=recipe.epochs,
             shuffle=False,
             verbose=0,
-            callbacks=[*remembering, _Seeds(batches, recipe.seed), record, _Telling(steps, on_step, on_epoch)],
+            callbacks=[*stateful, _Seeds(batches, recipe.seed), record, _Notifier(steps, on_step, on_epoch)],
         )
     about["result"] = record.result()
     write_json(run_folder / RECIPE, about)
     return about
 
 
-def _learnt(
+def _targets(
     recipe: Recipe,
     dataset: Dataset,
     rows: NDArray[np.intp],
     cache_folder: Path,
     listeners: tuple[StepListener | None, EpochListener | None, PartListener | None],
 ) -> tuple[SoftTargets, NDArray[Any]]:
-    """What these rows teach, by their labels or by teachers; and what all images are validated by, in the same form."""
+    """Training images and targets (labels or soft targets), and validation targets of all images in the same form."""
     on_step, on_epoch, on_part = listeners
     assert dataset.labels is not None
     if recipe.distillation is None:
         return SoftTargets(dataset.images, dataset.labels, rows, recipe.augmentation), dataset.labels
 
-    def teach(teacher: Recipe, folder: Path) -> None:
-        # nobody learns from images that judge the student
+    def train_teacher(teacher: Recipe, folder: Path) -> None:
+        # teachers do not train on the student's validation images
         teacher = replace(teacher, validation=recipe.validation)
         train(teacher, dataset, folder, resume=True, on_step=on_step, on_epoch=on_epoch)
 
-    learnt = soft_targets(recipe, dataset, rows, cache_folder, teach, on_part or (lambda part, epochs: None))
-    return learnt, np.eye(learnt.targets.shape[1])[dataset.labels]
+    data = soft_targets(recipe, dataset, rows, cache_folder, train_teacher, on_part or (lambda part, epochs: None))
+    return data, np.eye(data.targets.shape[1])[dataset.labels]
 
 
-def _built(recipe: Recipe) -> keras.Model:
+def _build(recipe: Recipe) -> keras.Model:
     keras.utils.set_random_seed(recipe.seed)
     with dtype_policy(recipe.dtype_policy):
         return with_fused_batch_norm(build(recipe.model, **recipe.structure))
 
 
 def _compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
-    of_labels = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    of_answers = keras.losses.CategoricalCrossentropy(from_logits=True)
+    label_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    soft_target_loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     model.compile(
         optimizer=_optimizer(recipe, steps_per_epoch),
-        loss=of_labels if recipe.distillation is None else of_answers,
-        metrics=["accuracy"] if recipe.distillation is None else [_AccuracyOfClear()],
+        loss=label_loss if recipe.distillation is None else soft_target_loss,
+        metrics=["accuracy"] if recipe.distillation is None else [_SoftTargetAccuracy()],
     )
     model.optimizer.build(model.trainable_variables)
 
 
-class _AccuracyOfClear(keras.metrics.Mean):  # type: ignore[misc]
-    """The accuracy over the targets that have one likeliest class: what is no digit has none."""
+class _SoftTargetAccuracy(keras.metrics.Mean):  # type: ignore[misc]
+    """Accuracy over the targets with a most likely class; the uniform targets of non-digits are ignored."""
 
     def __init__(self) -> None:
         super().__init__(name="accuracy")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Count a batch: answers (N, C) to learn, logits (N, C)."""
+        """Count a batch of soft targets (N, C) and logits (N, C)."""
         ops = keras.ops
-        is_clear = ops.max(y_true, axis=1) > 1.01 * ops.mean(y_true, axis=1)
-        is_right = ops.equal(ops.argmax(y_true, axis=1), ops.argmax(y_pred, axis=1))
-        super().update_state(ops.cast(is_right, "float32"), sample_weight=ops.cast(is_clear, "float32"))
+        has_class = ops.max(y_true, axis=1) > 1.01 * ops.mean(y_true, axis=1)
+        is_correct = ops.equal(ops.argmax(y_true, axis=1), ops.argmax(y_pred, axis=1))
+        super().update_state(ops.cast(is_correct, "float32"), sample_weight=ops.cast(has_class, "float32"))
 
 
 def _optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
@@ -194,20 +199,20 @@ def _optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimiz
         )
     elif recipe.schedule == "exponential":
         rate = keras.optimizers.schedules.ExponentialDecay(
-            recipe.learning_rate, decay_steps=steps_per_epoch, decay_rate=_RATE_PER_EPOCH
+            recipe.learning_rate, decay_steps=steps_per_epoch, decay_rate=_DECAY_PER_EPOCH
         )
     return keras.optimizers.get({"class_name": recipe.optimizer, "config": {"learning_rate": rate}})
 
 
-def _remembering_callbacks(recipe: Recipe) -> list[keras.callbacks.Callback]:
-    """The callbacks whose state belongs to the checkpoint; they come before the one that saves it."""
+def _stateful_callbacks(recipe: Recipe) -> list[keras.callbacks.Callback]:
+    """Callbacks whose state the checkpoint stores; they must run before the callback that saves it."""
     callbacks: list[keras.callbacks.Callback] = []
     if recipe.average_decay is not None:
         callbacks.append(WeightAverage(recipe.average_decay))
     if recipe.schedule == "plateau":
         callbacks.append(keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.2, patience=2, min_lr=1e-4))
     if recipe.patience is not None:
-        # the best weights are restored from the run folder, where they outlive a restart
+        # the run folder stores the best weights, so Keras need not restore them
         callbacks.append(
             keras.callbacks.EarlyStopping("val_loss", patience=recipe.patience, min_delta=recipe.min_delta)
         )
@@ -215,7 +220,7 @@ def _remembering_callbacks(recipe: Recipe) -> list[keras.callbacks.Callback]:
 
 
 class _Seeds(keras.callbacks.Callback):  # type: ignore[misc]
-    """Draws order, augmentation and dropout of every epoch from (seed, epoch)."""
+    """Seed order, augmentation and dropout of each epoch with (seed, epoch)."""
 
     def __init__(self, batches: Batches, seed: int) -> None:
         super().__init__()
@@ -228,8 +233,8 @@ class _Seeds(keras.callbacks.Callback):  # type: ignore[misc]
             state.assign([self._seed * 1_000_003 + epoch, index])
 
 
-class _Telling(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells the caller how far it is."""
+class _Notifier(keras.callbacks.Callback):  # type: ignore[misc]
+    """Call the listeners of `train`."""
 
     def __init__(self, steps: int, on_step: StepListener | None, on_epoch: EpochListener | None) -> None:
         super().__init__()

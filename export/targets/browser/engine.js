@@ -1,98 +1,141 @@
 /**
- * What reads the pictures: ONNX Runtime Web with the model file, here in the browser. It has the form of the service's
- * engine, which stands in its place on the service's page.
+ * The engine of the static site: runs model files in the browser with ONNX Runtime Web. It has the same interface as
+ * the engine of the service's page, which it replaces.
+ *
+ * @typedef {import("./prediction_view.js").Reading} Reading
+ * @typedef {import("./prediction_view.js").Model} Model
+ * @typedef {{count: number, images: string, probabilities: string, tolerance: number}} Golden reference images and the
+ *   probabilities of the Keras model, in base64
+ * @typedef {Model & {
+ *   file: string,
+ *   integrity: string,
+ *   golden: Golden,
+ *   preprocessing: "mnist" | "fashion-mnist",
+ *   uncertain_below: number,
+ * }} SiteModel an entry of models.json
  */
 
 import * as ort from "../onnxruntime/ort.wasm.min.mjs";
 
-import { canonical } from "./canonical.js";
-import { garment } from "./garment.js";
+import { IMAGE_SIDE, MAX_PIXELS } from "./constants.js";
+import { toFashionMnistFormat } from "./garment.js";
+import { toMnistFormat } from "./mnist_format.js";
 import { occlusionMap } from "./occlusion.js";
 
-const SIDE = 28;
-const PIXELS = SIDE * SIDE;
-/** As the Python runtime has it: more is no picture of a digit. */
-const MOST_PIXELS = 60_000_000;
-/** What a canvas holds on every telephone. */
-const MOST_CANVAS_PIXELS = 16_000_000;
-const AS_IT_IS = { premultiplyAlpha: "none", colorSpaceConversion: "none" };
-const TIMED_ANSWERS = 20;
+const PIXELS = IMAGE_SIDE * IMAGE_SIDE;
+/** Size of a canvas that every phone supports. */
+const MAX_CANVAS_PIXELS = 16_000_000;
+/** @type {ImageBitmapOptions} */
+const UNCHANGED = { premultiplyAlpha: "none", colorSpaceConversion: "none" };
+/** Calls in a measurement of the latency, because browsers reduce the resolution of their clocks; and measurements. */
+const TIMED_CALLS = 10;
+const MEASUREMENTS = 20;
+const FORMATS = { mnist: toMnistFormat, "fashion-mnist": toFashionMnistFormat };
 
-ort.env.wasm.numThreads = 1; // a model this small is done before threads have been woken
+ort.env.wasm.numThreads = 1; // small models finish before other threads have started
 ort.env.wasm.wasmPaths = new URL("../onnxruntime/", import.meta.url).href;
 
+/** @type {Map<string, {model: SiteModel, session: ort.InferenceSession}>} */
 const sessions = new Map();
 
+/**
+ * Load the models and compare them with the reference probabilities.
+ *
+ * @returns {Promise<import("./prediction_view.js").Engine>}
+ */
 export async function openEngine() {
-  keepForOffline();
-  const { models } = await (await fetched("models.json")).json();
-  const checks = [];
+  registerServiceWorker();
+  const models = /** @type {SiteModel[]} */ ((await (await fetched("models.json")).json()).models);
+  let references = 0;
   for (const model of models) {
     const session = await ort.InferenceSession.create(await modelFile(model));
     sessions.set(model.name, { model, session });
-    checks.push(await checked(model));
+    references += await checked(model);
     model.latency_us = await measuredUs(model);
   }
-  return { models, about: about(checks), read };
+  return { models, about: about(references), read };
 }
 
 /**
+ * Run a model.
+ *
  * @param {string} name of a model
- * @param {Uint8Array} images N·784, white ink on black
- * @returns {Promise<Float32Array>} N·C
+ * @param {Uint8Array} images N·784 pixels, white ink on black
+ * @returns {Promise<Float32Array>} N·C probabilities
  */
 export async function probabilities(name, images) {
-  const { session } = sessions.get(name);
-  const image = new ort.Tensor("uint8", images, [images.length / PIXELS, SIDE, SIDE]);
+  const { session } = loaded(name);
+  const image = new ort.Tensor("uint8", images, [images.length / PIXELS, IMAGE_SIDE, IMAGE_SIDE]);
   return (await session.run({ image })).probabilities.data;
 }
 
+/**
+ * @param {Blob | ImageData} picture
+ * @param {import("./prediction_view.js").ReadOptions} options
+ * @returns {Promise<Reading>}
+ */
 async function read(picture, { model: name, withMap }) {
-  const { model } = sessions.get(name);
+  const { model } = loaded(name);
   const pixels = picture instanceof Blob ? await decoded(picture) : picture;
-  const seen = (model.preprocessing === "fashion-mnist" ? garment : canonical)(pixels);
+  const prepared = FORMATS[model.preprocessing](pixels);
   const reading = {
     model: name,
     labels: model.labels,
     provider: "wasm",
     width: pixels.width,
     height: pixels.height,
-    box: seen.box,
-    image: seen.image,
+    box: prepared.box,
+    image: prepared.image,
     map: null,
   };
-  if (seen.blank || !seen.image.some(Boolean)) {
+  if (prepared.blank || !prepared.image.some(Boolean)) {
     const none = model.labels.map(() => 0);
     return { ...reading, digit: null, label: null, confidence: 0, probabilities: none, status: "blank" };
   }
-  const answers = await probabilities(name, seen.image);
-  const confidence = Math.max(...answers);
-  const digit = answers.indexOf(confidence);
+  const found = await probabilities(name, prepared.image);
+  const confidence = Math.max(...found);
+  const digit = found.indexOf(confidence);
   return {
     ...reading,
     digit,
     label: model.labels[digit],
     confidence,
-    probabilities: [...answers],
+    probabilities: [...found],
     status: confidence < model.uncertain_below ? "uncertain" : "ok",
-    map: withMap ? await occlusionMap((images) => probabilities(name, images), seen.image, digit) : null,
+    map: withMap ? await occlusionMap((images) => probabilities(name, images), prepared.image, digit) : null,
   };
 }
 
-/** The pixels of a picture file, turned the way its EXIF says; of a large one a reduction, as telephones need it. */
+/** @param {string} name of a model */
+function loaded(name) {
+  const entry = sessions.get(name);
+  if (!entry) throw new Error(`There is no model ${name}.`);
+  return entry;
+}
+
+/**
+ * The pixels of a picture file, rotated according to its EXIF orientation; reduced to the limit of phones.
+ *
+ * @param {Blob} blob
+ * @returns {Promise<ImageData>}
+ */
 async function decoded(blob) {
   let bitmap = await opened(blob);
   try {
     const pixels = bitmap.width * bitmap.height;
-    if (pixels > MOST_PIXELS) throw new Error(`The picture has ${bitmap.width}×${bitmap.height} pixels; reduce it first.`);
-    if (pixels > MOST_CANVAS_PIXELS) {
-      const resizeWidth = Math.floor(bitmap.width * Math.sqrt(MOST_CANVAS_PIXELS / pixels));
-      const small = await createImageBitmap(bitmap, { ...AS_IT_IS, resizeWidth, resizeQuality: "high" });
+    if (pixels > MAX_PIXELS) {
+      const size = `${bitmap.width}×${bitmap.height}`;
+      throw new Error(`The picture has ${size} pixels, more than ${MAX_PIXELS}; reduce it first.`);
+    }
+    if (pixels > MAX_CANVAS_PIXELS) {
+      const resizeWidth = Math.floor(bitmap.width * Math.sqrt(MAX_CANVAS_PIXELS / pixels));
+      const small = await createImageBitmap(bitmap, { ...UNCHANGED, resizeWidth, resizeQuality: "high" });
       bitmap.close();
       bitmap = small;
     }
     const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
     const context = canvas.getContext("2d", { willReadFrequently: true });
+    if (!context) throw new Error("This browser cannot draw on a canvas; use another browser.");
     context.drawImage(bitmap, 0, 0);
     return context.getImageData(0, 0, bitmap.width, bitmap.height);
   } finally {
@@ -100,66 +143,93 @@ async function decoded(blob) {
   }
 }
 
+/**
+ * @param {Blob} blob
+ * @returns {Promise<ImageBitmap>}
+ */
 async function opened(blob) {
   try {
-    return await createImageBitmap(blob, AS_IT_IS);
+    return await createImageBitmap(blob, UNCHANGED);
   } catch {
-    throw new Error("This browser cannot read that picture; save it as PNG or JPEG.");
+    throw new Error("This browser cannot read the picture; save it as PNG or JPEG.");
   }
 }
 
+/**
+ * @param {SiteModel} model
+ * @returns {Promise<Uint8Array>}
+ */
 async function modelFile({ file, integrity }) {
   return new Uint8Array(await (await fetched(`models/${file}`, { integrity })).arrayBuffer());
 }
 
+/**
+ * @param {string} path in the site
+ * @param {RequestInit} options
+ * @returns {Promise<Response>}
+ */
 async function fetched(path, options = {}) {
-  let answer;
+  let response;
   try {
-    // past what the browser kept of the site before
-    answer = await fetch(new URL(`../${path}`, import.meta.url), { cache: "no-cache", ...options });
+    // bypasses the browser's cache, which may contain files of an earlier version of the site
+    response = await fetch(new URL(`../${path}`, import.meta.url), { cache: "no-cache", ...options });
   } catch {
-    throw new Error(`${path} could not be had, or is not what it was; load the page again.`);
+    throw new Error(`${path} could not be loaded or was changed; reload the page.`);
   }
-  if (!answer.ok) throw new Error(`${path} is missing (${answer.status}); export the site again.`);
-  return answer;
+  if (!response.ok) throw new Error(`${path} is missing (status ${response.status}); export the site again.`);
+  return response;
 }
 
-/** How far the model is from what Keras answered to the reference images, here. */
+/**
+ * Compare a model's probabilities in this browser with those of the Keras model.
+ *
+ * @param {SiteModel} model
+ * @returns {Promise<number>} the number of reference images
+ */
 async function checked({ name, labels, golden }) {
   const inflated = new Blob([bytes(golden.images)]).stream().pipeThrough(new DecompressionStream("deflate"));
   const images = new Uint8Array(await new Response(inflated).arrayBuffer());
   const expected = new Float32Array(bytes(golden.probabilities).buffer);
   const found = await probabilities(name, images);
-  const difference = Math.max(...found.map((share, place) => Math.abs(share - expected[place])));
+  const difference = Math.max(...found.map((probability, i) => Math.abs(probability - expected[i])));
   if (found.length !== golden.count * labels.length || !(difference <= golden.tolerance)) {
-    throw new Error(`${name} does not answer like Keras in this browser; please report it.`);
+    throw new Error(`The predictions of ${name} in this browser differ from the Keras model's; please report it.`);
   }
   return golden.count;
 }
 
+/**
+ * The median latency of a prediction of one image.
+ *
+ * @param {SiteModel} model
+ * @returns {Promise<number>} in µs
+ */
 async function measuredUs({ name }) {
   const image = new Uint8Array(PIXELS);
   const times = [];
-  for (let turn = 0; turn < TIMED_ANSWERS; turn += 1) {
+  for (let measurement = 0; measurement < MEASUREMENTS; measurement += 1) {
     const started = performance.now();
-    // browsers round their clocks: ten at a time
-    for (let call = 0; call < 10; call += 1) await probabilities(name, image);
-    times.push((performance.now() - started) * 100);
+    for (let call = 0; call < TIMED_CALLS; call += 1) await probabilities(name, image);
+    times.push(((performance.now() - started) * 1000) / TIMED_CALLS);
   }
-  return times.sort((one, other) => one - other)[TIMED_ANSWERS / 2];
+  return times.sort((one, other) => one - other)[MEASUREMENTS / 2];
 }
 
+/** @param {string} text in base64 */
 function bytes(text) {
   return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }
 
-function about(checks) {
-  const count = checks.reduce((sum, more) => sum + more, 0);
-  return [`Pictures stay in this browser. Here, the models answer ${count} reference images as Keras did.`];
+/** @param {number} references number of reference images */
+function about(references) {
+  return [
+    "Pictures are processed in this browser and are not sent anywhere. ",
+    `The models reproduce the Keras probabilities of ${references} reference images in this browser.`,
+  ];
 }
 
-function keepForOffline() {
+function registerServiceWorker() {
   navigator.serviceWorker?.register(new URL("../service-worker.js", import.meta.url)).catch(() => {
-    // the page works without: only not offline
+    // without a service worker, the page works online only
   });
 }

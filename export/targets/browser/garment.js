@@ -1,41 +1,48 @@
 /**
- * From a picture of a garment to the form Fashion-MNIST's images have: `garment`.
+ * Conversion of a picture of a garment to the Fashion-MNIST format: `toFashionMnistFormat`.
  *
- * It gives what `digits_edge.runtime.preprocessing.garment` gives for the same pixels; the recipe is told there.
+ * It gives the same result as `digits_edge.runtime.preprocessing.garment`, which describes the method, for the same
+ * pixels.
+ *
+ * @typedef {import("./ink.js").Box} Box
+ * @typedef {import("./ink.js").Picture} Picture
+ * @typedef {import("./morphology.js").FloatPlane} FloatPlane
+ * @typedef {import("./morphology.js").Mask} Mask
  */
 
-import { IMAGE_SIDE, blank, placed } from "./canonical.js";
+import { GROUND_TOLERANCE, IMAGE_SIDE, LUMINANCE, MEDIAN, MID_GREY, MIN_COMPONENT_SHARE } from "./constants.js";
 import { bounds, flattened, reduced, resized, withoutIdleAlpha } from "./ink.js";
+import { blankPicture, placed } from "./mnist_format.js";
 import { percentileOfColours, pieces } from "./morphology.js";
-import { GRID, mixed, rint } from "./numeric.js";
-
-const GROUND_TOLERANCE = 12.75;
-const SMALLEST_PIECE = 0.02;
-const LUMINANCE = [1225 / GRID, 2404 / GRID, 467 / GRID];
+import { mixed, rint } from "./numeric.js";
 
 /**
- * Bring a picture of one garment on a plain ground to the Fashion-MNIST form.
+ * Convert a picture of one garment on a plain background to the Fashion-MNIST format.
  *
- * @param {import("./ink.js").Picture} picture RGBA with straight alpha, as an ImageData: the garment alone, on a ground
- *   of one colour, light or dark
- * @returns {import("./canonical.js").Canonical} blank if nothing in the picture differs from its ground
+ * @param {Picture} picture RGBA with straight alpha, for example an ImageData: one garment on a background of one
+ *   colour, light or dark
+ * @returns {import("./mnist_format.js").PreparedPicture} blank if no pixel differs from the background
  * @throws {RangeError} if the data are not width × height × 4 values
  */
-export function garment(picture) {
+export function toFashionMnistFormat(picture) {
   const prepared = withoutIdleAlpha(picture);
   const colours = flattened(reduced(prepared, [0, 0, prepared.width, prepared.height]));
-  const ground = percentileOfColours(borderColours(colours), 50);
+  const ground = percentileOfColours(borderColours(colours), MEDIAN);
   const mask = withoutSpecks(differing(colours, ground));
-  if (!mask.values.includes(1)) return blank();
+  if (!mask.values.includes(1)) return blankPicture();
   const box = boxIn(prepared, mask);
   const [width, height] = [box[2] - box[0], box[3] - box[1]];
   const scale = IMAGE_SIDE / Math.max(width, height);
-  const size = [Math.max(1, rint(width * scale)), Math.max(1, rint(height * scale))];
-  const away = fromGround(flattened(resized(prepared, box, size)), ground);
-  const [left, upper] = [Math.floor((IMAGE_SIDE - size[0]) / 2), Math.floor((IMAGE_SIDE - size[1]) / 2)];
-  return { image: placed(away, left, upper), blank: false, box };
+  const [newWidth, newHeight] = [Math.max(1, rint(width * scale)), Math.max(1, rint(height * scale))];
+  const levels = contrast(flattened(resized(prepared, box, [newWidth, newHeight])), ground);
+  const [left, upper] = [Math.floor((IMAGE_SIDE - newWidth) / 2), Math.floor((IMAGE_SIDE - newHeight) / 2)];
+  return { image: placed(levels, left, upper), blank: false, box };
 }
 
+/**
+ * @param {FloatPlane} colours (H, W, 3)
+ * @returns {Float32Array} (N, 3)
+ */
 function borderColours({ values, height, width }) {
   const row = 3 * width;
   const edge = new Float32Array(2 * row + 6 * height);
@@ -48,6 +55,13 @@ function borderColours({ values, height, width }) {
   return edge;
 }
 
+/**
+ * The pixels that differ from the background's colour.
+ *
+ * @param {FloatPlane} colours (H, W, 3)
+ * @param {Float32Array} ground (3,)
+ * @returns {Mask} (H, W)
+ */
 function differing({ values, height, width }, ground) {
   const mask = new Uint8Array(height * width);
   values.forEach((value, i) => {
@@ -56,28 +70,47 @@ function differing({ values, height, width }, ground) {
   return { values: mask, height, width };
 }
 
+/**
+ * The mask without connected components that are small compared to the largest one.
+ *
+ * @param {Mask} mask
+ * @returns {Mask}
+ */
 function withoutSpecks(mask) {
   const { numbered, count } = pieces(mask);
   const sizes = new Int32Array(count + 1);
   for (const number of numbered) if (number) sizes[number] += 1;
-  const least = SMALLEST_PIECE * sizes.reduce((most, size) => Math.max(most, size));
-  return { ...mask, values: mask.values.map((_, i) => (numbered[i] && sizes[numbered[i]] >= least ? 1 : 0)) };
+  const minSize = MIN_COMPONENT_SHARE * sizes.reduce((most, size) => Math.max(most, size));
+  return { ...mask, values: mask.values.map((_, i) => (numbered[i] && sizes[numbered[i]] >= minSize ? 1 : 0)) };
 }
 
+/**
+ * The box of a mask in pixels of the picture.
+ *
+ * @param {Picture} picture
+ * @param {Mask} mask not empty
+ * @returns {Box}
+ */
 function boxIn(picture, mask) {
   const [left, upper, right, lower] = bounds(mask);
   const [xScale, yScale] = [picture.width / mask.width, picture.height / mask.height];
   return [Math.floor(left * xScale), Math.floor(upper * yScale), rint(right * xScale), rint(lower * yScale)];
 }
 
-/** How far each pixel's luminance is from the ground's, 0…255 where that is as far as it can be. */
-function fromGround(colours, ground) {
+/**
+ * Difference of luminance from the background, scaled so that the largest possible difference is 255.
+ *
+ * @param {FloatPlane} colours (H, W, 3)
+ * @param {Float32Array} ground (3,)
+ * @returns {FloatPlane} (H, W) in 0…255
+ */
+function contrast(colours, ground) {
   const [zero] = mixed({ values: ground, height: 1, width: 1 }, LUMINANCE);
-  const groundIsLight = zero > 127;
+  const groundIsLight = zero > MID_GREY;
   const scale = 255 / (groundIsLight ? zero : 255 - zero);
-  const away = mixed(colours, LUMINANCE).map((level) => {
+  const levels = mixed(colours, LUMINANCE).map((level) => {
     const difference = groundIsLight ? zero - level : level - zero;
     return Math.min(Math.max(difference * scale, 0), 255);
   });
-  return { ...colours, values: Float32Array.from(away) };
+  return { ...colours, values: Float32Array.from(levels) };
 }

@@ -1,17 +1,66 @@
 /**
- * The digit's ink in a picture: `findInk`.
+ * Detection of the ink of a digit in a picture: `findInk`.
  *
- * Its steps are functions on small planes, in this order: `reduced`, `flattened`, `grey`, `lightInk`,
- * `withoutBackground`, `cleaned`. What is decided here, and why, is told in runtime/preprocessing/ink.py.
+ * The steps are functions of small planes, applied in this order: `reduced`, `flattened`, `grey`, `lightInk`,
+ * `withoutBackground`, `cleaned`. runtime/preprocessing/ink.py gives the reasons for the method.
  *
- * @typedef {import("./morphology.js").Plane} Plane
+ * @typedef {import("./morphology.js").Box} Box
+ * @typedef {import("./morphology.js").FloatPlane} FloatPlane
+ * @typedef {import("./morphology.js").Mask} Mask
  * @typedef {{width: number, height: number, data: Uint8Array | Uint8ClampedArray}} Picture RGBA, straight alpha
- * @typedef {Picture & {premultiplied: Uint8Array | null}} Prepared null where no pixel is transparent
+ * @typedef {Picture & {premultiplied: Uint8Array | null}} Prepared null if no pixel is transparent
+ */
+
+/**
+ * @template {import("./morphology.js").Values} A
+ * @typedef {import("./morphology.js").PlaneOf<A>} PlaneOf
  */
 
 import {
+  BORDER_COMPONENT_SHARE,
+  BORDER_COMPONENT_WEIGHT,
+  BOX_THRESHOLD,
+  COLOUR_STRIDE,
+  COVARIANCE_OFFSET,
+  DIFFERENCE_STEPS,
+  DIGIT_DILATION,
+  EDGE_SHARE,
+  GRID,
+  INK_THRESHOLD,
+  LIGHT_BORDER_SHARE,
+  LOCAL_RADIUS_DIVISOR,
+  LOWER_QUARTILE,
+  MAX_BORDER_SPREAD,
+  MAX_COMPONENT_GAP,
+  MAX_WIDTH_BESIDE_RULES,
+  MEDIAN,
+  MID_GREY,
+  MIN_COMPONENT_WEIGHT,
+  MIN_CONTRAST,
+  MIN_CONTRAST_TO_NOISE,
+  MIN_PIXELS,
+  MIN_RULE_COVERAGE,
+  MIN_RULE_LENGTH,
+  MIN_SHARE,
+  MIN_SHEET_FILL,
+  MIN_SHEET_SHARE,
+  MIN_TOTAL_ALPHA,
+  NOISE_PER_DIFFERENCE,
+  OPAQUE_ALPHA,
+  PAPER_BLUR_RADIUS,
+  PAPER_SIDE_DIVISOR,
+  RULE_DILATION,
+  RULE_THICKNESS_DIVISOR,
+  RULE_THRESHOLD,
+  SHEET_INSET_DIVISOR,
+  SMOOTHING_DIVISOR,
+  UPPER_QUARTILE,
+  WORK_SIDE,
+} from "./constants.js";
+import {
   blurred,
   boxes,
+  emptyLike,
   largest,
   opened,
   otsu,
@@ -22,23 +71,16 @@ import {
   stepsAcross,
   transposed,
 } from "./morphology.js";
-import { GRID, mean, mixed, onGrid, rint, sum } from "./numeric.js";
+import { mean, mixed, onGrid, rint, sum } from "./numeric.js";
 import { premultiplied, resizedByBox, straight } from "./resampling.js";
 
-const WORK_SIDE = 160;
-const MIN_CONTRAST = 12;
-const MIN_CONTRAST_TO_NOISE = 2.5;
-const FLAT = 2 ** -6;
-const MIN_SHARE = 0.04;
-const MIN_PIXELS = 3;
-
 /**
- * The ink of the one digit in a region of a picture.
+ * Find the ink of the one digit in a region of a picture.
  *
  * @param {Prepared} picture
- * @param {number[]} region left, upper, right, lower in pixels, the last two exclusive
- * @returns {{cut: Plane, box: number[] | null}} the ink cut to its box, float32 in 0…255, and the box in the picture's
- *   own pixels; null where nothing stands out
+ * @param {Box} region in pixels
+ * @returns {{cut: FloatPlane, box: Box | null}} the ink cropped to its bounding box, 0…255, and the box in pixels of
+ *   the picture; null if no ink was found
  */
 export function findInk(picture, region) {
   let levels = levelsOf(picture, region);
@@ -47,15 +89,15 @@ export function findInk(picture, region) {
     region = inPicture(sheet, region, levels);
     levels = levelsOf(picture, region);
   }
-  const digit = cleaned(withoutBackground(levels), grainOf(levels));
-  const solid = above(digit, Math.fround(0.15) * largest(digit.values));
+  const digit = cleaned(withoutBackground(levels), noiseOf(levels));
+  const solid = above(digit, Math.fround(BOX_THRESHOLD) * largest(digit.values));
   if (!solid.values.includes(1)) return { cut: { values: new Float32Array(0), height: 0, width: 0 }, box: null };
   const box = bounds(solid);
   return { cut: cutOut(digit, box), box: inPicture(box, region, digit) };
 }
 
 /**
- * The picture as everything here takes it; colours are multiplied by alpha once, and only if there is any.
+ * Check a picture and premultiply its colours by alpha if any pixel is transparent.
  *
  * @param {Picture} picture
  * @returns {Prepared}
@@ -63,16 +105,16 @@ export function findInk(picture, region) {
  */
 export function withoutIdleAlpha({ width, height, data }) {
   if (!(width > 0 && height > 0) || data.length !== 4 * width * height) {
-    throw new RangeError(`${data.length} values are no RGBA picture of ${width}×${height} pixels`);
+    throw new RangeError(`${data.length} values are not an RGBA picture of ${width}×${height} pixels`);
   }
   return { width, height, data, premultiplied: isOpaque(data) ? null : premultiplied(data) };
 }
 
 /**
- * A region of the picture, its longer side at most `WORK_SIDE`.
+ * Crop a region and reduce its longer side to at most `WORK_SIDE` pixels.
  *
  * @param {Prepared} picture
- * @param {number[]} region left, upper, right, lower
+ * @param {Box} region in pixels
  * @returns {Prepared}
  */
 export function reduced(picture, region) {
@@ -82,11 +124,11 @@ export function reduced(picture, region) {
 }
 
 /**
- * A region of the picture brought to a size; pixels are about means.
+ * Crop a region and resize it; a new pixel is about the mean of the pixels it covers.
  *
  * @param {Prepared} picture
- * @param {number[]} region left, upper, right, lower
- * @param {number[]} size width, height
+ * @param {Box} region in pixels
+ * @param {[width: number, height: number]} size
  * @returns {Prepared}
  */
 export function resized(picture, region, size) {
@@ -99,13 +141,13 @@ export function resized(picture, region, size) {
 }
 
 /**
- * The picture on an opaque ground.
+ * Composite the picture on an opaque background.
  *
- * Where most is transparent, the rest is the ink and the ground its contrast, black or white. Where most is opaque,
- * the paper came with the picture, and its colour goes under the transparent parts.
+ * If most of the picture is transparent, the opaque part is the ink and the background black or white, whichever
+ * contrasts more. Otherwise the paper is part of the picture, and its colour fills the transparent parts.
  *
  * @param {Prepared} picture
- * @returns {Plane} float32, (H, W, 3)
+ * @returns {FloatPlane} (H, W, 3)
  */
 export function flattened({ width, height, data, premultiplied: product }) {
   const colours = new Float32Array(3 * width * height);
@@ -115,67 +157,106 @@ export function flattened({ width, height, data, premultiplied: product }) {
 }
 
 /**
- * The mix of the three channels in which the ink stands out most: the main axis of the colours' local differences.
+ * Convert to grey with the channel weights that give the ink the most contrast: the first principal axis of the local
+ * colour differences.
  *
- * @param {Plane} colours float32, (H, W, 3)
- * @returns {Plane} float32, (H, W) in 0…255
+ * @param {FloatPlane} colours (H, W, 3)
+ * @returns {FloatPlane} (H, W) in 0…255
  */
 export function grey(colours) {
-  const coarse = halved(colours);
-  const around = blurred(coarse, Math.max(coarse.height, coarse.width) >> 3);
-  const local = quarters(coarse.values.map((value, i) => value - around.values[i]));
+  const local = roundedDifferences(strided(colours));
   const weights = weightsAlong(mainAxis(covariance(local)));
   const lowest = 255 * sum(weights.map((weight) => Math.min(weight, 0)));
   const { height, width } = colours;
   return { values: onGrid(mixed(colours, weights).map((level) => level - lowest)), height, width };
 }
 
+/**
+ * @param {Prepared} picture
+ * @param {Box} region
+ * @returns {FloatPlane} (H, W)
+ */
 function levelsOf(picture, region) {
   return lightInk(grey(flattened(reduced(picture, region))));
 }
 
+/**
+ * @param {Picture["data"]} data
+ * @returns {boolean}
+ */
 function isOpaque(data) {
   for (let i = 3; i < data.length; i += 4) if (data[i] !== 255) return false;
   return true;
 }
 
+/**
+ * @param {Picture["data"]} data
+ * @returns {Float32Array} (H, W) in 0…1
+ */
 function alphaOf(data) {
   return new Float32Array(data.length / 4).map((_, i) => data[4 * i + 3] / 255);
 }
 
-/** Differences of levels in whole quarters: sums of their products are exact. */
-function quarters(differences) {
-  return Float64Array.from(differences, (value) => rint(Math.fround(value * 4)));
+/**
+ * Differences from the local mean, rounded to multiples of 1/DIFFERENCE_STEPS: sums of their products are exact.
+ *
+ * @param {FloatPlane} levels (H, W) or (H, W, C)
+ * @returns {Float64Array} in these units
+ */
+function roundedDifferences(levels) {
+  const around = blurred(levels, Math.floor(longerSide(levels) / LOCAL_RADIUS_DIVISOR));
+  const differences = levels.values.map((level, i) => level - around.values[i]);
+  return Float64Array.from(differences, (value) => rint(Math.fround(value * DIFFERENCE_STEPS)));
 }
 
+/**
+ * @param {Float32Array} colours (H, W, 3)
+ * @param {Float32Array} alpha (H, W)
+ * @returns {Float32Array} (H, W, 3)
+ */
 function onGround(colours, alpha) {
   const inked = colours.map((value, i) => value * alpha[Math.floor(i / 3)]);
-  const opaque = colours.filter((_, i) => alpha[Math.floor(i / 3)] > 0.5);
-  if ((2 * opaque.length) / 3 > alpha.length) return onPaper(inked, alpha, percentileOfColours(opaque, 50));
-  const brightness = sum(onGrid(inked)) / Math.max((3 * sum(alpha.map((share) => rint(share * 255)))) / 255, 1e-6);
-  const ground = brightness > 127 ? 0 : 255;
+  const opaque = colours.filter((_, i) => alpha[Math.floor(i / 3)] > OPAQUE_ALPHA);
+  if ((2 * opaque.length) / 3 > alpha.length) return onPaper(inked, alpha, percentileOfColours(opaque, MEDIAN));
+  const totalAlpha = (3 * sum(alpha.map((share) => rint(share * 255)))) / 255;
+  const ground = sum(onGrid(inked)) / Math.max(totalAlpha, MIN_TOTAL_ALPHA) > MID_GREY ? 0 : 255;
   return onGrid(Float64Array.from(inked, (value, i) => value + ground * Math.fround(1 - alpha[Math.floor(i / 3)])));
 }
 
+/**
+ * @param {Float32Array} inked (H, W, 3)
+ * @param {Float32Array} alpha (H, W)
+ * @param {Float32Array} paper (3,)
+ * @returns {Float32Array} (H, W, 3)
+ */
 function onPaper(inked, alpha, paper) {
   return onGrid(
     inked.map((value, i) => value + Math.fround(paper[i % 3] * Math.fround(1 - alpha[Math.floor(i / 3)]))),
   );
 }
 
-/** Every second pixel of every second row. */
-function halved({ values, height, width }) {
-  const half = { height: (height + 1) >> 1, width: (width + 1) >> 1 };
-  const coarse = new Float32Array(3 * half.height * half.width);
-  for (let y = 0, i = 0; y < height; y += 2) {
-    for (let x = 0; x < width; x += 2, i += 3) {
+/**
+ * Every COLOUR_STRIDE-th pixel of every COLOUR_STRIDE-th row.
+ *
+ * @param {FloatPlane} colours (H, W, 3)
+ * @returns {FloatPlane} (H, W, 3)
+ */
+function strided({ values, height, width }) {
+  const coarse = { height: Math.ceil(height / COLOUR_STRIDE), width: Math.ceil(width / COLOUR_STRIDE) };
+  const colours = new Float32Array(3 * coarse.height * coarse.width);
+  for (let y = 0, i = 0; y < height; y += COLOUR_STRIDE) {
+    for (let x = 0; x < width; x += COLOUR_STRIDE, i += 3) {
       const from = 3 * (y * width + x);
-      coarse.set(values.subarray(from, from + 3), i);
+      colours.set(values.subarray(from, from + 3), i);
     }
   }
-  return { values: coarse, ...half };
+  return { values: colours, ...coarse };
 }
 
+/**
+ * @param {Float64Array} local (N, 3), differences
+ * @returns {number[][]} (3, 3)
+ */
 function covariance(local) {
   let [rr, rg, rb, gg, gb, bb] = [0, 0, 0, 0, 0, 0];
   for (let i = 0; i < local.length; i += 3) {
@@ -187,7 +268,7 @@ function covariance(local) {
     gb += green * blue;
     bb += blue * blue;
   }
-  const [a, b, c, d, e, f] = [rr, rg, rb, gg, gb, bb].map((value) => value + FLAT);
+  const [a, b, c, d, e, f] = [rr, rg, rb, gg, gb, bb].map((value) => value + COVARIANCE_OFFSET);
   return [
     [a, b, c],
     [b, d, e],
@@ -195,17 +276,27 @@ function covariance(local) {
   ];
 }
 
-/** An axis as weights on the grid whose sizes sum to 1 and which sum to no less than 0. */
+/**
+ * An axis as weights in multiples of 1/GRID whose absolute values sum to 1 and whose sum is at least 0.
+ *
+ * @param {number[]} axis (3,)
+ * @returns {number[]} (3,)
+ */
 function weightsAlong(axis) {
   const steps = axis.map((part) => rint((part * GRID) / sum(axis.map(Math.abs))));
   const sizes = steps.map(Math.abs);
   const heaviest = sizes.indexOf(Math.max(...sizes));
   steps[heaviest] += Math.sign(steps[heaviest]) * (GRID - sum(sizes));
-  const lightens = sum(steps) > 0 || (sum(steps) === 0 && steps[heaviest] > 0);
-  return steps.map((step) => (lightens ? step : -step) / GRID);
+  const isPositive = sum(steps) > 0 || (sum(steps) === 0 && steps[heaviest] > 0);
+  return steps.map((step) => (isPositive ? step : -step) / GRID);
 }
 
-/** The eigenvector of the largest eigenvalue of a symmetric matrix, by Jacobi's rotations. */
+/**
+ * The eigenvector of the largest eigenvalue of a symmetric matrix, by Jacobi rotations.
+ *
+ * @param {number[][]} matrix (3, 3), changed in place
+ * @returns {number[]} (3,)
+ */
 function mainAxis(matrix) {
   const axes = [
     [1, 0, 0],
@@ -219,14 +310,23 @@ function mainAxis(matrix) {
   return axes.map((row) => row[values.indexOf(Math.max(...values))]);
 }
 
-/** Turns the axes p and q so that they no longer covary. */
+/**
+ * Rotate the axes p and q so that their covariance becomes 0.
+ *
+ * @param {number[][]} matrix (3, 3), changed in place
+ * @param {number[][]} axes (3, 3), changed in place
+ * @param {number} p
+ * @param {number} q
+ */
 function rotate(matrix, axes, p, q) {
   if (matrix[p][q] === 0) return;
   const half = (matrix[q][q] - matrix[p][p]) / (2 * matrix[p][q]);
   const tangent = (half < 0 ? -1 : 1) / (Math.abs(half) + Math.hypot(half, 1));
   const cosine = 1 / Math.hypot(tangent, 1);
   const sine = tangent * cosine;
-  const turn = (row) => [row[p], row[q]] = [cosine * row[p] - sine * row[q], sine * row[p] + cosine * row[q]];
+  const turn = (/** @type {number[]} */ row) => {
+    [row[p], row[q]] = [cosine * row[p] - sine * row[q], sine * row[p] + cosine * row[q]];
+  };
   matrix.forEach(turn);
   axes.forEach(turn);
   [matrix[p], matrix[q]] = [
@@ -236,61 +336,72 @@ function rotate(matrix, axes, p, q) {
 }
 
 /**
- * The same picture with the ink lighter than its ground: inverted if the ground is light.
+ * Invert the picture if the background is light, so that the ink is lighter than the background.
  *
- * @param {Plane} levels float32, (H, W)
- * @returns {Plane} float32, (H, W)
+ * @param {FloatPlane} levels (H, W)
+ * @returns {FloatPlane} (H, W)
  */
 export function lightInk(levels) {
   const light = above(levels, otsu(levels.values));
-  if (!(borderIsEven(levels, light) ? shareOf(border(light)) > 0.5 : differsByBeingDarker(levels))) return levels;
-  return { ...levels, values: levels.values.map((level) => 255 - level) };
+  const groundIsLight = borderIsEven(levels, light)
+    ? shareOf(border(light)) > LIGHT_BORDER_SHARE
+    : isSkewedToDark(levels);
+  return groundIsLight ? { ...levels, values: levels.values.map((level) => 255 - level) } : levels;
 }
 
 /**
- * How much lighter each pixel is than the paper around it: uneven light and shadows are gone.
+ * Subtract the paper, and with it uneven light and shadows.
  *
- * @param {Plane} levels float32, (H, W)
- * @returns {Plane} float32, (H, W)
+ * @param {FloatPlane} levels (H, W), the ink lighter than the paper
+ * @returns {FloatPlane} (H, W): how much lighter each pixel is than the paper around it
  */
 export function withoutBackground(levels) {
-  const width = Math.floor(longerSide(levels) / 3) | 1;
-  const paper = opened(blurred(levels, 1), width, width);
+  const side = Math.floor(longerSide(levels) / PAPER_SIDE_DIVISOR) | 1;
+  const paper = opened(blurred(levels, PAPER_BLUR_RADIUS), side, side);
   return { ...levels, values: levels.values.map((level, i) => Math.max(level - paper.values[i], 0)) };
 }
 
 /**
- * Only what belongs to the digit: 0 elsewhere, all 0 if there is no digit.
+ * Keep only the digit: 0 elsewhere, all 0 if there is no digit.
  *
- * @param {Plane} ink float32, (H, W), as `withoutBackground` returns it
- * @param {number} grain how much neighbouring pixels of the paper differ, in levels
- * @returns {Plane} float32, (H, W)
+ * @param {FloatPlane} ink (H, W), as `withoutBackground` returns it
+ * @param {number} noise standard deviation of the paper's noise, in levels
+ * @returns {FloatPlane} (H, W)
  */
-export function cleaned(ink, grain) {
-  const smooth = blurred(ink, Math.floor(longerSide(ink) / 100));
+export function cleaned(ink, noise) {
+  const smooth = blurred(ink, Math.floor(longerSide(ink) / SMOOTHING_DIVISOR));
   const threshold = otsu(smooth.values);
-  const rules = rulesIn(above(smooth, 0.3 * threshold));
-  const mask = without(above(smooth, 0.7 * threshold), rules);
+  const rules = rulesIn(above(smooth, RULE_THRESHOLD * threshold));
+  const mask = without(above(smooth, INK_THRESHOLD * threshold), rules);
   const { numbered, count } = pieces(mask);
   const nothing = { ...ink, values: new Float32Array(ink.values.length) };
   if (count === 0) return nothing;
   const weights = weightsOf(smooth, numbered, count);
   const onBorder = countsOf(border({ ...ink, values: numbered }), count);
-  const kept = digitPieces(boxes(numbered, count, ink.width), weights, onBorder);
-  const digit = { ...mask, values: mask.values.map((_, i) => (numbered[i] && kept[numbered[i] - 1] ? 1 : 0)) };
-  if (!standsOut(smooth, digit, mask, grain)) return nothing;
-  const near = running("maximum", digit, 3, 3);
+  const isDigit = digitPieces(boxes(numbered, count, ink.width), weights, onBorder);
+  const digit = { ...mask, values: mask.values.map((_, i) => (numbered[i] && isDigit[numbered[i] - 1] ? 1 : 0)) };
+  if (!standsOut(smooth, digit, mask, noise)) return nothing;
+  const near = running("maximum", digit, DIGIT_DILATION, DIGIT_DILATION);
   return { ...ink, values: ink.values.map((value, i) => (near.values[i] ? value : 0)) };
 }
 
-/** Whether the ink is dark: what differs from its surroundings in few pixels but strongly. */
-function differsByBeingDarker(levels) {
-  const around = blurred(levels, longerSide(levels) >> 3);
-  const local = quarters(levels.values.map((level, i) => level - around.values[i]));
-  return sum(local.map((value) => value * value * value)) < 0;
+/**
+ * Whether the ink is dark, by the skewness of local differences: ink differs strongly from its surroundings in few
+ * pixels.
+ *
+ * @param {FloatPlane} levels (H, W)
+ * @returns {boolean}
+ */
+function isSkewedToDark(levels) {
+  return sum(roundedDifferences(levels).map((value) => value * value * value)) < 0;
 }
 
-/** The box of a sheet of paper on a darker table, or of a card: a solid, wide piece where ink would be expected. */
+/**
+ * The box of a sheet of paper on a darker table, or of a card: a solid, wide component instead of ink.
+ *
+ * @param {FloatPlane} levels (H, W)
+ * @returns {Box | null}
+ */
 function sheetIn(levels) {
   const light = above(levels, otsu(levels.values));
   if (!borderIsEven(levels, light)) return null;
@@ -300,17 +411,27 @@ function sheetIn(levels) {
   const box = boxes(numbered, count, levels.width)[sizes.indexOf(largest(sizes))];
   const [left, upper, right, lower] = box;
   const [width, height] = [right - left, lower - upper];
-  if (Math.min(width, height) < 0.4 * longerSide(levels) || shareOf(cutOut(light, box).values) < 0.75) return null;
-  const inset = Math.floor(Math.max(width, height) / 30);
+  if (Math.min(width, height) < MIN_SHEET_SHARE * longerSide(levels)) return null;
+  if (shareOf(cutOut(light, box).values) < MIN_SHEET_FILL) return null;
+  const inset = Math.floor(Math.max(width, height) / SHEET_INSET_DIVISOR);
   return [left + inset, upper + inset, right - inset, lower - inset];
 }
 
+/**
+ * @param {Uint8Array} mask
+ * @returns {number} the share of ones
+ */
 function shareOf(mask) {
   return mask.reduce((total, value) => total + value, 0) / mask.length;
 }
 
+/**
+ * @template {import("./morphology.js").Values} A
+ * @param {PlaneOf<A>} plane (H, W)
+ * @returns {A} (2·W + 2·H,)
+ */
 function border({ values, height, width }) {
-  const edge = new values.constructor(2 * (height + width));
+  const edge = emptyLike(values, 2 * (height + width));
   edge.set(values.subarray(0, width));
   edge.set(values.subarray(values.length - width), width);
   for (let y = 0; y < height; y += 1) {
@@ -320,42 +441,73 @@ function border({ values, height, width }) {
   return edge;
 }
 
-/** Whether the border varies little beside the picture's contrast: no gradient, no half shadow. */
+/**
+ * Whether the border varies little compared to the picture's contrast: no gradient, no partial shadow.
+ *
+ * @param {FloatPlane} levels (H, W)
+ * @param {Mask} isLight (H, W)
+ * @returns {boolean}
+ */
 function borderIsEven(levels, isLight) {
   const light = selected(levels.values, isLight.values);
   if (light.length === 0 || light.length === levels.values.length) return true;
   const contrast = mean(light) - mean(selected(levels.values, isLight.values, 0));
   const edge = border(levels);
-  return percentile(edge, 75) - percentile(edge, 25) < 0.25 * contrast;
+  return percentile(edge, UPPER_QUARTILE) - percentile(edge, LOWER_QUARTILE) < MAX_BORDER_SPREAD * contrast;
 }
 
-/** The standard deviation of the paper's noise, from the median difference of neighbours: strokes do not count. */
-function grainOf(levels) {
-  return levels.width > 1 ? 1.05 * percentile(stepsAcross(levels), 50) : 0;
+/**
+ * The standard deviation of the paper's noise, from the median difference of neighbours, which ignores strokes.
+ *
+ * @param {FloatPlane} levels (H, W)
+ * @returns {number}
+ */
+function noiseOf(levels) {
+  return levels.width > 1 ? NOISE_PER_DIFFERENCE * percentile(stepsAcross(levels), MEDIAN) : 0;
 }
 
-/** The pixels of ruled lines, along and across, that a mask holds. */
+/**
+ * The pixels of horizontal and vertical ruled lines in a mask.
+ *
+ * @param {Mask} mask
+ * @returns {Mask}
+ */
 function rulesIn(mask) {
-  return either(rulesAlong(mask), transposed(rulesAlong(transposed(mask))));
+  return either(horizontalRules(mask), transposed(horizontalRules(transposed(mask))));
 }
 
-/** The pixels of thin, nearly horizontal lines, if they reach from edge to edge and well beyond everything else. */
-function rulesAlong(mask) {
-  const tolerance = 5;
-  const stroke = Math.floor(longerSide(mask) / 25) | 1;
-  const lines = opened(running("maximum", mask, tolerance, 1), 1, Math.floor(0.45 * mask.width) | 1);
-  const rules = without(both(mask, lines), opened(mask, stroke, 1));
+/**
+ * The pixels of thin, nearly horizontal lines, if they reach from edge to edge and beyond everything else.
+ *
+ * @param {Mask} mask
+ * @returns {Mask}
+ */
+function horizontalRules(mask) {
+  const thickness = Math.floor(longerSide(mask) / RULE_THICKNESS_DIVISOR) | 1;
+  const length = Math.floor(MIN_RULE_LENGTH * mask.width) | 1;
+  const lines = opened(running("maximum", mask, RULE_DILATION, 1), 1, length);
+  const rules = without(both(mask, lines), opened(mask, thickness, 1));
   const columns = columnsWithAny(rules);
   const rest = columnsWithAny(without(mask, rules));
-  const across =
-    columns.length / mask.width > 0.9 && rest.length > 0 && rest[rest.length - 1] - rest[0] < 0.8 * mask.width;
-  return across ? rules : { ...mask, values: new Uint8Array(mask.values.length) };
+  const isRuled =
+    columns.length / mask.width > MIN_RULE_COVERAGE &&
+    rest.length > 0 &&
+    rest[rest.length - 1] - rest[0] < MAX_WIDTH_BESIDE_RULES * mask.width;
+  return isRuled ? rules : { ...mask, values: new Uint8Array(mask.values.length) };
 }
 
+/**
+ * The sum of each component's ink, weighted by centredness.
+ *
+ * @param {FloatPlane} smooth (H, W)
+ * @param {Int32Array} numbered (H, W)
+ * @param {number} count
+ * @returns {Float64Array} (count,)
+ */
 function weightsOf(smooth, numbered, count) {
   const weights = new Float64Array(count);
-  const across = nearnessToMiddle(smooth.width);
-  const down = nearnessToMiddle(smooth.height);
+  const across = centrednessAlong(smooth.width);
+  const down = centrednessAlong(smooth.height);
   for (let y = 0, i = 0; y < smooth.height; y += 1) {
     for (let x = 0; x < smooth.width; x += 1, i += 1) {
       if (!numbered[i]) continue;
@@ -366,11 +518,22 @@ function weightsOf(smooth, numbered, count) {
   return weights;
 }
 
-/** 1 and more, falling to 0 over the outermost tenth: where tables, shadows and spirals are. */
-function nearnessToMiddle(length) {
-  return new Float64Array(length).map((_, i) => Math.min(i + 0.5, length - i - 0.5) / (0.1 * length));
+/**
+ * Weights of pixels along an axis: at least 1, decreasing to 0 near the edges, where tables, shadows and spiral
+ * bindings are.
+ *
+ * @param {number} length
+ * @returns {Float64Array}
+ */
+function centrednessAlong(length) {
+  return new Float64Array(length).map((_, i) => Math.min(i + 0.5, length - i - 0.5) / (EDGE_SHARE * length));
 }
 
+/**
+ * @param {Int32Array} numbers labels
+ * @param {number} count
+ * @returns {Int32Array} (count,), the number of pixels of each label
+ */
 function countsOf(numbers, count) {
   const counts = new Int32Array(count);
   for (const number of numbers) if (number) counts[number - 1] += 1;
@@ -378,27 +541,28 @@ function countsOf(numbers, count) {
 }
 
 /**
- * Which of the pieces are the digit: the heaviest, and step by step what lies close to those taken.
+ * Select the components of the digit: the heaviest, then repeatedly those close to the selected ones.
  *
- * @param {number[][]} pieceBoxes left, upper, right, lower of each
- * @param {Float64Array} weights ink by centredness
- * @param {Int32Array} borderPixels how many of a piece's pixels lie on the picture's border
+ * @param {Box[]} pieceBoxes
+ * @param {Float64Array} weights sum of ink weighted by centredness
+ * @param {Int32Array} borderPixels number of a component's pixels on the picture's border
  * @returns {boolean[]}
  */
 function digitPieces(pieceBoxes, weights, borderPixels) {
   const alongBorder = pieceBoxes.map(
-    ([left, upper, right, lower], i) => borderPixels[i] > 0.6 * Math.max(right - left, lower - upper),
+    ([left, upper, right, lower], i) =>
+      borderPixels[i] > BORDER_COMPONENT_SHARE * Math.max(right - left, lower - upper),
   );
-  const centralWeights = weights.map((weight, i) => (alongBorder[i] ? 0.05 * weight : weight));
+  const centralWeights = weights.map((weight, i) => (alongBorder[i] ? BORDER_COMPONENT_WEIGHT * weight : weight));
   const heaviest = centralWeights.indexOf(largest(centralWeights));
+  const minWeight = MIN_COMPONENT_WEIGHT * weights[heaviest];
   let taken = pieceBoxes.map((_, i) => i === heaviest);
   let possible = pieceBoxes.map(
-    (_, i) =>
-      weights[i] > 0.02 * weights[heaviest] && !alongBorder[i] && (borderPixels[i] === 0 || borderPixels[heaviest] > 0),
+    (_, i) => weights[i] > minWeight && !alongBorder[i] && (borderPixels[i] === 0 || borderPixels[heaviest] > 0),
   );
   for (;;) {
     const around = joined(pieceBoxes.filter((_, i) => taken[i]));
-    const reach = 0.2 * Math.max(around[2] - around[0], around[3] - around[1]);
+    const reach = MAX_COMPONENT_GAP * Math.max(around[2] - around[0], around[3] - around[1]);
     possible = possible.map((can, i) => can && !encloses(pieceBoxes[i], around));
     const more = taken.map((has, i) => has || (possible[i] && gap(pieceBoxes[i], around) <= reach));
     if (more.every((has, i) => has === taken[i])) return taken;
@@ -406,42 +570,84 @@ function digitPieces(pieceBoxes, weights, borderPixels) {
   }
 }
 
+/**
+ * @param {Box[]} some at least one
+ * @returns {Box} that contains them
+ */
 function joined(some) {
-  return [0, 1, 2, 3].map((side) =>
-    some.map((box) => box[side]).reduce(side < 2 ? (a, b) => Math.min(a, b) : (a, b) => Math.max(a, b)),
-  );
+  return some.reduce((one, other) => [
+    Math.min(one[0], other[0]),
+    Math.min(one[1], other[1]),
+    Math.max(one[2], other[2]),
+    Math.max(one[3], other[3]),
+  ]);
 }
 
+/**
+ * @param {Box} one
+ * @param {Box} other
+ * @returns {boolean}
+ */
 function encloses(one, other) {
   return one[0] < other[0] && one[1] < other[1] && one[2] > other[2] && one[3] > other[3];
 }
 
+/**
+ * @param {Box} one
+ * @param {Box} other
+ * @returns {number} pixels between two boxes, negative if they overlap
+ */
 function gap(one, other) {
   return Math.max(one[0] - other[2], other[0] - one[2], one[1] - other[3], other[1] - one[3]);
 }
 
-/** Whether the digit is more than the paper's grain, and more than a speck. */
-function standsOut(ink, digit, mask, grain) {
+/**
+ * Whether the digit is larger than a speck and has more contrast than the paper's noise.
+ *
+ * @param {FloatPlane} ink (H, W)
+ * @param {Mask} digit (H, W)
+ * @param {Mask} mask (H, W), all ink
+ * @param {number} noise
+ * @returns {boolean}
+ */
+function standsOut(ink, digit, mask, noise) {
   const [left, upper, right, lower] = bounds(digit);
   const paper = selected(ink.values, mask.values, 0);
   const contrast = mean(selected(ink.values, digit.values)) - (paper.length ? mean(paper) : 0);
   const isLarge = Math.max(right - left, lower - upper) > Math.max(MIN_PIXELS, MIN_SHARE * longerSide(ink));
-  return isLarge && contrast > Math.max(MIN_CONTRAST, MIN_CONTRAST_TO_NOISE * grain);
+  return isLarge && contrast > Math.max(MIN_CONTRAST, MIN_CONTRAST_TO_NOISE * noise);
 }
 
+/**
+ * @param {{height: number, width: number}} plane
+ * @returns {number}
+ */
 function longerSide({ height, width }) {
   return Math.max(height, width);
 }
 
-/** The mask of what is above a threshold, which numpy brings to float32 first. */
+/**
+ * The mask of values above a threshold, which NumPy converts to float32 first.
+ *
+ * @param {FloatPlane} plane
+ * @param {number} threshold
+ * @returns {Mask}
+ */
 function above({ values, height, width }, threshold) {
-  const least = Math.fround(threshold);
+  const rounded = Math.fround(threshold);
   const mask = new Uint8Array(values.length);
-  for (let i = 0; i < mask.length; i += 1) mask[i] = values[i] > least ? 1 : 0;
+  for (let i = 0; i < mask.length; i += 1) mask[i] = values[i] > rounded ? 1 : 0;
   return { values: mask, height, width };
 }
 
-/** The values where a mask is 1, or where it is 0. */
+/**
+ * The values where a mask is 1, or where it is 0.
+ *
+ * @param {Float32Array} values
+ * @param {Uint8Array} mask
+ * @param {0 | 1} wanted
+ * @returns {Float32Array}
+ */
 function selected(values, mask, wanted = 1) {
   const found = new Float32Array(values.length);
   let count = 0;
@@ -449,32 +655,57 @@ function selected(values, mask, wanted = 1) {
   return found.subarray(0, count);
 }
 
+/**
+ * @param {Mask} one
+ * @param {Mask} other
+ * @returns {Mask}
+ */
 function both(one, other) {
   const values = one.values.slice();
   for (let i = 0; i < values.length; i += 1) values[i] &= other.values[i];
   return { ...one, values };
 }
 
+/**
+ * @param {Mask} one
+ * @param {Mask} other
+ * @returns {Mask}
+ */
 function either(one, other) {
   const values = one.values.slice();
   for (let i = 0; i < values.length; i += 1) values[i] |= other.values[i];
   return { ...one, values };
 }
 
+/**
+ * @param {Mask} one
+ * @param {Mask} other
+ * @returns {Mask}
+ */
 function without(one, other) {
   const values = one.values.slice();
   for (let i = 0; i < values.length; i += 1) values[i] &= ~other.values[i];
   return { ...one, values };
 }
 
+/**
+ * @param {Mask} mask
+ * @returns {number[]} the columns in which any pixel is 1
+ */
 function columnsWithAny({ values, width }) {
   const any = new Uint8Array(width);
   for (let i = 0; i < values.length; i += 1) if (values[i]) any[i % width] = 1;
   return [...any.keys()].filter((x) => any[x]);
 }
 
+/**
+ * @template {import("./morphology.js").Values} A
+ * @param {PlaneOf<A>} plane (H, W)
+ * @param {Box} box
+ * @returns {PlaneOf<A>}
+ */
 function cutOut({ values, width }, [left, upper, right, lower]) {
-  const cut = new values.constructor((right - left) * (lower - upper));
+  const cut = emptyLike(values, (right - left) * (lower - upper));
   for (let y = upper; y < lower; y += 1) {
     cut.set(values.subarray(y * width + left, y * width + right), (y - upper) * (right - left));
   }
@@ -482,16 +713,23 @@ function cutOut({ values, width }, [left, upper, right, lower]) {
 }
 
 /**
- * The box of a mask that is not empty.
+ * Compute the bounding box of a mask.
  *
- * @param {Plane} mask (H, W)
- * @returns {number[]} left, upper, right, lower, the last two exclusive
+ * @param {Mask} mask (H, W), not empty
+ * @returns {Box}
  */
 export function bounds({ values, width }) {
   return boxes(values, 1, width)[0];
 }
 
-/** A box of the reduction of a region, in the picture's own pixels. */
+/**
+ * A box of the reduced region, in pixels of the picture.
+ *
+ * @param {Box} box
+ * @param {Box} region
+ * @param {{height: number, width: number}} size of the reduced region
+ * @returns {Box}
+ */
 function inPicture(box, region, { height, width }) {
   const [xScale, yScale] = [(region[2] - region[0]) / width, (region[3] - region[1]) / height];
   const [right, lower] = [region[0] + Math.ceil(box[2] * xScale), region[1] + Math.ceil(box[3] * yScale)];

@@ -1,19 +1,26 @@
 /**
  * Image operations: `percentile`, `percentileOfColours`, `blurred`, `running`, `opened`, `otsu`, `pieces`, `boxes`,
- * `transposed`, `smallest`, `largest`, `stepsAcross`, `stepsDown`.
+ * `transposed`, `emptyLike`, `smallest`, `largest`, `stepsAcross`, `stepsDown`.
  *
- * A plane is `{values, height, width}`, row after row, one or more values a pixel: a Float32Array of levels, or a
- * Uint8Array of zeros and ones as a mask.
+ * A plane is `{values, height, width}` in row-major order, with one or more values for each pixel: a Float32Array of
+ * levels, or a Uint8Array of zeros and ones as a mask.
  *
- * @typedef {{values: Float32Array | Uint8Array, height: number, width: number}} Plane
+ * @typedef {Float32Array | Uint8Array | Int32Array} Values
+ * @typedef {[left: number, upper: number, right: number, lower: number]} Box right and lower are exclusive
+ * @typedef {PlaneOf<Float32Array>} FloatPlane
+ * @typedef {PlaneOf<Uint8Array>} Mask
  */
 
+/**
+ * @template {Values} A
+ * @typedef {{values: A, height: number, width: number}} PlaneOf
+ */
+
+import { OTSU_BINS } from "./constants.js";
 import { onGrid } from "./numeric.js";
 
-const BINS = 64;
-
 /**
- * As `numpy.percentile`: between two values the result lies linearly.
+ * Compute a percentile like `numpy.percentile`; between two values, the result is interpolated linearly.
  *
  * @param {Float32Array} values (N,), N at least 1
  * @param {number} percent 0 to 100
@@ -29,7 +36,7 @@ export function percentile(values, percent) {
 }
 
 /**
- * The percentile of each channel.
+ * Compute the percentile of each channel.
  *
  * @param {Float32Array} colours (N, 3)
  * @param {number} percent 0 to 100
@@ -45,11 +52,11 @@ export function percentileOfColours(colours, percent) {
 }
 
 /**
- * The mean over a square of 2·radius + 1 pixels, the edges repeated.
+ * Apply a box filter with edge padding, rounded by `onGrid`.
  *
- * @param {Plane} plane float32, (H, W) or (H, W, C)
- * @param {number} radius pixels; 0 leaves the plane as it is
- * @returns {Plane} of the same shape
+ * @param {FloatPlane} plane (H, W) or (H, W, C)
+ * @param {number} radius in pixels; the box has 2·radius + 1 pixels a side; 0 returns the plane unchanged
+ * @returns {FloatPlane} of the same shape
  */
 export function blurred(plane, radius) {
   if (radius < 1) return plane;
@@ -58,13 +65,14 @@ export function blurred(plane, radius) {
 }
 
 /**
- * The running extreme over a rectangle of odd sides, the edges repeated, in log2(side) steps per axis.
+ * Apply a maximum or minimum filter with edge padding: dilation or erosion by a rectangle.
  *
- * @param {"maximum" | "minimum"} extreme on a mask they are dilation and erosion
- * @param {Plane} plane (H, W)
- * @param {number} height of the rectangle, odd, pixels
- * @param {number} width likewise
- * @returns {Plane} of the same shape
+ * @template {Float32Array | Uint8Array} A
+ * @param {"maximum" | "minimum"} extreme
+ * @param {PlaneOf<A>} plane (H, W)
+ * @param {number} height of the rectangle in pixels, odd
+ * @param {number} width of the rectangle in pixels, odd
+ * @returns {PlaneOf<A>} of the same shape
  */
 export function running(extreme, plane, height, width) {
   const down = height > 1 ? runningDown(extreme, plane, height) : plane;
@@ -72,19 +80,20 @@ export function running(extreme, plane, height, width) {
 }
 
 /**
- * The opening: everything light in which a rectangle of these odd sides does not fit is gone, the rest stays.
+ * Apply a morphological opening: remove light structures in which a rectangle does not fit.
  *
- * @param {Plane} plane (H, W)
- * @param {number} height of the rectangle, odd, pixels
- * @param {number} width likewise
- * @returns {Plane} of the same shape
+ * @template {Float32Array | Uint8Array} A
+ * @param {PlaneOf<A>} plane (H, W)
+ * @param {number} height of the rectangle in pixels, odd
+ * @param {number} width of the rectangle in pixels, odd
+ * @returns {PlaneOf<A>} of the same shape
  */
 export function opened(plane, height, width) {
   return running("maximum", running("minimum", plane, height, width), height, width);
 }
 
 /**
- * The level that parts the histogram in two with the least variance within the parts (Otsu 1979).
+ * Compute Otsu's threshold (Otsu 1979): the level with the least variance within the two classes it separates.
  *
  * @param {Float32Array} levels (N,)
  * @returns {number} compare float32 levels with `Math.fround` of it
@@ -92,15 +101,15 @@ export function opened(plane, height, width) {
 export function otsu(levels) {
   const [low, high] = [smallest(levels), largest(levels)];
   if (high <= low) return high;
-  const step = (high - low) / BINS;
+  const step = (high - low) / OTSU_BINS;
   return low + step * (1 + bestSplit(histogram(levels, low, Math.fround(step)), levels.length));
 }
 
 /**
- * The pieces of a mask that hang together, diagonals included, numbered by their first pixels.
+ * Label the connected components of a mask (8-connectivity), in the order of their first pixels.
  *
- * @param {Plane} mask (H, W)
- * @returns {{numbered: Int32Array, count: number}} 0 outside the mask, else the number of the piece, from 1
+ * @param {Mask} mask (H, W)
+ * @returns {{numbered: Int32Array, count: number}} labels, 0 outside the mask and from 1 inside; number of components
  */
 export function pieces({ values, height, width }) {
   const numbered = new Int32Array(values.length);
@@ -130,15 +139,15 @@ export function pieces({ values, height, width }) {
 }
 
 /**
- * The box of each piece.
+ * Compute the bounding box of each connected component.
  *
- * @param {Int32Array} numbered (H, W), as `pieces` returns it
- * @param {number} count likewise
+ * @param {Int32Array | Uint8Array} numbered (H, W), labels as `pieces` returns them
+ * @param {number} count of components, likewise
  * @param {number} width of the plane
- * @returns {number[][]} left, upper, right, lower of each, the last two exclusive
+ * @returns {Box[]}
  */
 export function boxes(numbered, count, width) {
-  const found = Array.from({ length: count }, () => [Infinity, Infinity, 0, 0]);
+  const found = Array.from({ length: count }, () => /** @type {Box} */ ([Infinity, Infinity, 0, 0]));
   for (let i = 0; i < numbered.length; i += 1) {
     if (!numbered[i]) continue;
     const box = found[numbered[i] - 1];
@@ -153,13 +162,14 @@ export function boxes(numbered, count, width) {
 }
 
 /**
- * The plane with rows and columns exchanged.
+ * Transpose a plane.
  *
- * @param {Plane} plane (H, W)
- * @returns {Plane} (W, H)
+ * @template {Values} A
+ * @param {PlaneOf<A>} plane (H, W)
+ * @returns {PlaneOf<A>} (W, H)
  */
 export function transposed({ values, height, width }) {
-  const turned = new values.constructor(values.length);
+  const turned = emptyLike(values, values.length);
   for (let y = 0, i = 0; y < height; y += 1) {
     for (let to = y; to < turned.length; to += height, i += 1) turned[to] = values[i];
   }
@@ -167,7 +177,20 @@ export function transposed({ values, height, width }) {
 }
 
 /**
- * The smallest value.
+ * Create an array of zeros of the same type.
+ *
+ * @template {Values} A
+ * @param {A} values
+ * @param {number} length
+ * @returns {A}
+ */
+export function emptyLike(values, length) {
+  const TypedArray = /** @type {new (length: number) => A} */ (values.constructor);
+  return new TypedArray(length);
+}
+
+/**
+ * Return the smallest value.
  *
  * @param {ArrayLike<number>} values at least one
  * @returns {number}
@@ -179,7 +202,7 @@ export function smallest(values) {
 }
 
 /**
- * The largest value.
+ * Return the largest value.
  *
  * @param {ArrayLike<number>} values at least one
  * @returns {number}
@@ -191,9 +214,9 @@ export function largest(values) {
 }
 
 /**
- * How much neighbours along the rows differ.
+ * Compute the absolute differences of neighbours in each row.
  *
- * @param {Plane} plane float32, (H, W)
+ * @param {FloatPlane} plane (H, W)
  * @returns {Float32Array} (H, W − 1)
  */
 export function stepsAcross({ values, height, width }) {
@@ -206,16 +229,22 @@ export function stepsAcross({ values, height, width }) {
 }
 
 /**
- * How much neighbours along the columns differ.
+ * Compute the absolute differences of neighbours in each column.
  *
- * @param {Plane} plane float32, (H, W)
+ * @param {FloatPlane} plane (H, W)
  * @returns {Float32Array} (H − 1, W)
  */
 export function stepsDown({ values, width }) {
   return values.slice(width).map((value, i) => Math.abs(value - values[i]));
 }
 
-/** A copy with no larger values before an index and no smaller ones behind it (Hoare's FIND, 1961). */
+/**
+ * A copy with no larger values before an index and no smaller ones after it (Hoare's FIND, 1961).
+ *
+ * @param {Float32Array} values
+ * @param {number} index
+ * @returns {Float32Array}
+ */
 function partedAt(values, index) {
   const parted = values.slice();
   let [first, last] = [0, parted.length - 1];
@@ -238,7 +267,13 @@ function partedAt(values, index) {
   return parted;
 }
 
-// The means are differences of running sums in float64, as numpy's are: these are rounded, and have to be alike.
+/**
+ * The means of each column. They are differences of cumulative sums in float64, like NumPy's, for identical rounding.
+ *
+ * @param {FloatPlane} plane (H, W, C)
+ * @param {number} radius
+ * @returns {FloatPlane}
+ */
 function blurredDown({ values, height, width }, radius) {
   const side = 2 * radius + 1;
   const line = values.length / height;
@@ -253,6 +288,13 @@ function blurredDown({ values, height, width }, radius) {
   return { values: means, height, width };
 }
 
+/**
+ * The means of each row, likewise.
+ *
+ * @param {FloatPlane} plane (H, W, C)
+ * @param {number} radius
+ * @returns {FloatPlane}
+ */
 function blurredAcross({ values, height, width }, radius) {
   const channels = values.length / (height * width);
   const means = new Float32Array(values.length);
@@ -269,57 +311,99 @@ function blurredAcross({ values, height, width }, radius) {
   return { values: means, height, width };
 }
 
-/** The running sums of a row, which begins at `start`, and whose values are some `apart`. */
-function addUp(sums, values, start, apart, width, radius) {
+/**
+ * Write the cumulative sums of a row.
+ *
+ * @param {Float64Array} sums the result
+ * @param {Float32Array} values
+ * @param {number} start index of the row's first value
+ * @param {number} stride distance of its values
+ * @param {number} width number of its values
+ * @param {number} radius
+ */
+function addUp(sums, values, start, stride, width, radius) {
   sums[0] = values[start];
   for (let i = 1; i < sums.length; i += 1) {
-    sums[i] = sums[i - 1] + values[start + clamped(i - radius - 1, width) * apart];
+    sums[i] = sums[i - 1] + values[start + clamped(i - radius - 1, width) * stride];
   }
 }
 
+/**
+ * @param {number} index
+ * @param {number} length
+ * @returns {number} the nearest index of an array of this length
+ */
 function clamped(index, length) {
   return index < 0 ? 0 : index < length ? index : length - 1;
 }
 
+/**
+ * @template {Float32Array | Uint8Array} A
+ * @param {"maximum" | "minimum"} extreme
+ * @param {PlaneOf<A>} plane
+ * @param {number} side
+ * @returns {PlaneOf<A>}
+ */
 function runningDown(extreme, { values, height, width }, side) {
   const padded = rowsRepeated(values, width, side >> 1);
   extend(extreme, padded, side, width);
-  return { values: padded.subarray(0, values.length), height, width };
+  return { values: /** @type {A} */ (padded.subarray(0, values.length)), height, width };
 }
 
+/**
+ * @template {Float32Array | Uint8Array} A
+ * @param {"maximum" | "minimum"} extreme
+ * @param {PlaneOf<A>} plane
+ * @param {number} side
+ * @returns {PlaneOf<A>}
+ */
 function runningAcross(extreme, { values, height, width }, side) {
   const line = width + side - 1;
   const padded = columnsRepeated(values, width, side >> 1);
-  // What runs over a row's end into the next lies behind the `width` values that are taken from it.
+  // windows that extend from the end of a row into the next one start after the `width` values that are used
   extend(extreme, padded, side, 1);
-  const found = new values.constructor(values.length);
+  const found = emptyLike(values, values.length);
   for (let y = 0; y < height; y += 1) found.set(padded.subarray(y * line, y * line + width), y * width);
   return { values: found, height, width };
 }
 
-/** Each value becomes the extreme of itself and of `side − 1` values behind it, some `apart`. */
-function extend(extreme, values, side, apart) {
+/**
+ * Replace each value by the extreme of itself and of the `side − 1` values after it, `stride` apart.
+ *
+ * @param {"maximum" | "minimum"} extreme
+ * @param {Float32Array | Uint8Array} values changed in place
+ * @param {number} side
+ * @param {number} stride
+ */
+function extend(extreme, values, side, stride) {
   if (values instanceof Uint8Array) {
-    extendMask(values, side, apart, extreme === "maximum" ? 1 : side);
+    extendMask(values, side, stride, extreme === "maximum" ? 1 : side);
     return;
   }
   const take = extreme === "maximum" ? takeMaximum : takeMinimum;
   let end = values.length;
   for (let covered = 1; covered < side; ) {
     const step = Math.min(covered, side - covered);
-    end -= step * apart;
-    take(values, step * apart, end);
+    end -= step * stride;
+    take(values, step * stride, end);
     covered += step;
   }
 }
 
-/** The same for a mask, by counting the ones: 1 where there are as many as are needed. */
-function extendMask(mask, side, apart, needed) {
-  const reach = (side - 1) * apart;
-  for (let first = 0; first < apart; first += 1) {
+/**
+ * The same for a mask, by counting ones: 1 where there are at least `needed`.
+ *
+ * @param {Uint8Array} mask changed in place
+ * @param {number} side
+ * @param {number} stride
+ * @param {number} needed
+ */
+function extendMask(mask, side, stride, needed) {
+  const reach = (side - 1) * stride;
+  for (let first = 0; first < stride; first += 1) {
     let count = 0;
-    for (let i = first; i < first + reach; i += apart) count += mask[i];
-    for (let i = first; i + reach < mask.length; i += apart) {
+    for (let i = first; i < first + reach; i += stride) count += mask[i];
+    for (let i = first; i + reach < mask.length; i += stride) {
       const leaving = mask[i];
       count += mask[i + reach];
       mask[i] = count >= needed ? 1 : 0;
@@ -328,16 +412,33 @@ function extendMask(mask, side, apart, needed) {
   }
 }
 
+/**
+ * @param {Float32Array} levels changed in place
+ * @param {number} ahead
+ * @param {number} end
+ */
 function takeMaximum(levels, ahead, end) {
   for (let i = 0; i < end; i += 1) if (levels[i + ahead] > levels[i]) levels[i] = levels[i + ahead];
 }
 
+/**
+ * @param {Float32Array} levels changed in place
+ * @param {number} ahead
+ * @param {number} end
+ */
 function takeMinimum(levels, ahead, end) {
   for (let i = 0; i < end; i += 1) if (levels[i + ahead] < levels[i]) levels[i] = levels[i + ahead];
 }
 
+/**
+ * @template {Float32Array | Uint8Array} A
+ * @param {A} values
+ * @param {number} width
+ * @param {number} rows copies of the first and of the last row
+ * @returns {A}
+ */
 function rowsRepeated(values, width, rows) {
-  const padded = new values.constructor(values.length + 2 * rows * width);
+  const padded = emptyLike(values, values.length + 2 * rows * width);
   padded.set(values, rows * width);
   for (let row = 0; row < rows; row += 1) {
     padded.set(values.subarray(0, width), row * width);
@@ -346,9 +447,16 @@ function rowsRepeated(values, width, rows) {
   return padded;
 }
 
+/**
+ * @template {Float32Array | Uint8Array} A
+ * @param {A} values
+ * @param {number} width
+ * @param {number} columns copies of the first and of the last column
+ * @returns {A}
+ */
 function columnsRepeated(values, width, columns) {
   const line = width + 2 * columns;
-  const padded = new values.constructor((values.length / width) * line);
+  const padded = emptyLike(values, (values.length / width) * line);
   for (let from = 0, to = 0; from < values.length; from += width, to += line) {
     padded.fill(values[from], to, to + columns);
     padded.set(values.subarray(from, from + width), to + columns);
@@ -357,18 +465,31 @@ function columnsRepeated(values, width, columns) {
   return padded;
 }
 
+/**
+ * @param {Float32Array} levels
+ * @param {number} low smallest level
+ * @param {number} step width of a bin
+ * @returns {Int32Array} (OTSU_BINS,)
+ */
 function histogram(levels, low, step) {
-  const counts = new Int32Array(BINS);
+  const counts = new Int32Array(OTSU_BINS);
   for (let i = 0; i < levels.length; i += 1) {
-    counts[Math.min(Math.floor(Math.fround(Math.fround(levels[i] - low) / step)), BINS - 1)] += 1;
+    counts[Math.min(Math.floor(Math.fround(Math.fround(levels[i] - low) / step)), OTSU_BINS - 1)] += 1;
   }
   return counts;
 }
 
+/**
+ * The last bin of the lower class in Otsu's method.
+ *
+ * @param {Int32Array} counts (OTSU_BINS,)
+ * @param {number} count their sum
+ * @returns {number}
+ */
 function bestSplit(counts, count) {
   const total = counts.reduce((moment, inBin, bin) => moment + inBin * bin, 0);
   let [below, moment, best, most] = [0, 0, 0, -Infinity];
-  for (let bin = 0; bin < BINS - 1; bin += 1) {
+  for (let bin = 0; bin < OTSU_BINS - 1; bin += 1) {
     below += counts[bin];
     moment += counts[bin] * bin;
     const between = (total * below - moment * count) ** 2 / Math.max(below * (count - below), 1);

@@ -1,14 +1,14 @@
 /**
- * Arithmetic whose rounding matters: `rint`, `onGrid`, `sum`, `mean`, `mixed`.
+ * Arithmetic with defined rounding: `rint`, `onGrid`, `sum`, `mean`, `mixed`.
  *
- * Where a digit is centred and how much its strokes are thickened is decided by rounding. So levels are whole multiples
- * of 1/4096, and sums of them are exact in whatever order they are added, here and in `runtime/preprocessing/morphology.py`.
+ * Rounding decides the position of a digit and how much its strokes are widened. Therefore levels are multiples of
+ * 1/GRID, and their sums are exact in any order, here and in `runtime/preprocessing/morphology.py`.
  */
 
-export const GRID = 4096;
+import { GRID } from "./constants.js";
 
 /**
- * The nearest whole number, of two equally near ones the even one, as Python's `round` and `numpy.rint`.
+ * Round to the nearest integer, ties to even, like Python's `round` and `numpy.rint`.
  *
  * @param {number} value
  * @returns {number}
@@ -21,17 +21,19 @@ export function rint(value) {
 }
 
 /**
- * Values rounded to whole multiples of 1/4096.
+ * Round values to multiples of 1/GRID.
  *
  * @param {Float32Array | Float64Array} values
  * @returns {Float32Array}
  */
 export function onGrid(values) {
-  return Float32Array.from(values, (value) => rint(value * GRID) / GRID);
+  const rounded = new Float32Array(values.length);
+  for (let i = 0; i < values.length; i += 1) rounded[i] = rint(values[i] * GRID) / GRID;
+  return rounded;
 }
 
 /**
- * The sum in float64, which is exact for values on the grid.
+ * Add values in float64, which is exact for multiples of 1/GRID.
  *
  * @param {ArrayLike<number>} values
  * @returns {number}
@@ -43,7 +45,7 @@ export function sum(values) {
 }
 
 /**
- * The mean in float64.
+ * Compute the mean in float64.
  *
  * @param {ArrayLike<number>} values at least one
  * @returns {number}
@@ -53,10 +55,10 @@ export function mean(values) {
 }
 
 /**
- * The weighted sums of three channels, exact for colours and weights on the grid.
+ * Compute the weighted sum of three channels, exact for colours and weights that are multiples of 1/GRID.
  *
  * @param {{values: Float32Array, height: number, width: number}} colours (H, W, 3)
- * @param {ArrayLike<number>} weights (3,)
+ * @param {number[]} weights (3,)
  * @returns {Float64Array} (H, W)
  */
 export function mixed({ values, height, width }, [red, green, blue]) {

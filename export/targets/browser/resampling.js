@@ -1,41 +1,47 @@
 /**
- * Pictures brought to other sizes, bit for bit as Pillow does: `resizedByBox` for 8-bit RGBA, `resizedByTriangle` for
- * a plane of float32, and `premultiplied`.
+ * Resizing of pictures, bit for bit like Pillow: `resizedByBox` for 8-bit RGBA, `resizedByTriangle` for a float32
+ * plane, and `premultiplied` and `straight` for alpha.
  *
- * Both weigh the pixels under a window around each new pixel's centre, along the rows and along the columns one after
- * the other; what comes first is rounded in between.
+ * Both filters weight the pixels in a window around the centre of each new pixel, along the rows and then along the
+ * columns or the other way round. The result of the first pass is rounded.
+ *
+ * @typedef {import("./morphology.js").Box} Box
+ * @typedef {import("./morphology.js").FloatPlane} FloatPlane
+ * @typedef {{width: number, height: number, data: Uint8Array | Uint8ClampedArray}} Pixels (H, W, 4)
+ * @typedef {{support: number, weigh: (x: number) => number}} Filter
+ * @typedef {{starts: Int32Array, counts: Int32Array, weights: Float64Array | Int32Array, most: number}} Windows for
+ *   each new pixel, `counts` weights of the pixels from `starts` on; the weights of two new pixels are `most` apart
  */
 
+import { REDUCING_GAP, REGION_OFFSET } from "./constants.js";
 import { transposed } from "./morphology.js";
 
+/** Precision of Pillow's weights of 8-bit pixels. */
 const PRECISION_BITS = 22;
 const HALF = 1 << (PRECISION_BITS - 1);
-/** As `_OFF_TIES` in runtime/preprocessing/ink.py: no middle of a pixel lies exactly on the edge of what a new pixel covers. */
-const OFF_TIES = 2 ** -9;
-/** Larger pictures are first reduced by whole numbers, to this many times the size wanted or more. */
-const REDUCING_GAP = 3;
 
+/** @type {Filter} */
 const BOX = { support: 0.5, weigh: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) };
+/** @type {Filter} */
 const TRIANGLE = { support: 1, weigh: (x) => Math.max(0, 1 - Math.abs(x)) };
 
 /**
- * A region of a picture at another size, each new pixel the mean of those that it covers.
+ * Crop and resize a picture with a box filter; a new pixel is about the mean of the pixels it covers.
  *
- * @param {{width: number, height: number, data: Uint8Array | Uint8ClampedArray}} picture (H, W, 4), colours opaque or
- *   multiplied by alpha
- * @param {number[]} region left, upper, right, lower in pixels, the last two exclusive
- * @param {number[]} size width, height
- * @returns {{width: number, height: number, data: Uint8Array}} of that size
+ * @param {Pixels} picture colours opaque or multiplied by alpha
+ * @param {Box} region in pixels
+ * @param {[width: number, height: number]} size
+ * @returns {Pixels & {data: Uint8Array}} of that size
  */
 export function resizedByBox(picture, region, size) {
   const sides = [region[2] - region[0], region[3] - region[1]];
-  const aside = sides[0] === size[0] && sides[1] === size[1] ? 0 : OFF_TIES;
-  const factors = [0, 1].map((axis) => Math.floor((sides[axis] - aside) / size[axis] / REDUCING_GAP) || 1);
+  const offset = sides[0] === size[0] && sides[1] === size[1] ? 0 : REGION_OFFSET;
+  const factors = [0, 1].map((axis) => Math.floor((sides[axis] - offset) / size[axis] / REDUCING_GAP) || 1);
   if (Math.max(...factors) > 1) {
     picture = reducedByFactors(picture, region, factors);
-    region = [aside / factors[0], aside / factors[1], sides[0] / factors[0], sides[1] / factors[1]];
+    region = [offset / factors[0], offset / factors[1], sides[0] / factors[0], sides[1] / factors[1]];
   } else {
-    region = [region[0] + aside, region[1] + aside, region[2], region[3]];
+    region = [region[0] + offset, region[1] + offset, region[2], region[3]];
   }
   const across = fixedPoint(windows(region[0], region[2], picture.width, size[0], BOX));
   const down = fixedPoint(windows(region[1], region[3], picture.height, size[1], BOX));
@@ -48,12 +54,12 @@ export function resizedByBox(picture, region, size) {
 }
 
 /**
- * A plane at another size, antialiased: the weight falls linearly from each new pixel's centre.
+ * Resize a plane with a triangle filter: weights decrease linearly from the centre of each new pixel.
  *
- * @param {import("./morphology.js").Plane} plane float32, (H, W)
+ * @param {FloatPlane} plane (H, W)
  * @param {number} width
  * @param {number} height
- * @returns {import("./morphology.js").Plane} of that size
+ * @returns {FloatPlane} of that size
  */
 export function resizedByTriangle(plane, width, height) {
   if (isDownFirst(plane, [width, height])) return planeAcross(planeDown(plane, height), width);
@@ -61,7 +67,7 @@ export function resizedByTriangle(plane, width, height) {
 }
 
 /**
- * Colours multiplied by alpha, so that what is transparent has no weight.
+ * Multiply colours by alpha, so that transparent pixels have no weight.
  *
  * @param {Uint8Array | Uint8ClampedArray} data (…, 4), straight alpha
  * @returns {Uint8Array} (…, 4)
@@ -80,7 +86,7 @@ export function premultiplied(data) {
 }
 
 /**
- * Colours divided by alpha.
+ * Divide colours by alpha.
  *
  * @param {Uint8Array} data (…, 4), as `premultiplied` returns it
  * @returns {Uint8Array} (…, 4), straight alpha
@@ -93,7 +99,14 @@ export function straight(data) {
   });
 }
 
-/** The means of blocks of whole pixels; those at the right and lower edges may be smaller. */
+/**
+ * The means of blocks of pixels; blocks at the right and lower edges may be smaller.
+ *
+ * @param {Pixels} picture
+ * @param {Box} region
+ * @param {number[]} factors width and height of a block
+ * @returns {Pixels}
+ */
 function reducedByFactors(picture, [left, upper, right, lower], [xFactor, yFactor]) {
   const width = Math.ceil((right - left) / xFactor);
   const height = Math.ceil((lower - upper) / yFactor);
@@ -109,6 +122,16 @@ function reducedByFactors(picture, [left, upper, right, lower], [xFactor, yFacto
   return { width, height, data };
 }
 
+/**
+ * Add the pixels of a row to the sums of their blocks.
+ *
+ * @param {Uint32Array} sums of the channels of each block
+ * @param {Pixels} picture
+ * @param {number} y
+ * @param {number} left
+ * @param {number} right
+ * @param {number} factor width of a block
+ */
 function addBlocks(sums, picture, y, left, right, factor) {
   const { data } = picture;
   const end = 4 * (y * picture.width + right);
@@ -129,6 +152,16 @@ function addBlocks(sums, picture, y, left, right, factor) {
   }
 }
 
+/**
+ * Divide the sums of blocks by their areas, rounded like Pillow.
+ *
+ * @param {Uint32Array} sums of the channels of each block
+ * @param {Uint8Array} data the result
+ * @param {number} offset in the result
+ * @param {number} width of all blocks, in pixels
+ * @param {number} factor width of a block
+ * @param {number} rows height of a block
+ */
 function divide(sums, data, offset, width, factor, rows) {
   for (let i = 0, x = 0; i < sums.length; x += factor) {
     const area = Math.min(factor, width - x) * rows;
@@ -138,8 +171,16 @@ function divide(sums, data, offset, width, factor, rows) {
 }
 
 /**
- * Which pixels a new pixel is made of, and their weights: for each, `counts` weights from `starts` on, `most` apart.
+ * The pixels that contribute to each new pixel, and their weights.
+ *
  * The edges of the region are float32 in Pillow, everything else is float64.
+ *
+ * @param {number} from
+ * @param {number} to
+ * @param {number} length of the picture along this axis
+ * @param {number} newLength
+ * @param {Filter} filter
+ * @returns {Windows & {weights: Float64Array}}
  */
 function windows(from, to, length, newLength, filter) {
   const first = Math.fround(from);
@@ -162,6 +203,7 @@ function windows(from, to, length, newLength, filter) {
   return { starts, counts, weights, most };
 }
 
+/** @param {Float64Array} weights changed in place, so that their sum is 1 */
 function normalize(weights) {
   let total = 0;
   for (const weight of weights) total += weight;
@@ -169,26 +211,53 @@ function normalize(weights) {
   for (let i = 0; i < weights.length; i += 1) weights[i] /= total;
 }
 
+/**
+ * @param {Windows & {weights: Float64Array}} window
+ * @returns {Windows}
+ */
 function fixedPoint(window) {
   return { ...window, weights: Int32Array.from(window.weights, (weight) => 0.5 + weight * 2 ** PRECISION_BITS) };
 }
 
-/** Pillow goes down the columns first, from its version 13 on, where many more rows than columns are lost. */
+/**
+ * Whether Pillow resizes columns before rows: from version 13 on, if many more rows than columns are removed.
+ *
+ * @param {{width: number, height: number}} picture
+ * @param {[width: number, height: number]} size
+ */
 function isDownFirst(picture, [width, height]) {
   return picture.height - height > 2 * Math.max(picture.width - width, 0);
 }
 
-/** The first pixel under any of the windows, and the one behind the last. */
+/**
+ * The first pixel in any of the windows, and the one after the last.
+ *
+ * @param {Windows} windows
+ * @returns {[number, number]}
+ */
 function span({ starts, counts }) {
   const last = starts.length - 1;
   return [starts[0], starts[last] + counts[last]];
 }
 
+/**
+ * @param {Windows} window
+ * @param {number} by
+ * @returns {Windows}
+ */
 function movedBack(window, by) {
   return { ...window, starts: window.starts.map((start) => start - by) };
 }
 
-/** The rows from `top` to `bottom`, weighed along themselves. */
+/**
+ * Filter along the rows, from row `top` to `bottom`.
+ *
+ * @param {Pixels} picture
+ * @param {Windows} windows
+ * @param {number} top
+ * @param {number} bottom
+ * @returns {Pixels & {data: Uint8Array}}
+ */
 function weighedAcross(picture, { starts, counts, weights, most }, top, bottom) {
   const [width, height] = [starts.length, bottom - top];
   const data = new Uint8Array(4 * width * height);
@@ -200,7 +269,15 @@ function weighedAcross(picture, { starts, counts, weights, most }, top, bottom) 
   return { width, height, data };
 }
 
-/** The columns from `left` to `right`, weighed along themselves. */
+/**
+ * Filter along the columns, from column `left` to `right`.
+ *
+ * @param {Pixels} picture
+ * @param {Windows} windows
+ * @param {number} left
+ * @param {number} right
+ * @returns {Pixels & {data: Uint8Array}}
+ */
 function weighedDown(picture, { starts, counts, weights, most }, left, right) {
   const [width, height] = [right - left, starts.length];
   const line = 4 * picture.width;
@@ -213,10 +290,21 @@ function weighedDown(picture, { starts, counts, weights, most }, left, right) {
   return { width, height, data };
 }
 
-/** One new pixel of four channels. A box has no negative weights, so that nothing passes 255 and is to be clipped. */
-function weigh(data, from, apart, weights, firstWeight, count, result, to) {
+/**
+ * Compute a new pixel of four channels. A box has no negative weights, so that no value exceeds 255.
+ *
+ * @param {Uint8Array | Uint8ClampedArray} data
+ * @param {number} from index of the first pixel
+ * @param {number} stride distance of the pixels
+ * @param {ArrayLike<number>} weights
+ * @param {number} firstWeight
+ * @param {number} count
+ * @param {Uint8Array} result
+ * @param {number} to index in the result
+ */
+function weigh(data, from, stride, weights, firstWeight, count, result, to) {
   let [red, green, blue, alpha] = [HALF, HALF, HALF, HALF];
-  for (let j = 0, i = from; j < count; j += 1, i += apart) {
+  for (let j = 0, i = from; j < count; j += 1, i += stride) {
     const weight = weights[firstWeight + j];
     red += data[i] * weight;
     green += data[i + 1] * weight;
@@ -229,10 +317,20 @@ function weigh(data, from, apart, weights, firstWeight, count, result, to) {
   result[to + 3] = alpha >> PRECISION_BITS;
 }
 
+/**
+ * @param {FloatPlane} plane
+ * @param {number} height
+ * @returns {FloatPlane}
+ */
 function planeDown(plane, height) {
   return transposed(planeAcross(transposed(plane), height));
 }
 
+/**
+ * @param {FloatPlane} plane
+ * @param {number} width
+ * @returns {FloatPlane}
+ */
 function planeAcross(plane, width) {
   const { starts, counts, weights, most } = windows(0, plane.width, plane.width, width, TRIANGLE);
   const values = new Float32Array(width * plane.height);

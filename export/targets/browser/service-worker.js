@@ -1,26 +1,32 @@
-// Keeps the whole site, so that it works without a network; DIGEST and FILES are written above when it is exported.
+// Stores the complete site for use without a network. The export inserts the constants DIGEST and FILES above.
 
-// other sites of this origin have stores, too
-const PREFIX = `digits-edge ${self.registration.scope} `;
-const STORE = PREFIX + DIGEST;
+const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
+// sites of the same origin share their caches
+const PREFIX = `digits-edge ${worker.registration.scope} `;
+const CACHE = PREFIX + DIGEST;
 
-self.addEventListener("install", (event) => {
-  // past the browser's own store, which may still hold files of the site before
+worker.addEventListener("install", (event) => {
+  // bypasses the browser's HTTP cache, which may contain files of an earlier version of the site
   const requests = FILES.map((file) => new Request(file, { cache: "reload" }));
-  event.waitUntil(caches.open(STORE).then((store) => store.addAll(requests)).then(() => self.skipWaiting()));
+  event.waitUntil(
+    caches
+      .open(CACHE)
+      .then((cache) => cache.addAll(requests))
+      .then(() => worker.skipWaiting()),
+  );
 });
 
-self.addEventListener("activate", (event) => {
-  const isOld = (name) => name.startsWith(PREFIX) && name !== STORE;
+worker.addEventListener("activate", (event) => {
+  const isOld = (/** @type {string} */ name) => name.startsWith(PREFIX) && name !== CACHE;
   event.waitUntil(
     caches
       .keys()
       .then((names) => Promise.all(names.filter(isOld).map((name) => caches.delete(name))))
-      .then(() => self.clients.claim()),
+      .then(() => worker.clients.claim()),
   );
 });
 
-self.addEventListener("fetch", (event) => {
-  const kept = caches.open(STORE).then((store) => store.match(event.request, { ignoreSearch: true }));
-  event.respondWith(kept.then((answer) => answer ?? fetch(event.request)));
+worker.addEventListener("fetch", (event) => {
+  const cached = caches.open(CACHE).then((cache) => cache.match(event.request, { ignoreSearch: true }));
+  event.respondWith(cached.then((response) => response ?? fetch(event.request)));
 });

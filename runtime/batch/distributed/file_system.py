@@ -1,4 +1,4 @@
-"""Where sources lie and answers go: this machine's folders, or any file system that fsspec or Arrow knows."""
+"""File systems of sources and outputs: local folders, and remote storage through fsspec or Arrow."""
 
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,21 @@ from digits_edge.runtime.files import atomic_write
 
 
 def file_system(place: str) -> tuple[Any, str]:
-    """The file system of a path or URI such as `s3://bucket/folder`, and the place in it.
+    """Return the file system of a path or URI such as `s3://bucket/folder`, and the path in it.
 
-    What fsspec has no library for here (s3fs, gcsfs, …) Arrow opens, which brings S3, Google's and Azure's storage and
-    HDFS with it.
+    If the fsspec library of a protocol (s3fs, gcsfs, …) is not installed, Arrow opens the URI. Arrow includes S3,
+    Google Cloud Storage, Azure and HDFS.
 
     Returns:
-        An `fsspec.AbstractFileSystem`, which may be pickled, and a path in it.
+        An `fsspec.AbstractFileSystem`, which can be pickled, and a path in it.
 
     Raises:
-        DataError: nobody knows this kind of file system, or it cannot be reached.
+        DataError: the protocol is unknown, or the file system cannot be reached.
+
+    Example:
+        >>> fs, path = file_system("memory://folder/test.csv")
+        >>> path
+        '/folder/test.csv'
     """
     try:
         found, path = url_to_fs(place)
@@ -33,13 +38,14 @@ def file_system(place: str) -> tuple[Any, str]:
 
 
 def _by_arrow(place: str, missing: str) -> tuple[Any, str]:
+    """Open a URI with Arrow; `missing` is the message of fsspec about the library it lacks."""
     import pyarrow as arrow
     import pyarrow.fs
 
     scheme, _, rest = place.partition("://")
     host, _, path = rest.partition("/")
     try:
-        # without the path, in which it would take a `#`, `?` or `%` for parts of a URI
+        # without the path, because Arrow would parse `#`, `?` and `%` in it as parts of a URI
         found, root = arrow.fs.FileSystem.from_uri(f"{scheme}://{host}")
     except (arrow.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{place} could not be read: {error} ({missing})") from error
@@ -47,20 +53,20 @@ def _by_arrow(place: str, missing: str) -> tuple[Any, str]:
 
 
 def is_local(fs: Any) -> bool:
-    """Whether paths in it are paths of this machine."""
+    """Whether a file system is the local one."""
     return isinstance(fs, LocalFileSystem)
 
 
 def shown(fs: Any, path: str) -> str:
-    """What messages and manifests call a file: of this machine its path, else with `s3://` or the like."""
+    """Return the name of a file in messages and manifests: a local path, or a URI such as `s3://bucket/file`."""
     return path if is_local(fs) else str(fs.unstrip_protocol(path))
 
 
 def write_file(fs: Any, path: str, content: bytes) -> None:
-    """Write a file, on this machine whole or not at all; object storage does so itself.
+    """Write a file atomically; object storage does this by itself.
 
     Raises:
-        InputError: it could not be written.
+        InputError: the file could not be written.
     """
     if is_local(fs):
         with atomic_write(Path(path)) as stream:
@@ -68,5 +74,5 @@ def write_file(fs: Any, path: str, content: bytes) -> None:
         return
     try:
         fs.pipe_file(path, content)
-    except Exception as error:  # each file system has its own
+    except Exception as error:  # each file system has its own exception types
         raise InputError(f"{shown(fs, path)} could not be written: {one_line(error)}") from error

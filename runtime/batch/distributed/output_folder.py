@@ -1,8 +1,8 @@
-"""The folder that a run writes: shards of answers, what is known of each while the run is under way, the manifest.
+"""`OutputFolder`: the folder that a run writes, with shards of predictions, progress records and the manifest.
 
-A shard counts when its record is there, which is written after it; so a run that was cut, or a file system that left
-half a file, costs what was under way and no more. Names that begin with `_` are passed over by Arrow, Spark and Ray,
-which read the folder as one table.
+A shard is valid once its record exists, which is written after it. An interrupted run or a partially written file
+therefore costs only the shards in progress. Arrow, Spark and Ray read the folder as one table, because they ignore
+names that begin with `_`.
 """
 
 import re
@@ -19,19 +19,19 @@ from digits_edge.runtime.files import lock
 
 MANIFEST, RUN, PROGRESS, LOCK = "_manifest.json", "_run.json", "_progress", "_lock"
 _MODEL = f"{PROGRESS}/model"
-#: What runs write, and nothing else is ever removed.
-_OURS = re.compile(
+#: Names of the files that runs write; no other file is ever removed.
+_RUN_FILES = re.compile(
     rf"{MANIFEST}|{RUN}|\d{{6}}-\d{{12}}\.(parquet|csv)|{PROGRESS}/(model|\d{{6}}-\d{{12}}(-failed)?\.json)"
 )
 
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """Where a run's answers go; may be pickled.
+    """Output folder of a run; can be pickled.
 
     Attributes:
         fs: `fsspec.AbstractFileSystem`.
-        path: of the folder in it.
+        path: path of the folder in it.
     """
 
     fs: Any
@@ -39,25 +39,25 @@ class OutputFolder:
 
     @classmethod
     def of(cls, place: str) -> "OutputFolder":
-        """The folder of a path or URI; it need not be there."""
+        """Create from a path or URI; the folder need not exist."""
         return cls(*file_system(place))
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Name in messages and manifests."""
         return shown(self.fs, self.path)
 
     def holds(self, name: str) -> bool:
-        """Whether that is what messages call something in the folder."""
+        """Whether `name`, as in messages and manifests, is the folder or a file in it."""
         return f"{name}/".startswith(f"{self.name}/")
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other runs of this machine out of the folder.
+        """Lock the folder against other runs on this machine.
 
         Raises:
-            UsageError: one is at work in it.
-            InputError: it cannot be written.
+            UsageError: another run is writing the folder.
+            InputError: the folder cannot be written.
         """
         if not is_local(self.fs):
             yield
@@ -77,10 +77,10 @@ class OutputFolder:
                 path.unlink(missing_ok=True)
 
     def begun(self) -> Manifest | None:
-        """The run that has written here, if one has.
+        """Return the manifest of the run that wrote the folder, or None.
 
         Raises:
-            UsageError: what it has left is damaged.
+            UsageError: the manifest is damaged.
             InputError: the folder cannot be read.
         """
         with self._as_input_errors():
@@ -90,66 +90,70 @@ class OutputFolder:
         """Prepare the folder for a run.
 
         Args:
-            run: what is to be answered, and by what.
-            model: the model file, which lies in the folder until the run is finished.
-            overwrite: begin anew, whatever was there.
+            run: settings of the run.
+            model: content of the model file, which is stored in the folder until the run is finished.
+            overwrite: discard the output of an earlier run.
 
         Returns:
-            The records of what an earlier run has dealt with: none of a source that has changed since, or of what could
-            not be read then.
+            Valid records of an earlier run, without sources that have changed since and without read failures.
 
         Raises:
-            UsageError: there are answers of another run, or other files.
-            InputError: it cannot be written.
+            UsageError: the folder contains the output of another run, or other files.
+            InputError: the folder cannot be written.
         """
         with self._as_input_errors():
             files = self._files()
             if files and not files & {RUN, MANIFEST}:
-                raise UsageError(f"{self.name} holds {min(files)}, which no run has left; name an empty folder")
-            kept = [] if overwrite else self._records(run, files)
-            current = {name for record in kept for name in (shard_name(record, run), _record_name(record))}
+                raise UsageError(
+                    f"{self.name} contains {min(files)}, which is not the output of a run; name an empty folder"
+                )
+            valid = [] if overwrite else self._records(run, files)
+            current = {name for record in valid for name in (shard_name(record, run), _record_name(record))}
             self._remove(files - current - ({RUN} if overwrite else {RUN, MANIFEST}))
             self.fs.makedirs(self._at(PROGRESS), exist_ok=True)
         write_file(self.fs, self._at(RUN), run.to_json())
         write_file(self.fs, self._at(_MODEL), model)
-        return kept
+        return valid
 
     def read_model(self) -> bytes:
-        """The model file of the run under way."""
+        """Return the content of the run's model file; available until the run is finished."""
         content: bytes = self.fs.cat_file(self._at(_MODEL))
         return content
 
     def write(self, record: Record, run: Manifest, shard: bytes | None) -> None:
-        """Write a shard and then its record; None where there is nothing to answer."""
+        """Write a shard, unless it is None, and then its record."""
         if shard is not None:
             write_file(self.fs, self._at(shard_name(record, run)), shard)
         write_file(self.fs, self._at(_record_name(record)), record.to_json())
 
     def finish(self, run: Manifest, records: Iterable[Record]) -> Manifest:
-        """Write the manifest, and remove what only a run under way needs.
+        """Write the manifest, and remove the progress records and the model.
 
         Args:
-            run: as `begin` took it.
-            records: of all that is dealt with.
+            run: as for `begin`.
+            records: all records, from `begin` and from this run.
+
+        Returns:
+            The manifest.
 
         Raises:
-            CheckError: of a source something is missing that nobody has failed to read.
-            InputError: it cannot be written.
+            CheckError: a source has rows or pictures without a record and without a read failure.
+            InputError: the folder cannot be written.
         """
-        of_sources: dict[int, list[Record]] = {number: [] for number in range(len(run.sources))}
+        by_source: dict[int, list[Record]] = {number: [] for number in range(len(run.sources))}
         for record in records:
-            of_sources[record.source].append(record)
-        kept: list[Record] = []
-        for number, of_source in of_sources.items():
-            answered = one_after_another(of_source)
-            failures = [record for record in of_source if record.failed is not None]
-            if not is_intact(answered, failures):
-                raise CheckError(f"{run.sources[number].name} is not answered to its end; run the command again")
-            kept += sorted([*answered, *failures], key=lambda record: record.first)
-        manifest = replace(run, records=tuple(kept), counts=total(kept))
+            by_source[record.source].append(record)
+        final: list[Record] = []
+        for number, source_records in by_source.items():
+            predicted = one_after_another(source_records)
+            failures = [record for record in source_records if record.failed is not None]
+            if not is_intact(predicted, failures):
+                raise CheckError(f"{run.sources[number].name} is not completely processed; run the command again")
+            final += sorted([*predicted, *failures], key=lambda record: record.first)
+        manifest = replace(run, records=tuple(final), counts=total(final))
         write_file(self.fs, self._at(MANIFEST), manifest.to_json())
         with self._as_input_errors():
-            shards = {shard_name(record, run) for record in kept}
+            shards = {shard_name(record, run) for record in final}
             self._remove({name for name in self._files() if not name.startswith(PROGRESS)} - {MANIFEST} - shards)
             self.fs.rm(self._at(PROGRESS), recursive=True)
         return manifest
@@ -159,37 +163,41 @@ class OutputFolder:
 
     @contextmanager
     def _as_input_errors(self) -> Iterator[None]:
+        """Convert the exceptions of a file system to `InputError`."""
         try:
             yield
         except (InputError, UsageError):
             raise
-        except Exception as error:  # each file system has its own
+        except Exception as error:  # each file system has its own exception types
             raise InputError(f"{self.name} could not be written: {one_line(error)}") from error
 
     def _records(self, run: Manifest, files: set[str]) -> list[Record]:
-        """What earlier runs have noted of sources that are still the same, and whose answers are still there."""
-        whole, begun = self._manifest(MANIFEST), self._manifest(RUN)
+        """Return the records of earlier runs for unchanged sources whose shards still exist."""
+        finished, begun = self._manifest(MANIFEST), self._manifest(RUN)
         records: dict[str, Record] = {}
-        for manifest, noted in ((whole, whole.records if whole else ()), (begun, self._noted(files))):
+        for manifest, stored in ((finished, finished.records if finished else ()), (begun, self._progress(files))):
             if manifest is None:
                 continue
             if differing := manifest.differs_in(run):
-                what = " and ".join(differing)
-                raise UsageError(f"{self.name} holds answers of another {what}; name another folder, or --overwrite")
+                other = " and ".join(differing)
+                raise UsageError(
+                    f"{self.name} contains predictions of another {other}; name another folder, or use --overwrite"
+                )
             versions = zip(manifest.sources, run.sources, strict=True)
-            same = {number for number, (then, now) in enumerate(versions) if then.version == now.version}
-            records |= {record.stem: record for record in noted if record.source in same}
+            unchanged = {number for number, (then, now) in enumerate(versions) if then.version == now.version}
+            records |= {record.stem: record for record in stored if record.source in unchanged}
         return [
             record
             for record in records.values()
             if record.failed is None and (not record.counts["answered"] or shard_name(record, run) in files)
         ]
 
-    def _noted(self, files: set[str]) -> Iterator[Record]:
+    def _progress(self, files: set[str]) -> Iterator[Record]:
+        """Read the progress records of a run."""
         paths = [self._at(name) for name in files if name.startswith(f"{PROGRESS}/") and name.endswith(".json")]
         contents: dict[str, bytes] = self.fs.cat(paths) if paths else {}
         for content in contents.values() if isinstance(contents, dict) else [contents]:
-            with suppress(ValueError):  # half a file: the shard is answered again
+            with suppress(ValueError):  # partially written: the shard is predicted again
                 yield Record.from_json(content)
 
     def _manifest(self, name: str) -> Manifest | None:
@@ -198,24 +206,24 @@ class OutputFolder:
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise UsageError(f"{self.name}/{name} is damaged; begin anew with --overwrite") from error
+            raise UsageError(f"{self.name}/{name} is damaged; start again with --overwrite") from error
 
     def _files(self) -> set[str]:
-        """The names of the files in the folder, and in that of the records; none that is locked or half written."""
-        self.fs.invalidate_cache()  # others may have written meanwhile
+        """Return the names of the files in the folder and its subfolders, without the lock and unfinished files."""
+        self.fs.invalidate_cache()  # other processes may have written
         found = self.fs.find(self.path, maxdepth=2) if self.fs.exists(self.path) else []
         names = {path.removeprefix(self.path).lstrip("/") for path in found}
         return {name for name in names if name != LOCK and not name.endswith(".unfinished")}
 
     def _remove(self, names: set[str]) -> None:
-        """Remove files of ours: what has another name than a run gives is somebody's."""
-        for name in sorted(names):  # what says that they are ours comes last
-            if _OURS.fullmatch(name):
+        """Remove files that runs have written; files with other names are not touched."""
+        for name in sorted(names):  # `_run.json`, which identifies the folder as a run's output, comes last
+            if _RUN_FILES.fullmatch(name):
                 self.fs.rm_file(self._at(name))
 
 
 def shard_name(record: Record, run: Manifest) -> str:
-    """The file that holds what a record tells of."""
+    """Return the file name of a record's shard."""
     return f"{record.stem}.{run.file_format}"
 
 

@@ -1,7 +1,7 @@
-"""`predict_with_ray()`: tables and pictures answered by all processors of a machine or a cluster, through Ray Data.
+"""`predict_with_ray()`: classify tables and pictures on all processors of a machine or a cluster with Ray Data.
 
-Ray Data schedules, restarts what dies and holds back readers that are ahead of the classifiers. What is ours is a
-function for each of its steps: `divide` a source, `read` a piece, answer a block (`BlockPredictor`).
+Ray Data schedules the tasks, restarts failed workers and slows down readers that are ahead of the classifiers. This
+project provides a function for each step: `divide` a source, `read` a piece, classify a block (`BlockPredictor`).
 """
 
 import logging
@@ -38,31 +38,30 @@ from digits_edge.runtime.session.providers import AUTO, full_name, short_name
 from digits_edge.runtime.session.quiet import silenced_stderr
 from digits_edge.runtime.session.threads import available_threads
 
-#: Told how many rows and pictures are dealt with.
+#: Called with the number of rows and pictures processed so far.
 Listener = Callable[[int], None]
 _GPUS = ("cuda", "tensorrt")
-#: Of a processor, for a classifier and for what divides and reads: as many of each as there are processors, which the
-#: system shares out by what there is to do. Were a classifier to hold a whole one, the others would wait for ever.
-#: Where classifiers need processors alone, Ray Data lets them read, too: two million rows of Parquet, read by processes
-#: of their own, took twice as long, for their way from one to the other.
-_SHARE = 0.5
+#: CPUs that a classifier or a reader reserves. With half a CPU each, there are as many classifiers and as many readers
+#: as processors. If a classifier reserved a full CPU, readers would never be scheduled. With a CPU provider, Ray Data
+#: fuses reading and predicting into one process: separate processes took twice the time for two million Parquet rows.
+_CPUS_PER_TASK = 0.5
 _BLOCK_BYTES = ROWS_PER_BLOCK * 784
-#: Blocks on their way for every processor, on this machine.
+#: Blocks per processor in Ray's object store on this machine.
 _BLOCKS_AHEAD = 8
-#: What Ray takes on macOS.
+#: Ray's limit for the object store on macOS.
 _MAX_STORE_BYTES = 2_000_000_000
-_ANSWERS_WITHIN_S = 10.0
+_CONNECT_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
 class RayReport:
-    """What a run came to.
+    """Result of a run.
 
     Attributes:
-        manifest: as it was written.
-        done_before: rows and pictures that an earlier run had dealt with.
-        actors: classifiers at work, at most.
-        elapsed_s: in seconds, the start of Ray included.
+        manifest: the manifest written to the output folder.
+        done_before: number of rows and pictures that an earlier run processed.
+        actors: maximum number of classifiers.
+        elapsed_s: time in seconds, including the start of Ray.
     """
 
     manifest: Manifest
@@ -84,34 +83,38 @@ def predict_with_ray(
     overwrite: bool = False,
     listener: Listener = lambda done: None,
 ) -> RayReport:
-    """Answer tables and pictures, block by block, in memory that does not grow with them.
+    """Classify tables and pictures block by block, in constant memory.
 
-    What is dealt with is noted in `target` as it is done. The same call after a cut goes on from there; after a run to
-    the end it answers what has changed since, and tries again what could not be read.
+    Progress is recorded in `target`. The same call resumes an interrupted run. After a complete run, the same call
+    processes changed sources and retries rows and pictures that could not be read.
 
     Args:
-        sources: files, folders or globs, as `find_sources` takes them; on a cluster all machines must reach them.
-        target: the folder of the shards and of `_manifest.json`; on a cluster all machines must reach it.
-        model: as `Classifier` takes it; the others need not have it.
-        provider: as `Classifier` takes it; "auto" is tried out here, and what it chooses is bound everywhere.
-        actors: classifiers at work, at most; None for as many as there are processors or, for CUDA, GPUs.
-        address: of a cluster to join, as `ray.init` takes it; None starts Ray on this machine.
-        batch_size: images that are answered at once.
-        file_format: of the shards.
-        overwrite: begin anew, whatever an earlier run has left.
-        listener: told of every block that is done.
+        sources: files, folders or globs, as for `find_sources`; on a cluster, all machines need access to them.
+        target: output folder for the shards and `_manifest.json`; on a cluster, all machines need access to it.
+        model: as for `Classifier`; only this machine needs the model file.
+        provider: as for `Classifier`; "auto" measures on this machine, and all workers use the provider it selects.
+        actors: maximum number of classifiers; None for the number of processors or, with CUDA, of GPUs.
+        address: address of a cluster, as for `ray.init`; None starts Ray on this machine.
+        batch_size: batch size of the model.
+        file_format: format of the shards, "parquet" or "csv".
+        overwrite: discard the output of an earlier run.
+        listener: called after each block with the number of rows and pictures processed so far.
 
     Raises:
-        DataError: a source is not there.
+        DataError: a source does not exist.
         InputError: `target` cannot be written.
-        ModelError: the model cannot be opened, here or by a worker.
-        UsageError: `target` has answers of another run; or no cluster at `address`.
-        CheckError: Ray has ended without an answer to everything; the same call goes on.
+        ModelError: the model cannot be opened on this machine or by a worker, or Ray stopped.
+        UsageError: `target` contains the output of another run, or the cluster cannot be joined.
+        CheckError: some rows or pictures have no prediction; the same call resumes the run.
+
+    Example:
+        >>> report = predict_with_ray(["digits.parquet", "scans/"], "out")  # doctest: +SKIP
+        >>> counts = report.manifest.counts  # doctest: +SKIP
     """
     start_s = time.perf_counter()
     folder = OutputFolder.of(target)
     found = [source for source in find_sources(sources) if not folder.holds(source.name)]
-    path, bound = _chosen(model, provider, None if overwrite else folder.begun())
+    path, bound = _choose_model(model, provider, None if overwrite else folder.begun())
     with Classifier(path, provider="cpu", threads=1) as classifier:
         metadata = classifier.metadata
     named = tuple(Named(source.name, source.patterns, source.version) for source in found)
@@ -119,70 +122,71 @@ def predict_with_ray(
     run = Manifest(metadata.name, recorded_digest(path), bound, package, file_format, batch_size, named)
     with folder.alone():
         records = folder.begin(run, path.read_bytes(), overwrite=overwrite)
-        done_before = done = sum(map(_dealt_with, records))
+        done_before = done = sum(map(_processed, records))
         count, works = 0, work_left(found, records)
         if works:
-            with _python_alone_on_stderr(), _ray(address, actors) as (ray, resources):
-                count = actors or _most_actors(bound, resources)
+            with _without_native_stderr(), _ray(address, actors) as (ray, resources):
+                count = actors or _max_actors(bound, resources)
                 for record in _records(ray, works, folder, run, metadata.preprocessing, count):
                     records.append(record)
-                    done += _dealt_with(record)
+                    done += _processed(record)
                     listener(done)
         manifest = folder.finish(run, records)
     return RayReport(manifest, done_before, count, time.perf_counter() - start_s)
 
 
-def _chosen(model: str | os.PathLike[str] | None, provider: str, begun: Manifest | None) -> tuple[Path, str]:
-    """The model's file, and the provider's short name; one that is named need not be on this machine."""
+def _choose_model(model: str | os.PathLike[str] | None, provider: str, begun: Manifest | None) -> tuple[Path, str]:
+    """Return the model file and the provider's short name; a named provider need not be available on this machine."""
     if provider.lower() == AUTO and begun is None:
         with Classifier(model, provider=AUTO, threads=1, images=FEW_IMAGES) as classifier:
             return classifier.path, classifier.provider
-    # a trial may come out otherwise the next time, and its answers not belong with those that are there
+    # when resuming, use the provider and precision of the run: a new measurement may select others
     name = begun.provider if begun and provider.lower() == AUTO else short_name(full_name(provider))
     files = find_precisions(model, name)
-    kept = next((file for file in files if begun is not None and recorded_digest(file) == begun.digest), files[0])
-    return kept, name
+    file = next((file for file in files if begun is not None and recorded_digest(file) == begun.digest), files[0])
+    return file, name
 
 
-def _most_actors(provider: str, resources: dict[str, float]) -> int:
-    """As many as there are GPUs, for providers that need one, or processors."""
+def _max_actors(provider: str, resources: dict[str, float]) -> int:
+    """Return the number of GPUs, for providers that need one, otherwise of processors."""
     kind = "GPU" if provider in _GPUS else "CPU"
     if not (count := int(resources.get(kind, 0))):
-        raise ModelError(f"provider {provider} needs a {kind}, and Ray knows none; use --provider cpu")
+        raise ModelError(f"provider {provider} needs a {kind}, but Ray found none; use --provider cpu")
     return count
 
 
-def _dealt_with(record: Record) -> int:
+def _processed(record: Record) -> int:
+    """Return the number of rows or pictures of a record."""
     return record.counts["answered"] + record.counts["bad"]
 
 
 @contextmanager
-def _python_alone_on_stderr() -> Iterator[None]:
-    """Keep what Ray's C++ says from the user, who can do nothing about it; what Python prints comes through."""
+def _without_native_stderr() -> Iterator[None]:
+    """Discard the messages of Ray's C++ code, which users cannot act on; Python's output goes to stderr."""
     with (
-        open(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace") as through,  # noqa: PTH123
+        open(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace") as stderr,  # noqa: PTH123
         silenced_stderr(),
-        # what Ray tells of workers that died it prints on stdout, where answers are
-        redirect_stderr(through),
-        redirect_stdout(through),
+        # Ray reports dead workers on stdout, which is reserved for the command's output
+        redirect_stderr(stderr),
+        redirect_stdout(stderr),
     ):
         yield
 
 
 @contextmanager
 def _ray(address: str | None, processors: int | None) -> Iterator[tuple[Any, dict[str, float]]]:
-    """Start Ray here, or join a cluster, quietly; the module, and how many processors and the like it has."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its maker
+    """Start Ray on this machine, or join a cluster; yields the module and the resources, such as `{"CPU": 2.0}`."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports usage statistics by default
     if address is None and "RAY_AUTH_MODE" not in os.environ and "ray" not in sys.modules:
-        # even on one machine its ports are open to the network, and who reaches them may run anything; it reads this
-        # when it is imported, so that who has done so has to set it
+        # Ray's ports are open to the network even on one machine, and anyone who connects can run code. Ray reads these
+        # variables on import, so that a program that has imported Ray before must set them itself.
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     import ray as module
 
-    ray: Any = module  # of its functions only some are typed
-    _refuse_unreachable(address)
+    ray: Any = module  # only some of its functions are typed
+    _check_reachable(address)
     count = max(processors or available_threads(), 1)
-    here: dict[str, Any] = {
+    local_options: dict[str, Any] = {
         "num_cpus": count,
         "include_dashboard": False,
         "object_store_memory": min(count * _BLOCKS_AHEAD * _BLOCK_BYTES, _MAX_STORE_BYTES),
@@ -192,64 +196,64 @@ def _ray(address: str | None, processors: int | None) -> Iterator[tuple[Any, dic
             address=address or "local",
             log_to_driver=False,
             logging_level=logging.ERROR,
-            **({} if address else here),
+            **({} if address else local_options),
         )
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         reason = one_line(error)
         if address:
-            remedy = "set RAY_AUTH_MODE=token if it wants Ray's token, as a cluster of `ray start` does"
-            raise UsageError(f"no Ray cluster at {address} can be joined: {reason}; {remedy}") from error
-        raise UsageError(f"Ray cannot be started here: {reason}") from error
+            remedy = "set RAY_AUTH_MODE=token if the cluster requires Ray's token, the default of `ray start`"
+            raise UsageError(f"could not join a Ray cluster at {address}: {reason}; {remedy}") from error
+        raise UsageError(f"could not start Ray on this machine: {reason}") from error
     try:
         yield ray, ray.cluster_resources()
     finally:
         ray.shutdown()
 
 
-def _refuse_unreachable(address: str | None) -> None:
-    """Look whether anybody listens at HOST:PORT: where nobody does, Ray's C++ ends this process without a word."""
+def _check_reachable(address: str | None) -> None:
+    """Check that HOST:PORT accepts connections; otherwise Ray's C++ code would exit this process without a message."""
     host, _, port = (address or "").rpartition(":")
     if not host or not port.isdecimal() or "/" in host:
         return
     try:
-        socket.create_connection((host, int(port)), _ANSWERS_WITHIN_S).close()
+        socket.create_connection((host, int(port)), _CONNECT_TIMEOUT_S).close()
     except OSError as error:
-        raise UsageError(f"no Ray cluster at {address} can be joined: {error.strerror or error}") from error
+        raise UsageError(f"could not join a Ray cluster at {address}: {error.strerror or error}") from error
 
 
 def _records(
     ray: Any, works: list[Work], folder: OutputFolder, run: Manifest, preprocessing: Preprocessing, actors: int
 ) -> Iterator[Record]:
-    """Let Ray Data do the work; a record of each block as it is done."""
+    """Run the steps with Ray Data and yield the record of each finished block."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    context.target_max_block_size = 1  # each piece, block and record goes on when it is there
-    context.execution_no_progress_timeout_s = -1  # a piece may take as long as it takes
+    context.target_max_block_size = 1  # pass on each piece, block and record at once
+    context.execution_no_progress_timeout_s = -1  # no time limit for a piece
     context.raise_original_map_exception = True
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     pieces = ray.data.from_items([{"work": work} for work in works], override_num_blocks=len(works)).flat_map(
         _divide,
-        num_cpus=_SHARE / 2,  # another share than the readers', or Ray Data would make one step of them
+        num_cpus=_CPUS_PER_TASK / 2,  # differs from the readers' value, so that Ray Data does not fuse the two steps
     )
     gpus = {"num_gpus": 1} if run.provider in _GPUS else {}
-    # Ray Data makes one step of these two, unless one needs GPUs
-    answered = pieces.flat_map(_read, fn_kwargs={"preprocessing": preprocessing}, num_cpus=_SHARE).map(
-        _Answer,
+    # Ray Data fuses reading and predicting, unless predicting needs a GPU
+    predicted = pieces.flat_map(_read, fn_kwargs={"preprocessing": preprocessing}, num_cpus=_CPUS_PER_TASK).map(
+        _Predict,
         fn_constructor_args=[folder, replace(run, sources=())],
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors),
-        num_cpus=_SHARE,
+        num_cpus=_CPUS_PER_TASK,
         **gpus,
     )
     try:
-        for row in answered.iter_rows():
+        for row in predicted.iter_rows():
             yield row["record"]
-    except Exception as error:  # a worker's, or Ray's own
-        raise _ours(error) from error
+    except Exception as error:  # from a worker or from Ray
+        raise _unwrapped(error) from error
 
 
-def _ours(error: Exception) -> DigitsEdgeError:
-    """An error of a worker, without the stack and the advice that Ray carries along."""
+def _unwrapped(error: Exception) -> DigitsEdgeError:
+    """Extract the original error of a worker from Ray's exception, without its stack trace and advice."""
     cause: Any = error
     while (inner := getattr(cause, "cause", None) or cause.__cause__) is not None:
         cause = inner
@@ -257,7 +261,7 @@ def _ours(error: Exception) -> DigitsEdgeError:
     for kind in (InputError, ModelError, UsageError):
         if isinstance(cause, kind):
             return kind(reason)
-    return ModelError(f"Ray has stopped ({reason}); run the command again to go on")
+    return ModelError(f"Ray stopped ({reason}); run the command again to resume")
 
 
 def _divide(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -272,14 +276,14 @@ def _read(row: dict[str, Any], preprocessing: Preprocessing) -> Iterator[dict[st
         yield {"block": block}
 
 
-class _Answer:
-    """`BlockPredictor` as Ray Data calls it; opened with the first block, for then an error comes to who asked."""
+class _Predict:
+    """Adapter of `BlockPredictor` for Ray Data; opens the model with the first block, so that errors are reported."""
 
     def __init__(self, folder: OutputFolder, run: Manifest) -> None:
         self._folder, self._run = folder, run
-        self._answering: BlockPredictor | None = None
+        self._predictor: BlockPredictor | None = None
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        self._answering = self._answering or BlockPredictor(self._folder, self._run)
+        self._predictor = self._predictor or BlockPredictor(self._folder, self._run)
         block: SourceBlock = row["block"]
-        return {"record": self._answering.answer(block)}
+        return {"record": self._predictor.answer(block)}

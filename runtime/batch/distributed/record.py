@@ -1,4 +1,4 @@
-"""What is known of a run: `Record` of each part that is answered, `Manifest` of the whole."""
+"""`Record`: the result of one block; `Manifest`: settings and result of a run."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -13,11 +13,11 @@ _SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Bad:
-    """A row or picture that could not be answered.
+    """A malformed row or a picture that could not be read.
 
     Attributes:
-        row: its number, counted from 1; of a picture that in its folder.
-        reason: its name, what is wrong with it, and what mends it.
+        row: number of the row in its table or of the picture in its folder, counted from 1.
+        reason: name of the table or picture, the error, and its remedy.
     """
 
     row: int
@@ -26,16 +26,21 @@ class Bad:
 
 @dataclass(frozen=True)
 class Record:
-    """Consecutive rows or pictures of a source that are dealt with: answered in one shard, or known to be bad.
+    """Processed consecutive rows or pictures of a source: those with a prediction in one shard, and the bad ones.
 
     Attributes:
-        source: its number in the manifest.
-        first: row or picture, counted from 1.
-        last: the last one; smaller than `first` where the source is empty.
-        counts: "answered", and "bad"; of pictures "blank" and "uncertain"; of labelled rows "labelled" and "errors".
-        ends: whether the source ends here.
-        bad: those that could not be answered.
-        failed: why the source could not be read from here on; None where it could.
+        source: index of the source in the manifest.
+        first: first row or picture, counted from 1.
+        last: last row or picture; smaller than `first` if the source is empty.
+        counts: "answered" (with a prediction) and "bad"; for pictures also "blank" and "uncertain"; for labelled rows
+            also "labelled" and "errors".
+        ends: whether this is the end of the source.
+        bad: rows or pictures without a prediction.
+        failed: reason why the source could not be read from `first` on; None if it could.
+
+    Example:
+        >>> Record(source=2, first=1, last=100, counts={"answered": 100, "bad": 0}, ends=True).stem
+        '000002-000000000001'
     """
 
     source: int
@@ -48,31 +53,31 @@ class Record:
 
     @property
     def stem(self) -> str:
-        """What its files are called, without suffix; in their order the answers have that of their sources."""
+        """File name without suffix; sorted by name, shards are in the order of the sources and their rows."""
         return f"{self.source:06d}-{self.first:012d}{'-failed' if self.failed else ''}"
 
     def to_json(self) -> bytes:
-        """As one JSON object."""
+        """Encode as one JSON object."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> "Record":
-        """Read what `to_json` wrote.
+        """Decode the output of `to_json`.
 
         Raises:
-            ValueError: it is no record.
+            ValueError: the text is not a record.
         """
         return as_record(cls, parse_json(text))
 
 
 @dataclass(frozen=True)
 class Named:
-    """A source as the manifest has it.
+    """A source in the manifest.
 
     Attributes:
-        name: of the file or folder.
-        patterns: of a folder, which of its pictures are meant.
-        version: what changes with the content.
+        name: name of the file or folder.
+        patterns: glob patterns of the pictures in a folder; empty for a table.
+        version: identifier that changes with the content.
     """
 
     name: str
@@ -82,18 +87,18 @@ class Named:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A run: what decides its answers, and what it came to.
+    """A run: everything that determines its predictions, and its result.
 
     Attributes:
-        model: its name.
-        digest: of its file.
-        provider: what computed.
-        package: the version of digits-edge that answers, everywhere.
-        file_format: of the shards.
-        batch_size: images that were answered at once.
-        sources: numbered from 0.
-        records: of all parts, in the order of the sources and their rows; empty while the run is under way.
-        counts: of all records together.
+        model: name of the model.
+        digest: SHA-256 of the model file.
+        provider: short name of the execution provider.
+        package: version of digits-edge on all workers.
+        file_format: format of the shards.
+        batch_size: batch size of the model.
+        sources: sources, numbered from 0.
+        records: all records in the order of the sources and their rows; empty until the run is finished.
+        counts: sums of the records' counts.
     """
 
     model: str
@@ -107,20 +112,20 @@ class Manifest:
     counts: dict[str, int] = field(default_factory=dict)
 
     def differs_in(self, other: "Manifest") -> list[str]:
-        """By what another's answers would not belong with these."""
-        named = {
+        """Return the names of the settings that differ, so that predictions of both runs must not be mixed."""
+        names = {
             "digest": "model",
             "provider": "provider",
             "package": "version of digits-edge",
             "file_format": "format",
             "batch_size": "batch size",
         }
-        differing = [said for name, said in named.items() if getattr(self, name) != getattr(other, name)]
-        places, others = ([(source.name, source.patterns) for source in each.sources] for each in (self, other))
-        return differing + (["list of sources"] if places != others else [])
+        differing = [name for field, name in names.items() if getattr(self, field) != getattr(other, field)]
+        own, others = ([(source.name, source.patterns) for source in run.sources] for run in (self, other))
+        return differing + (["list of sources"] if own != others else [])
 
     def to_json(self) -> bytes:
-        """As JSON, a record on each line."""
+        """Encode as JSON with one record per line."""
         head: dict[str, Any] = {"schema_version": _SCHEMA_VERSION, **asdict(self)}
         records = [json.dumps(record) for record in head.pop("records")]
         lines = [json.dumps(head)[:-1] + ', "records": [', ",\n".join(records), "]}"]
@@ -128,16 +133,21 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: bytes) -> "Manifest":
-        """Read what `to_json` wrote.
+        """Decode the output of `to_json`.
 
         Raises:
-            ValueError: it is no manifest.
+            ValueError: the text is not a manifest.
         """
         return as_record(cls, parse_json(text))
 
 
 def total(records: Iterable[Record]) -> dict[str, int]:
-    """The counts of all records together."""
+    """Sum the counts of records.
+
+    Example:
+        >>> total([Record(0, 1, 9, {"answered": 8, "bad": 1}, True), Record(1, 1, 5, {"answered": 5, "bad": 0}, True)])
+        {'answered': 13, 'bad': 1}
+    """
     sums: dict[str, int] = {"answered": 0, "bad": 0}
     for record in records:
         for name, count in record.counts.items():
@@ -146,20 +156,25 @@ def total(records: Iterable[Record]) -> dict[str, int]:
 
 
 def one_after_another(records: Iterable[Record]) -> list[Record]:
-    """Of one source's records those that are answered, in order; of two that overlap the first."""
-    kept: list[Record] = []
+    """Return the successful records of one source in row order; of overlapping records, the one that starts first."""
+    chosen: list[Record] = []
     for record in sorted(records, key=lambda record: record.first):
-        if record.failed is None and (not kept or record.first > kept[-1].last):
-            kept.append(record)
-    return kept
+        if record.failed is None and (not chosen or record.first > chosen[-1].last):
+            chosen.append(record)
+    return chosen
 
 
 def is_intact(records: Sequence[Record], failures: Iterable[Record] = ()) -> bool:
-    """Whether records, as `one_after_another` has them, reach from a source's first row to its end.
+    """Whether the records of one source cover it from its first row to its end.
 
     Args:
-        records: of one source.
-        failures: what may be missing: rows from the first of one of these to the next record.
+        records: records of the source, from `one_after_another`.
+        failures: failed records of the source. Rows between the start of a failure and the next record may be missing.
+
+    Example:
+        >>> first, last = Record(0, 1, 9, {}, ends=False), Record(0, 10, 12, {}, ends=True)
+        >>> is_intact([first, last]), is_intact([first])
+        (True, False)
     """
     failed_at = {failure.first for failure in failures}
     following, ends = 1, False

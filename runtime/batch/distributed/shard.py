@@ -1,7 +1,7 @@
-"""Answers as the bytes of a file: `shard_of_rows`, `shard_of_pictures`.
+"""Encode predictions as Parquet or CSV: `shard_of_rows`, `shard_of_pictures`.
 
-Rows of tables have the columns `File`, `ImageId` (counted from 1 in each table, as Kaggle does), `Label` (the class's
-number) and `Confidence`; pictures have `File`, `Label` (the class's name), `Confidence` and `Status`.
+Rows of tables have the columns `File`, `ImageId` (counted from 1 in each table, as on Kaggle), `Label` (class number)
+and `Confidence`. Pictures have `File`, `Label` (class name), `Confidence` and `Status`.
 """
 
 import io
@@ -20,16 +20,20 @@ from digits_edge.runtime.prediction import Prediction
 ROW_COLUMNS = ("File", "ImageId", "Label", "Confidence")
 
 
-def shard_of_rows(name: str, rows: NDArray[np.int64], answers: FloatArray, file_format: FileFormat) -> bytes:
-    """The answers for rows of a table.
+def shard_of_rows(name: str, rows: NDArray[np.int64], probabilities: FloatArray, file_format: FileFormat) -> bytes:
+    r"""Encode the predictions for rows of a table.
 
     Args:
-        name: the table's.
-        rows: int64 (n,), their numbers.
-        answers: float32 (n, C). The label is the class's number; the confidence has all its bits in both formats.
+        name: name of the table.
+        rows: row numbers, int64, (n,).
+        probabilities: float32, (n, C). Both formats store the confidence without loss of precision.
         file_format: "parquet" or "csv".
+
+    Example:
+        >>> shard_of_rows("test.csv", np.array([1]), np.array([[0, 1]], np.float32), "csv")
+        b'File,ImageId,Label,Confidence\ntest.csv,1,1,1.0\n'
     """
-    digits, confidences = answers.argmax(axis=1), answers.max(axis=1)
+    digits, confidences = probabilities.argmax(axis=1), probabilities.max(axis=1)
     if file_format == "parquet":
         columns = [_text(name)] * len(rows), rows, digits.astype(np.int8), confidences
         return _parquet(dict(zip(ROW_COLUMNS, columns, strict=True)))
@@ -40,7 +44,13 @@ def shard_of_rows(name: str, rows: NDArray[np.int64], answers: FloatArray, file_
 
 
 def shard_of_pictures(names: Sequence[str], found: Sequence[Prediction | None], file_format: FileFormat) -> bytes:
-    """What was read in pictures; of one that could not be read only the name, and the status `error`."""
+    """Encode the predictions for pictures; None stands for a picture that could not be read, with the status `error`.
+
+    Args:
+        names: names of the pictures.
+        found: one prediction per picture, or None.
+        file_format: "parquet" or "csv".
+    """
     if file_format == "csv":
         return csv_lines([COLUMNS]) + csv_lines(map(cells, names, found))
     import pyarrow as arrow
@@ -55,7 +65,7 @@ def shard_of_pictures(names: Sequence[str], found: Sequence[Prediction | None], 
 
 
 def _text(name: str) -> str:
-    """A file's name as Parquet holds it; bytes that are no text are shown as ?."""
+    """Return a file name as UTF-8 text for Parquet; undecodable bytes become `?`."""
     return name.encode("utf-8", "replace").decode()
 
 

@@ -1,7 +1,8 @@
-"""The page to draw digits on, in files that a browser takes as they are: `PAGE` is their folder."""
+"""Static files of the page to draw digits on."""
 
 from pathlib import Path
 
+#: Folder of the page.
 PAGE = Path(__file__).parent
-#: The files, without what Python keeps in the folder.
+#: The files of the page, without Python files.
 PAGE_FILES = tuple(sorted(path for path in PAGE.iterdir() if path.suffix in (".css", ".html", ".js", ".svg")))

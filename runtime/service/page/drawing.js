@@ -1,35 +1,44 @@
-/** Paper to draw on, with mouse, finger, pen or keys. */
+/** The drawing area, for mouse, touch, pen and keyboard. */
+
+/**
+ * @typedef {[x: number, y: number]} Point
+ * @typedef {Point[]} Stroke
+ */
 
 const PAPER = "#ffffff";
 const INK = "#000000";
-/** Width of the pen as a share of the paper: a digit that fills the paper then has MNIST's strokes. */
+/** Stroke width as a fraction of the canvas width; a digit that fills the canvas then has the stroke width of MNIST. */
 const PEN = 0.075;
-/** How far an arrow key moves the pen, as a share of the paper. */
+/** Distance that an arrow key moves the pen, as a fraction of the canvas width. */
 const STEP = 0.04;
 
+/** @type {Record<string, [right: number, down: number]>} */
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export class Drawing {
   /**
-   * @param {HTMLCanvasElement} paper what is drawn on; its pixels are dark ink on white
-   * @param {HTMLCanvasElement} overlay of the same size, over it; shows the pen that keys move
-   * @param {(finished: boolean) => void} changed called when the drawing changes; finished where a stroke has ended
-   * @param {(text: string) => void} say tells who cannot see the pen where it is
+   * @param {HTMLCanvasElement} paper the canvas to draw on, black ink on white
+   * @param {HTMLCanvasElement} overlay a canvas of the same size above it; shows the pen during keyboard input
+   * @param {(finished: boolean) => void} changed called when the drawing changes; `finished` at the end of a stroke
+   * @param {(text: string) => void} say announces the position of the pen to screen readers
    */
   constructor(paper, overlay, changed, say) {
     this.paper = paper;
     this.overlay = overlay;
     this.changed = changed;
     this.say = say;
-    this.context = paper.getContext("2d", { willReadFrequently: true });
+    this.context = context2d(paper, { willReadFrequently: true });
+    /** @type {Stroke[]} */
     this.strokes = [];
+    /** @type {Map<number, Stroke>} */
     this.pointers = new Map();
-    this.pen = { x: paper.width / 2, y: paper.height / 2, stroke: null, isShown: false };
+    this.pen = { x: paper.width / 2, y: paper.height / 2, stroke: /** @type {Stroke | null} */ (null), isShown: false };
     this.#redraw();
-    paper.addEventListener("pointerdown", (event) => this.#begin(event));
-    paper.addEventListener("pointermove", (event) => this.#go(event));
-    for (const end of ["pointerup", "pointercancel"]) paper.addEventListener(end, (event) => this.#end(event));
-    paper.addEventListener("keydown", (event) => this.#key(event));
+    paper.addEventListener("pointerdown", (event) => this.#startStroke(event));
+    paper.addEventListener("pointermove", (event) => this.#move(event));
+    paper.addEventListener("pointerup", (event) => this.#endStroke(event));
+    paper.addEventListener("pointercancel", (event) => this.#endStroke(event));
+    paper.addEventListener("keydown", (event) => this.#press(event));
     paper.addEventListener("blur", () => this.#hidePen());
   }
 
@@ -37,7 +46,7 @@ export class Drawing {
     return this.strokes.length === 0;
   }
 
-  /** @returns {ImageData} what is on the paper */
+  /** @returns {ImageData} the pixels of the drawing */
   pixels() {
     return this.context.getImageData(0, 0, this.paper.width, this.paper.height);
   }
@@ -58,7 +67,11 @@ export class Drawing {
     this.changed(true);
   }
 
-  /** Put a picture on the paper, as large as fits; the next stroke begins on a new sheet. */
+  /**
+   * Show a picture, scaled to fit; the next stroke replaces it.
+   *
+   * @param {ImageBitmap} picture
+   */
   show(picture) {
     this.strokes = [];
     this.#redraw();
@@ -72,29 +85,33 @@ export class Drawing {
     return { scale, left, upper };
   }
 
-  #begin(event) {
+  /** @param {PointerEvent} event */
+  #startStroke(event) {
     if (event.button !== 0) return;
     event.preventDefault();
     this.paper.focus({ preventScroll: true, focusVisible: false });
     this.paper.setPointerCapture(event.pointerId);
     this.#hidePen();
-    this.pointers.set(event.pointerId, this.#newStroke(this.#place(event)));
+    this.pointers.set(event.pointerId, this.#newStroke(this.#position(event)));
     this.changed(false);
   }
 
-  #go(event) {
+  /** @param {PointerEvent} event */
+  #move(event) {
     const stroke = this.pointers.get(event.pointerId);
     if (!stroke) return;
     const moves = event.getCoalescedEvents?.() ?? [];
-    for (const move of moves.length ? moves : [event]) this.#extend(stroke, this.#place(move));
+    for (const move of moves.length ? moves : [event]) this.#extend(stroke, this.#position(move));
     this.changed(false);
   }
 
-  #end(event) {
+  /** @param {PointerEvent} event */
+  #endStroke(event) {
     if (this.pointers.delete(event.pointerId)) this.changed(true);
   }
 
-  #key(event) {
+  /** @param {KeyboardEvent} event */
+  #press(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const pen = this.pen;
     if (event.key in ARROWS) {
@@ -113,24 +130,36 @@ export class Drawing {
     }
     event.preventDefault();
     this.#showPen();
-    const [x, y] = [pen.x / this.paper.width, pen.y / this.paper.height].map((share) => Math.round(100 * share));
-    this.say(`Pen ${pen.stroke ? "down" : "up"}, ${x} across, ${y} down`);
+    const [x, y] = [pen.x / this.paper.width, pen.y / this.paper.height].map((fraction) => Math.round(100 * fraction));
+    this.say(`Pen ${pen.stroke ? "down" : "up"}, ${x} % from the left, ${y} % from the top`);
   }
 
+  /**
+   * @param {Point} point
+   * @returns {Stroke}
+   */
   #newStroke(point) {
-    if (this.isEmpty) this.#redraw(); // a picture may lie there
+    if (this.isEmpty) this.#redraw(); // removes a picture
     const stroke = [point];
     this.strokes.push(stroke);
     this.#drawLine(stroke, 0);
     return stroke;
   }
 
+  /**
+   * @param {Stroke} stroke
+   * @param {Point} point
+   */
   #extend(stroke, point) {
     stroke.push(point);
     this.#drawLine(stroke, stroke.length - 2);
   }
 
-  #place(event) {
+  /**
+   * @param {PointerEvent} event
+   * @returns {Point}
+   */
+  #position(event) {
     const box = this.paper.getBoundingClientRect();
     return [
       ((event.clientX - box.left) / box.width) * this.paper.width,
@@ -147,6 +176,10 @@ export class Drawing {
     for (const stroke of this.strokes) this.#drawLine(stroke, 0);
   }
 
+  /**
+   * @param {Stroke} stroke
+   * @param {number} from index of a point
+   */
   #drawLine(stroke, from) {
     const context = this.context;
     context.strokeStyle = INK;
@@ -159,7 +192,7 @@ export class Drawing {
   }
 
   #showPen() {
-    const context = this.overlay.getContext("2d");
+    const context = context2d(this.overlay);
     this.#hidePen();
     this.pen.isShown = true;
     context.strokeStyle = this.pen.stroke ? "#d55e00" : "#0072b2";
@@ -176,10 +209,23 @@ export class Drawing {
   }
 
   #wipeOverlay() {
-    this.overlay.getContext("2d").clearRect(0, 0, this.overlay.width, this.overlay.height);
+    context2d(this.overlay).clearRect(0, 0, this.overlay.width, this.overlay.height);
   }
 }
 
-function clamp(place, size) {
-  return Math.min(Math.max(place, 0), size);
+/**
+ * @param {HTMLCanvasElement} canvas
+ * @param {CanvasRenderingContext2DSettings} [settings]
+ * @returns {CanvasRenderingContext2D}
+ */
+export function context2d(canvas, settings) {
+  return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", settings));
+}
+
+/**
+ * @param {number} position
+ * @param {number} size
+ */
+function clamp(position, size) {
+  return Math.min(Math.max(position, 0), size);
 }

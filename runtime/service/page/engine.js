@@ -1,56 +1,71 @@
 /**
- * What reads the pictures: the service that this page came from. The page of `digits-edge export --target web` has
- * another engine of the same form in this place, which reads them in the browser.
+ * The engine of the service's page: classifies pictures by requests to the service. In the static site of
+ * `digits-edge export --target web`, another module with the same interface replaces it and runs models in the browser.
  *
  * An engine has
  *   models: [{name, bytes, labels, test_errors, test_images, test_data, latency_us, …}], the default first;
- *   about: a sentence about where pictures go, as nodes to append;
- *   read(picture, {model, withMap, signal}): a reading, as `POST /predict` has it, `image` and `map` as arrays of 784.
- * A picture is a Blob of a picture file, or ImageData.
+ *   about: text about the use of pictures, as nodes to append;
+ *   read(picture, {model, withMap, signal}): the response of `POST /predict`, with `image` and `map` as arrays of 784.
+ * A picture is a Blob with a picture file, or ImageData.
  */
 
-import { KeyNeeded, keyHeaders } from "./key.js";
+import { KeyRequired, keyHeaders } from "./key.js";
 import { Busy } from "./latest.js";
 
-const LEAST_PAUSE_MS = 200;
+const MIN_PAUSE_MS = 200;
 
+/** @returns {Promise<import("./prediction_view.js").Engine>} */
 export async function openEngine() {
-  const { models } = await (await asked("models")).json();
+  const { models } = await (await request("models")).json();
   return { models, about: about(), read };
 }
 
+/**
+ * @param {Blob | ImageData} picture
+ * @param {import("./prediction_view.js").ReadOptions} options
+ * @returns {Promise<import("./prediction_view.js").Reading>}
+ */
 async function read(picture, { model, withMap, signal }) {
   const show = withMap ? "image,map" : "image";
   const body = picture instanceof Blob ? picture : portableGreyMap(picture);
-  const answer = await asked(`predict?${new URLSearchParams({ model, show })}`, {
+  const response = await request(`predict?${new URLSearchParams({ model, show })}`, {
     method: "POST",
     body,
     headers: { "content-type": "application/octet-stream" },
     signal,
   });
-  const reading = await answer.json();
+  const reading = await response.json();
   return { ...reading, image: Uint8Array.from(atob(reading.image), (character) => character.charCodeAt(0)) };
 }
 
-async function asked(path, options = {}) {
-  let answer;
+/**
+ * @param {string} path
+ * @param {RequestInit & {headers?: Record<string, string>}} options
+ * @returns {Promise<Response>}
+ */
+async function request(path, options = {}) {
+  let response;
   try {
-    answer = await fetch(path, { ...options, headers: { ...options.headers, ...keyHeaders() } });
+    response = await fetch(path, { ...options, headers: { ...options.headers, ...keyHeaders() } });
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Error("The service does not answer; is it still running?");
+    if (/** @type {Error} */ (error).name === "AbortError") throw error;
+    throw new Error("The service does not respond. Check that it is running.");
   }
-  if (answer.status === 401) throw new KeyNeeded("The service asks for its key.");
-  if (answer.ok) return answer;
-  if (answer.status === 429) {
-    const pauseMs = 1000 * Number(answer.headers.get("retry-after"));
-    throw new Busy("The service is busy; it is asked again.", Math.max(pauseMs || 0, LEAST_PAUSE_MS));
+  if (response.status === 401) throw new KeyRequired("The service requires an API key.");
+  if (response.ok) return response;
+  if (response.status === 429) {
+    const pauseMs = 1000 * Number(response.headers.get("retry-after"));
+    throw new Busy("The service is busy. Retrying …", Math.max(pauseMs || 0, MIN_PAUSE_MS));
   }
-  const reason = await answer.json().catch(() => ({}));
-  throw new Error(reason.error ?? `The service answered ${answer.status}.`);
+  const body = await response.json().catch(() => ({}));
+  throw new Error(body.error ?? `The service responded with status ${response.status}.`);
 }
 
-/** The drawing as a picture file, at once: a canvas takes its time to make a PNG. */
+/**
+ * Encode a drawing as PGM, which is faster than the PNG encoder of a canvas.
+ *
+ * @param {ImageData} drawing
+ */
 function portableGreyMap({ width, height, data }) {
   const head = new TextEncoder().encode(`P5 ${width} ${height} 255\n`);
   const file = new Uint8Array(head.length + width * height);
@@ -62,6 +77,6 @@ function portableGreyMap({ width, height, data }) {
 function about() {
   const link = document.createElement("a");
   link.href = "docs";
-  link.textContent = "The API";
-  return ["Pictures go to the service that this page came from, and are not kept. ", link, " is open to programs too."];
+  link.textContent = "API documentation";
+  return ["Pictures are sent to the service that provides this page, and are not stored. ", link];
 }

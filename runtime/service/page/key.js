@@ -1,15 +1,16 @@
-/** The service's key, where it has one; kept until the tab is closed. */
+/** The API key of the service, stored until the tab is closed. */
 
-const PLACE = "digits-edge key";
+const STORAGE_KEY = "digits-edge key";
 
-export class KeyNeeded extends Error {}
+export class KeyRequired extends Error {}
 
-export function keepKey(key) {
-  sessionStorage.setItem(PLACE, key);
+/** @param {string} key */
+export function storeKey(key) {
+  sessionStorage.setItem(STORAGE_KEY, key);
 }
 
-/** @returns {Record<string, string>} what a request has to carry */
+/** @returns {Record<string, string>} the headers for a request; empty without a key */
 export function keyHeaders() {
-  const key = sessionStorage.getItem(PLACE);
+  const key = sessionStorage.getItem(STORAGE_KEY);
   return key ? { authorization: `Bearer ${key}` } : {};
 }

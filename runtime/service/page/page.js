@@ -1,33 +1,50 @@
-/** The page: what is drawn, uploaded, pasted or dropped goes to the engine, and what it reads is shown. */
+/** The page: sends drawings and uploaded, pasted or dropped pictures to the engine and shows the predictions. */
 
-import { AnswerView } from "./answer_view.js";
-import { Drawing } from "./drawing.js";
+import { Drawing, context2d } from "./drawing.js";
 import { openEngine } from "./engine.js";
-import { KeyNeeded, keepKey } from "./key.js";
+import { KeyRequired, storeKey } from "./key.js";
 import { Latest } from "./latest.js";
+import { PredictionView } from "./prediction_view.js";
 
-/** Where it looks takes longer to find than what it reads; it is asked when the hand rests for so long. */
-const REST_MS = 150;
+/**
+ * @typedef {import("./prediction_view.js").Elements} Elements
+ * @typedef {import("./prediction_view.js").Reading} Reading
+ * @typedef {{picture: Blob | ImageData, isSlow: boolean, since: number, sheet: number}} PictureRequest
+ * @typedef {{scale: number, left: number, upper: number, width: number}} Placed position of a picture on the canvas
+ */
 
-const element = (id) => document.getElementById(id);
-const view = new AnswerView(element);
+/** Pause after a stroke before the contribution of each pixel is requested, which takes longer than a prediction. */
+const PAUSE_MS = 150;
+
+/**
+ * @template {keyof Elements} I
+ * @param {I} id
+ * @returns {Elements[I]}
+ */
+const element = (id) => /** @type {Elements[I]} */ (/** @type {unknown} */ (document.getElementById(id)));
+const view = new PredictionView(element);
 const drawing = new Drawing(element("paper"), element("overlay"), drawingChanged, (text) => view.say(text));
-const questions = new Latest(ask, show, fail);
+const requests = new Latest(send, show, fail);
 
-let engine;
-/** The picture that is shown instead of a drawing: {blob, placed}, where it was put on the paper; or null. */
+/** @type {import("./prediction_view.js").Engine | null} */
+let engine = null;
+/**
+ * The picture shown instead of a drawing; or null.
+ *
+ * @type {{blob: Blob, placed: Placed | null} | null}
+ */
 let picture = null;
 let frame = 0;
-let rest = 0;
+let pauseTimer = 0;
 let isOpening = false;
-/** Counts the sheets of paper: an answer to what lay on another is shown no more, nor a picture that opens too late. */
+/** Number of the current sheet. Results for an earlier sheet, and pictures that open too late, are dropped. */
 let sheet = 0;
 
 async function start() {
   try {
     engine = await openEngine();
   } catch (error) {
-    fail(error);
+    fail(/** @type {Error} */ (error));
     return;
   }
   element("problem").textContent = "";
@@ -39,32 +56,41 @@ async function start() {
 }
 
 function chosenModel() {
-  return engine.models.find(({ name }) => name === element("model").value);
+  const model = engine?.models.find(({ name }) => name === element("model").value);
+  if (!model) throw new Error("No model is loaded.");
+  return model;
 }
 
 function modelChanged() {
   const model = chosenModel();
-  const right = model.test_images ? 1 - model.test_errors / model.test_images : null;
+  const { test_errors: errors, test_images: images } = model;
+  const accuracy = images && errors !== null ? 1 - errors / images : null;
   element("figures").textContent = [
-    right === null ? "" : `${(100 * right).toFixed(2)} % right on ${model.test_data}'s test images`,
-    `${Math.round(model.bytes / 1000).toLocaleString("en")} kB`,
-    `${model.latency_us < 1000 ? Math.round(model.latency_us) + " µs" : (model.latency_us / 1000).toFixed(1) + " ms"} an image here`,
+    accuracy === null ? "" : `${(100 * accuracy).toFixed(2)} % accuracy on the ${model.test_data} test set`,
+    `${Math.round(model.bytes / 1000).toLocaleString("en")}\u00a0kB`,
+    `${latencyText(model.latency_us)} per image`,
   ]
     .filter(Boolean)
     .join(" · ");
   view.setLabels(model.labels);
-  if (picture || !drawing.isEmpty) readAtRest();
+  if (picture || !drawing.isEmpty) readWithMap();
 }
 
+/** @param {number} us */
+function latencyText(us) {
+  return us < 1000 ? `${Math.round(us)}\u00a0µs` : `${(us / 1000).toFixed(1)}\u00a0ms`;
+}
+
+/** @param {boolean} finished */
 function drawingChanged(finished) {
   if (picture || isOpening) newSheet();
   element("problem").textContent = "";
   element("undo").disabled = element("clear").disabled = drawing.isEmpty;
   if (drawing.isEmpty) {
-    forget();
+    reset();
     return;
   }
-  // a frame's strokes are one question
+  // one request per frame
   if (!frame) {
     const since = performance.now();
     frame = requestAnimationFrame(() => {
@@ -72,16 +98,17 @@ function drawingChanged(finished) {
       if (engine && !drawing.isEmpty) put({ picture: drawing.pixels(), isSlow: false, since });
     });
   }
-  clearTimeout(rest);
-  if (finished) rest = setTimeout(readAtRest, REST_MS);
+  clearTimeout(pauseTimer);
+  if (finished) pauseTimer = setTimeout(readWithMap, PAUSE_MS);
 }
 
-function readAtRest() {
+function readWithMap() {
   if (engine) put({ picture: picture?.blob ?? drawing.pixels(), isSlow: true, since: performance.now() });
 }
 
-function put(question) {
-  questions.put({ ...question, sheet });
+/** @param {Omit<PictureRequest, "sheet">} request */
+function put(request) {
+  requests.put({ ...request, sheet });
 }
 
 function newSheet() {
@@ -90,63 +117,83 @@ function newSheet() {
   isOpening = false;
 }
 
-function forget() {
+function reset() {
   newSheet();
   cancelAnimationFrame(frame);
   frame = 0;
-  clearTimeout(rest);
-  questions.drop();
+  clearTimeout(pauseTimer);
+  requests.drop();
   view.clear("Nothing drawn yet.");
 }
 
-function ask(question, signal) {
-  return engine.read(question.picture, { model: chosenModel().name, withMap: question.isSlow, signal });
+/**
+ * @param {PictureRequest} request
+ * @param {AbortSignal} signal
+ */
+function send(request, signal) {
+  if (!engine) throw new Error("No model is loaded.");
+  return engine.read(request.picture, { model: chosenModel().name, withMap: request.isSlow, signal });
 }
 
-function show(reading, question) {
-  if (question.sheet !== sheet || reading.model !== chosenModel().name) return;
+/**
+ * @param {Reading} reading
+ * @param {PictureRequest} request
+ */
+function show(reading, request) {
+  if (request.sheet !== sheet || reading.model !== chosenModel().name) return;
   element("problem").textContent = "";
   view.show(reading);
-  if (picture) boxInk(reading);
-  performance.measure("digits-edge answer", { start: question.since, end: performance.now() });
-  if (question.isSlow) view.speak();
+  if (picture) drawInkBox(reading, picture.placed);
+  performance.measure("digits-edge prediction", { start: request.since, end: performance.now() });
+  if (request.isSlow) view.speak();
 }
 
+/** @param {Error} error */
 function fail(error) {
-  element("key-form").hidden = !(error instanceof KeyNeeded);
-  if (picture || !engine) view.clear(engine ? "Not read." : "");
+  element("key-form").hidden = !(error instanceof KeyRequired);
+  if (picture || !engine) view.clear(engine ? "Not classified." : "");
   element("problem").textContent = error.message;
 }
 
+/** @param {Blob} blob */
 async function openPicture(blob) {
-  forget();
+  reset();
   element("problem").textContent = "";
   isOpening = true;
-  const mine = sheet;
-  // one that the browser cannot show, the engine may read all the same
+  const ownSheet = sheet;
+  // the engine may support formats that the browser does not
   const bitmap = await createImageBitmap(blob).catch(() => null);
-  if (mine === sheet) {
+  if (ownSheet === sheet) {
     drawing.clear();
     picture = { blob, placed: bitmap && { ...drawing.show(bitmap), width: bitmap.width } };
     element("clear").disabled = false;
-    readAtRest();
+    readWithMap();
   }
   bitmap?.close();
 }
 
-/** Show which part of the picture was read. */
-function boxInk(reading) {
-  const context = element("overlay").getContext("2d");
+/**
+ * Mark the region of the ink in the picture.
+ *
+ * @param {Reading} reading
+ * @param {Placed | null} placed
+ */
+function drawInkBox(reading, placed) {
+  const context = context2d(element("overlay"));
   context.clearRect(0, 0, context.canvas.width, context.canvas.height);
-  if (!picture.placed || !reading.box) return;
-  const { scale, left, upper, width } = picture.placed;
-  const own = (scale * width) / reading.width; // a large picture may have been read at a part of its size
-  const [x0, y0, x1, y1] = reading.box.map((side) => side * own);
+  if (!placed || !reading.box) return;
+  const { scale, left, upper, width } = placed;
+  const ownScale = (scale * width) / reading.width; // the engine may have reduced a large picture
+  const [x0, y0, x1, y1] = reading.box.map((side) => side * ownScale);
   context.strokeStyle = "#d55e00";
   context.lineWidth = 2;
   context.strokeRect(left + x0, upper + y0, x1 - x0, y1 - y0);
 }
 
+/**
+ * @param {DataTransfer | null} transfer
+ * @returns {File | null}
+ */
 function firstPicture(transfer) {
   return [...(transfer?.files ?? [])].find((file) => file.type.startsWith("image/") || !file.type) ?? null;
 }
@@ -156,18 +203,19 @@ element("undo").addEventListener("click", () => drawing.undo());
 element("clear").addEventListener("click", () => drawing.clear());
 element("upload").addEventListener("click", () => element("file").click());
 element("file").addEventListener("change", (event) => {
-  const [file] = event.target.files;
-  event.target.value = ""; // the same file may be chosen again
+  const input = /** @type {HTMLInputElement} */ (event.target);
+  const [file] = input.files ?? [];
+  input.value = ""; // allows the same file to be chosen again
   if (file) openPicture(file);
 });
 element("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  keepKey(element("key").value);
+  storeKey(element("key").value);
   element("key-form").hidden = true;
   start();
 });
 document.addEventListener("keydown", (event) => {
-  if (event.target.closest("input, select")) return;
+  if (/** @type {Element} */ (event.target).closest("input, select")) return;
   if (event.key === "Escape" && !element("clear").disabled) drawing.clear();
   if (event.key === "z" && (event.ctrlKey || event.metaKey) && !drawing.isEmpty) drawing.undo();
 });
@@ -191,7 +239,7 @@ document.addEventListener("drop", (event) => {
   document.body.classList.remove("dropping");
   const dropped = firstPicture(event.dataTransfer);
   if (dropped) openPicture(dropped);
-  else element("problem").textContent = "That is no picture.";
+  else element("problem").textContent = "The dropped item is not a picture.";
 });
 
 start();

@@ -1,4 +1,4 @@
-"""What is left in the graph after rewriting."""
+"""Graph rewriting removes shape arithmetic and BatchNorm, and does not change predictions."""
 
 from collections import Counter
 
@@ -9,7 +9,7 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 
-from digits_edge.export.graph.contract import answer_probabilities, take_quantized_pixels
+from digits_edge.export.graph.contract import end_in_probabilities, take_quantized_pixels
 from digits_edge.export.graph.convert import convert
 from digits_edge.export.graph.folding import divide_logits, scale_input
 from digits_edge.export.precision.quantize import layer_names, quantize
@@ -29,7 +29,7 @@ SHAPE_ARITHMETIC = {
     "ConstantOfShape",
 }
 every_kind = pytest.mark.parametrize("source", KINDS, indirect=True)
-#: A dense layer on a feature map needs the channels last, so a Transpose stays there.
+#: A dense layer on a feature map needs channels last, so its Transpose remains.
 TRANSPOSED = ["dense-on-pixels"]
 
 
@@ -38,19 +38,19 @@ def operators(model: ir.Model) -> Counter[str]:
 
 
 @pytest.mark.parametrize("source", [kind for kind in KINDS if kind not in TRANSPOSED], indirect=True)
-def test_no_transpose_and_no_shape_arithmetic_is_left(source: Source) -> None:
+def test_transpose_and_shape_arithmetic_are_removed(source: Source) -> None:
     assert not SHAPE_ARITHMETIC & set(operators(convert(source.model)))
 
 
 @every_kind
-def test_every_reshape_goes_to_constant_sizes(source: Source) -> None:
+def test_every_reshape_has_constant_sizes(source: Source) -> None:
     for node in convert(source.model).graph:
         if node.op_type == "Reshape":
             assert node.inputs[1].const_value is not None
 
 
 @pytest.mark.parametrize("source", ["batch-norm-before-pooling", "residual"], indirect=True)
-def test_batch_norm_is_folded_away(source: Source) -> None:
+def test_batch_norm_is_folded(source: Source) -> None:
     graph = scale_input(divide_logits(convert(source.model), 1.3), 1 / 255).graph
     assert "Mul" not in {node.op_type for node in graph}
     shifts = [node for node in graph if node.op_type == "Add" and any(v.const_value is not None for v in node.inputs)]
@@ -58,13 +58,13 @@ def test_batch_norm_is_folded_away(source: Source) -> None:
 
 
 @pytest.mark.parametrize("source", ["batch-norm-before-padding"], indirect=True)
-def test_only_the_shift_before_a_padded_convolution_stays(source: Source) -> None:
+def test_shift_before_a_padded_convolution_is_not_folded(source: Source) -> None:
     assert operators(convert(source.model)) == Counter(Conv=2, Relu=2, MaxPool=2, Reshape=2, Add=1, Gemm=1)
 
 
 @every_kind
 @pytest.mark.parametrize("temperature", [1.0, 1.7])
-def test_the_rewritten_graph_answers_like_keras(source: Source, drawn: Dataset, temperature: float) -> None:
+def test_rewritten_graph_predicts_like_keras(source: Source, drawn: Dataset, temperature: float) -> None:
     model = scale_input(divide_logits(convert(source.model), temperature), source.pixel_scale)
     session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
     for count in (1, 2, 7, 64):
@@ -77,9 +77,9 @@ def test_the_rewritten_graph_answers_like_keras(source: Source, drawn: Dataset, 
 
 
 @pytest.mark.parametrize("source", [kind for kind in KINDS if kind != "batch-norm-of-rows"], indirect=True)
-def test_int8_starts_from_the_raw_pixels(source: Source, drawn: Dataset) -> None:
+def test_raw_pixels_are_the_int8_input(source: Source, drawn: Dataset) -> None:
     images = drawn.images[:100].astype(np.float32) * source.pixel_scale
-    model = answer_probabilities(take_quantized_pixels(quantize(convert(source.model), images), source.pixel_scale))
+    model = end_in_probabilities(take_quantized_pixels(quantize(convert(source.model), images), source.pixel_scale))
     (image,) = model.graph.inputs
     assert image.dtype == ir.DataType.UINT8
     first = next(node for node, _ in image.uses())
@@ -93,7 +93,7 @@ def test_int8_starts_from_the_raw_pixels(source: Source, drawn: Dataset) -> None
 
 
 @every_kind
-def test_int8_quantizes_every_layer_and_leaves_the_logits_float(source: Source, drawn: Dataset) -> None:
+def test_int8_quantizes_every_layer_but_not_the_logits(source: Source, drawn: Dataset) -> None:
     float_model = convert(source.model)
     layers = layer_names(float_model)
     model = quantize(float_model, drawn.images[:100].astype(np.float32) * source.pixel_scale)
@@ -113,7 +113,7 @@ def test_int8_quantizes_every_layer_and_leaves_the_logits_float(source: Source, 
 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
-def test_layers_can_stay_float(source: Source, drawn: Dataset) -> None:
+def test_float_layers_are_not_quantized(source: Source, drawn: Dataset) -> None:
     float_model = convert(source.model)
     last = layer_names(float_model)[-1]
     images = drawn.images[:100].astype(np.float32) / 255
@@ -122,7 +122,7 @@ def test_layers_can_stay_float(source: Source, drawn: Dataset) -> None:
     assert gemm.inputs[1].const_value.dtype == ir.DataType.FLOAT
 
 
-def test_batch_norms_gain_goes_back_over_pooling_and_its_sign_forward() -> None:
+def test_batch_norm_scale_is_folded_back_across_pooling_and_its_sign_forward() -> None:
     keras.utils.set_random_seed(3)
     image = keras.Input((28, 28, 1))
     x = keras.layers.MaxPooling2D(2)(keras.layers.Conv2D(6, 3, activation="relu")(image))

@@ -1,4 +1,4 @@
-"""Convolutions over blocks answer as those over pixels."""
+"""Space-to-depth rewriting does not change the outputs of a convolution."""
 
 import numpy as np
 import onnx_ir as ir
@@ -28,12 +28,12 @@ def convolution(*, kernel=(5, 5), pads=(0, 0, 0, 0), strides=(2, 2), channels=1,
     return ir.Model(graph, ir_version=8)
 
 
-def answers(model: ir.Model, images: np.ndarray) -> np.ndarray:
+def run_graph(model: ir.Model, images: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
     return session.run(None, {"image": images})[0]
 
 
-def kinds(model: ir.Model) -> list[str]:
+def operators(model: ir.Model) -> list[str]:
     return [node.op_type for node in model.graph]
 
 
@@ -45,16 +45,16 @@ side = st.integers(1, 7)
     pads=st.tuples(*[st.integers(0, 3)] * 4),
     sides=st.tuples(*[st.sampled_from([8, 10, 28])] * 2),
 )
-def test_the_sums_are_the_same(kernel, pads, sides):
+def test_rewritten_convolution_has_the_same_outputs(kernel, pads, sides):
     images = np.random.default_rng(1).random((2, 1, *sides), np.float32)
-    asked = {"kernel": kernel, "pads": pads, "sides": sides}
-    widened = to_space_to_depth(convolution(**asked))
-    assert kinds(widened) == ["SpaceToDepth", "Conv"]
-    np.testing.assert_allclose(answers(widened, images), answers(convolution(**asked), images), atol=1e-5)
+    settings = {"kernel": kernel, "pads": pads, "sides": sides}
+    rewritten = to_space_to_depth(convolution(**settings))
+    assert operators(rewritten) == ["SpaceToDepth", "Conv"]
+    np.testing.assert_allclose(run_graph(rewritten, images), run_graph(convolution(**settings), images), atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    "other", [{"strides": (1, 1)}, {"strides": (2, 1)}, {"channels": 2}, {"sides": (27, 28)}], ids=str
+    "settings", [{"strides": (1, 1)}, {"strides": (2, 1)}, {"channels": 2}, {"sides": (27, 28)}], ids=str
 )
-def test_other_convolutions_are_left_alone(other):
-    assert kinds(to_space_to_depth(convolution(**other))) == ["Conv"]
+def test_other_convolutions_are_unchanged(settings):
+    assert operators(to_space_to_depth(convolution(**settings))) == ["Conv"]

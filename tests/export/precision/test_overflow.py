@@ -1,4 +1,4 @@
-"""int8 weights of an export overflow no kernel, and what exact arithmetic predicts is what this processor predicts."""
+"""int8 weights cannot overflow in a kernel, and predictions agree with exact arithmetic on this processor."""
 
 from pathlib import Path
 
@@ -32,58 +32,58 @@ conv_weights = hnp.arrays(
 
 
 def saturated_sums(weights: np.ndarray, activations: np.ndarray) -> np.ndarray:
-    """What `vpmaddubsw` and `vpmaddwd` make of activations (K,) and int8 weights (K, N): sums of clipped pairs."""
+    """The result of `vpmaddubsw` and `vpmaddwd` for activations (K,) and int8 weights (K, N): sums of clipped pairs."""
     products = activations[:, np.newaxis].astype(np.int64) * weights
     products = np.pad(products, [(0, len(products) % 2), (0, 0)])
     return np.clip(products[::2] + products[1::2], -(2**15), 2**15 - 1).sum(axis=0)
 
 
 @given(gemm_weights, st.data())
-def test_no_activations_saturate_a_kernel(weights, data):
+def test_gemm_does_not_saturate_for_any_activations(weights, data):
     integers = quantized(weights, channel_scales(weights, "Gemm"), "Gemm")
     activations = data.draw(hnp.arrays(np.uint8, len(weights), elements=st.sampled_from([0, 1, 254, 255])))
     np.testing.assert_array_equal(saturated_sums(integers, activations), activations.astype(np.int64) @ integers)
 
 
 @given(gemm_weights)
-def test_limits_are_reached_only_by_the_largest_activations(weights):
+def test_weights_and_pair_sums_are_within_the_limits(weights):
     integers = quantized(weights, channel_scales(weights, "Gemm"), "Gemm")
     assert np.abs(integers).max() <= 127
     assert pair_sums(integers, "Gemm").max() <= MAX_PAIR_SUM
 
 
 @given(conv_weights)
-def test_patches_saturate_no_kernel_in_either_order_of_its_channels(weights):
+def test_convolution_does_not_saturate_in_either_channel_layout(weights):
     integers = quantized(weights, channel_scales(weights, "Conv"), "Conv")
     for patch in (
         np.moveaxis(integers, 1, -1).reshape(len(integers), -1),  # onnxruntime: one row
         np.pad(np.moveaxis(integers, 1, -1), [(0, 0)] * 3 + [(0, integers.shape[1] % 2)]).reshape(len(integers), -1),
     ):
         activations = np.full(patch.shape[1], 255, np.uint8)
-        for of_one_sign in (np.maximum(patch, 0), np.minimum(patch, 0)):
+        for one_sign in (np.maximum(patch, 0), np.minimum(patch, 0)):
             np.testing.assert_array_equal(
-                saturated_sums(of_one_sign.T, activations), activations.astype(np.int64) @ of_one_sign.T
+                saturated_sums(one_sign.T, activations), activations.astype(np.int64) @ one_sign.T
             )
 
 
 @pytest.mark.parametrize(
     ("weights", "scale"),
     [
-        ([[127], [1]], 1),  # 8 bits where the neighbour is small
-        ([[127], [127]], 254 / 128),  # and 7 where it is as large
-        ([[127], [-127]], 1),  # signs that differ cancel out
-        ([[5], [127], [127], [5]], 132 / 128),  # the second and third are no pair
+        ([[127], [1]], 1),  # 8 bits if the other weight of the pair is small
+        ([[127], [127]], 254 / 128),  # 7 bits if it is as large
+        ([[127], [-127]], 1),  # opposite signs cancel out
+        ([[5], [127], [127], [5]], 132 / 128),  # the second and third weight are not a pair
         ([[0], [0]], None),
     ],
 )
-def test_a_scale_is_no_larger_than_it_has_to_be(weights, scale):
-    found = channel_scales(np.array(weights, np.float32), "Gemm")
-    assert found.dtype == np.float32
+def test_scale_is_the_smallest_possible(weights, scale):
+    scales = channel_scales(np.array(weights, np.float32), "Gemm")
+    assert scales.dtype == np.float32
     if scale is not None:
-        np.testing.assert_allclose(found, [scale], rtol=1e-6)
+        np.testing.assert_allclose(scales, [scale], rtol=1e-6)
 
 
-def test_a_single_channel_is_paired_along_the_kernel():
+def test_single_channel_is_paired_along_the_kernel():
     weights = np.zeros((1, 1, 3, 3), np.int32)
     weights[0, 0, 0, :2] = 100  # the first two of nine
     assert pair_sums(weights, "Conv").tolist() == [200]
@@ -95,19 +95,19 @@ BUNDLED = [model.name for model in bundled_models() if model.precision == "int8"
 
 
 @pytest.mark.parametrize("name", BUNDLED)
-def test_bundled_weights_are_within_the_limit_their_metadata_state(name):
+def test_bundled_weights_are_within_the_limit_in_their_metadata(name):
     path = find_model(name, "cpu")
-    found = bounds(ir.from_proto(onnx.load_from_string(read_model_file(path))))
+    largest = bounds(ir.from_proto(onnx.load_from_string(read_model_file(path))))
     with Classifier(path, provider="cpu") as classifier:
         assert classifier.metadata.overflow_free
-        assert classifier.metadata.largest_pair_sums == found
-    assert len(found) >= 2
-    assert max(found.values()) <= MAX_PAIR_SUM
+        assert classifier.metadata.largest_pair_sums == largest
+    assert len(largest) >= 2
+    assert max(largest.values()) <= MAX_PAIR_SUM
 
 
 @pytest.mark.parametrize("name", BUNDLED)
-def test_what_onnxruntime_makes_of_a_file_is_within_the_limit_too(name, tmp_path):
-    """It may quantize layers on its own (WeightBiasQuantization), or merge and move weights."""
+def test_weights_optimized_by_onnxruntime_are_within_the_limit(name, tmp_path):
+    """onnxruntime may quantize layers itself (WeightBiasQuantization), or merge and move weights."""
     ort, optimized = load_onnxruntime(), tmp_path / "optimized.onnx"
     options = ort.SessionOptions()
     options.log_severity_level = 3
@@ -117,10 +117,10 @@ def test_what_onnxruntime_makes_of_a_file_is_within_the_limit_too(name, tmp_path
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     largest = []
     for node in graph.node:
-        place = {"QLinearConv": 3, "QGemm": 3, "QLinearMatMul": 3}.get(node.op_type)
-        if place is not None:
+        weights_index = {"QLinearConv": 3, "QGemm": 3, "QLinearMatMul": 3}.get(node.op_type)
+        if weights_index is not None:
             operator = "Conv" if node.op_type == "QLinearConv" else "Gemm"
-            weights = constants[node.input[place]]
+            weights = constants[node.input[weights_index]]
             assert weights.dtype == np.int8
             largest.append(pair_sums(weights.astype(np.int32), operator).max())
     assert len(largest) >= 2
@@ -128,7 +128,7 @@ def test_what_onnxruntime_makes_of_a_file_is_within_the_limit_too(name, tmp_path
 
 
 @pytest.mark.parametrize("name", ["edge-int8", "cnn-small-int8", "fashion-int8", "edge-fp32"])
-def test_bundled_models_predict_what_exact_arithmetic_predicts(name):
+def test_bundled_models_agree_with_exact_arithmetic(name):
     path = find_model(name, "cpu")
     with Classifier(path, provider="cpu", threads=1) as classifier:
         images = classifier.golden.images[:20]
@@ -137,22 +137,20 @@ def test_bundled_models_predict_what_exact_arithmetic_predicts(name):
 
 
 @pytest.mark.parametrize("source", ["residual", "pooled", "softmax-rows", "batch-norm-before-padding"], indirect=True)
-def test_an_export_cannot_overflow_and_is_what_exact_arithmetic_makes_of_it(
-    source: Source, drawn: Dataset, tmp_path: Path
-):
+def test_export_cannot_overflow_and_agrees_with_exact_arithmetic(source: Source, drawn: Dataset, tmp_path: Path):
     exported = export(source, tmp_path / "m.onnx", precision="int8", training=drawn)
     assert exported.metadata.overflow_free
     assert 0 < max(exported.metadata.largest_pair_sums.values()) <= MAX_PAIR_SUM
     with Classifier(exported.path, provider="cpu") as classifier:
-        found = verify(classifier)
-        assert found.holds, found.problems
-        assert found.exact_difference is not None
-        assert found.exact_difference < 1e-3
+        result = verify(classifier)
+        assert result.holds, result.problems
+        assert result.exact_difference is not None
+        assert result.exact_difference < 1e-3
 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
-def test_layers_left_float_are_computed_in_float(source: Source, drawn: Dataset, tmp_path: Path):
-    """Between QuantizeLinear and DequantizeLinear, onnxruntime would quantize them again."""
+def test_float_layers_are_computed_in_float(source: Source, drawn: Dataset, tmp_path: Path):
+    """onnxruntime would quantize them again between QuantizeLinear and DequantizeLinear."""
     exported = export(source, tmp_path / "m.onnx", precision="int8", training=drawn, float_layers=("conv_1", "conv_3"))
     assert set(exported.metadata.largest_pair_sums) & {"conv_1", "conv_3"} == set()
     graph = ir.from_proto(onnx.load_from_string(read_model_file(exported.path)))
@@ -162,17 +160,17 @@ def test_layers_left_float_are_computed_in_float(source: Source, drawn: Dataset,
 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
-def test_kernels_that_compute_something_else_stop_the_export(
+def test_export_fails_if_kernels_differ_from_exact_arithmetic(
     source: Source, drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(exporting, "exact_probabilities", lambda *_: np.full((48, 10), 0.1, np.float32))
-    with pytest.raises(CheckError, match="kernels compute something else than exact arithmetic"):
+    with pytest.raises(CheckError, match="kernels differ from exact arithmetic"):
         export(source, tmp_path / "m.onnx", precision="int8", training=drawn)
     assert not (tmp_path / "m.onnx").exists()
 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
-def test_a_float_model_carries_no_exact_answers(source: Source, drawn: Dataset, tmp_path: Path):
+def test_float_model_has_no_exact_golden_values(source: Source, drawn: Dataset, tmp_path: Path):
     exported = export(source, tmp_path / "m.onnx", precision="fp32", training=drawn)
     assert exported.metadata.largest_pair_sums == {}
     with Classifier(exported.path, provider="cpu") as classifier:

@@ -1,4 +1,4 @@
-"""A model that rounding harms learns to bear it."""
+"""Quantization-aware fine-tuning makes a model robust to int8 rounding."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +15,9 @@ from digits_edge.runtime.errors import UsageError
 
 @pytest.fixture(scope="module")
 def coarse(trained: Callable[[str], Path]) -> Source:
-    """Dense layers in whose channels one weight is large: all others share the few steps that are left.
+    """Dense layers with one large weight per channel, so that few quantization steps remain for all others.
 
-    The weight belongs to a corner, which is black in every drawing, so that float predictions stay as they were.
+    The large weight belongs to a corner pixel, which is black in every image, so float predictions do not change.
     """
     source = read_source(trained("softmax-rows"), input_scale=1, labels=tuple("0123456789"))
     hidden = next(layer for layer in source.model.layers if isinstance(layer, keras.layers.Dense))
@@ -27,7 +27,7 @@ def coarse(trained: Callable[[str], Path]) -> Source:
     return source
 
 
-def test_the_model_itself_stays_as_it_was(coarse: Source, drawn: Dataset):
+def test_original_model_is_not_modified(coarse: Source, drawn: Dataset):
     inputs = coarse.inputs(drawn.images[:200])
     before = [weights.copy() for weights in coarse.model.get_weights()]
     epochs = []
@@ -40,7 +40,7 @@ def test_the_model_itself_stays_as_it_was(coarse: Source, drawn: Dataset):
 
 
 @pytest.mark.slow
-def test_a_layer_that_had_to_stay_float_can_be_int8_after_such_training(coarse: Source, drawn: Dataset, tmp_path: Path):
+def test_layer_that_remained_float_can_be_int8_after_fine_tuning(coarse: Source, drawn: Dataset, tmp_path: Path):
     without = export(coarse, tmp_path / "without.onnx", precision="int8", training=drawn)
     tuned = export(coarse, tmp_path / "tuned.onnx", precision="int8", training=drawn, quantization_aware_epochs=6)
     assert without.float_layers == ("gemm_1",)
@@ -49,6 +49,6 @@ def test_a_layer_that_had_to_stay_float_can_be_int8_after_such_training(coarse: 
 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
-def test_float_precisions_have_no_such_training(source: Source, drawn: Dataset, tmp_path: Path):
+def test_float_precision_rejects_quantization_aware_epochs(source: Source, drawn: Dataset, tmp_path: Path):
     with pytest.raises(UsageError, match="quantization-aware training is for int8, not fp32"):
         export(source, tmp_path / "m.onnx", precision="fp32", training=drawn, quantization_aware_epochs=1)

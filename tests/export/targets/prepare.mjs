@@ -1,10 +1,13 @@
 /**
- * Answers test_browser_preprocessing.py: on each line of stdin a request, on each line of stdout its answers, as JSON.
+ * Driver of test_browser_preprocessing.py: for each line of stdin, a request, writes a line to stdout, the results, as
+ * JSON.
  *
- * A request names a file that holds the RGBA bytes of some pictures, one after the other, and says for each what is to
- * be done: `{"file": "…", "pictures": [{"what": "canonical", "width": 3, "height": 2}, …]}`. For "resized" it also has
- * `region` and `size`, and the answer is straight RGBA. Bytes are answered in hexadecimal, an error as
+ * A request names a file with the RGBA bytes of several pictures, one after the other, and the operation for each:
+ * `{"file": "…", "pictures": [{"operation": "toMnistFormat", "width": 3, "height": 2}, …]}`. For "resized" it also has
+ * `region` and `size`, and the result is straight RGBA. Bytes are written in hexadecimal, an error as
  * `{"error": "…"}`.
+ *
+ * Usage: node prepare.mjs FOLDER, with the folder of the JavaScript modules.
  */
 
 import { readFileSync } from "node:fs";
@@ -12,17 +15,17 @@ import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 
 const folder = pathToFileURL(`${process.argv[2]}/`);
-const { canonical } = await import(new URL("canonical.js", folder));
-const { garment } = await import(new URL("garment.js", folder));
+const { toFashionMnistFormat } = await import(new URL("garment.js", folder));
 const { resized, withoutIdleAlpha } = await import(new URL("ink.js", folder));
+const { toMnistFormat } = await import(new URL("mnist_format.js", folder));
 
-const WHAT = {
-  canonical,
-  garment,
+const OPERATIONS = {
+  toMnistFormat,
+  toFashionMnistFormat,
   resized: (picture, { region, size }) => ({ pixels: resized(withoutIdleAlpha(picture), region, size).data }),
 };
 
-function answers({ file, pictures }) {
+function results({ file, pictures }) {
   const content = readFileSync(file);
   let end = 0;
   return pictures.map((request) => {
@@ -30,23 +33,23 @@ function answers({ file, pictures }) {
     end += 4 * request.width * request.height;
     const { width, height } = request;
     const picture = { width, height, data: new Uint8ClampedArray(content.subarray(start, end)) };
-    return answer(picture, request);
+    return result(picture, request);
   });
 }
 
-function answer(picture, request) {
+function result(picture, request) {
   try {
-    return withHexadecimals(WHAT[request.what](picture, request));
+    return inHexadecimal(OPERATIONS[request.operation](picture, request));
   } catch (error) {
     return { error: `${error.name}: ${error.message}` };
   }
 }
 
-function withHexadecimals(found) {
+function inHexadecimal(found) {
   const bytes = (value) => (ArrayBuffer.isView(value) ? Buffer.from(value).toString("hex") : value);
   return Object.fromEntries(Object.entries(found).map(([name, value]) => [name, bytes(value)]));
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
-  process.stdout.write(`${JSON.stringify(answers(JSON.parse(line)))}\n`);
+  process.stdout.write(`${JSON.stringify(results(JSON.parse(line)))}\n`);
 }

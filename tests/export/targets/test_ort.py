@@ -1,4 +1,4 @@
-"""Files in onnxruntime's own format answer as the model files they are made of."""
+"""Files in the ORT format have the predictions and metadata of their model files."""
 
 import re
 from pathlib import Path
@@ -19,17 +19,17 @@ IMAGES = np.stack([draw_image(digit % 10, np.random.default_rng(digit)) for digi
 
 
 @pytest.mark.parametrize("name", [model.name for model in bundled_models()])
-def test_the_same_answers_and_metadata(name: str, tmp_path: Path) -> None:
+def test_ort_file_has_the_same_predictions_and_metadata(name: str, tmp_path: Path) -> None:
     exported = export_ort(find_model(name, "cpu"), tmp_path / "m.ort")
     with Classifier(name, provider="cpu") as model, Classifier(exported.path, provider="cpu") as converted:
         assert converted.metadata == model.metadata == exported.metadata
         difference = np.abs(converted.predict_batch(IMAGES) - model.predict_batch(IMAGES)).max()
-        # float graphs lose a layout that only some processors have, int8 graphs nothing
+        # the NCHWc layout, which is disabled, changes the rounding of float graphs on some processors
         assert difference <= (0 if model.metadata.precision == "int8" else 1e-6)
     assert exported.path.read_bytes()[4:8] == b"ORTM"
 
 
-def test_the_operators_of_the_graph_are_listed(tmp_path: Path) -> None:
+def test_operators_of_the_graph_are_listed(tmp_path: Path) -> None:
     exported = export_ort(find_model("cnn-small-fp32", "cpu"), tmp_path / "m.ort")
     lines = exported.operators_path.read_text().splitlines()
     assert lines[0] == "# the operators of m.ort"
@@ -38,31 +38,31 @@ def test_the_operators_of_the_graph_are_listed(tmp_path: Path) -> None:
     options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / "profile")
     session = onnxruntime.InferenceSession(exported.path.read_bytes(), options, providers=["CPUExecutionProvider"])
     session.run(None, {"image": IMAGES})
-    ran = set(re.findall(r'"op_name" ?: ?"(\w+)"', Path(session.end_profiling()).read_text()))
-    assert ran and ran <= listed
+    executed = set(re.findall(r'"op_name" ?: ?"(\w+)"', Path(session.end_profiling()).read_text()))
+    assert executed and executed <= listed
 
 
-def test_a_file_that_answers_otherwise_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_that_disagrees_with_keras_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unpack = GoldenValues.unpack
     monkeypatch.setattr(
         GoldenValues,
         "unpack",
         lambda text: GoldenValues(unpack(text).images, unpack(text).probabilities[::-1].copy(), 0.01),
     )
-    with pytest.raises(CheckError, match="does not answer like Keras, nothing is written"):
+    with pytest.raises(CheckError, match="not written: its outputs differ from Keras"):
         export_ort(find_model("cnn-small", "cpu"), tmp_path / "m.ort")
     assert not list(tmp_path.iterdir())
 
 
-def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
+def test_existing_files_are_replaced_only_with_overwrite(tmp_path: Path) -> None:
     (tmp_path / "m.required_operators.config").write_text("mine")
-    with pytest.raises(UsageError, match="config exists already"):
+    with pytest.raises(UsageError, match="config already exists"):
         export_ort(find_model("cnn-small", "cpu"), tmp_path / "m.ort")
     assert [path.name for path in tmp_path.iterdir()] == ["m.required_operators.config"]
     export_ort(find_model("cnn-small", "cpu"), tmp_path / "m.ort", overwrite=True)
 
 
-def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+def test_ort_and_damaged_files_are_rejected(tmp_path: Path) -> None:
     path = export_ort(find_model("cnn-small", "cpu"), tmp_path / "m.ort").path
     with pytest.raises(UsageError, match="format already"):
         export_ort(path, tmp_path / "n.ort")
@@ -75,7 +75,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
         export_ort(path, tmp_path / "n.ort")
 
 
-def test_an_older_file_whose_weights_may_overflow_is_refused(tmp_path):
+def test_old_file_whose_weights_may_overflow_is_rejected(tmp_path):
     old = Path(__file__).parents[2] / "data" / "edge-int8-1.0.0.onnx"
     with pytest.raises(UsageError, match="may overflow"):
         export_ort(old, tmp_path / "m.ort")

@@ -1,4 +1,4 @@
-"""A folder of pictures in, a CSV out."""
+"""Batch prediction of pictures."""
 
 import csv
 import multiprocessing
@@ -35,36 +35,36 @@ def folder(tmp_path):
     for number in range(25):
         draw_digit(number % 10, rng, size=60 + number).save(folder / f"{number:02}, of {number % 10}.png")
     Image.new("L", (40, 40), 255).save(folder / "blank.png")
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("not a picture")
     return folder
 
 
 @pytest.mark.parametrize(("workers", "few"), [(1, 300), (3, 300), (2, 5)], ids=["one", "few pictures", "processes"])
-def test_every_picture_is_answered_as_predict_does(classifier, folder, tmp_path, workers, few, monkeypatch):
+def test_every_prediction_is_that_of_predict(classifier, folder, tmp_path, workers, few, monkeypatch):
     monkeypatch.setattr(picture_batch, "FEW_PICTURES", few)
-    told = []
+    calls = []
     report = batch_predict_pictures(
         classifier,
         find_pictures([folder]),
         tmp_path / "out.csv",
         pictures_per_block=4,
         workers=workers,
-        progress=lambda *now: told.append(now),
+        progress=lambda *call: calls.append(call),
     )
     with (tmp_path / "out.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["File"] for row in rows] == sorted(path.name for path in folder.glob("*.png"))
     for row in rows:
-        alone = classifier.predict(folder / row["File"])
-        assert (row["Label"], row["Status"]) == (alone.label or "", alone.status)
-        assert float(row["Confidence"]) == pytest.approx(alone.confidence, abs=1e-4)
+        expected = classifier.predict(folder / row["File"])
+        assert (row["Label"], row["Status"]) == (expected.label or "", expected.status)
+        assert float(row["Confidence"]) == pytest.approx(expected.confidence, abs=1e-4)
     assert rows[-1] == {"File": "blank.png", "Label": "", "Confidence": "0.000000", "Status": "blank"}
     uncertain = sum(row["Status"] == "uncertain" for row in rows)
     assert (report.pictures, report.blank, report.uncertain) == (26, 1, uncertain)
-    assert told[-1] == (26, 26)
+    assert calls[-1] == (26, 26)
 
 
-def test_a_process_that_is_ended_from_outside_is_told(classifier, folder, tmp_path, monkeypatch):
+def test_a_killed_worker_process_is_an_input_error(classifier, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(picture_batch, "FEW_PICTURES", 5)
 
     def kill(done, total):
@@ -72,7 +72,7 @@ def test_a_process_that_is_ended_from_outside_is_told(classifier, folder, tmp_pa
             process.kill()
 
     pictures = find_pictures([folder]) * 20
-    with pytest.raises(InputError, match="ended from outside, perhaps for want of memory; try --threads 1"):
+    with pytest.raises(InputError, match="was killed, possibly because memory ran out; use --threads 1"):
         batch_predict_pictures(
             classifier, pictures, tmp_path / "out.csv", workers=2, pictures_per_block=4, progress=kill
         )
@@ -80,47 +80,49 @@ def test_a_process_that_is_ended_from_outside_is_told(classifier, folder, tmp_pa
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
-def test_processes_end_with_a_killed_caller(folder, tmp_path):
+def test_worker_processes_exit_when_their_parent_is_killed(folder, tmp_path):
     for copy in range(20):
-        shutil.copytree(folder, tmp_path / "many", dirs_exist_ok=True, copy_function=partial(copied, f"{copy}-"))
+        shutil.copytree(folder, tmp_path / "many", dirs_exist_ok=True, copy_function=partial(copy_as, f"{copy}-"))
     arguments = ["batch-predict", "many", "-o", "out.csv", "--provider", "cpu", "--threads", "2"]
     command = [sys.executable, "-c", "from digits_edge.cli.main import main; main()", *arguments]
     with subprocess.Popen(command, cwd=tmp_path) as run:
-        helpers = within(60, lambda: [pid for pid in processes_of(run.pid) if "spawn_main" in title_of(pid)])
+        helpers = wait_until(60, lambda: [pid for pid in children_of(run.pid) if "spawn_main" in command_of(pid)])
         run.kill()
-    within(30, lambda: not any("spawn_main" in title_of(pid) for pid in helpers))
+    wait_until(30, lambda: not any("spawn_main" in command_of(pid) for pid in helpers))
 
 
-def copied(prefix, source, target):
+def copy_as(prefix, source, target):
     return shutil.copy(source, Path(target).with_name(prefix + Path(target).name))
 
 
-def within(seconds, found):
-    """What is found at last."""
-    end = time.monotonic() + seconds
-    while not (value := found()):
+def wait_until(timeout_s, condition):
+    """Return the first true value of a condition."""
+    end = time.monotonic() + timeout_s
+    while not (value := condition()):
         assert time.monotonic() < end
         time.sleep(0.05)
     return value
 
 
-def processes_of(parent):
+def children_of(parent):
     children = Path(f"/proc/{parent}/task/{parent}/children")
     return [int(pid) for pid in children.read_text().split()] if children.exists() else []
 
 
-def title_of(pid):
+def command_of(pid):
     try:
         return Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
         return ""
 
 
-@pytest.mark.parametrize("at_once", [1, 5])
-def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_answered(classifier, folder, tmp_path, at_once):
-    (folder / "13b.png").write_bytes(b"\x89PNG and no more")
+@pytest.mark.parametrize("pictures_per_block", [1, 5])
+def test_an_unreadable_picture_is_listed_and_the_others_are_classified(
+    classifier, folder, tmp_path, pictures_per_block
+):
+    (folder / "13b.png").write_bytes(b"\x89PNG, truncated")
     report = batch_predict_pictures(
-        classifier, find_pictures([folder]), tmp_path / "out.csv", workers=2, pictures_per_block=at_once
+        classifier, find_pictures([folder]), tmp_path / "out.csv", workers=2, pictures_per_block=pictures_per_block
     )
     lines = (tmp_path / "out.csv").read_text().splitlines()
     assert len(lines) == 28 and "13b.png,,,error" in lines
@@ -128,58 +130,58 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_answered(clas
     assert "13b.png" in report.failed["13b.png"]
 
 
-def test_a_picture_is_never_the_output(classifier, folder):
+def test_a_picture_is_never_overwritten(classifier, folder):
     before = (folder / "blank.png").read_bytes()
     with pytest.raises(UsageError, match="one of the pictures"):
         batch_predict_pictures(classifier, find_pictures([folder]), folder / "blank.png", overwrite=True)
     assert (folder / "blank.png").read_bytes() == before
 
 
-def test_what_stands_there_is_kept_and_an_empty_folder_is_named(classifier, folder, tmp_path):
+def test_an_existing_output_is_not_replaced_and_an_empty_folder_is_an_error(classifier, folder, tmp_path):
     (tmp_path / "out.csv").write_text("before")
     with pytest.raises(UsageError, match="--overwrite"):
         batch_predict_pictures(classifier, find_pictures([folder]), tmp_path / "out.csv")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no pictures"):
+    with pytest.raises(InputError, match="contains no pictures"):
         batch_predict_pictures(classifier, find_pictures([tmp_path / "empty"]), tmp_path / "new.csv")
     assert (tmp_path / "out.csv").read_text() == "before"
     assert not (tmp_path / "new.csv").exists()
 
 
-def test_a_run_that_was_cut_is_gone_on_with(classifier, folder, tmp_path, monkeypatch):
-    (folder / "05b.png").write_bytes(b"\x89PNG and no more")
-    pictures, how = find_pictures([folder]), {"pictures_per_block": 4, "resume": True}
-    expected = batch_predict_pictures(classifier, pictures, tmp_path / "whole.csv", pictures_per_block=4)
-    seen = []
+def test_an_interrupted_run_is_resumed(classifier, folder, tmp_path, monkeypatch):
+    (folder / "05b.png").write_bytes(b"\x89PNG, truncated")
+    pictures, options = find_pictures([folder]), {"pictures_per_block": 4, "resume": True}
+    expected = batch_predict_pictures(classifier, pictures, tmp_path / "expected.csv", pictures_per_block=4)
+    calls = []
 
-    def cut(done, of):
-        seen.append(done)
-        if len(seen) == 3:
+    def interrupt(done, total):
+        calls.append(done)
+        if len(calls) == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        batch_predict_pictures(classifier, pictures, tmp_path / "out.csv", progress=cut, **how)
+        batch_predict_pictures(classifier, pictures, tmp_path / "out.csv", progress=interrupt, **options)
     assert not (tmp_path / "out.csv").exists()
-    seen.clear()
+    calls.clear()
     report = batch_predict_pictures(
-        classifier, pictures, tmp_path / "out.csv", progress=lambda done, of: seen.append(done), **how
+        classifier, pictures, tmp_path / "out.csv", progress=lambda done, total: calls.append(done), **options
     )
-    assert seen[0] == 16 and report.failed == {} and report.unread == expected.unread == 1
+    assert calls[0] == 16 and report.failed == {} and report.unread == expected.unread == 1
     assert (report.pictures, report.blank) == (expected.pictures, expected.blank)
-    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "expected.csv").read_bytes()
     (folder / "another.png").write_bytes(pictures[0].read_bytes())
-    seen[:] = [0, 0]
+    calls[:] = [0, 0]
     with pytest.raises(KeyboardInterrupt):
-        batch_predict_pictures(classifier, pictures, tmp_path / "b.csv", progress=cut, **how)
-    with pytest.raises(UsageError, match="another folder"):
-        batch_predict_pictures(classifier, find_pictures([folder]), tmp_path / "b.csv", **how)
+        batch_predict_pictures(classifier, pictures, tmp_path / "b.csv", progress=interrupt, **options)
+    with pytest.raises(UsageError, match="belongs to another folder"):
+        batch_predict_pictures(classifier, find_pictures([folder]), tmp_path / "b.csv", **options)
 
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r"])
-def test_no_name_is_a_formula(classifier, tmp_path, first):
+def test_no_file_name_is_written_as_a_formula(classifier, tmp_path, first):
     name = f"{first}HYPERLINK(1).png"
     draw_digit(3, np.random.default_rng(0), size=60).save(tmp_path / name)
-    (tmp_path / f"{first}bad.png").write_bytes(b"no picture")
+    (tmp_path / f"{first}bad.png").write_bytes(b"not a picture")
     batch_predict_pictures(classifier, find_pictures([tmp_path]), tmp_path / "out.csv")
     with (tmp_path / "out.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))

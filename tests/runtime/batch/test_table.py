@@ -1,4 +1,4 @@
-"""A CSV in, a submission out."""
+"""Batch prediction of tables."""
 
 import contextlib
 import io
@@ -21,7 +21,7 @@ HEADER = ",".join(f"pixel{index}" for index in range(784))
 
 
 def first_pixel(images):
-    """A reader of digits for which the first pixel is the digit."""
+    """Stand-in for a model: the first pixel is the predicted digit."""
     return np.eye(10, dtype=np.float32)[images[:, 0, 0]]
 
 
@@ -40,28 +40,28 @@ def source(tmp_path):
     return path
 
 
-def test_every_row_is_answered_in_order(tmp_path, source):
-    told = []
+def test_every_row_has_a_prediction_in_order(tmp_path, source):
+    calls = []
     target = tmp_path / "submission.csv"
-    report = batch_predict(first_pixel, source, target, rows_per_block=2, progress=lambda *now: told.append(now))
+    report = batch_predict(first_pixel, source, target, rows_per_block=2, progress=lambda *call: calls.append(call))
     assert target.read_bytes() == b"ImageId,Label\n1,3\n2,1\n3,4\n4,1\n5,5\n"
     assert (report.rows, report.errors) == (5, None)
     size = source.stat().st_size
-    assert told[-1] == (size, size)
+    assert calls[-1] == (size, size)
 
 
-def test_labels_in_the_input_are_compared(tmp_path, source):
+def test_errors_are_counted_against_the_label_column(tmp_path, source):
     source.write_bytes(csv([3, 1, 4], labels=[3, 1, 5]))
     assert batch_predict(first_pixel, source, tmp_path / "out.csv", rows_per_block=2).errors == 1
 
 
-def test_no_rows_are_a_submission_of_none(tmp_path, source):
+def test_an_input_without_rows_gives_only_the_header(tmp_path, source):
     source.write_bytes(HEADER.encode())
     assert batch_predict(first_pixel, source, tmp_path / "out.csv").rows == 0
     assert (tmp_path / "out.csv").read_bytes() == b"ImageId,Label\n"
 
 
-def test_a_bad_row_leaves_no_output_and_what_stood_there(tmp_path, source):
+def test_a_malformed_row_is_an_error_and_an_existing_output_is_unchanged(tmp_path, source):
     source.write_bytes(csv([3, 1, 4, "x"]))
     target = tmp_path / "out.csv"
     target.write_text("before")
@@ -77,7 +77,7 @@ def test_a_missing_input_leaves_no_output(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_existing_output_is_kept_unless_asked(tmp_path, source):
+def test_an_existing_output_is_replaced_only_with_overwrite(tmp_path, source):
     target = tmp_path / "out.csv"
     target.write_text("before")
     with pytest.raises(UsageError, match="--overwrite"):
@@ -87,17 +87,17 @@ def test_an_existing_output_is_kept_unless_asked(tmp_path, source):
 
 def test_the_input_is_never_overwritten(source):
     before = source.read_bytes()
-    with pytest.raises(UsageError, match="is the input itself"):
+    with pytest.raises(UsageError, match="is the input file"):
         batch_predict(first_pixel, source, source, overwrite=True)
     assert source.read_bytes() == before
 
 
-def test_a_folder_that_is_not_there_is_an_error_before_anything_is_read(tmp_path, source):
+def test_a_missing_output_folder_is_an_error_before_the_first_prediction(tmp_path, source):
     with pytest.raises(InputError, match="could not be written"):
         batch_predict(lambda images: pytest.fail("predicted"), source, tmp_path / "gone" / "out.csv")
 
 
-def test_standard_input_goes_to_standard_output(monkeypatch):
+def test_standard_input_and_standard_output_are_supported(monkeypatch):
     output = io.BytesIO()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(csv([7, 2]))))
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=output))
@@ -108,7 +108,7 @@ def test_standard_input_goes_to_standard_output(monkeypatch):
 BAD = [3, 1, "x", 4, 1, "", 5, 9]
 
 
-def test_bad_rows_are_listed_beside_the_output_and_no_number_shifts(tmp_path, source):
+def test_skipped_rows_are_listed_and_the_other_rows_keep_their_numbers(tmp_path, source):
     source.write_bytes(csv(BAD))
     target = tmp_path / "out.csv"
     report = batch_predict(first_pixel, source, target, rows_per_block=2, skip_bad_rows=True)
@@ -121,26 +121,26 @@ def test_bad_rows_are_listed_beside_the_output_and_no_number_shifts(tmp_path, so
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "test.csv"]
 
 
-def test_rows_that_are_all_bad_are_no_answers(tmp_path, source):
+def test_an_input_of_malformed_rows_gives_only_the_header(tmp_path, source):
     source.write_bytes(csv(["x", "y"]))
     report = batch_predict(first_pixel, source, tmp_path / "out.csv", skip_bad_rows=True)
     assert (report.rows, report.bad_rows) == (0, 2)
     assert (tmp_path / "out.csv").read_text() == "ImageId,Label\n"
 
 
-class CutError(Exception):
-    """The power fails."""
+class InterruptedRunError(Exception):
+    """Simulated interruption."""
 
 
-def cut_after(rows):
-    """A reader of digits that does not live to answer more rows than that."""
-    left = rows
+def interrupted_after(rows):
+    """Stand-in for a model that interrupts the run after a number of rows."""
+    remaining = rows
 
     def predict(images):
-        nonlocal left
-        left -= len(images)
-        if left < 0:
-            raise CutError
+        nonlocal remaining
+        remaining -= len(images)
+        if remaining < 0:
+            raise InterruptedRunError
         return first_pixel(images)
 
     return predict
@@ -148,21 +148,21 @@ def cut_after(rows):
 
 @given(
     digits=st.lists(st.sampled_from([*range(10), "x"]), min_size=1, max_size=60),
-    cuts=st.lists(st.integers(0, 60), max_size=4),
+    interruptions=st.lists(st.integers(0, 60), max_size=4),
     size=st.integers(1, 20),
     workers=st.integers(1, 3),
 )
 @settings(max_examples=40, deadline=None)
-def test_a_run_that_is_cut_again_and_again_ends_like_one_that_is_not(tmp_path_factory, digits, cuts, size, workers):
+def test_a_resumed_run_has_the_output_of_an_uninterrupted_run(tmp_path_factory, digits, interruptions, size, workers):
     folder = tmp_path_factory.mktemp("run")
-    source, target, whole = folder / "test.csv", folder / "out.csv", folder / "whole.csv"
+    source, target, uninterrupted = folder / "test.csv", folder / "out.csv", folder / "uninterrupted.csv"
     source.write_bytes(csv(digits, labels=[1] * len(digits)))
-    how = {"rows_per_block": size, "workers": workers, "skip_bad_rows": True}
-    expected = batch_predict(first_pixel, source, whole, **how)
+    options = {"rows_per_block": size, "workers": workers, "skip_bad_rows": True}
+    expected = batch_predict(first_pixel, source, uninterrupted, **options)
     before = 0
-    for rows in cuts:
-        with contextlib.suppress(CutError):
-            batch_predict(cut_after(rows), source, target, resume_as="m", **how)
+    for rows in interruptions:
+        with contextlib.suppress(InterruptedRunError):
+            batch_predict(interrupted_after(rows), source, target, resume_as="m", **options)
         if target.exists():
             break
         assert {path.name for path in folder.iterdir()} >= {"out.csv.partial", "out.csv.partial.json"}
@@ -170,58 +170,60 @@ def test_a_run_that_is_cut_again_and_again_ends_like_one_that_is_not(tmp_path_fa
         assert done >= before
         before = done
     else:
-        report = batch_predict(first_pixel, source, target, resume_as="m", **how)
+        report = batch_predict(first_pixel, source, target, resume_as="m", **options)
         assert report.resumed_after == before
         assert replace(report, elapsed_s=0, resumed_after=0) == replace(expected, elapsed_s=0)
     for suffix in ("", ".errors.csv"):
-        mine, theirs = Path(f"{target}{suffix}"), Path(f"{whole}{suffix}")
-        assert mine.exists() == theirs.exists()
-        assert not mine.exists() or mine.read_bytes() == theirs.read_bytes()
+        resumed_file, expected_file = Path(f"{target}{suffix}"), Path(f"{uninterrupted}{suffix}")
+        assert resumed_file.exists() == expected_file.exists()
+        assert not resumed_file.exists() or resumed_file.read_bytes() == expected_file.read_bytes()
     assert not list(folder.glob("*.partial*"))
 
 
 @pytest.fixture
-def cut_run(tmp_path, source):
-    """A run that was cut after two of five rows."""
-    with pytest.raises(CutError):
-        batch_predict(cut_after(2), source, tmp_path / "out.csv", rows_per_block=1, resume_as="m")
+def interrupted(tmp_path, source):
+    """Output of a run that was interrupted after two of five rows."""
+    with pytest.raises(InterruptedRunError):
+        batch_predict(interrupted_after(2), source, tmp_path / "out.csv", rows_per_block=1, resume_as="m")
     return tmp_path / "out.csv"
 
 
-def test_what_was_not_synced_is_not_believed(cut_run, source):
-    partial = cut_run.with_name("out.csv.partial")
+def test_output_after_the_recorded_size_is_discarded(interrupted, source):
+    partial = interrupted.with_name("out.csv.partial")
     with partial.open("ab") as stream:
-        stream.write(b"3,9\n4")  # written, but the power failed before it was noted
-    assert batch_predict(first_pixel, source, cut_run, resume_as="m").resumed_after == 2
-    assert cut_run.read_bytes() == b"ImageId,Label\n1,3\n2,1\n3,4\n4,1\n5,5\n"
+        stream.write(b"3,9\n4")  # written, but not recorded before the power failure
+    assert batch_predict(first_pixel, source, interrupted, resume_as="m").resumed_after == 2
+    assert interrupted.read_bytes() == b"ImageId,Label\n1,3\n2,1\n3,4\n4,1\n5,5\n"
 
 
 @pytest.mark.parametrize(
     ("corrupt", "message"),
     [
-        (lambda folder: (folder / "test.csv").write_bytes(csv([1, 2, 3])), "another source"),
+        (lambda folder: (folder / "test.csv").write_bytes(csv([1, 2, 3])), "belongs to another source"),
         (lambda folder: (folder / "out.csv.partial.json").write_bytes(b"{}"), "damaged"),
         (lambda folder: (folder / "out.csv.partial.json").write_bytes(b'{"made_of": 3}'), "damaged"),
-        (lambda folder: (folder / "out.csv.partial").write_bytes(b""), "cut or replaced"),
+        (lambda folder: (folder / "out.csv.partial").write_bytes(b""), "truncated or replaced"),
     ],
-    ids=["source", "damaged", "of another kind", "cut"],
+    ids=["source", "damaged", "wrong type", "truncated"],
 )
-def test_what_was_begun_of_something_else_is_refused_and_kept(cut_run, source, tmp_path, corrupt, message):
+def test_a_run_that_cannot_be_resumed_is_an_error_and_its_files_are_unchanged(
+    interrupted, source, tmp_path, corrupt, message
+):
     corrupt(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(UsageError, match=message):
-        batch_predict(first_pixel, source, cut_run, resume_as="m")
+        batch_predict(first_pixel, source, interrupted, resume_as="m")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_what_refused_bad_rows_does_not_go_on_skipping_them(cut_run, source):
+def test_a_run_is_not_resumed_with_another_treatment_of_bad_rows(interrupted, source):
     with pytest.raises(UsageError, match="another treatment of bad rows"):
-        batch_predict(first_pixel, source, cut_run, resume_as="m", skip_bad_rows=True)
+        batch_predict(first_pixel, source, interrupted, resume_as="m", skip_bad_rows=True)
 
 
-def test_another_model_goes_on_with_nothing(cut_run, source):
+def test_a_run_is_not_resumed_with_another_model(interrupted, source):
     with pytest.raises(UsageError, match="another model"):
-        batch_predict(first_pixel, source, cut_run, resume_as="n")
+        batch_predict(first_pixel, source, interrupted, resume_as="n")
 
 
 @pytest.mark.parametrize("ends", [("-", "out.csv"), ("test.csv", "-")])
@@ -231,28 +233,28 @@ def test_streams_cannot_be_resumed(tmp_path, source, monkeypatch, ends):
         batch_predict(first_pixel, *ends, resume_as="m")
 
 
-def test_a_cut_between_the_two_renames_is_mended(tmp_path, source):
+def test_a_run_interrupted_between_its_two_renames_is_resumed(tmp_path, source):
     source.write_bytes(csv(BAD))
-    target, how = tmp_path / "out.csv", {"skip_bad_rows": True, "resume_as": "m", "rows_per_block": 1}
-    with pytest.raises(CutError):
-        batch_predict(cut_after(4), source, target, **how)
+    target, options = tmp_path / "out.csv", {"skip_bad_rows": True, "resume_as": "m", "rows_per_block": 1}
+    with pytest.raises(InterruptedRunError):
+        batch_predict(interrupted_after(4), source, target, **options)
     (tmp_path / "out.csv.partial.errors").rename(tmp_path / "out.csv.errors.csv")
-    report = batch_predict(first_pixel, source, target, **how)
+    report = batch_predict(first_pixel, source, target, **options)
     assert (report.rows, report.bad_rows) == (6, 2) and report.resumed_after > 0
     assert [line.split(",")[0] for line in (tmp_path / "out.csv.errors.csv").read_text().splitlines()[1:]] == ["3", "6"]
 
 
-def test_what_a_finished_run_noted_does_not_stop_the_next(cut_run, source):
-    cut_run.with_name("out.csv.partial").unlink()
-    assert batch_predict(first_pixel, source, cut_run, resume_as="m").resumed_after == 0
+def test_a_state_file_without_partial_output_is_ignored(interrupted, source):
+    interrupted.with_name("out.csv.partial").unlink()
+    assert batch_predict(first_pixel, source, interrupted, resume_as="m").resumed_after == 0
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows renames no open file")
-def test_two_runs_do_not_write_one_file(cut_run, source):
-    def meanwhile(images):
+@pytest.mark.skipif(os.name != "posix", reason="an open file cannot be renamed on Windows")
+def test_two_runs_cannot_write_the_same_file(interrupted, source):
+    def predict_during_another_run(images):
         with pytest.raises(UsageError, match="another run is writing"):
-            batch_predict(first_pixel, source, cut_run, resume_as="m")
+            batch_predict(first_pixel, source, interrupted, resume_as="m")
         return first_pixel(images)
 
-    assert batch_predict(meanwhile, source, cut_run, resume_as="m").rows == 5
-    assert cut_run.read_bytes() == b"ImageId,Label\n1,3\n2,1\n3,4\n4,1\n5,5\n"
+    assert batch_predict(predict_during_another_run, source, interrupted, resume_as="m").rows == 5
+    assert interrupted.read_bytes() == b"ImageId,Label\n1,3\n2,1\n3,4\n4,1\n5,5\n"

@@ -6,7 +6,7 @@ import pytest
 from digits_edge.runtime.checks.doctor import examine
 
 
-def test_examination_is_plain_values_and_finds_this_python():
+def test_examination_is_serializable_and_has_the_python_version():
     found = examine()
     assert json.loads(json.dumps(found.to_json()))["python"] == platform.python_version()
     assert found.packages["numpy"] is not None
@@ -14,7 +14,7 @@ def test_examination_is_plain_values_and_finds_this_python():
     assert "cpu" in found.providers
 
 
-def test_providers_that_work_are_timed():
+def test_working_providers_are_timed():
     found = examine()
     assert found.trial is not None
     assert {timing.provider for timing in found.trial.timings} == {
@@ -22,14 +22,14 @@ def test_providers_that_work_are_timed():
     }
 
 
-def test_nonsense_in_the_environment_is_a_problem_not_an_error(monkeypatch):
+def test_invalid_environment_variable_is_a_problem_not_an_error(monkeypatch):
     monkeypatch.setenv("DIGITS_EDGE_THREADS", "many")
     found = examine()
     assert found.threads is None
     assert [line for line in found.problems if "DIGITS_EDGE_THREADS" in line]
 
 
-def test_threads_come_with_their_reasons(monkeypatch):
+def test_threads_are_explained(monkeypatch):
     monkeypatch.setenv("DIGITS_EDGE_THREADS", "3")
     threads = examine().threads
     assert (threads.allowed, threads.environment) == (3, "3")
@@ -37,7 +37,7 @@ def test_threads_come_with_their_reasons(monkeypatch):
 
 
 @pytest.mark.parametrize("form", ["mnist/train-images-idx3-ubyte", "mnist.npz"])
-def test_data_is_found_where_the_environment_says(monkeypatch, tmp_path, form):
+def test_data_is_found_in_the_folder_of_the_environment_variable(monkeypatch, tmp_path, form):
     (tmp_path / form).parent.mkdir(exist_ok=True)
     (tmp_path / form).touch()
     monkeypatch.setenv("DIGITS_EDGE_DATA", str(tmp_path))
@@ -46,7 +46,7 @@ def test_data_is_found_where_the_environment_says(monkeypatch, tmp_path, form):
     assert not [line for line in found.missing if line.startswith("mnist")]
 
 
-def test_what_is_missing_comes_with_the_command_that_adds_it(monkeypatch, tmp_path):
+def test_missing_data_is_listed_with_the_command_to_add_it(monkeypatch, tmp_path):
     monkeypatch.setenv("DIGITS_EDGE_DATA", str(tmp_path))
     monkeypatch.setenv("DIGITS_EDGE_CACHE", str(tmp_path))
-    assert [line for line in examine().missing if line.startswith("mnist: `digits-edge")]
+    assert [line for line in examine().missing if line.startswith("mnist: download it with `digits-edge")]

@@ -1,4 +1,4 @@
-"""int8 models on a processor whose kernels saturate, whatever the tests run on: a Haswell, emulated by qemu.
+"""int8 models on an Intel Haswell emulated by qemu, whose kernels saturate.
 
 `python -m endurance.processors` checks all bundled models on seven processors.
 """
@@ -22,7 +22,7 @@ from digits_edge.runtime.model.golden import EXACT_TOLERANCE, GoldenValues
 from digits_edge.runtime.model.model_file import GOLDEN_KEY, METADATA_KEY, Metadata, with_digest, without_digest
 
 EMULATOR = "qemu-x86_64-static"
-#: The file that 1.0.0 bundled: weights of 8 bits, which overflow on x86 without VNNI.
+#: Model bundled with 1.0.0: 8-bit weights, which overflow on x86 without VNNI.
 OLD = Path(__file__).parents[2] / "data" / "edge-int8-1.0.0.onnx"
 
 pytestmark = [
@@ -51,7 +51,7 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def claiming(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The old file, made to say that its weights cannot overflow, with what exact arithmetic predicts."""
+    """The old file with exact probabilities and the wrong claim that its weights cannot overflow."""
     ir = pytest.importorskip("onnx_ir", reason="the extra `export` is not installed")
     from digits_edge.export.precision.exact import exact_probabilities
 
@@ -69,11 +69,11 @@ def claiming(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def haswell(claiming: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the program found on the emulated processor."""
+    """Output of the program on the emulated processor."""
     command = (EMULATOR, "-cpu", "Haswell", sys.executable, "-c", PROGRAM, str(OLD), str(claiming))
-    # coverage would measure a subprocess, far too slowly for an emulator
+    # without coverage of the subprocess, which is too slow in an emulator
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    folder = tmp_path_factory.mktemp("haswell")  # takes the core file of a crash
+    folder = tmp_path_factory.mktemp("haswell")  # receives the core file after a crash
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
@@ -90,21 +90,21 @@ def test_the_kernels_saturate(haswell):
     assert haswell["saturates"] is True
 
 
-def test_a_bundled_model_holds_with_the_fast_kernels(haswell):
+def test_bundled_model_passes_with_the_default_kernels(haswell):
     assert (haswell["edge"]["problems"], haswell["edge"]["exact_kernels"]) == ([], False)
 
 
-def test_a_bundled_model_predicts_as_it_does_here(haswell):
+def test_bundled_model_has_the_same_probabilities_on_both_processors(haswell):
     with Classifier("edge-int8", provider="cpu") as classifier:
         tolerance = classifier.golden.exact_tolerance
     np.testing.assert_allclose(haswell["edge"]["golden"], predicted_here("edge-int8"), rtol=0, atol=tolerance)
 
 
-def test_an_older_file_gets_exact_kernels(haswell):
+def test_older_file_uses_exact_kernels(haswell):
     assert haswell["old"]["exact_kernels"] is True
     np.testing.assert_allclose(haswell["old"]["golden"], predicted_here(OLD), rtol=0, atol=EXACT_TOLERANCE)
 
 
-def test_a_file_that_wrongly_claims_to_be_overflow_free_does_not_hold(haswell):
+def test_file_with_a_wrong_overflow_free_claim_fails(haswell):
     assert haswell["claiming"]["exact_kernels"] is False
     assert [problem for problem in haswell["claiming"]["problems"] if "from exact arithmetic" in problem]

@@ -8,37 +8,37 @@ from digits_edge.runtime.checks.latency import Samples, benchmark, cold_start, m
 from digits_edge.runtime.errors import ModelError, UsageError
 
 
-def test_percentile_is_interpolated_between_the_two_nearest():
+def test_percentile_is_interpolated():
     assert percentile([4, 1, 3, 2], 50) == 2.5
     assert percentile([1, 2, 3, 4, 5], 90) == pytest.approx(4.6)
     assert percentile([7], 99) == 7
 
 
-def test_99th_percentile_wants_a_hundred_samples():
+def test_99th_percentile_needs_100_samples():
     assert Samples(np.arange(99.0)).p99_us is None
     assert Samples(np.arange(101.0)).p99_us == 99
 
 
-def test_measured_times_are_microseconds():
-    first, counted = measure(lambda: time.sleep(0.002), warm_up=2, repeats=5)
-    assert (len(first.us), len(counted.us)) == (2, 5)
-    assert 2_000 <= counted.us.min() < 200_000
+def test_measured_times_are_in_microseconds():
+    warm_up, measured = measure(lambda: time.sleep(0.002), warm_up=2, repeats=5)
+    assert (len(warm_up.us), len(measured.us)) == (2, 5)
+    assert 2_000 <= measured.us.min() < 200_000
 
 
-def test_measuring_goes_on_for_as_long_as_asked():
+def test_measurement_lasts_at_least_the_requested_time():
     started = time.perf_counter()
-    _, counted = measure(lambda: None, warm_up=1, repeats=1, seconds=0.05)
+    _, measured = measure(lambda: None, warm_up=1, repeats=1, seconds=0.05)
     assert time.perf_counter() - started >= 0.05
-    assert len(counted.us) > 1
+    assert len(measured.us) > 1
 
 
 @pytest.mark.parametrize("wrong", [{"warm_up": 0}, {"repeats": 0}])
-def test_measuring_nothing_is_wrong_usage(wrong):
+def test_zero_calls_are_a_usage_error(wrong):
     with pytest.raises(UsageError, match="1 or more"):
         measure(lambda: None, **wrong)
 
 
-def test_benchmark_says_what_was_timed_and_how_long_it_took(classifier):
+def test_benchmark_has_the_model_and_the_latencies(classifier):
     found = benchmark(classifier, batch_sizes=(1, 32), warm_up=3, repeats=100, seconds=0)
     assert (found.model, found.provider, found.threads) == ("squares-fp32", "cpu", 1)
     assert [row.batch_size for row in found.rows] == [1, 32]
@@ -47,9 +47,9 @@ def test_benchmark_says_what_was_timed_and_how_long_it_took(classifier):
         assert 0 < row.latency.p50_us <= row.latency.p90_us <= row.latency.p99_us
         assert row.images_per_second == pytest.approx(row.batch_size * 100 / row.latency.us.sum() * 1e6)
     values = json.loads(json.dumps(found.to_json()))
-    row, said = found.rows[0], values["rows"][0]
-    assert (len(said.pop("samples_us")), len(said.pop("warm_up_samples_us"))) == (100, 3)
-    assert said == {
+    row, json_row = found.rows[0], values["rows"][0]
+    assert (len(json_row.pop("samples_us")), len(json_row.pop("warm_up_samples_us"))) == (100, 3)
+    assert json_row == {
         "batch_size": 1,
         "p50_us": row.latency.p50_us,
         "p90_us": row.latency.p90_us,
@@ -68,18 +68,18 @@ def test_benchmark_says_what_was_timed_and_how_long_it_took(classifier):
 
 
 @pytest.mark.parametrize("sizes", [(), (0,), (1, -1)])
-def test_batches_of_nothing_are_wrong_usage(classifier, sizes):
+def test_invalid_batch_sizes_are_a_usage_error(classifier, sizes):
     with pytest.raises(UsageError, match="batch sizes"):
         benchmark(classifier, batch_sizes=sizes)
 
 
-def test_cold_start_is_that_of_a_fresh_interpreter(classifier):
+def test_cold_start_measures_a_new_process(classifier):
     start = cold_start(classifier)
     assert start.total_ms > start.import_ms + start.open_ms + start.first_ms
     assert start.import_ms > 1
 
 
-def test_cold_start_of_a_model_that_is_gone_says_why(classifier):
+def test_failed_cold_start_reports_the_reason(classifier):
     classifier.path.unlink()
     with pytest.raises(ModelError, match=r"squares\.onnx could not be read"):
         cold_start(classifier)

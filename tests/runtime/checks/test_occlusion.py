@@ -1,4 +1,4 @@
-"""Occlusion maps of models whose answer hangs on a known place."""
+"""Occlusion maps of models that depend on known pixels."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from digits_edge.runtime.checks.occlusion import occlusion_maps
 
 
 def corner_model(images):
-    """Class 0's probability is the brightness of the 4×4 pixels at (6, 8); class 1's the rest."""
+    """Probability of class 0: mean brightness of the 4×4 pixels at (6, 8); of class 1: the rest."""
     assert images.dtype == np.uint8 and images.shape[1:] == (28, 28)
     bright = images[:, 6:10, 8:12].mean(axis=(1, 2), dtype=np.float64) / 255
     return np.stack([bright, 1 - bright], axis=1).astype(np.float32)
@@ -21,7 +21,7 @@ def images():
     return images
 
 
-def test_map_peaks_where_the_answer_comes_from(images):
+def test_map_is_largest_at_the_pixels_that_matter(images):
     maps = occlusion_maps(corner_model, images)
     assert (maps.shape, maps.dtype) == ((2, 2, 28, 28), np.float32)
     row, column = np.unravel_index(maps[0, 0].argmax(), (28, 28))
@@ -31,17 +31,17 @@ def test_map_peaks_where_the_answer_comes_from(images):
     assert not far.any()
 
 
-def test_what_speaks_for_one_of_two_classes_speaks_against_the_other(images):
+def test_maps_of_two_classes_are_opposite(images):
     maps = occlusion_maps(corner_model, images)
     np.testing.assert_allclose(maps[:, 0], -maps[:, 1], atol=1e-6)
 
 
-def test_what_is_black_already_cannot_be_hidden(images):
+def test_occluding_black_pixels_changes_nothing(images):
     assert not occlusion_maps(corner_model, images)[1].any()
 
 
-def test_square_and_step_may_be_chosen(images):
-    """A single pixel hidden at a time takes its own share of the brightness away: 1 of 16."""
+def test_square_and_step_can_be_set(images):
+    """Occluding a single pixel removes 1/16 of the brightness."""
     maps = occlusion_maps(corner_model, images[:1], square=1, step=1)
     expected = np.zeros((28, 28), np.float32)
     expected[6:10, 8:12] = 1 / 16

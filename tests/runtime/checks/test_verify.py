@@ -17,7 +17,7 @@ def dataset(squares, *, wrong: int = 0, count: int = 1000) -> Dataset:
     return Dataset("squares", np.resize(squares, (count, 28, 28)), labels, tuple("0123456789"), "ours", "5a5a")
 
 
-def test_right_model_holds_and_says_what_was_tried(classifier):
+def test_correct_model_passes(classifier):
     found = verify(classifier)
     assert found.holds
     assert (found.model, found.provider, found.threads) == ("squares-fp32", "cpu", 1)
@@ -26,22 +26,22 @@ def test_right_model_holds_and_says_what_was_tried(classifier):
     assert found.accuracy is found.recorded is found.parity is None
 
 
-def test_probability_beyond_the_tolerance_is_a_problem(make_model, squares, keras_answers):
-    answers = keras_answers(squares) + np.float32([1e-3] + [0] * 9)
-    found = verify(Classifier(make_model(golden=GoldenValues(squares, answers, 1e-4)), provider="cpu"))
+def test_probability_outside_the_tolerance_is_a_problem(make_model, squares, keras_probabilities):
+    probabilities = keras_probabilities(squares) + np.float32([1e-3] + [0] * 9)
+    found = verify(Classifier(make_model(golden=GoldenValues(squares, probabilities, 1e-4)), provider="cpu"))
     assert not found.holds
     assert [line for line in found.problems if "golden probability" in line]
 
 
-def test_changed_golden_answer_is_a_problem_whatever_the_tolerance(make_model, squares, keras_answers):
-    answers = np.roll(keras_answers(squares), 1, axis=1)
-    found = verify(Classifier(make_model(golden=GoldenValues(squares, answers, 1.0)), provider="cpu"))
-    assert [line for line in found.problems if "changed golden answers 10" in line]
+def test_changed_golden_prediction_is_a_problem_with_any_tolerance(make_model, squares, keras_probabilities):
+    probabilities = np.roll(keras_probabilities(squares), 1, axis=1)
+    found = verify(Classifier(make_model(golden=GoldenValues(squares, probabilities, 1.0)), provider="cpu"))
+    assert [line for line in found.problems if "changed golden predictions 10" in line]
 
 
 @pytest.mark.parametrize(("apart", "holds"), [(1e-3, True), (4e-3, False)])
-def test_kernels_that_differ_from_exact_arithmetic_are_a_problem(make_model, squares, keras_answers, apart, holds):
-    keras = keras_answers(squares)
+def test_difference_from_exact_arithmetic_is_a_problem(make_model, squares, keras_probabilities, apart, holds):
+    keras = keras_probabilities(squares)
     exact = np.clip(keras - np.float32([apart] + [0] * 9), 0, 1)
     golden = GoldenValues(squares, keras, 0.1, np.where(exact == 0, apart, exact), 0.002)
     found = verify(Classifier(make_model(golden=golden), provider="cpu"))
@@ -50,13 +50,13 @@ def test_kernels_that_differ_from_exact_arithmetic_are_a_problem(make_model, squ
     assert holds or "exact arithmetic" in found.problems[0]
 
 
-def test_a_model_without_exact_answers_is_not_compared_with_them(classifier):
+def test_model_without_exact_probabilities_is_not_compared_with_them(classifier):
     found = verify(classifier)
     assert found.exact_difference is None
     assert found.overflow_free is None
 
 
-def test_errors_are_counted_where_there_is_a_data_set(classifier, squares):
+def test_errors_are_counted_on_a_data_set(classifier, squares):
     found = verify(classifier, dataset=dataset(squares, wrong=30))
     assert (found.accuracy.errors, found.accuracy.images) == (30, 1000)
     assert found.holds
@@ -66,38 +66,38 @@ def test_errors_are_counted_where_there_is_a_data_set(classifier, squares):
 @pytest.mark.parametrize(
     ("precision", "wrong", "holds"), [("fp32", 3, True), ("fp32", 4, False), ("int8", 3, True), ("int8", 4, False)]
 )
-def test_more_errors_than_exported_are_a_problem(make_model, metadata, squares, precision, wrong, holds):
+def test_more_errors_than_at_export_are_a_problem(make_model, metadata, squares, precision, wrong, holds):
     exported = {"errors": 2, "images": 10_000, "sha256": "5a5a"}
     path = make_model(metadata=replace(metadata, precision=precision, test=exported))
     found = verify(Classifier(path, provider="cpu"), dataset=dataset(squares, wrong=wrong, count=10_000))
     assert found.holds is holds
 
 
-def test_errors_on_other_data_are_no_problem(make_model, metadata, squares):
+def test_errors_on_other_data_are_not_a_problem(make_model, metadata, squares):
     path = make_model(metadata=replace(metadata, test={"errors": 0, "images": 1000, "sha256": "other"}))
     assert verify(Classifier(path, provider="cpu"), dataset=dataset(squares, wrong=900)).holds
 
 
-def test_data_set_without_labels_is_refused(classifier, squares):
+def test_data_set_without_labels_is_rejected(classifier, squares):
     with pytest.raises(DataError, match="no labels"):
         verify(classifier, dataset=replace(dataset(squares), labels=None))
 
 
-def test_empty_data_set_is_refused(classifier, squares):
+def test_empty_data_set_is_rejected(classifier, squares):
     with pytest.raises(DataError, match="no images"):
         verify(classifier, dataset=dataset(squares, count=0))
 
 
-def test_reference_holds_the_model_to_the_gate_of_its_precision(classifier, squares, keras_answers):
-    right = keras_answers(squares)
+def test_reference_is_compared_by_the_limits_of_the_precision(classifier, squares, keras_probabilities):
+    right = keras_probabilities(squares)
     assert verify(classifier, reference=Reference(squares, right)).holds
     found = verify(classifier, reference=Reference(squares, right + np.float32(2e-5)))
     assert not found.holds
     assert found.parity.changed == 0
 
 
-def test_findings_are_plain_values(classifier, squares, keras_answers):
-    reference = Reference(squares, keras_answers(squares), np.arange(10, dtype=np.uint8))
+def test_verification_is_serializable(classifier, squares, keras_probabilities):
+    reference = Reference(squares, keras_probabilities(squares), np.arange(10, dtype=np.uint8))
     found = verify(classifier, dataset=dataset(squares), reference=reference)
     values = json.loads(json.dumps(found.to_json()))
     assert values["holds"] is True
@@ -106,7 +106,7 @@ def test_findings_are_plain_values(classifier, squares, keras_answers):
     assert values["parity"]["reference_errors"] == 0
 
 
-def test_model_holds_on_openvino(model_path):
+def test_model_passes_with_openvino(model_path):
     try:
         classifier = Classifier(model_path, provider="openvino")
     except ModelError as error:

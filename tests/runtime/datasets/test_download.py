@@ -1,4 +1,4 @@
-"""Downloading a known set, from a server on this machine."""
+"""Download of a data set of the catalogue from a local server."""
 
 import gzip
 import hashlib
@@ -22,31 +22,31 @@ IMAGES, LABELS = PLAIN
 
 
 class Mirror(HTTPServer):
-    """Serves `files`; cuts the first `cuts` answers in the middle; knows Range or not; notes what was asked."""
+    """Serves `files`, truncates the first `truncations` responses, and records the requests."""
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.files, self.cuts, self.knows_range, self.asked = dict(PACKED), 0, True, []
+        super().__init__(("127.0.0.1", 0), RequestHandler)
+        self.files, self.truncations, self.supports_range, self.requests = dict(PACKED), 0, True, []
         self.url = f"http://127.0.0.1:{self.server_port}/"
 
 
-class Answer(BaseHTTPRequestHandler):
+class RequestHandler(BaseHTTPRequestHandler):
     def do_GET(self):
-        name, asked_range = self.path.strip("/"), self.headers.get("Range")
-        self.server.asked.append((name, asked_range))
+        name, requested_range = self.path.strip("/"), self.headers.get("Range")
+        self.server.requests.append((name, requested_range))
         if name not in self.server.files:
             return self.send_error(404)
         content, start = self.server.files[name], 0
-        if asked_range and self.server.knows_range:
-            start = int(asked_range.removeprefix("bytes=").removesuffix("-"))
+        if requested_range and self.server.supports_range:
+            start = int(requested_range.removeprefix("bytes=").removesuffix("-"))
             if start >= len(content):
                 return self.send_error(416)
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         rest = content[start:]
-        if self.server.cuts:
-            self.server.cuts -= 1
+        if self.server.truncations:
+            self.server.truncations -= 1
             rest = rest[: len(rest) // 2]
         self.wfile.write(rest)
 
@@ -71,58 +71,58 @@ def is_complete(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()} == PACKED
 
 
-def test_files_arrive_and_progress_tells_bytes(tmp_path, mirror):
-    told = []
-    download(known(mirror.url), "train", tmp_path / "new", progress=lambda done, total: told.append((done, total)))
+def test_files_are_downloaded_and_progress_reports_bytes(tmp_path, mirror):
+    calls = []
+    download(known(mirror.url), "train", tmp_path / "new", progress=lambda done, total: calls.append((done, total)))
     assert is_complete(tmp_path / "new")
-    assert (len(PACKED[IMAGES]), len(PACKED[IMAGES])) in told
+    assert (len(PACKED[IMAGES]), len(PACKED[IMAGES])) in calls
 
 
-def test_files_that_are_there_are_not_asked_for(tmp_path, mirror):
+def test_existing_files_are_not_requested(tmp_path, mirror):
     (tmp_path / IMAGES).write_bytes(PACKED[IMAGES])
     download(known(mirror.url), "train", tmp_path)
-    assert [name for name, _ in mirror.asked] == [LABELS]
+    assert [name for name, _ in mirror.requests] == [LABELS]
 
 
-def test_a_cut_transfer_goes_on_where_it_stopped(tmp_path, mirror):
+def test_an_interrupted_transfer_is_resumed(tmp_path, mirror):
     (tmp_path / LABELS).write_bytes(PACKED[LABELS])
-    mirror.cuts = 1
+    mirror.truncations = 1
     download(known(mirror.url), "train", tmp_path)
     assert is_complete(tmp_path)
-    assert mirror.asked[1] == (IMAGES, f"bytes={len(PACKED[IMAGES]) // 2}-")
+    assert mirror.requests[1] == (IMAGES, f"bytes={len(PACKED[IMAGES]) // 2}-")
 
 
 def test_a_part_from_an_earlier_call_is_resumed(tmp_path, mirror):
     (tmp_path / f".{IMAGES}.part").write_bytes(PACKED[IMAGES][:100])
     download(known(mirror.url), "train", tmp_path)
     assert is_complete(tmp_path)
-    assert (IMAGES, "bytes=100-") in mirror.asked
+    assert (IMAGES, "bytes=100-") in mirror.requests
 
 
 @pytest.mark.parametrize("extra", [b"", b"too much"])
-def test_a_part_that_is_already_as_long_as_the_file_is_checked(tmp_path, mirror, extra):
+def test_a_part_of_full_length_is_verified(tmp_path, mirror, extra):
     (tmp_path / f".{IMAGES}.part").write_bytes(PACKED[IMAGES] + extra)
     download(known(mirror.url), "train", tmp_path)
     assert is_complete(tmp_path)
 
 
-def test_a_part_of_something_else_is_fetched_anew(tmp_path, mirror):
+def test_a_part_with_other_content_is_discarded(tmp_path, mirror):
     (tmp_path / f".{IMAGES}.part").write_bytes(b"<html>" * 10)
     download(known(mirror.url), "train", tmp_path)
     assert is_complete(tmp_path)
 
 
-def test_a_server_that_ignores_range_starts_again(tmp_path, mirror):
-    mirror.knows_range = False
+def test_a_server_without_range_support_sends_the_file_from_the_start(tmp_path, mirror):
+    mirror.supports_range = False
     (tmp_path / f".{IMAGES}.part").write_bytes(PACKED[IMAGES][:100])
     download(known(mirror.url), "train", tmp_path)
     assert is_complete(tmp_path)
 
 
-def test_a_server_that_always_cuts_is_given_up_and_the_part_kept(tmp_path, mirror):
+def test_a_transfer_without_progress_fails_and_leaves_the_part(tmp_path, mirror):
     (tmp_path / LABELS).write_bytes(PACKED[LABELS])
-    mirror.cuts, mirror.knows_range = 1000, False
-    with pytest.raises(DataError, match="cut after"):
+    mirror.truncations, mirror.supports_range = 1000, False
+    with pytest.raises(DataError, match="connection closed after"):
         download(known(mirror.url), "train", tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {LABELS, f".{IMAGES}.part"}
 
@@ -130,21 +130,21 @@ def test_a_server_that_always_cuts_is_given_up_and_the_part_kept(tmp_path, mirro
 @pytest.mark.parametrize(
     "content",
     [gzip.compress(b"something else", mtime=0), b"<html>log in first</html>", b""],
-    ids=["gzip", "page", "nothing"],
+    ids=["gzip", "page", "empty"],
 )
-def test_wrong_content_is_never_put_in_place(tmp_path, mirror, content):
+def test_a_file_with_a_wrong_checksum_is_not_stored(tmp_path, mirror, content):
     mirror.files[IMAGES] = content
     with pytest.raises(DataError, match="wrong checksum"):
         download(known(mirror.url), "train", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [LABELS]
 
 
-def test_the_next_mirror_is_asked(tmp_path, mirror):
+def test_the_next_mirror_is_tried(tmp_path, mirror):
     download(known(mirror.url + "gone/", mirror.url), "train", tmp_path)
     assert is_complete(tmp_path)
 
 
-def test_without_a_mirror_one_line_says_what_to_put_where(tmp_path, mirror):
+def test_the_error_of_all_mirrors_lists_the_files_to_download_by_hand(tmp_path, mirror):
     with pytest.raises(DataError) as caught:
         download(known(mirror.url + "gone/", "http://127.0.0.1:1/"), "train", tmp_path)
     message = str(caught.value)
@@ -153,17 +153,17 @@ def test_without_a_mirror_one_line_says_what_to_put_where(tmp_path, mirror):
     assert "\n" not in message
 
 
-def test_load_downloads_a_name_that_is_nowhere_into_the_cache(tmp_path, mirror, monkeypatch):
+def test_load_downloads_a_missing_data_set_into_the_cache(tmp_path, mirror, monkeypatch):
     monkeypatch.setitem(catalogue.CATALOGUE, "mnist", known(mirror.url))
     monkeypatch.setenv("DIGITS_EDGE_CACHE", str(tmp_path))
     monkeypatch.delenv("DIGITS_EDGE_DATA", raising=False)
     assert len(load("mnist")) == 40
-    asked = len(mirror.asked)
+    requests = len(mirror.requests)
     assert len(load("mnist")) == 40
-    assert len(mirror.asked) == asked
+    assert len(mirror.requests) == requests
 
 
-def test_load_goes_on_after_a_download_that_got_only_one_of_the_files(tmp_path, mirror, monkeypatch):
+def test_load_completes_a_download_that_failed_after_the_first_file(tmp_path, mirror, monkeypatch):
     monkeypatch.setitem(catalogue.CATALOGUE, "mnist", known(mirror.url))
     monkeypatch.setenv("DIGITS_EDGE_CACHE", str(tmp_path))
     monkeypatch.delenv("DIGITS_EDGE_DATA", raising=False)
@@ -174,8 +174,8 @@ def test_load_goes_on_after_a_download_that_got_only_one_of_the_files(tmp_path, 
     assert len(load("mnist")) == 40
 
 
-def test_kaggle_says_that_it_has_to_be_fetched_by_hand(tmp_path, monkeypatch):
+def test_the_error_for_a_missing_kaggle_csv_says_where_to_put_it(tmp_path, monkeypatch):
     monkeypatch.setenv("DIGITS_EDGE_CACHE", str(tmp_path))
     monkeypatch.delenv("DIGITS_EDGE_DATA", raising=False)
-    with pytest.raises(DataError, match=r"fetched by hand: put train\.csv into .*kaggle"):
+    with pytest.raises(DataError, match=r"downloaded by hand: put train\.csv into .*kaggle"):
         load("kaggle")

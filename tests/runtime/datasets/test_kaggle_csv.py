@@ -1,4 +1,4 @@
-"""Reading Kaggle's CSV."""
+"""Reading the CSV of Kaggle's Digit Recognizer."""
 
 import gzip
 import io
@@ -31,7 +31,7 @@ def images_of(content, **options):
 
 
 def row(**changed):
-    """One row of zeros, with the fields of some pixels replaced."""
+    """A row of zeros in which the fields of some pixels are replaced."""
     fields = ["0"] * 784
     for name, text in changed.items():
         fields[int(name.removeprefix("pixel"))] = text
@@ -45,7 +45,7 @@ def row(**changed):
     size=st.integers(1, 40),
     newline=st.sampled_from(["\n", "\r\n"]),
 )
-def test_what_is_written_is_read_in_blocks_of_the_size_asked(seed, rows, size, newline):
+def test_a_csv_is_read_in_blocks_of_the_requested_size(seed, rows, size, newline):
     rng = np.random.default_rng(seed)
     images, labels = rng.integers(0, 256, (rows, 28, 28), dtype=np.uint8), rng.integers(0, 10, rows)
     blocks = list(read_blocks(io.BytesIO(csv(images, labels, newline=newline)), rows_per_block=size))
@@ -56,8 +56,8 @@ def test_what_is_written_is_read_in_blocks_of_the_size_asked(seed, rows, size, n
         np.testing.assert_array_equal(np.concatenate([block.labels for block in blocks]), labels)
 
 
-def test_rows_across_many_chunks_are_read_alike():
-    images = RNG.integers(0, 256, (700, 28, 28), dtype=np.uint8)  # 2 MB, some thirty chunks
+def test_rows_across_chunk_boundaries_are_read_correctly():
+    images = RNG.integers(0, 256, (700, 28, 28), dtype=np.uint8)  # 2 MB, many chunks
     np.testing.assert_array_equal(images_of(csv(images, newline="\r\n")), images)
 
 
@@ -77,15 +77,15 @@ PLAIN = csv(IMAGES)
     ],
     ids=["no last newline", "blank last lines", "byte order mark", "quoted header", "gzip", "gzip in two members"],
 )
-def test_harmless_variants_are_accepted(content):
+def test_documented_variants_are_accepted(content):
     np.testing.assert_array_equal(images_of(content), IMAGES)
 
 
-def test_a_header_without_rows_is_no_block():
+def test_a_header_without_rows_gives_no_blocks():
     assert len(images_of(PIXELS.encode())) == 0
 
 
-def test_a_stream_is_left_open():
+def test_a_stream_is_not_closed():
     stream = io.BytesIO(PLAIN)
     list(read_blocks(stream))
     assert not stream.closed
@@ -94,7 +94,7 @@ def test_a_stream_is_left_open():
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (row(pixel7="x"), "column pixel7: 'x' is not a whole number from 0 to 255"),
+        (row(pixel7="x"), "column pixel7: 'x' is not an integer from 0 to 255"),
         (row(pixel0="-1"), "column pixel0: '-1' is not"),
         (row(pixel783="256"), "column pixel783: '256' is not"),
         (row(pixel3="999"), "column pixel3: '999' is not"),
@@ -107,12 +107,12 @@ def test_a_stream_is_left_open():
         (row(pixel2="y" * 5000), "column pixel2: 'yyyyyyyyyyyyyyyyyyyy' is not"),
         (row(pixel2="٣"), "column pixel2: '٣' is not"),
         (row()[:-2], "column pixel783: missing, the row has 783 of 784 fields"),
-        (row() + ",0", "after column pixel783: 785 fields but 784 columns"),
+        (row() + ",0", "after column pixel783: 785 fields, expected 784"),
         ("", "column pixel0: missing, the row has 0 of 784 fields"),
     ],
 )
 @pytest.mark.parametrize("before", [0, 500])
-def test_a_bad_row_is_named_with_line_and_column(tmp_path, bad, message, before):
+def test_the_error_for_a_malformed_row_names_row_line_and_column(tmp_path, bad, message, before):
     path = tmp_path / "test.csv"
     path.write_bytes("\n".join([PIXELS, *[row()] * before, bad, row(), row()]).encode())
     with pytest.raises(DataError, match=rf"test\.csv: row {before + 1} \(line {before + 2}\), {message}") as caught:
@@ -120,14 +120,14 @@ def test_a_bad_row_is_named_with_line_and_column(tmp_path, bad, message, before)
     assert "\n" not in str(caught.value)
 
 
-def test_a_short_row_and_a_long_one_do_not_make_up_for_each_other():
+def test_a_short_row_followed_by_a_long_row_is_an_error():
     content = "\n".join([PIXELS, row()[:-2], row() + ",0"]).encode()
     with pytest.raises(DataError, match=r"row 1 \(line 2\), column pixel783: missing"):
         images_of(content)
 
 
-def test_a_label_above_9_is_named():
-    with pytest.raises(DataError, match=r"row 1 \(line 2\), column label: '10' is not a whole number from 0 to 9"):
+def test_a_label_above_9_is_an_error():
+    with pytest.raises(DataError, match=r"row 1 \(line 2\), column label: '10' is not an integer from 0 to 9"):
         images_of(f"label,{PIXELS}\n10,{row()}\n".encode())
 
 
@@ -138,23 +138,23 @@ def test_a_label_above_9_is_named():
         (PIXELS.replace("pixel300,", ""), "lacks the column pixel300; add it"),
         (PIXELS.replace("pixel300,", "pxl300,"), "lacks the column pixel300; add it"),
         (row(), "lacks the column pixel0 and 783 more"),
-        (PIXELS + ",label", "has 'label' as column 785"),
-        ("id," + PIXELS, "has 'id' as column 1"),
-        (PIXELS.replace("pixel0,pixel1,", "pixel1,pixel0,"), "has 'pixel1' as column 1"),
+        (PIXELS + ",label", "column 785 is 'label', expected the end of the line"),
+        ("id," + PIXELS, "column 1 is 'id', expected 'pixel0'"),
+        (PIXELS.replace("pixel0,pixel1,", "pixel1,pixel0,"), "column 1 is 'pixel1', expected 'pixel0'"),
     ],
 )
-def test_another_header_is_refused_by_the_name_of_the_column(header, message):
+def test_the_error_for_another_header_names_the_column(header, message):
     with pytest.raises(DataError, match=message):
         images_of(f"{header}\n".encode() if header else b"")
 
 
-def test_a_cut_gzip_is_a_data_error():
+def test_a_truncated_gzip_file_is_a_data_error():
     with pytest.raises(DataError, match="standard input is a damaged gzip file"):
         images_of(gzip.compress(PLAIN)[:-20])
 
 
 @given(data=st.data())
-def test_mutated_bytes_are_images_or_a_data_error_and_agree_with_a_plain_parser(data):
+def test_a_corrupted_csv_gives_the_images_of_a_simple_parser_or_a_data_error(data):
     content = bytearray(PLAIN)
     for _ in range(data.draw(st.integers(1, 3))):
         position = data.draw(st.integers(len(PIXELS) + 1, len(content) - 1))
@@ -170,13 +170,13 @@ def test_mutated_bytes_are_images_or_a_data_error_and_agree_with_a_plain_parser(
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_refused_as_data(content):
+def test_arbitrary_bytes_are_a_data_error(content):
     with pytest.raises(DataError):
         images_of(content)
 
 
-class EndlessRows(io.RawIOBase):
-    """A stream of `rows` rows that are never in memory together."""
+class GeneratedRows(io.RawIOBase):
+    """A stream that generates rows one at a time."""
 
     def __init__(self, rows):
         self.rest, self.rows = PIXELS.encode() + b"\n", rows
@@ -193,40 +193,40 @@ class EndlessRows(io.RawIOBase):
 
 
 @pytest.mark.parametrize("labelled", [True, False])
-def test_a_csv_on_disk_is_the_same_data_set(tmp_path, labelled):
+def test_a_csv_with_images_on_disk_gives_the_same_data_set(tmp_path, labelled):
     labels = RNG.integers(0, 10, 3000).astype(np.uint8)
     content = csv(RNG.integers(0, 256, (3000, 28, 28), np.uint8), labels if labelled else None)
     (tmp_path / "rows.csv").write_bytes(content)
-    whole = load(data=tmp_path / "rows.csv")
+    in_memory = load(data=tmp_path / "rows.csv")
     mapped = load(data=tmp_path / "rows.csv", disk=tmp_path)
-    assert mapped.sha256 == whole.sha256
+    assert mapped.sha256 == in_memory.sha256
     assert isinstance(mapped.images, np.memmap)
-    np.testing.assert_array_equal(mapped.images, whole.images)
+    np.testing.assert_array_equal(mapped.images, in_memory.images)
     assert (mapped.labels is None) == (not labelled)
 
 
-def test_a_csv_without_rows_is_refused_on_disk_too(tmp_path):
+def test_a_csv_without_rows_is_an_error_with_images_on_disk(tmp_path):
     (tmp_path / "rows.csv").write_text(PIXELS + "\n")
     with pytest.raises(DataError, match="no rows"):
         load(data=tmp_path / "rows.csv", disk=tmp_path)
 
 
-def test_memory_does_not_grow_with_the_file():
+def test_memory_use_does_not_depend_on_the_file_size():
     def peak_bytes(rows):
         tracemalloc.start()
         try:
-            assert sum(len(block.images) for block in read_blocks(EndlessRows(rows), rows_per_block=256)) == rows
+            assert sum(len(block.images) for block in read_blocks(GeneratedRows(rows), rows_per_block=256)) == rows
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
 
-    peak_bytes(10)  # what is made once and kept
+    peak_bytes(10)  # allocates what stays in memory between calls
     short, long = peak_bytes(1500), peak_bytes(6000)
     assert long < short * 1.1
     assert long < 12e6
 
 
-def test_the_real_files_read_as_numpy_reads_them(data_folder):
+def test_the_published_file_is_read_as_by_numpy(data_folder):
     path = data_folder / "kaggle" / "test.csv.gz"
     images = np.concatenate([block.images for block in read_blocks(path)])
     assert len(images) == 28_000
@@ -235,7 +235,7 @@ def test_the_real_files_read_as_numpy_reads_them(data_folder):
         np.testing.assert_array_equal(images[start : start + 500].reshape(-1, 784), sample)
 
 
-def test_kaggle_is_a_name_with_labelled_and_unlabelled_splits(data_folder, monkeypatch):
+def test_kaggle_has_a_labelled_and_an_unlabelled_split(data_folder, monkeypatch):
     monkeypatch.setenv("DIGITS_EDGE_DATA", str(data_folder))
     train, test = load("kaggle", "train"), load("kaggle", "test")
     assert (len(train), len(train.labels), len(test), test.labels) == (42_000, 42_000, 28_000, None)
@@ -247,7 +247,7 @@ def test_kaggle_is_a_name_with_labelled_and_unlabelled_splits(data_folder, monke
     size=st.integers(1, 50),
     first_row=st.integers(1, 45),
 )
-def test_bad_rows_are_left_out_and_named_and_the_others_keep_their_numbers(digits, size, first_row):
+def test_malformed_rows_are_skipped_and_the_other_rows_keep_their_numbers(digits, size, first_row):
     rest = ",0" * 783
     content = "\n".join([PIXELS, *(digit + rest for digit in digits)]).encode()
     blocks = list(read_blocks(io.BytesIO(content), rows_per_block=size, first_row=first_row, skip_bad_rows=True))
@@ -265,20 +265,20 @@ def test_bad_rows_are_left_out_and_named_and_the_others_keep_their_numbers(digit
         assert all(row <= end for row in [*block.rows, *(each.row for each in block.bad)])
 
 
-def test_a_line_longer_than_any_row_is_one_bad_row():
+def test_a_line_longer_than_any_row_is_one_malformed_row():
     zeros = ",".join(["0"] * 784)
     content = "\n".join([PIXELS, zeros, "9" * 200_000, zeros, "1," * 100_000, zeros, ""]).encode()
     [block] = read_blocks(io.BytesIO(content), skip_bad_rows=True)
     assert list(block.rows) == [1, 3, 5] and [bad.row for bad in block.bad] == [2, 4]
 
 
-def test_the_error_of_a_row_survives_another_process():
+def test_a_row_error_can_be_pickled():
     error = RowError("test.csv", 3, "row 3 (line 4), column pixel0: missing")
     assert str(pickle.loads(pickle.dumps(error))) == str(error) == "test.csv: row 3 (line 4), column pixel0: missing"
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_many_blank_lines_between_rows_are_as_bad_as_one(newline):
+def test_each_blank_line_between_rows_is_a_malformed_row(newline):
     zeros, blank = ",".join(["0"] * 784), 100_000
     content = f"{PIXELS}{newline}{zeros}{newline * blank}{zeros}{newline}".encode()
     with pytest.raises(RowError, match="row 2 "):

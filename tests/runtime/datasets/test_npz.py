@@ -19,7 +19,7 @@ def saved(path, **arrays):
     return path
 
 
-def test_keras_archive_has_both_splits(tmp_path):
+def test_both_splits_of_a_keras_archive_are_read(tmp_path):
     path = saved(tmp_path / "mine.npz", x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:3], y_test=LABELS[:3])
     train, test = load(path, "train"), load(path, "test")
     np.testing.assert_array_equal(train.images, IMAGES)
@@ -27,12 +27,12 @@ def test_keras_archive_has_both_splits(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(10, 784), (10, 28, 28, 1)])
-def test_flat_images_and_images_with_a_channel_are_taken(tmp_path, shape):
+def test_flat_images_and_images_with_a_channel_are_accepted(tmp_path, shape):
     found = load(saved(tmp_path / "a.npz", images=IMAGES.reshape(shape), labels=LABELS))
     np.testing.assert_array_equal(found.images, IMAGES)
 
 
-def test_an_archive_of_one_part_is_whatever_split_is_asked(tmp_path):
+def test_an_archive_of_images_is_read_for_either_split(tmp_path):
     path = saved(tmp_path / "a.npz", images=IMAGES)
     assert load(path, "train").sha256 == load(path, "test").sha256
     assert load(path).labels is None
@@ -41,18 +41,18 @@ def test_an_archive_of_one_part_is_whatever_split_is_asked(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x_train": IMAGES, "y_train": LABELS}, "has no test split: it holds x_train, y_train"),
-        ({"images": IMAGES / 255.0, "labels": LABELS}, "images is float64; save the images as uint8"),
-        ({"images": IMAGES[:, :20], "labels": LABELS}, r"images has the shape \(10, 20, 28\)"),
-        ({"images": IMAGES, "labels": LABELS / 1.0}, "labels is float64"),
+        ({"x_train": IMAGES, "y_train": LABELS}, "has no test split: it contains x_train, y_train"),
+        ({"images": IMAGES / 255.0, "labels": LABELS}, "images has dtype float64; save the images as uint8"),
+        ({"images": IMAGES[:, :20], "labels": LABELS}, r"images has shape \(10, 20, 28\)"),
+        ({"images": IMAGES, "labels": LABELS / 1.0}, "labels has dtype float64"),
         ({"images": IMAGES, "labels": LABELS + 1}, "label 9 is 10"),
         ({"images": IMAGES, "labels": LABELS - 1}, "label 0 is -1"),
         ({"images": IMAGES, "labels": np.eye(10, dtype=int)}, r"labels of shape \(10, 10\)"),
         ({"images": IMAGES, "labels": np.array([None] * 10)}, "could not be read as .npz"),
-        ({"images": np.uint8(3), "labels": LABELS}, r"images has the shape \(\)"),
+        ({"images": np.uint8(3), "labels": LABELS}, r"images has shape \(\)"),
     ],
 )
-def test_an_archive_of_another_kind_says_what_to_save(tmp_path, arrays, message):
+def test_the_error_for_wrong_arrays_names_the_array(tmp_path, arrays, message):
     with pytest.raises(DataError, match=message) as caught:
         load(saved(tmp_path / "a.npz", **arrays), "test")
     assert "a.npz" in str(caught.value)
@@ -60,13 +60,13 @@ def test_an_archive_of_another_kind_says_what_to_save(tmp_path, arrays, message)
 
 
 @given(data=st.data())
-def test_mutated_bytes_are_a_dataset_or_a_data_error(tmp_path_factory, data):
+def test_a_corrupted_archive_gives_a_dataset_or_a_data_error(tmp_path_factory, data):
     buffer = io.BytesIO()
     (np.savez_compressed if data.draw(st.booleans()) else np.savez)(buffer, images=IMAGES[:1], labels=LABELS[:1])
     content = bytearray(buffer.getvalue())
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    path = tmp_path_factory.getbasetemp() / "mutated.npz"
+    path = tmp_path_factory.getbasetemp() / "corrupted.npz"
     path.write_bytes(content)
     message = ""
     try:
@@ -76,14 +76,14 @@ def test_mutated_bytes_are_a_dataset_or_a_data_error(tmp_path_factory, data):
     assert "\n" not in message
 
 
-def test_the_same_content_has_one_hash_in_every_format(tmp_path, data_folder):
+def test_the_same_content_has_the_same_hash_in_every_format(tmp_path, data_folder):
     from_idx = load(data_folder / "mnist", "test")
     path = saved(tmp_path / "renamed.npz", x_test=from_idx.images, y_test=from_idx.labels.astype(np.int64))
     from_npz = load(path, "test")
     assert (from_npz.sha256, from_npz.name, from_npz.licence) == (from_idx.sha256, "mnist", "CC-BY-SA-3.0")
 
 
-def test_what_would_fill_the_memory_is_not_unpacked(tmp_path):
+def test_a_decompression_bomb_is_not_unpacked(tmp_path):
     path = tmp_path / "bomb.npz"
     np.savez_compressed(path, images=np.zeros((256_000, 28, 28), np.uint8))
     assert path.stat().st_size < 1_000_000

@@ -1,4 +1,4 @@
-"""Parquet in both layouts, and what is wrong with others."""
+"""Reading both Parquet layouts, and the errors for other files."""
 
 import contextlib
 import io
@@ -20,8 +20,8 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (7, 28, 28), np.uint8)
 LABELS = np.arange(7, dtype=np.uint8)
 
 
-def by_pixels(images=IMAGES, kind=np.uint8):
-    return {pixel: images.reshape(-1, 784)[:, place].astype(kind) for place, pixel in enumerate(PIXELS)}
+def pixel_columns(images=IMAGES, dtype=np.uint8):
+    return {pixel: images.reshape(-1, 784)[:, index].astype(dtype) for index, pixel in enumerate(PIXELS)}
 
 
 def lists(images=IMAGES):
@@ -45,9 +45,9 @@ def write(path, columns, **options):
 @pytest.mark.parametrize(
     "columns",
     [
-        by_pixels(),
-        by_pixels(kind=np.int64),
-        dict(reversed(by_pixels().items())),
+        pixel_columns(),
+        pixel_columns(dtype=np.int64),
+        dict(reversed(pixel_columns().items())),
         {"image": lists()},
         {"image": fixed_lists()},
         {"image": blobs(), "source": ["somewhere"] * 7},
@@ -67,30 +67,30 @@ def test_every_layout_is_read(tmp_path, columns, labelled):
         assert all(block.labels is None for block in blocks)
 
 
-def changed(place, value, kind=np.int64):
-    images = IMAGES.astype(kind)
-    images[place] = value
+def changed(index, value):
+    images = IMAGES.astype(np.int64)
+    images[index] = value
     return images
 
 
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"a": [1]}, "lacks the column pixel0; it must have pixel0 to pixel783, or image"),
-        (by_pixels(changed((4, 0, 5), 256), np.int64), "row 5, column pixel5: 256 is not a whole number from 0 to 255"),
-        (by_pixels(changed((4, 0, 5), -1), np.int64), "row 5, column pixel5: -1 is not"),
-        (by_pixels(kind=np.float32), "column pixel0 is float; it must be whole numbers"),
-        (by_pixels() | {"label": [0, 1, 2, 3, 4, 5, 10]}, "row 7, column label: 10 is not a whole number from 0 to 9"),
-        (by_pixels() | {"label": [0, 1, None, 3, 4, 5, 6]}, "row 3, column label: missing"),
+        ({"a": [1]}, "lacks the column pixel0, expected pixel0 to pixel783, or image"),
+        (pixel_columns(changed((4, 0, 5), 256), np.int64), "row 5, column pixel5: 256 is not an integer from 0 to 255"),
+        (pixel_columns(changed((4, 0, 5), -1), np.int64), "row 5, column pixel5: -1 is not"),
+        (pixel_columns(dtype=np.float32), "column pixel0 has type float, expected integers from 0 to 255"),
+        (pixel_columns() | {"label": [0, 1, 2, 3, 4, 5, 10]}, "row 7, column label: 10 is not an integer from 0 to 9"),
+        (pixel_columns() | {"label": [0, 1, None, 3, 4, 5, 6]}, "row 3, column label: missing"),
         ({"image": lists(changed((5, 3, 3), 300))}, "row 6, column image: 300 is not"),
-        ({"image": arrow.array([[1, 2]])}, "row 1, column image: 2 values, not 784"),
-        ({"image": arrow.array([b"x" * 784, None])}, "row 2, column image: 0 values, not 784"),
-        ({"image": arrow.array(["x"])}, "column image is string; it must be lists"),
+        ({"image": arrow.array([[1, 2]])}, "row 1, column image: 2 values, expected 784"),
+        ({"image": arrow.array([b"x" * 784, None])}, "row 2, column image: 0 values, expected 784"),
+        ({"image": arrow.array(["x"])}, "column image has type string, expected lists"),
         (arrow.Table.from_arrays([blobs(), blobs()], names=["image", "image"]), "has the column image twice"),
     ],
     ids=["others", "256", "minus one", "floats", "label 10", "no label", "300", "short", "null", "text", "twice"],
 )
-def test_what_is_wrong_is_named_with_its_row(tmp_path, columns, message):
+def test_the_error_for_wrong_values_names_row_and_column(tmp_path, columns, message):
     path = write(tmp_path / "t.parquet", columns)
     with pytest.raises(DataError) as error:
         list(read_parquet_blocks(path, rows_per_block=2))
@@ -98,71 +98,71 @@ def test_what_is_wrong_is_named_with_its_row(tmp_path, columns, message):
     assert message in str(error.value)
 
 
-def whole():
+def intact_file():
     stream = io.BytesIO()
     parquet.write_table(arrow.table({"image": blobs()}), stream)
     return stream.getvalue()
 
 
-WHOLE = whole()
+INTACT = intact_file()
 
 
-@given(st.integers(0, len(WHOLE) - 1), st.binary(max_size=40))
+@given(st.integers(0, len(INTACT) - 1), st.binary(max_size=40))
 @settings(max_examples=60, deadline=None)
-def test_damaged_files_are_refused_or_read_whole(tmp_path_factory, place, put):
-    path = tmp_path_factory.mktemp("damaged") / "t.parquet"
-    path.write_bytes(WHOLE[:place] + put + WHOLE[place + len(put) + 1 :])
+def test_a_corrupted_file_gives_all_rows_or_a_data_error(tmp_path_factory, position, replacement):
+    path = tmp_path_factory.mktemp("corrupted") / "t.parquet"
+    path.write_bytes(INTACT[:position] + replacement + INTACT[position + len(replacement) + 1 :])
     rows = 0
     with contextlib.suppress(DataError):
         try:
             rows = sum(len(block.images) for block in read_parquet_blocks(path))
         except DataError as error:
-            assert "\n" not in str(error)  # noqa: PT017 - most damage is refused, not all
+            assert "\n" not in str(error)  # noqa: PT017 - some corrupted files are still readable
             raise
     assert rows in (0, 7)
 
 
-def test_batch_predict_takes_it_by_its_name(tmp_path):
+def test_batch_predict_reads_a_file_named_parquet(tmp_path):
     path = write(tmp_path / "t.parquet", {"image": blobs(), "label": LABELS})
-    told = []
+    calls = []
     report = batch_predict(
         lambda images: np.eye(10, dtype=np.float32)[images[:, 0, 0] % 10],
         path,
         tmp_path / "out.csv",
         rows_per_block=3,
-        progress=lambda *now: told.append(now),
+        progress=lambda *call: calls.append(call),
     )
     lines = [f"{row},{image[0, 0] % 10}" for row, image in enumerate(IMAGES, start=1)]
     assert (tmp_path / "out.csv").read_text().splitlines() == ["ImageId,Label", *lines]
     assert (report.rows, report.errors) == (7, int((IMAGES[:, 0, 0] % 10 != LABELS).sum()))
-    assert told[-1] == (7, 7)
+    assert calls[-1] == (7, 7)
 
 
 @given(bad=st.sets(st.integers(1, 40)), size=st.integers(1, 50), first_row=st.integers(1, 42))
 @settings(max_examples=15, deadline=None)
-def test_bad_rows_are_left_out_and_named(tmp_path_factory, bad, size, first_row):
+def test_malformed_rows_are_skipped_and_listed(tmp_path_factory, bad, size, first_row):
     images = np.zeros((40, 28, 28), np.int64)
     for row in bad:
         images[row - 1, 5, 5] = 300
-    path = write(tmp_path_factory.mktemp("t") / "t.parquet", by_pixels(images, np.int64), row_group_size=16)
+    path = write(tmp_path_factory.mktemp("t") / "t.parquet", pixel_columns(images, np.int64), row_group_size=16)
     blocks = list(read_parquet_blocks(path, rows_per_block=size, first_row=first_row, skip_bad_rows=True))
     wanted = range(first_row, 41)
     assert [row for block in blocks for row in block.rows] == [row for row in wanted if row not in bad]
     assert [each.row for block in blocks for each in block.bad] == [row for row in wanted if row in bad]
 
 
-def test_a_column_that_is_wrong_for_every_row_is_not_skipped(tmp_path):
-    path = write(tmp_path / "t.parquet", by_pixels() | {"pixel3": np.zeros(7)})
-    with pytest.raises(DataError, match="pixel3 is double"):
+def test_a_column_of_the_wrong_type_is_an_error_even_when_skipping_bad_rows(tmp_path):
+    path = write(tmp_path / "t.parquet", pixel_columns() | {"pixel3": np.zeros(7)})
+    with pytest.raises(DataError, match="pixel3 has type double"):
         list(read_parquet_blocks(path, skip_bad_rows=True))
 
 
-def test_images_of_another_size_are_left_out_by_the_number_of_their_row(tmp_path):
+def test_images_of_another_size_are_skipped_and_listed(tmp_path):
     rows = [[1] * 784, [2] * 783, [3] * 784, []]
     path = write(tmp_path / "a.parquet", {"image": arrow.array(rows, arrow.list_(arrow.uint8()))})
     [*blocks] = read_parquet_blocks(path, rows_per_block=4, skip_bad_rows=True)
     assert [int(row) for block in blocks for row in block.rows] == [1, 3]
     assert [(bad.row, bad.reason.split(";")[0]) for block in blocks for bad in block.bad] == [
-        (2, "row 2, column image: 783 values, not 784"),
-        (4, "row 4, column image: 0 values, not 784"),
+        (2, "row 2, column image: 783 values, expected 784"),
+        (4, "row 4, column image: 0 values, expected 784"),
     ]

@@ -1,4 +1,4 @@
-"""Digits drawn by this project look like digits: to a model, and the same every time."""
+"""Synthetic digits: deterministic, in MNIST format, and classified correctly by a model."""
 
 import csv
 import importlib.util
@@ -34,24 +34,24 @@ def drawing() -> ModuleType:
 
 
 @pytest.mark.parametrize("digit", range(10))
-def test_the_same_chance_draws_the_same_digit(digit: int):
+def test_the_same_seed_draws_the_same_digit(digit: int):
     one, other = (draw_image(digit, np.random.default_rng(5)) for _ in range(2))
     assert np.array_equal(one, other)
     assert not np.array_equal(one, draw_image(digit, np.random.default_rng(6)))
 
 
 @pytest.mark.parametrize("digit", range(10))
-def test_a_drawn_image_has_the_form_of_mnist(digit: int):
+def test_a_drawn_image_is_in_mnist_format(digit: int):
     image = draw_image(digit, np.random.default_rng(digit))
     assert image.dtype == np.uint8
     assert image.shape == (28, 28)
     assert image.max() == 255
     assert not image[0].any()
-    assert 30 < image.sum() / 255 < 200  # the ink of MNIST's images, in full pixels
+    assert 30 < image.sum() / 255 < 200  # range of the ink in MNIST's images, in white pixels
 
 
 @pytest.mark.parametrize("size", [16, 100, 401])
-def test_a_drawing_has_the_size_asked_for_and_a_margin(size: int):
+def test_a_picture_has_the_requested_size_and_a_margin(size: int):
     picture = draw_digit(8, np.random.default_rng(0), size=size)
     assert (picture.mode, picture.size) == ("L", (size, size))
     pixels = np.asarray(picture)
@@ -59,47 +59,47 @@ def test_a_drawing_has_the_size_asked_for_and_a_margin(size: int):
     assert not pixels[:, -1].any()
 
 
-def test_a_thicker_pen_leaves_more_ink():
+def test_a_thicker_pen_draws_more_ink():
     thin, thick = (
         np.asarray(draw_digit(3, np.random.default_rng(0), thickness=pen), float).sum() for pen in (0.03, 0.09)
     )
     assert 2 < thick / thin < 4
 
 
-def test_a_steady_hand_draws_as_many_digits_as_there_are_shapes():
+def test_without_wobble_there_is_one_picture_per_shape():
     rng = np.random.default_rng(0)
     for digit, shapes in SHAPES.items():
         drawn = {draw_digit(digit, rng, size=40, thickness=0.1, wobble=0).tobytes() for _ in range(30)}
         assert len(drawn) == len(shapes)
 
 
-def test_a_model_trained_on_mnist_reads_drawn_digits():
+def test_a_model_trained_on_mnist_classifies_drawn_digits():
     rng = np.random.default_rng(1)
     labels = np.repeat(np.arange(10), 30)
     images = np.stack([draw_image(int(label), rng) for label in labels])
     assert (Classifier().predict_batch(images).argmax(axis=1) == labels).mean() >= 0.97
 
 
-def test_samples_are_small_and_show_every_digit(labelled_samples: dict[str, int]):
+def test_samples_are_small_and_contain_every_digit(labelled_samples: dict[str, int]):
     assert set(labelled_samples.values()) == set(range(10))
     assert len(list(SAMPLES.glob("*.png"))) >= 10
     assert {path.name for path in SAMPLES.iterdir() if path.suffix in (".png", ".jpg")} == set(labelled_samples)
     assert sum(path.stat().st_size for path in SAMPLES.iterdir() if path.is_file()) < 400_000
 
 
-def test_samples_are_what_their_script_draws(
+def test_samples_are_the_output_of_their_script(
     drawing: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labelled_samples: dict[str, int]
 ):
     monkeypatch.setattr(drawing, "FOLDER", tmp_path)
     drawing.main()
     for name in ("labels.csv", *labelled_samples):
-        drawn, kept = tmp_path / name, SAMPLES / name
-        if name.endswith(".png"):  # encoders differ between versions of zlib and libjpeg, pixels of a PNG do not
-            assert np.array_equal(np.asarray(open_picture(drawn)), np.asarray(open_picture(kept)))
+        drawn, committed = tmp_path / name, SAMPLES / name
+        if name.endswith(".png"):  # compare pixels: the bytes differ between versions of zlib
+            assert np.array_equal(np.asarray(open_picture(drawn)), np.asarray(open_picture(committed)))
         elif name.endswith(".csv"):
-            assert drawn.read_bytes() == kept.read_bytes()
+            assert drawn.read_bytes() == committed.read_bytes()
 
 
-def test_every_sample_is_read_right(labelled_samples: dict[str, int]):
+def test_every_sample_is_classified_correctly(labelled_samples: dict[str, int]):
     images = np.stack([to_mnist_format(open_picture(SAMPLES / name)).image for name in labelled_samples])
     assert Classifier().predict_batch(images).argmax(axis=1).tolist() == list(labelled_samples.values())

@@ -10,12 +10,12 @@ from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.model.golden import MAX_PACKED_BYTES, GoldenValues
 
 
-def golden(squares, keras_answers):
-    return GoldenValues(squares, keras_answers(squares), 1e-4)
+def golden(squares, keras_probabilities):
+    return GoldenValues(squares, keras_probabilities(squares), 1e-4)
 
 
-def test_golden_answers_come_back_as_they_were(squares, keras_answers):
-    packed = golden(squares, keras_answers)
+def test_golden_values_are_equal_after_unpacking(squares, keras_probabilities):
+    packed = golden(squares, keras_probabilities)
     unpacked = GoldenValues.unpack(packed.pack())
     np.testing.assert_array_equal(unpacked.images, squares)
     np.testing.assert_array_equal(unpacked.probabilities, packed.probabilities)
@@ -23,16 +23,16 @@ def test_golden_answers_come_back_as_they_were(squares, keras_answers):
     assert (unpacked.images.dtype, unpacked.probabilities.dtype) == (np.uint8, np.float32)
 
 
-def test_exact_answers_come_back_to_a_step(squares, keras_answers):
-    packed = replace(golden(squares, keras_answers), exact=keras_answers(squares), exact_tolerance=0.001)
+def test_exact_probabilities_are_rounded_to_steps(squares, keras_probabilities):
+    packed = replace(golden(squares, keras_probabilities), exact=keras_probabilities(squares), exact_tolerance=0.001)
     unpacked = GoldenValues.unpack(packed.pack())
     np.testing.assert_allclose(unpacked.exact, packed.exact, atol=1 / 65535)
     assert (unpacked.exact.dtype, unpacked.exact_tolerance) == (np.float32, 0.001)
-    assert GoldenValues.unpack(golden(squares, keras_answers).pack()).exact is None
+    assert GoldenValues.unpack(golden(squares, keras_probabilities).pack()).exact is None
 
 
-def test_packed_answers_are_small(squares, keras_answers):
-    assert len(golden(squares, keras_answers).pack()) < MAX_PACKED_BYTES
+def test_packed_values_are_small(squares, keras_probabilities):
+    assert len(golden(squares, keras_probabilities).pack()) < MAX_PACKED_BYTES
 
 
 @pytest.mark.parametrize(
@@ -50,19 +50,19 @@ def test_packed_answers_are_small(squares, keras_answers):
         {"exact": "eJwDAAAAAAE="},
     ],
 )
-def test_answers_that_do_not_fit_together_are_refused(squares, keras_answers, change):
-    packed = json.loads(golden(squares, keras_answers).pack()) | change
-    with pytest.raises(ModelError, match="golden answers"):
+def test_inconsistent_values_are_rejected(squares, keras_probabilities, change):
+    packed = json.loads(golden(squares, keras_probabilities).pack()) | change
+    with pytest.raises(ModelError, match="golden values"):
         GoldenValues.unpack(json.dumps(packed))
 
 
 @given(st.text())
-def test_text_that_is_not_golden_answers_is_refused(text):
-    with pytest.raises(ModelError, match="golden answers"):
+def test_text_that_is_not_golden_values_is_rejected(text):
+    with pytest.raises(ModelError, match="golden values"):
         GoldenValues.unpack(text)
 
 
-def test_compressed_images_cannot_fill_the_memory():
+def test_decompression_bomb_is_rejected():
     bomb = GoldenValues(np.zeros((20_000, 28, 28), np.uint8), np.zeros((1, 10), np.float32), 1e-4).pack()
-    with pytest.raises(ModelError, match="golden answers"):
+    with pytest.raises(ModelError, match="golden values"):
         GoldenValues.unpack(bomb)

@@ -10,7 +10,7 @@ from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.model.model_file import Metadata, read_model_file, with_digest
 
 
-def test_metadata_comes_back_as_it_was(metadata):
+def test_metadata_is_equal_after_parsing(metadata):
     written = replace(metadata, test={"errors": 3, "images": 10}, versions={"keras": "3"}, temperature=1.25)
     assert Metadata.from_json(written.to_json()) == written
 
@@ -24,19 +24,19 @@ def test_metadata_comes_back_as_it_was(metadata):
         ("labels", None),
     ],
 )
-def test_metadata_of_another_kind_is_refused(metadata, entry, value):
+def test_metadata_with_invalid_values_is_rejected(metadata, entry, value):
     values = json.loads(metadata.to_json()) | {entry: value}
     with pytest.raises(ModelError, match="metadata"):
         Metadata.from_json(json.dumps(values))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"schema_version": 1}', "not json"])
-def test_what_is_not_metadata_is_refused(text):
+def test_text_that_is_not_metadata_is_rejected(text):
     with pytest.raises(ModelError, match="metadata"):
         Metadata.from_json(text)
 
 
-def test_sealed_model_is_still_an_onnx_model(model_path):
+def test_model_file_with_checksum_is_an_onnx_model(model_path):
     content = read_model_file(model_path)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     assert session.get_modelmeta().custom_metadata_map["digits_edge.sha256"] == content[-64:].decode()
@@ -44,7 +44,7 @@ def test_sealed_model_is_still_an_onnx_model(model_path):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
 @given(place=st.floats(0, 1, exclude_max=True), mask=st.integers(1, 255))
-def test_flipped_bits_anywhere_are_refused(model_path, tmp_path, place, mask):
+def test_flipped_bits_are_rejected(model_path, tmp_path, place, mask):
     content = bytearray(model_path.read_bytes())
     content[int(place * len(content))] ^= mask
     damaged = tmp_path / "damaged.onnx"
@@ -53,7 +53,7 @@ def test_flipped_bits_anywhere_are_refused(model_path, tmp_path, place, mask):
         read_model_file(damaged)
 
 
-def test_every_bit_of_the_seal_counts(model_path, tmp_path):
+def test_every_byte_of_the_checksum_entry_is_checked(model_path, tmp_path):
     content, damaged = model_path.read_bytes(), tmp_path / "damaged.onnx"
     for place in range(len(content) - 64 - 24, len(content)):
         damaged.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
@@ -61,31 +61,31 @@ def test_every_bit_of_the_seal_counts(model_path, tmp_path):
             read_model_file(damaged)
 
 
-@pytest.mark.parametrize("kept", [0, 1, 63, 64, 85, 1000, -1, -64, -100])
-def test_file_cut_short_is_refused(model_path, tmp_path, kept):
+@pytest.mark.parametrize("length", [0, 1, 63, 64, 85, 1000, -1, -64, -100])
+def test_truncated_file_is_rejected(model_path, tmp_path, length):
     cut = tmp_path / "cut.onnx"
-    cut.write_bytes(model_path.read_bytes()[:kept])
+    cut.write_bytes(model_path.read_bytes()[:length])
     with pytest.raises(ModelError, match=r"cut\.onnx"):
         read_model_file(cut)
 
 
-def test_bytes_after_the_seal_are_refused(model_path):
+def test_bytes_after_the_checksum_are_rejected(model_path):
     model_path.write_bytes(model_path.read_bytes() + b"\0")
     with pytest.raises(ModelError, match="not a digits-edge model file"):
         read_model_file(model_path)
 
 
-def test_model_of_another_maker_is_refused_with_the_command_that_makes_ours(make_model):
+def test_other_onnx_model_is_rejected_with_the_export_command(make_model):
     with pytest.raises(ModelError, match="digits-edge export") as caught:
         read_model_file(make_model(complete=False))
     assert caught.value.exit_code == 3
 
 
-def test_missing_file_and_folder_are_refused(tmp_path):
+def test_missing_file_and_folder_are_rejected(tmp_path):
     for path in (tmp_path / "none.onnx", tmp_path):
         with pytest.raises(ModelError, match="could not be read"):
             read_model_file(path)
 
 
-def test_seal_has_one_length():
+def test_checksum_entry_has_a_fixed_length():
     assert len(with_digest(b"")) == len(with_digest(b"model")) - 5

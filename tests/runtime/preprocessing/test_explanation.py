@@ -1,4 +1,4 @@
-"""What was seen in a picture, as a picture."""
+"""Pictures that show the preprocessing and the prediction."""
 
 import numpy as np
 import pytest
@@ -21,12 +21,12 @@ def explained(classifier: Classifier, picture: Image.Image) -> Image.Image:
     return explanation(picture, seen, classifier.predict(seen.image), name="a.png")
 
 
-def tile(row: Image.Image, place: int) -> np.ndarray:
-    left = GAP + place * (TILE + GAP)
+def tile(row: Image.Image, index: int) -> np.ndarray:
+    left = GAP + index * (TILE + GAP)
     return np.asarray(row.crop((left, row.height - TILE - GAP, left + TILE, row.height - GAP)))
 
 
-def test_the_last_tile_is_the_image_that_was_answered(classifier: Classifier) -> None:
+def test_last_tile_is_the_input_of_the_model(classifier: Classifier) -> None:
     picture = draw_digit(3, np.random.default_rng(0))
     seen = classifier.prepare(picture)
     shown = tile(explained(classifier, picture), 5)[:, :, 0]
@@ -35,28 +35,28 @@ def test_the_last_tile_is_the_image_that_was_answered(classifier: Classifier) ->
     assert classifier.predict(picture) == classifier.predict(seen.image)
 
 
-def test_every_step_shows_the_digit_where_the_picture_has_it(classifier: Classifier) -> None:
+def test_every_step_shows_the_digit_at_its_position(classifier: Classifier) -> None:
     page = Image.new("RGB", (400, 400), "white")
     page.paste((20, 20, 80), (20, 20), draw_digit(7, np.random.default_rng(1), size=360))
     row = explained(classifier, page)
-    for place in (1, 2, 3):
-        light = tile(row, place)[:, :, 0] > 127
+    for index in (1, 2, 3):
+        light = tile(row, index)[:, :, 0] > 127
         rows, columns = np.nonzero(light)
         assert 0.02 < light.mean() < 0.3
         assert 20 < columns.mean() < 180 and rows.min() > 15 and rows.max() < 185
 
 
-def test_a_blank_picture_shows_that_nothing_was_left(classifier: Classifier) -> None:
+def test_blank_picture_shows_only_the_steps(classifier: Classifier) -> None:
     row = explained(classifier, Image.new("L", (90, 60), 200))
     assert not tile(row, 3).any()
-    assert row.width == 4 * (TILE + GAP) + GAP  # the picture and three steps: no image, no answer
+    assert row.width == 4 * (TILE + GAP) + GAP  # the picture and three steps; no image, no probabilities
 
 
 @given(
     st.sampled_from(["L", "LA", "RGB", "RGBA"]), st.tuples(st.integers(1, 80), st.integers(1, 80)), st.integers(0, 9999)
 )
 @settings(max_examples=30)
-def test_whatever_is_a_picture_can_be_explained(mode: str, size: tuple[int, int], seed: int) -> None:
+def test_any_picture_can_be_explained(mode: str, size: tuple[int, int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 256, (size[1], size[0], len(mode)), dtype=np.uint8)
     picture = Image.fromarray(pixels[:, :, 0] if mode == "L" else pixels)
@@ -64,10 +64,10 @@ def test_whatever_is_a_picture_can_be_explained(mode: str, size: tuple[int, int]
     assert stacked([row, row]).size == (row.width, 2 * row.height)
 
 
-def test_a_garment_is_explained_by_its_own_steps(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_garment_is_explained_by_its_own_steps(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
     monkeypatch.setattr(classifier, "metadata", replace(classifier.metadata, preprocessing="fashion-mnist"))
     shirt = Image.new("RGB", (100, 100), "white")
     shirt.paste((90, 20, 20), (25, 20, 75, 90))
-    assert [step.name for step in classifier.prepare(shirt).steps] == ["what differs from the ground"]
+    assert [step.name for step in classifier.prepare(shirt).steps] == ["difference from the background"]

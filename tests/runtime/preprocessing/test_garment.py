@@ -1,4 +1,4 @@
-"""Pictures of garments come to the form that Fashion-MNIST's images have."""
+"""Pictures of garments are converted to the Fashion-MNIST format."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ DATA = Path(os.environ.get("DIGITS_EDGE_DATA", Path(__file__).parents[4] / "shar
 
 
 def shirt(*, ground: tuple[int, int, int], cloth: tuple[int, int, int]) -> Image.Image:
-    """A T of cloth, 120 wide and 80 high, on a ground of 200×160."""
+    """A T-shirt, 120 pixels wide and 80 high, on a background of 200×160 pixels."""
     pixels = np.full((160, 200, 3), ground, np.uint8)
     pixels[40:65, 40:160] = cloth
     pixels[40:120, 75:125] = cloth
@@ -29,7 +29,7 @@ def shirt(*, ground: tuple[int, int, int], cloth: tuple[int, int, int]) -> Image
     ("ground", "cloth"),
     [((255, 255, 255), (20, 60, 140)), ((0, 0, 0), (230, 230, 230)), ((240, 236, 225), (120, 20, 20))],
 )
-def test_a_garment_fills_the_image_in_its_width_and_is_centred(ground, cloth):
+def test_garment_fills_the_width_and_is_centred(ground, cloth):
     found = to_fashion_mnist_format(shirt(ground=ground, cloth=cloth))
     rows, columns = np.flatnonzero(found.image.any(1)), np.flatnonzero(found.image.any(0))
     assert (columns[0], columns[-1]) == (0, 27)
@@ -39,7 +39,7 @@ def test_a_garment_fills_the_image_in_its_width_and_is_centred(ground, cloth):
     assert found.image[27 - rows[0]].max() == 0 or rows[0] == 0
 
 
-def test_darker_cloth_on_white_gives_higher_levels():
+def test_darker_garment_on_white_gives_higher_levels():
     dark, pale = (
         to_fashion_mnist_format(shirt(ground=(255, 255, 255), cloth=(c, c, c))).image.max() for c in (30, 200)
     )
@@ -47,7 +47,7 @@ def test_darker_cloth_on_white_gives_higher_levels():
     assert pale == pytest.approx(55, abs=2)
 
 
-def test_transparent_ground_is_no_cloth():
+def test_transparent_background_is_removed():
     pixels = np.zeros((100, 80, 4), np.uint8)
     pixels[10:90, 20:60] = (200, 30, 30, 255)
     found = to_fashion_mnist_format(Image.fromarray(pixels))
@@ -55,7 +55,7 @@ def test_transparent_ground_is_no_cloth():
     assert (columns[0], columns[-1]) == (7, 20)
 
 
-def test_a_speck_does_not_count():
+def test_speck_is_ignored():
     picture = shirt(ground=(255, 255, 255), cloth=(20, 60, 140))
     picture.putpixel((3, 3), (0, 0, 0))
     np.testing.assert_array_equal(
@@ -64,7 +64,7 @@ def test_a_speck_does_not_count():
     )
 
 
-def test_an_empty_picture_is_blank():
+def test_empty_picture_is_blank():
     found = to_fashion_mnist_format(Image.new("RGB", (60, 90), (250, 250, 250)))
     assert found.blank
     assert found.box is None
@@ -81,11 +81,11 @@ def test_any_picture_gives_an_image(pixels):
 
 
 @pytest.mark.skipif(not (DATA / "fashion-mnist").is_dir(), reason=f"no Fashion-MNIST in {DATA}")
-def test_a_photograph_made_of_an_image_comes_back_to_it():
+def test_enlarged_fashion_mnist_image_is_recovered():
     images = load("fashion-mnist", "test", data=DATA / "fashion-mnist").images[:100]
-    likeness = []
+    correlations = []
     for image in images:
         canvas = np.pad(255 - image, 12, constant_values=255)
-        photograph = Image.fromarray(canvas).resize((416, 416), Image.Resampling.BICUBIC)
-        likeness.append(np.corrcoef(to_fashion_mnist_format(photograph).image.ravel(), image.ravel())[0, 1])
-    assert np.median(likeness) > 0.88  # what blur leaves of patterned cloth
+        photo = Image.fromarray(canvas).resize((416, 416), Image.Resampling.BICUBIC)
+        correlations.append(np.corrcoef(to_fashion_mnist_format(photo).image.ravel(), image.ravel())[0, 1])
+    assert np.median(correlations) > 0.88  # blur removes patterns

@@ -1,4 +1,4 @@
-"""The image operations do what their slow definitions say."""
+"""The image operations agree with their definitions."""
 
 import numpy as np
 import pytest
@@ -30,14 +30,14 @@ def test_blurred_is_the_mean_of_each_window(levels: np.ndarray, radius: int):
 
 
 @given(MASKS, ODD, ODD)
-def test_opening_only_takes_away_and_twice_is_once(mask: np.ndarray, height: int, width: int):
+def test_opening_only_removes_and_is_idempotent(mask: np.ndarray, height: int, width: int):
     once = opened(mask, height, width)
     assert not (once & ~mask).any()
     assert np.array_equal(opened(once, height, width), once)
 
 
 @given(MASKS)
-def test_pieces_are_those_a_flood_finds(mask: np.ndarray):
+def test_pieces_are_those_of_a_flood_fill(mask: np.ndarray):
     numbered, count = pieces(mask)
     assert np.array_equal(numbered > 0, mask)
     left = {(int(row), int(column)) for row, column in np.argwhere(mask)}
@@ -57,7 +57,7 @@ def test_pieces_are_those_a_flood_finds(mask: np.ndarray):
 
 
 @given(MASKS)
-def test_boxes_hold_their_pieces_tightly(mask: np.ndarray):
+def test_boxes_are_tight(mask: np.ndarray):
     numbered, count = pieces(mask)
     for number, (left, upper, right, lower) in enumerate(boxes(numbered, count), start=1):
         rows, columns = np.nonzero(numbered == number)
@@ -65,14 +65,14 @@ def test_boxes_hold_their_pieces_tightly(mask: np.ndarray):
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
-def test_otsu_parts_ink_from_paper(share: float):
+def test_otsu_separates_ink_from_paper(share: float):
     rng = np.random.default_rng(0)
     ink = rng.random((60, 60)) < share
     levels = (np.where(ink, 200, 60) + rng.normal(0, 10, (60, 60))).astype(np.float32)
     assert np.array_equal(levels > otsu(levels), ink)
 
 
-def test_otsu_parts_a_large_picture_as_its_small_copy():
+def test_otsu_of_a_tiled_picture_is_unchanged():
     levels = np.random.default_rng(0).normal([[60.0], [190.0]], 25, (2, 50)).astype(np.float32)
     levels[0, 0], levels[1, 0] = 0, 255
     large = np.tile(levels, (160, 4))
@@ -89,5 +89,5 @@ def test_otsu_of_one_level_is_that_level():
     ),
     percent=st.floats(0, 100),
 )
-def test_a_percentile_is_numpys(values, percent):
+def test_percentile_is_numpy_s(values, percent):
     np.testing.assert_allclose(percentile(values, percent), np.percentile(values, percent, axis=0), atol=1e-3)

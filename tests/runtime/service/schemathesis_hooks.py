@@ -1,4 +1,4 @@
-"""What schemathesis has to be told: pictures are no random bytes."""
+"""Hooks for schemathesis that generate pictures, because random bytes are not valid pictures."""
 
 import io
 

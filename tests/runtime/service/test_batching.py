@@ -1,4 +1,4 @@
-"""Requests share calls, and each gets its own answers."""
+"""Requests share batches, and each gets its own results."""
 
 import asyncio
 import threading
@@ -18,28 +18,39 @@ from digits_edge.runtime.service.batching import Images, MicroBatcher, Probabili
 T = TypeVar("T")
 
 
-def told_apart(images: Images) -> Probabilities:
-    """An answer that says which image it belongs to."""
+def first_pixels(images: Images) -> Probabilities:
+    """Return results that identify the image they belong to."""
     return images[:, 0, :2].astype(np.float32)
 
 
-class SlowModel:
-    """Answers when it is let go, and remembers the batches."""
+class BlockingModel:
+    """Model that waits for `go` and records the sizes of its batches."""
 
     def __init__(self) -> None:
-        self.go = threading.Event()
+        self.started, self.go = threading.Event(), threading.Event()
         self.batches: list[int] = []
 
     def __call__(self, images: Images) -> Probabilities:
-        self.go.wait(10)
+        self.started.set()
+        assert self.go.wait(10)
         self.batches.append(len(images))
         if (images == 255).all():
-            raise ValueError("a model that cannot")
-        return told_apart(images)
+            raise ValueError("model failed")
+        return first_pixels(images)
+
+    async def until_started(self) -> None:
+        """Wait until the first batch runs."""
+        assert await asyncio.to_thread(self.started.wait, 10)
 
 
 def request(count: int, number: int) -> Images:
     return np.full((count, 28, 28), number, np.uint8)
+
+
+async def run_ready_tasks() -> None:
+    """Let every task run until it waits."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 def run(
@@ -62,32 +73,32 @@ def run(
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=30), st.integers(1, 20))
-def test_every_request_gets_its_own_answers_however_they_are_batched(sizes: list[int], largest: int) -> None:
+def test_every_request_gets_its_own_results_in_any_batches(sizes: list[int], largest: int) -> None:
     batches: list[int] = []
 
     def predict(images: Images) -> Probabilities:
         batches.append(len(images))
-        return told_apart(images)
+        return first_pixels(images)
 
     async def body(batcher: MicroBatcher) -> list[Probabilities]:
         return await asyncio.gather(*(batcher.predict(request(size, number)) for number, size in enumerate(sizes)))
 
-    answers = run(predict, body, largest=largest)
-    for number, (size, answer) in enumerate(zip(sizes, answers, strict=True)):
-        assert answer.shape == (size, 2)
-        assert (answer == number).all()
+    results = run(predict, body, largest=largest)
+    for number, (size, result) in enumerate(zip(sizes, results, strict=True)):
+        assert result.shape == (size, 2)
+        assert (result == number).all()
     assert sum(batches) == sum(sizes)
     assert max(batches) <= max(largest, *sizes)
 
 
-def test_what_arrives_while_the_model_is_busy_is_one_call() -> None:
-    model = SlowModel()
+def test_requests_that_arrive_while_the_model_runs_share_a_batch() -> None:
+    model = BlockingModel()
 
     async def body(batcher: MicroBatcher) -> None:
         first = asyncio.create_task(batcher.predict(request(1, 1)))
-        await asyncio.sleep(0.05)
+        await model.until_started()
         others = [asyncio.create_task(batcher.predict(request(2, number))) for number in range(20)]
-        await asyncio.sleep(0.05)
+        await run_ready_tasks()
         model.go.set()
         await asyncio.gather(first, *others)
 
@@ -95,27 +106,27 @@ def test_what_arrives_while_the_model_is_busy_is_one_call() -> None:
     assert model.batches == [1, 40]
 
 
-def test_an_image_waits_for_others_where_that_is_asked() -> None:
-    model = SlowModel()
+def test_request_waits_for_others_during_the_delay() -> None:
+    model = BlockingModel()
     model.go.set()
 
     async def body(batcher: MicroBatcher) -> None:
         first = asyncio.create_task(batcher.predict(request(1, 1)))
-        await asyncio.sleep(0.01)
+        await run_ready_tasks()
         await asyncio.gather(first, batcher.predict(request(1, 2)))
 
     run(model, body, delay_s=0.3)
     assert model.batches == [2]
 
 
-def test_a_full_call_waits_for_nobody() -> None:
-    model = SlowModel()
+def test_full_batch_runs_without_the_delay() -> None:
+    model = BlockingModel()
     model.go.set()
 
     async def body(batcher: MicroBatcher) -> float:
         started = time.perf_counter()
         first = asyncio.create_task(batcher.predict(request(1, 1)))
-        await asyncio.sleep(0.01)
+        await run_ready_tasks()
         await asyncio.gather(first, batcher.predict(request(3, 2)))
         return time.perf_counter() - started
 
@@ -123,50 +134,50 @@ def test_a_full_call_waits_for_nobody() -> None:
     assert model.batches == [4]
 
 
-def test_one_that_cannot_be_put_together_leaves_the_next_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = SlowModel()
+def test_batch_that_cannot_be_concatenated_does_not_affect_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = BlockingModel()
 
-    def full(*_: object) -> None:
+    def raise_memory_error(*_: object) -> None:
         raise MemoryError
 
     async def body(batcher: MicroBatcher) -> None:
         first = asyncio.create_task(batcher.predict(request(1, 1)))
-        await asyncio.sleep(0.05)
+        await model.until_started()
         with monkeypatch.context() as patch:
-            patch.setattr(np, "concatenate", full)
+            patch.setattr(np, "concatenate", raise_memory_error)
             others = [asyncio.create_task(batcher.predict(request(1, 2))) for _ in range(2)]
-            await asyncio.sleep(0.05)
+            await run_ready_tasks()
             model.go.set()
-            found = await asyncio.gather(first, *others, return_exceptions=True)
-        assert [type(one) for one in found[1:]] == [MemoryError, MemoryError]
+            results = await asyncio.gather(first, *others, return_exceptions=True)
+        assert [type(result) for result in results[1:]] == [MemoryError, MemoryError]
         await batcher.predict(request(1, 3))
 
     run(model, body)
 
 
-def test_one_batch_that_fails_leaves_the_next_alone() -> None:
-    model = SlowModel()
+def test_batch_that_fails_does_not_affect_the_next() -> None:
+    model = BlockingModel()
     model.go.set()
 
     async def body(batcher: MicroBatcher) -> Probabilities:
-        with pytest.raises(ValueError, match="cannot"):
+        with pytest.raises(ValueError, match="model failed"):
             await batcher.predict(request(1, 255))
         return await batcher.predict(request(1, 3))
 
     assert run(model, body)[0, 0] == 3
 
 
-def test_nobody_computes_what_nobody_waits_for() -> None:
-    model = SlowModel()
+def test_cancelled_requests_are_not_computed() -> None:
+    model = BlockingModel()
 
     async def body(batcher: MicroBatcher) -> None:
         first = asyncio.create_task(batcher.predict(request(1, 1)))
-        await asyncio.sleep(0.05)
-        given_up = asyncio.create_task(batcher.predict(request(5, 2)))
-        await asyncio.sleep(0)
-        given_up.cancel()
+        await model.until_started()
+        cancelled = asyncio.create_task(batcher.predict(request(5, 2)))
+        await run_ready_tasks()
+        cancelled.cancel()
         last = asyncio.create_task(batcher.predict(request(1, 3)))
-        await asyncio.sleep(0)
+        await run_ready_tasks()
         model.go.set()
         await asyncio.gather(first, last)
 
@@ -174,17 +185,17 @@ def test_nobody_computes_what_nobody_waits_for() -> None:
     assert model.batches == [1, 1]
 
 
-def test_who_still_waits_at_the_end_is_told() -> None:
-    model = SlowModel()
+def test_stop_cancels_the_requests_in_the_queue() -> None:
+    model = BlockingModel()
 
     async def body(batcher: MicroBatcher) -> None:
-        waiting = [asyncio.create_task(batcher.predict(request(1, number))) for number in range(3)]
-        await asyncio.sleep(0.05)
+        requests = [asyncio.create_task(batcher.predict(request(1, number))) for number in range(3)]
+        await model.until_started()
         model.go.set()
         await batcher.stop()
-        done = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
-        assert all(isinstance(answer, asyncio.CancelledError) for answer in done[1:])
-        with pytest.raises(ModelError, match="ending"):
+        results = await asyncio.wait_for(asyncio.gather(*requests, return_exceptions=True), 5)
+        assert all(isinstance(result, asyncio.CancelledError) for result in results[1:])
+        with pytest.raises(ModelError, match="shutting down"):
             await batcher.predict(request(1, 1))
 
     run(model, body, largest=1)

@@ -1,4 +1,4 @@
-"""Names of models that a service finds."""
+"""Lookup of models by name."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from digits_edge.runtime.service.served_models import ServedModels
 
 
 @pytest.mark.parametrize("fastest", ["edge-int8", "edge-fp32"])
-def test_a_name_without_precision_is_the_precision_that_is_fastest_here(fastest: str):
+def test_name_without_precision_selects_the_fastest_precision(fastest: str):
     served = ServedModels(["edge-int8", "edge-fp32"], provider="cpu", threads=1, metrics=Metrics())
     served._models = {
         name: replace(model, latency_us=1 if name == fastest else 2) for name, model in served._models.items()

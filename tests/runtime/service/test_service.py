@@ -1,4 +1,4 @@
-"""What the service answers: to pictures, to images, to what is wrong."""
+"""Responses of the service to pictures, images and invalid requests."""
 
 import asyncio
 import base64
@@ -27,7 +27,7 @@ from digits_edge.runtime.service.batching import MicroBatcher
 from digits_edge.runtime.service.limits import Limits
 from fuzz.corpus import inputs
 
-from .conftest import Served
+from .conftest import ServiceFactory
 
 SAMPLES = Path(__file__).parents[3] / "samples"
 PNG = {"content-type": "image/png"}
@@ -52,37 +52,36 @@ def infer(images: np.ndarray, **more: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def classifier() -> Classifier:
     return Classifier("edge-int8", provider="cpu", threads=1)
 
 
-def test_a_picture_is_read_as_by_the_classifier(served: Served, classifier: Classifier) -> None:
-    client = served()
+def test_predictions_for_pictures_equal_those_of_the_classifier(client: TestClient, classifier: Classifier) -> None:
     for path in sorted(SAMPLES.glob("*.*g")):
-        answer = client.post("/predict", content=path.read_bytes(), headers=PNG, params={"show": "image,map"}).json()
-        expected, seen = classifier.predict(path), classifier.prepare(path)
-        assert answer["digit"] == expected.digit == int(path.name[0])
-        assert answer["probabilities"] == pytest.approx(expected.probabilities, abs=1e-6)
-        assert (answer["status"], answer["box"]) == (expected.status, list(seen.box or ()))
-        assert base64.b64decode(answer["image"]) == seen.image.tobytes()
-        maps = occlusion_maps(classifier.predict_batch, seen.image[np.newaxis])
-        assert answer["map"] == pytest.approx(maps[0, answer["digit"]].ravel(), abs=1e-4)
+        response = client.post("/predict", content=path.read_bytes(), headers=PNG, params={"show": "image,map"}).json()
+        expected, prepared = classifier.predict(path), classifier.prepare(path)
+        assert response["digit"] == expected.digit == int(path.name[0])
+        assert response["probabilities"] == pytest.approx(expected.probabilities, abs=1e-6)
+        assert (response["status"], response["box"]) == (expected.status, list(prepared.box or ()))
+        assert base64.b64decode(response["image"]) == prepared.image.tobytes()
+        maps = occlusion_maps(classifier.predict_batch, prepared.image[np.newaxis])
+        assert response["map"] == pytest.approx(maps[0, response["digit"]].ravel(), abs=1e-4)
 
 
-def test_only_what_is_asked_for_is_shown(served: Served) -> None:
-    answer = served().post("/predict", content=(SAMPLES / "3-on-black.png").read_bytes(), headers=PNG).json()
-    assert answer["image"] is None and answer["map"] is None
+def test_image_and_map_are_omitted_by_default(client: TestClient) -> None:
+    response = client.post("/predict", content=(SAMPLES / "3-on-black.png").read_bytes(), headers=PNG).json()
+    assert response["image"] is None and response["map"] is None
 
 
-def test_a_blank_picture_is_blank(served: Served) -> None:
-    answer = served().post("/predict?show=map,image", content=png(Image.new("L", (50, 50), "white"))).json()
-    assert (answer["status"], answer["digit"], answer["label"], answer["box"]) == ("blank", None, None, None)
-    assert answer["map"] is None and set(base64.b64decode(answer["image"])) == {0}
+def test_blank_picture_has_status_blank(client: TestClient) -> None:
+    response = client.post("/predict?show=map,image", content=png(Image.new("L", (50, 50), "white"))).json()
+    assert (response["status"], response["digit"], response["label"], response["box"]) == ("blank", None, None, None)
+    assert response["map"] is None and set(base64.b64decode(response["image"])) == {0}
 
 
-def test_models_are_chosen_by_name_with_or_without_precision(served: Served) -> None:
-    client = served("edge-int8", "fashion-int8")
+def test_models_are_selected_by_name_with_or_without_precision(create_service: ServiceFactory) -> None:
+    client = create_service("edge-int8", "fashion-int8")
     listed = client.get("/models").json()["models"]
     assert [(model["name"], model["default"]) for model in listed] == [("edge-int8", True), ("fashion-int8", False)]
     assert all(model["latency_us"] > 0 and model["bytes"] > 10_000 for model in listed)
@@ -93,13 +92,12 @@ def test_models_are_chosen_by_name_with_or_without_precision(served: Served) -> 
     assert refused.status_code == 404 and "edge-int8, fashion-int8" in refused.json()["error"]
 
 
-def test_a_model_is_served_once_under_its_name(served: Served) -> None:
+def test_two_models_with_the_same_name_are_a_usage_error(create_service: ServiceFactory) -> None:
     with pytest.raises(UsageError, match="second model"):
-        served("edge-int8", "edge-int8")
+        create_service("edge-int8", "edge-int8")
 
 
-def test_what_the_service_and_its_models_are_is_told(served: Served) -> None:
-    client = served()
+def test_service_and_models_are_described(client: TestClient) -> None:
     assert client.get("/v2").json()["extensions"] == ["binary_tensor_data"]
     assert client.get("/v2/models/edge/ready").json() == {"name": "edge-int8", "ready": True}
     assert client.get("/v2/models/edge/versions/1").json()["versions"] == ["1"]
@@ -108,49 +106,49 @@ def test_what_the_service_and_its_models_are_is_told(served: Served) -> None:
 
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("flat_images", [False, True])
-def test_images_are_read_as_by_the_classifier(
-    served: Served, classifier: Classifier, nested: bool, flat_images: bool
+def test_predictions_for_images_equal_those_of_the_classifier(
+    client: TestClient, classifier: Classifier, nested: bool, flat_images: bool
 ) -> None:
     images = digits().reshape(10, 784) if flat_images else digits()
     request = infer(images, id="seven")
     if not nested:
         request["inputs"][0]["data"] = images.ravel().tolist()
-    answer = served().post("/v2/models/edge-int8/infer", json=request).json()
-    assert (answer["id"], answer["model_name"], answer["model_version"]) == ("seven", "edge-int8", "1")
-    (output,) = answer["outputs"]
+    response = client.post("/v2/models/edge-int8/infer", json=request).json()
+    assert (response["id"], response["model_name"], response["model_version"]) == ("seven", "edge-int8", "1")
+    (output,) = response["outputs"]
     assert (output["name"], output["datatype"], output["shape"]) == ("probabilities", "FP32", [10, 10])
     np.testing.assert_array_equal(np.float32(output["data"]), classifier.predict_batch(digits()).ravel())
 
 
 @pytest.mark.parametrize("binary_in", [False, True])
-@pytest.mark.parametrize("wish", ["outputs", "parameters", "both"])
-def test_tensors_may_be_binary(served: Served, classifier: Classifier, binary_in: bool, wish: str) -> None:
+@pytest.mark.parametrize("requested_by", ["outputs", "parameters", "both"])
+def test_tensors_may_be_binary(client: TestClient, classifier: Classifier, binary_in: bool, requested_by: str) -> None:
     images = digits()
     request = infer(images)
-    if wish != "outputs":
-        request["parameters"] = {"binary_data_output": wish == "parameters"}
-    if wish != "parameters":
+    if requested_by != "outputs":
+        request["parameters"] = {"binary_data_output": requested_by == "parameters"}
+    if requested_by != "parameters":
         request["outputs"] = [{"name": "probabilities", "parameters": {"binary_data": True}}]
     body, headers = json.dumps(request).encode(), {}
     if binary_in:
         request["inputs"][0] |= {"parameters": {"binary_data_size": images.size}, "data": None}
         head = json.dumps(request).encode()
         body, headers = head + images.tobytes(), {HEAD: str(len(head))}
-    answer = served().post("/v2/models/edge/versions/1/infer", content=body, headers=headers)
-    length = int(answer.headers[HEAD])
-    described = json.loads(answer.content[:length])["outputs"][0]
-    found = np.frombuffer(answer.content[length:], "<f4")
-    assert described["parameters"]["binary_data_size"] == len(answer.content) - length
-    np.testing.assert_array_equal(found.reshape(described["shape"]), classifier.predict_batch(images))
+    response = client.post("/v2/models/edge/versions/1/infer", content=body, headers=headers)
+    length = int(response.headers[HEAD])
+    output = json.loads(response.content[:length])["outputs"][0]
+    probabilities = np.frombuffer(response.content[length:], "<f4")
+    assert output["parameters"]["binary_data_size"] == len(response.content) - length
+    np.testing.assert_array_equal(probabilities.reshape(output["shape"]), classifier.predict_batch(images))
 
 
-def test_no_images_have_no_answers(served: Served) -> None:
-    answer = served().post("/v2/models/edge/infer", json=infer(np.zeros((0, 28, 28), np.uint8)))
-    assert answer.json()["outputs"][0]["shape"] == [0, 10]
+def test_empty_batch_has_empty_predictions(client: TestClient) -> None:
+    response = client.post("/v2/models/edge/infer", json=infer(np.zeros((0, 28, 28), np.uint8)))
+    assert response.json()["outputs"][0]["shape"] == [0, 10]
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "reason"),
     [
         ({"name": "picture"}, "inputs.0.name"),
         ({"datatype": "FP32"}, "inputs.0.datatype"),
@@ -166,27 +164,27 @@ def test_no_images_have_no_answers(served: Served) -> None:
         ({"data": None, "parameters": {"binary_data_size": 784}}, "0 bytes follow"),
     ],
 )
-def test_wrong_images_are_refused_with_the_reason(served: Served, change: dict[str, Any], says: str) -> None:
+def test_invalid_images_are_rejected_with_the_reason(client: TestClient, change: dict[str, Any], reason: str) -> None:
     request = infer(digits(1))
     request["inputs"][0] |= change
-    answer = served().post("/v2/models/edge/infer", json=request)
-    assert answer.status_code == 400 and says in answer.json()["error"], answer.text
+    response = client.post("/v2/models/edge/infer", json=request)
+    assert response.status_code == 400 and reason in response.json()["error"], response.text
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "100000", "1" * 5000])
-def test_a_wrong_length_of_the_json_is_refused(served: Served, length: str) -> None:
-    answer = served().post("/v2/models/edge/infer", content=b"{}", headers={HEAD: length})
-    assert answer.status_code == 400 and HEAD in answer.json()["error"]
+def test_invalid_json_length_is_rejected(client: TestClient, length: str) -> None:
+    response = client.post("/v2/models/edge/infer", content=b"{}", headers={HEAD: length})
+    assert response.status_code == 400 and HEAD in response.json()["error"]
 
 
-def test_a_wish_without_a_word_about_binary_is_the_requests_wish(served: Served) -> None:
+def test_output_without_binary_data_uses_the_parameter_of_the_request(client: TestClient) -> None:
     request = infer(digits(1), parameters={"binary_data_output": True})
     request["outputs"] = [{"name": "probabilities", "parameters": {}}]
-    assert HEAD in served().post("/v2/models/edge/infer", json=request).headers
+    assert HEAD in client.post("/v2/models/edge/infer", json=request).headers
 
 
-def test_json_and_images_of_a_request_are_bounded(served: Served) -> None:
-    client = served(json_bytes=10_000, images=5)
+def test_json_size_and_number_of_images_are_limited(create_service: ServiceFactory) -> None:
+    client = create_service(json_bytes=10_000, images=5)
     assert client.post("/v2/models/edge/infer", json=infer(digits(2))).status_code == 200
     long = client.post("/v2/models/edge/infer", json=infer(digits(10)))
     assert long.status_code == 413 and "binary tensors" in long.json()["error"]
@@ -195,30 +193,19 @@ def test_json_and_images_of_a_request_are_bounded(served: Served) -> None:
     request["inputs"][0] |= {"parameters": {"binary_data_size": images.size}, "data": None}
     head = json.dumps(request).encode()
     many = client.post("/v2/models/edge/infer", content=head + images.tobytes(), headers={HEAD: str(len(head))})
-    assert many.status_code == 413 and "5 at most" in many.json()["error"]
+    assert many.status_code == 413 and "at most 5" in many.json()["error"]
 
 
-def test_a_page_of_another_site_may_not_ask(served: Served) -> None:
-    client, picture = served(), (SAMPLES / "3-on-black.png").read_bytes()
+def test_cross_site_requests_are_rejected(client: TestClient) -> None:
+    picture = (SAMPLES / "3-on-black.png").read_bytes()
     for site, status in (("cross-site", 403), ("same-origin", 200), ("none", 200)):
         assert client.post("/predict", content=picture, headers={"sec-fetch-site": site}).status_code == status
 
 
-def test_bytes_that_no_input_claims_are_refused(served: Served) -> None:
+def test_unexpected_binary_data_is_rejected(client: TestClient) -> None:
     head = json.dumps(infer(digits(1))).encode()
-    answer = served().post("/v2/models/edge/infer", content=head + b"more", headers={HEAD: str(len(head))})
-    assert answer.status_code == 400 and "4 bytes" in answer.json()["error"]
-
-
-@pytest.fixture(scope="module")
-def client() -> TestClient:
-    from digits_edge.runtime.service.app import create_app
-    from digits_edge.runtime.service.metrics import Metrics
-    from digits_edge.runtime.service.served_models import ServedModels
-
-    metrics = Metrics()
-    with TestClient(create_app(ServedModels(["edge"], provider="cpu", metrics=metrics), metrics)) as client:
-        yield client
+    response = client.post("/v2/models/edge/infer", content=head + b"more", headers={HEAD: str(len(head))})
+    assert response.status_code == 400 and "4 bytes" in response.json()["error"]
 
 
 _JSON = st.recursive(
@@ -232,7 +219,7 @@ _JSON = st.recursive(
 
 
 @given(_JSON)
-def test_no_json_is_a_fault_of_the_service(client: TestClient, value: Any) -> None:
+def test_random_json_never_causes_a_server_error(client: TestClient, value: Any) -> None:
     body = json.dumps(value)
     assert client.post("/v2/models/edge/infer", content=body).status_code == 400
     request = infer(digits(1)) | (value if isinstance(value, dict) else {"outputs": value})
@@ -240,28 +227,28 @@ def test_no_json_is_a_fault_of_the_service(client: TestClient, value: Any) -> No
 
 
 @given(st.binary(max_size=200), st.text("0123456789-", max_size=4))
-def test_no_bytes_are_a_fault_of_the_service(client: TestClient, body: bytes, length: str) -> None:
+def test_random_bytes_never_cause_a_server_error(client: TestClient, body: bytes, length: str) -> None:
     assert client.post("/v2/models/edge/infer", content=body, headers={HEAD: length}).status_code == 400
     assert client.post("/predict", content=body).status_code == 400
 
 
-def test_the_pictures_of_the_fuzzing_are_answered_or_refused(client: TestClient) -> None:
+def test_fuzzing_corpus_never_causes_a_server_error(client: TestClient) -> None:
     statuses = {client.post("/predict", content=picture).status_code for picture in inputs("picture")}
     assert statuses == {200, 400}
 
 
-def test_a_picture_of_another_kind_is_refused(served: Served) -> None:
-    answer = served().post("/predict", files={"file": b"x"})
-    assert answer.status_code == 415 and "--data-binary" in answer.json()["error"]
+def test_form_data_is_rejected(client: TestClient) -> None:
+    response = client.post("/predict", files={"file": b"x"})
+    assert response.status_code == 415 and "--data-binary" in response.json()["error"]
 
 
-def test_what_to_show_is_checked(served: Served) -> None:
-    answer = served().post("/predict?show=all", content=b"")
-    assert answer.status_code == 400 and "'all'" in answer.json()["error"]
+def test_invalid_show_is_rejected(client: TestClient) -> None:
+    response = client.post("/predict?show=all", content=b"")
+    assert response.status_code == 400 and "'all'" in response.json()["error"]
 
 
-def test_a_body_is_bounded(served: Served) -> None:
-    client = served(body_bytes=1000)
+def test_body_size_is_limited(create_service: ServiceFactory) -> None:
+    client = create_service(body_bytes=1000)
     assert client.post("/predict", content=b"x" * 1001).status_code == 413
 
     def endless() -> Any:
@@ -271,27 +258,27 @@ def test_a_body_is_bounded(served: Served) -> None:
     assert client.post("/predict", content=endless()).status_code == 413
 
 
-def test_a_picture_is_bounded(served: Served) -> None:
-    answer = served(picture_pixels=1000).post("/predict", content=png(Image.new("L", (40, 40))))
-    assert answer.status_code == 400 and "more than 1,000" in answer.json()["error"]
+def test_picture_size_is_limited(create_service: ServiceFactory) -> None:
+    response = create_service(picture_pixels=1000).post("/predict", content=png(Image.new("L", (40, 40))))
+    assert response.status_code == 400 and "more than 1,000" in response.json()["error"]
 
 
-def test_a_small_file_of_a_large_picture_is_refused_before_it_is_unpacked(served: Served) -> None:
+def test_decompression_bomb_is_rejected_before_decoding(client: TestClient) -> None:
     picture = bytearray(png(Image.new("1", (20_000, 20_000))))
     assert len(picture) < 100_000 and zlib.crc32(picture)
-    answer = served().post("/predict", content=bytes(picture))
-    assert answer.status_code == 400 and "reduce it first" in answer.json()["error"]
+    response = client.post("/predict", content=bytes(picture))
+    assert response.status_code == 400 and "reduce it first" in response.json()["error"]
 
 
-def test_a_compressed_body_is_no_json(served: Served) -> None:
-    answer = served().post(
+def test_compressed_body_is_rejected(client: TestClient) -> None:
+    response = client.post(
         "/v2/models/edge/infer", content=zlib.compress(b"{}"), headers={"content-encoding": "deflate"}
     )
-    assert answer.status_code == 415
+    assert response.status_code == 415
 
 
-def test_a_key_guards_all_but_the_pages_and_the_health(served: Served) -> None:
-    client = served(key="sesame")
+def test_key_is_required_except_for_pages_and_health(create_service: ServiceFactory) -> None:
+    client = create_service(key="sesame")
     for path in ("/", "/page/page.js", "/docs", "/docs/swagger_bundle.js", "/openapi.json", "/v2/health/live"):
         assert client.get(path).status_code == 200, path
     for path in ("/models", "/metrics", "/v2", "/v2/models/edge"):
@@ -302,27 +289,31 @@ def test_a_key_guards_all_but_the_pages_and_the_health(served: Served) -> None:
     assert client.post("/predict", content=b"").status_code == 401
 
 
-def test_another_sites_name_is_refused(served: Served) -> None:
-    client = served(hosts=("127.0.0.1", "localhost"))
+def test_other_host_names_are_rejected(create_service: ServiceFactory) -> None:
+    client = create_service(hosts=("127.0.0.1", "localhost"))
     assert client.get("/", headers={"host": "localhost:8000"}).status_code == 200
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400
 
 
-def test_browsers_are_told_to_do_nothing_more_than_the_page_needs(served: Served) -> None:
-    client = served()
-    for answer in (client.get("/"), client.get("/models"), client.get("/none"), client.post("/predict", content=b"x")):
-        assert "default-src 'none'" in answer.headers["content-security-policy"]
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        assert "server" not in answer.headers
-    asked = client.options(
+def test_responses_have_security_headers(client: TestClient) -> None:
+    for response in (
+        client.get("/"),
+        client.get("/models"),
+        client.get("/none"),
+        client.post("/predict", content=b"x"),
+    ):
+        assert "default-src 'none'" in response.headers["content-security-policy"]
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert "server" not in response.headers
+    preflight = client.options(
         "/predict", headers={"origin": "https://evil.example", "access-control-request-method": "POST"}
     )
-    assert asked.status_code == 405 and not any(name.startswith("access-control") for name in asked.headers)
+    assert preflight.status_code == 405 and not any(name.startswith("access-control") for name in preflight.headers)
     assert client.get("/models").headers["cache-control"] == "no-store"
 
 
-def test_requests_are_counted(served: Served) -> None:
-    client = served()
+def test_metrics_count_requests(create_service: ServiceFactory) -> None:
+    client = create_service()
     client.post("/v2/models/edge/infer", json=infer(digits(3)))
     client.post("/predict", content=b"x")
     client.get("/wp-login.php")
@@ -335,80 +326,82 @@ def test_requests_are_counted(served: Served) -> None:
 
 
 class Application:
-    """Reads a request, and answers when it is let go."""
+    """ASGI application that reads a request and responds when `go` is set."""
 
     def __init__(self) -> None:
-        self.go = asyncio.Event()
+        self.go, self.received = asyncio.Event(), asyncio.Semaphore(0)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         while (await receive()).get("more_body"):
             pass
+        self.received.release()
         await self.go.wait()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
 
-def test_more_than_is_admitted_is_told_to_come_again() -> None:
+def test_requests_above_the_limit_get_status_429() -> None:
     async def inside() -> None:
         application, shed = Application(), []
-        guarded = Admission(application, Limits(requests=2, bytes=1000, body_bytes=500), shed=lambda: shed.append(1))
-        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(guarded), base_url="http://here") as client:
-            waiting = [asyncio.create_task(client.post("/", content=b"x" * 100)) for _ in range(2)]
-            await asyncio.sleep(0.05)
+        admission = Admission(application, Limits(requests=2, bytes=1000, body_bytes=500), shed=lambda: shed.append(1))
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(admission), base_url="http://here") as client:
+            requests = [asyncio.create_task(client.post("/", content=b"x" * 100)) for _ in range(2)]
+            for _ in requests:
+                await application.received.acquire()
             busy = await client.post("/", content=b"x")
             assert (busy.status_code, busy.headers["retry-after"], len(shed)) == (429, "1", 1)
             application.go.set()
-            assert [(await answer).status_code for answer in waiting] == [200, 200]
+            assert [(await request).status_code for request in requests] == [200, 200]
             assert (await client.post("/", content=b"x")).status_code == 200
-            assert guarded.requests == 0
+            assert admission.requests == 0
 
     asyncio.run(inside())
 
 
-def test_the_bytes_in_flight_are_bounded() -> None:
+def test_bytes_in_flight_are_limited() -> None:
     async def inside() -> None:
         application = Application()
-        guarded = Admission(ExceptionMiddleware(application), Limits(bytes=1000))
-        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(guarded), base_url="http://here") as client:
-            waiting = asyncio.create_task(client.post("/", content=b"x" * 500))
-            await asyncio.sleep(0.05)
+        admission = Admission(ExceptionMiddleware(application), Limits(bytes=1000))
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(admission), base_url="http://here") as client:
+            request = asyncio.create_task(client.post("/", content=b"x" * 500))
+            await application.received.acquire()
             busy = await client.post("/", content=b"x" * 501)
             assert (busy.status_code, busy.headers["retry-after"]) == (429, "1")
             application.go.set()
-            assert (await waiting).status_code == 200
+            assert (await request).status_code == 200
             assert (await client.post("/", content=b"x" * 501)).status_code == 200
 
     asyncio.run(inside())
 
 
-@pytest.mark.parametrize(("arrives", "status"), [(False, 408), (True, 503)])
-def test_what_takes_too_long_is_ended(arrives: bool, status: int) -> None:
+@pytest.mark.parametrize(("has_body", "status"), [(False, 408), (True, 503)])
+def test_slow_requests_are_ended(has_body: bool, status: int) -> None:
     sent: list[Message] = []
 
     async def receive() -> Message:
-        if not arrives:
-            await asyncio.sleep(10)
+        if not has_body:
+            await asyncio.Event().wait()
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    guarded = Admission(Application(), Limits(body_s=0.05, answer_s=0.05))
-    asyncio.run(guarded({"type": "http", "method": "POST", "headers": []}, receive, send))
+    admission = Admission(Application(), Limits(body_s=0.05, answer_s=0.05))
+    asyncio.run(admission({"type": "http", "method": "POST", "headers": []}, receive, send))
     assert sent[0]["status"] == status
 
 
-@pytest.mark.parametrize("error", [ModelError("the GPU is lost"), RuntimeError("a bug")])
-def test_a_fault_of_the_service_is_no_fault_of_the_request(
-    served: Served, monkeypatch: pytest.MonkeyPatch, error: Exception
+@pytest.mark.parametrize("error", [ModelError("GPU lost"), RuntimeError("a bug")])
+def test_internal_errors_get_status_500(
+    create_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    async def broken(self: MicroBatcher, images: object) -> None:
+    async def fail(self: MicroBatcher, images: object) -> None:
         raise error
 
-    monkeypatch.setattr(MicroBatcher, "predict", broken)
-    client = served()
-    answer = client.post("/v2/models/edge/infer", json=infer(digits(1)))
-    assert answer.status_code == 500 and answer.json()["error"]
-    assert answer.headers["x-content-type-options"] == "nosniff"
+    monkeypatch.setattr(MicroBatcher, "predict", fail)
+    client = create_service()
+    response = client.post("/v2/models/edge/infer", json=infer(digits(1)))
+    assert response.status_code == 500 and response.json()["error"]
+    assert response.headers["x-content-type-options"] == "nosniff"
     assert 'status="500"} 1.0' in client.get("/metrics").text
     assert client.get("/v2/health/live").status_code == 200

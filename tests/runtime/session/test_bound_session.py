@@ -1,4 +1,4 @@
-"""A batch that threads share is answered as by one, and neither forks nor many callers stop it."""
+"""Threads share a batch with the result of a single thread, also after a fork and with many callers."""
 
 import multiprocessing
 import pickle
@@ -19,26 +19,26 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (100, 28, 28), np.uint8)
 
 
 class Recording:
-    """In place of onnxruntime's session: the sum of each image, and who was asked how many."""
+    """Replacement of onnxruntime's session: returns the sum of each image, and records thread and batch size."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, int]] = []
+        self.calls: list[tuple[str, int]] = []
 
     def run(self, names, feed):
         images = feed[INPUT_NAME]
-        self.asked.append((threading.current_thread().name, len(images)))
+        self.calls.append((threading.current_thread().name, len(images)))
         return [images.sum(axis=(1, 2), dtype=np.float32)[:, np.newaxis]]
 
 
 @pytest.mark.parametrize("count", [1, 2 * MIN_PART - 1, 2 * MIN_PART, 4 * MIN_PART + 1, 100])
-def test_threads_share_the_images_and_keep_their_order(count):
+def test_threads_share_the_images_in_order(count):
     session = Recording()
-    answers = BoundSession(session, "cpu", 4).run(IMAGES[:count])
-    np.testing.assert_array_equal(answers[:, 0], IMAGES[:count].sum(axis=(1, 2)))
-    sizes = [size for _, size in session.asked]
+    results = BoundSession(session, "cpu", 4).run(IMAGES[:count])
+    np.testing.assert_array_equal(results[:, 0], IMAGES[:count].sum(axis=(1, 2)))
+    sizes = [size for _, size in session.calls]
     assert len(sizes) == max(1, min(4, count // MIN_PART)) and sum(sizes) == count
     assert max(sizes) - min(sizes) <= 1
-    assert sum(name == threading.current_thread().name for name, _ in session.asked) == 1
+    assert sum(name == threading.current_thread().name for name, _ in session.calls) == 1
 
 
 @pytest.mark.parametrize(
@@ -50,22 +50,22 @@ def test_threads_share_the_images_and_keep_their_order(count):
         ("cuda", 4, [100]),
     ],
 )
-def test_one_thread_and_other_providers_get_what_their_caches_hold(provider, threads, sizes):
+def test_parts_fit_the_cache_with_one_thread_and_other_providers(provider, threads, sizes):
     session = Recording()
-    answers = BoundSession(session, provider, threads).run(IMAGES)
-    assert [size for _, size in session.asked] == sizes
-    np.testing.assert_array_equal(answers[:, 0], IMAGES.sum(axis=(1, 2)))
+    results = BoundSession(session, provider, threads).run(IMAGES)
+    assert [size for _, size in session.calls] == sizes
+    np.testing.assert_array_equal(results[:, 0], IMAGES.sum(axis=(1, 2)))
 
 
-def test_answers_do_not_depend_on_the_number_of_threads(model_path):
-    answers = [
+def test_probabilities_do_not_depend_on_the_number_of_threads(model_path):
+    results = [
         Classifier(model_path, provider="cpu", threads=threads).predict_batch(IMAGES) for threads in (1, 2, 3, 8)
     ]
-    for others in answers[1:]:
-        np.testing.assert_array_equal(others, answers[0])
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
 
 
-def test_an_error_in_any_part_is_raised(model_path):
+def test_error_in_a_part_is_raised(model_path):
     classifier = Classifier(model_path, provider="cpu", threads=4)
 
     def fail(names, feed):
@@ -81,42 +81,42 @@ def test_an_error_in_any_part_is_raised(model_path):
         classifier.predict_batch(IMAGES)
 
 
-def test_many_callers_may_share_one(model_path):
+def test_many_callers_can_share_a_classifier(model_path):
     with Classifier(model_path, provider="cpu", threads=4) as classifier:
         expected = classifier.predict_batch(IMAGES)
         with ThreadPoolExecutor(16) as callers:
-            for answers in callers.map(lambda _: classifier.predict_batch(IMAGES), range(64)):
-                np.testing.assert_array_equal(answers, expected)
+            for probabilities in callers.map(lambda _: classifier.predict_batch(IMAGES), range(64)):
+                np.testing.assert_array_equal(probabilities, expected)
 
 
-def test_many_models_share_the_threads_of_their_process(model_path):
+def test_models_share_the_threads_of_the_process(model_path):
     classifiers = [Classifier(model_path, provider="cpu", threads=4) for _ in range(6)]
     with ThreadPoolExecutor(len(classifiers)) as callers:
         list(callers.map(lambda classifier: classifier.predict_batch(IMAGES), classifiers * 5))
-    helpers = [thread for thread in threading.enumerate() if thread.name.startswith("digits-edge")]
-    assert 1 <= len(helpers) <= available_threads()
+    workers = [thread for thread in threading.enumerate() if thread.name.startswith("digits-edge")]
+    assert 1 <= len(workers) <= available_threads()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="others do not fork safely")
+@pytest.mark.skipif(sys.platform != "linux", reason="fork is only safe on Linux")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_process_starts_threads_of_its_own(model_path):
+def test_forked_process_starts_its_own_threads(model_path):
     classifier = Classifier(model_path, provider="cpu", threads=4)
     expected = classifier.predict_batch(IMAGES)
     context = multiprocessing.get_context("fork")
-    answers = context.SimpleQueue()
-    child = context.Process(target=lambda: answers.put(classifier.predict_batch(IMAGES)))
+    queue = context.SimpleQueue()
+    child = context.Process(target=lambda: queue.put(classifier.predict_batch(IMAGES)))
     child.start()
     child.join(20)
     if child.is_alive():
         child.kill()
-        pytest.fail("the forked process waits for threads that it has not")
-    np.testing.assert_array_equal(answers.get(), expected)
+        pytest.fail("the forked process waits for threads of its parent")
+    np.testing.assert_array_equal(queue.get(), expected)
 
 
 @pytest.mark.parametrize("provider", ["cpu", "openvino"])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_session_for_one_image_answers_any_number(provider, threads):
-    """Image by image, with the answers that a session for batches gives; a pickled one too."""
+def test_single_image_session_predicts_any_number_of_images(provider, threads):
+    """Image by image, with the probabilities of a batch session; also after pickling."""
     try:
         single = Classifier("edge-int8", provider=provider, threads=threads, single_image=True)
     except ModelError as error:
@@ -128,6 +128,6 @@ def test_a_session_for_one_image_answers_any_number(provider, threads):
     ):
         assert single._run.__self__.session.get_inputs()[0].shape == [1, 28, 28]
         for count in (0, 1, 2, 3 * MIN_PART):
-            answers = single.predict_batch(IMAGES[:count])
-            np.testing.assert_allclose(answers, usual.predict_batch(IMAGES[:count]), atol=1e-6)
-            np.testing.assert_array_equal(answers, again.predict_batch(IMAGES[:count]))
+            results = single.predict_batch(IMAGES[:count])
+            np.testing.assert_allclose(results, usual.predict_batch(IMAGES[:count]), atol=1e-6)
+            np.testing.assert_array_equal(results, again.predict_batch(IMAGES[:count]))

@@ -1,4 +1,4 @@
-"""Platforms for which onnxruntime has no wheel are told so, with what to do instead."""
+"""Platforms without an onnxruntime wheel are detected, and the error says what to do instead."""
 
 import platform
 import sys
@@ -12,7 +12,7 @@ from digits_edge.runtime.session.machine import platform_without_onnxruntime, pr
 GLIBC, MUSL = ("glibc", "2.36"), ("", "")
 
 
-def on(monkeypatch, system: str, machine: str, libc: tuple[str, str]) -> None:
+def set_platform(monkeypatch, system: str, machine: str, libc: tuple[str, str]) -> None:
     monkeypatch.setattr(platform, "system", lambda: system)
     monkeypatch.setattr(platform, "machine", lambda: machine)
     monkeypatch.setattr(platform, "libc_ver", lambda: libc)
@@ -32,8 +32,8 @@ def on(monkeypatch, system: str, machine: str, libc: tuple[str, str]) -> None:
         ("Darwin", "x86_64", MUSL, "macOS on Intel processors"),
     ],
 )
-def test_platforms_without_a_wheel_are_known(monkeypatch, system, machine, libc, without):
-    on(monkeypatch, system, machine, libc)
+def test_platforms_without_a_wheel_are_detected(monkeypatch, system, machine, libc, without):
+    set_platform(monkeypatch, system, machine, libc)
     assert platform_without_onnxruntime() == without
 
 
@@ -44,8 +44,8 @@ def test_platforms_without_a_wheel_are_known(monkeypatch, system, machine, libc,
         ("armv7l", "no wheel for Linux on armv7l.*--format ort.*--target web"),
     ],
 )
-def test_an_installation_without_onnxruntime_says_what_to_do_here(monkeypatch, machine, remedy):
-    on(monkeypatch, "Linux", machine, GLIBC)
+def test_error_without_onnxruntime_has_a_remedy_for_the_platform(monkeypatch, machine, remedy):
+    set_platform(monkeypatch, "Linux", machine, GLIBC)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     load_onnxruntime.cache_clear()
     with pytest.raises(ModelError, match=f"onnxruntime is not installed; .*{remedy}") as caught:
@@ -54,5 +54,5 @@ def test_an_installation_without_onnxruntime_says_what_to_do_here(monkeypatch, m
     assert "\n" not in str(caught.value)
 
 
-def test_the_processor_has_a_name():
+def test_processor_has_a_name():
     assert processor()

@@ -23,12 +23,12 @@ def model(model_path) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["cpu", "CPU", "CPUExecutionProvider", "cpuexecutionprovider"])
-def test_provider_has_many_names(name):
+def test_short_and_full_names_are_accepted_in_any_case(name):
     assert full_name(name) == "CPUExecutionProvider"
 
 
 @pytest.mark.parametrize(
-    ("short", "whole"),
+    ("short", "full"),
     [
         ("cuda", "CUDAExecutionProvider"),
         ("tensorrt", "TensorrtExecutionProvider"),
@@ -38,22 +38,22 @@ def test_provider_has_many_names(name):
         ("xnnpack", "XnnpackExecutionProvider"),
     ],
 )
-def test_short_and_whole_names_belong_together(short, whole):
-    assert (full_name(short), short_name(whole)) == (whole, short)
+def test_short_and_full_names_correspond(short, full):
+    assert (full_name(short), short_name(full)) == (full, short)
 
 
-def test_unknown_name_is_wrong_usage_and_lists_what_is_here():
+def test_unknown_name_is_a_usage_error_that_lists_the_available_providers():
     with pytest.raises(UsageError, match="auto, cpu") as caught:
         full_name("gpu")
     assert caught.value.exit_code == 2
 
 
-def test_cpu_is_available_and_the_cloud_is_no_provider():
+def test_cpu_is_available_and_azure_is_not_listed():
     assert "cpu" in available_providers()
     assert "azure" not in available_providers()
 
 
-def test_an_operator_has_one_thread_and_a_batch_as_many_as_asked_for(model):
+def test_operators_use_one_thread_and_batches_the_requested_number(model):
     bound = open_session(model, "cpu", threads=2)
     options = bound.session.get_session_options()
     assert (bound.provider, bound.threads) == ("cpu", 2)
@@ -61,13 +61,13 @@ def test_an_operator_has_one_thread_and_a_batch_as_many_as_asked_for(model):
     assert open_session(model, "cpu").threads == available_threads()
 
 
-def test_no_thread_is_wrong_usage(model):
-    with pytest.raises(UsageError, match="0 threads"):
+def test_zero_threads_is_a_usage_error(model):
+    with pytest.raises(UsageError, match="invalid thread count 0"):
         open_session(model, "cpu", threads=0)
 
 
 @pytest.mark.skipif(not NO_CUDA, reason="this machine has CUDA")
-def test_asked_for_cuda_is_an_error_with_the_mend_never_the_cpu(model, capfd):
+def test_missing_cuda_is_an_error_with_a_remedy_not_a_fallback(model, capfd):
     with pytest.raises(ModelError, match=r"digits-edge\[gpu\]") as caught:
         open_session(model, "cuda")
     assert caught.value.exit_code == 3
@@ -81,19 +81,19 @@ def test_provider_that_runs_nothing_of_the_model_is_an_error(model):
         open_session(model, "azure")
 
 
-def test_openvino_is_bound_or_says_what_is_missing(model):
+def test_openvino_is_bound_or_the_error_says_what_is_missing(model):
     if reason := _error_of(lambda: open_session(model, "openvino")):
-        assert "Intel's processors only" in reason or "digits-edge[openvino]" in reason
+        assert "supports Intel processors only" in reason or "digits-edge[openvino]" in reason
         pytest.skip(reason)
     bound = open_session(model, "openvino", threads=1)
     assert bound.session.get_providers()[0] == "OpenVINOExecutionProvider"
     for size in (1, 2, 7, 64, 1000):
-        answers = bound.session.run(None, {"image": np.zeros((size, 28, 28), np.uint8)})[0]
-        assert answers.shape == (size, 10)
+        probabilities = bound.session.run(None, {"image": np.zeros((size, 28, 28), np.uint8)})[0]
+        assert probabilities.shape == (size, 10)
 
 
-def test_openvino_may_be_asked_for_again_and_again(model):
-    """Once it is registered, onnxruntime lists it like those built in, and cannot bind it like those."""
+def test_openvino_can_be_opened_twice(model):
+    """After registration, onnxruntime lists the plug-in like built-in providers, but cannot bind it by name."""
     first, second = [_error_of(lambda: open_session(model, "openvino")) for _ in range(2)]
     assert first == second
     assert second is None or "was not bound" not in second
@@ -101,39 +101,39 @@ def test_openvino_may_be_asked_for_again_and_again(model):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x08"])
-def test_what_onnxruntime_cannot_load_is_one_line_that_names_the_file(content):
+def test_load_error_is_one_line_that_names_the_file(content):
     with pytest.raises(ModelError, match=r"^my\.onnx could not be opened by provider cpu: ") as caught:
         open_session(content, "cpu", origin="my.onnx")
     assert "\n" not in str(caught.value)
     assert "ONNXRuntimeError" not in str(caught.value)
 
 
-def test_two_wheels_clash_in_one_line_with_the_command_that_mends_it(tmp_path):
+def test_two_installed_wheels_are_an_error_with_the_command_to_fix_it(tmp_path):
     found = _import_error_with(tmp_path, {"onnxruntime": "1.24", "onnxruntime-gpu": "1.24"})
     assert "pip uninstall -y onnxruntime-gpu onnxruntime && pip install onnxruntime-gpu" in found["error"]
     assert found["exit_code"] == 3
 
 
-def test_wheels_that_share_onnxruntimes_folder_clash(tmp_path):
+def test_two_wheels_that_share_a_folder_are_an_error(tmp_path):
     (tmp_path / "onnxruntime").mkdir()
     (tmp_path / "onnxruntime/__init__.py").write_text("InferenceSession = None")
     found = _import_error_with(tmp_path, {"onnxruntime": "1.24", "onnxruntime-gpu": "1.24"})
     assert "overwrite each other" in found["error"]
 
 
-def test_missing_onnxruntime_is_one_line_with_the_command_that_adds_it(tmp_path):
+def test_missing_onnxruntime_is_an_error_with_the_install_command(tmp_path):
     found = _import_error_with(tmp_path, {})
     assert "digits-edge[cpu]" in found["error"]
     assert found["exit_code"] == 3
 
 
-def test_remains_of_an_uninstalled_wheel_are_not_taken_for_onnxruntime(tmp_path):
+def test_empty_package_of_an_uninstalled_wheel_is_an_error(tmp_path):
     (tmp_path / "onnxruntime" / "capi").mkdir(parents=True)
     assert "broken" in _import_error_with(tmp_path, {})["error"]
 
 
 def _import_error_with(site: Path, wheels: dict[str, str]) -> dict:
-    """What `load_onnxruntime` says in an interpreter that has our package and, of all others, only these wheels."""
+    """Error of `load_onnxruntime` in a Python that has only the runtime and the given wheels installed."""
     for wheel, version in wheels.items():
         folder = site / f"{wheel.replace('-', '_')}-{version}.dist-info"
         folder.mkdir()

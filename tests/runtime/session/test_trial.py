@@ -1,4 +1,4 @@
-"""Which provider "auto" is."""
+"""Speed trials and the selection of precision and provider."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def ways_of(*providers: str) -> list[Way]:
 
 
 class Session:
-    """A model that takes its time, and more of it for the first call of each size."""
+    """A model with a fixed time per image, and a slow first call of each size."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -61,7 +61,7 @@ class Session:
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
-    """Providers cpu and openvino, the second faster; what is opened is written down."""
+    """A machine with providers cpu and openvino, of which the second is faster; opened ways are recorded."""
     opened: list[str] = []
     seconds = {"cpu m-int8": 4e-4, "openvino m-int8": 1e-4}
 
@@ -69,16 +69,16 @@ def machine(monkeypatch, tmp_path):
         name = f"{way.provider} {way.file.stem}"
         opened.append(name)
         if seconds[name] is None:
-            raise ModelError(f"{name} is gone")
+            raise ModelError(f"{name} is not available")
         return BoundSession(Session(seconds[name]), way.provider, 1)
 
     monkeypatch.setattr(trials, "user_cache", lambda: tmp_path / "cache")
-    monkeypatch.setattr(trials, "_made", {})
+    monkeypatch.setattr(trials, "_trials_by_key", {})
 
     def chosen(threads=1):
-        """What is opened by another process."""
+        """The way selected by a new process."""
         opened.clear()
-        trials._made.clear()
+        trials._trials_by_key.clear()
         ways = []
         for name in seconds:
             provider, model = name.split()
@@ -92,7 +92,7 @@ def machine(monkeypatch, tmp_path):
 
 
 @given(st.lists(timings, max_size=3))
-def test_none_is_chosen_that_is_not_clearly_faster_than_the_cpu(others):
+def test_other_provider_is_selected_only_if_clearly_faster_than_the_cpu(others):
     others = [replace(timing, provider=f"other{number}") for number, timing in enumerate(others)]
     costs = {timing.provider: timing.cost_s for timing in (CPU, *others)}
     chosen = SpeedTrial((CPU, *others), {}, 0).fastest().provider
@@ -102,7 +102,7 @@ def test_none_is_chosen_that_is_not_clearly_faster_than_the_cpu(others):
         assert costs[chosen] == min(costs.values()) and costs[chosen] < MARGIN * costs["cpu"]
 
 
-def test_the_first_call_is_not_what_counts(machine):
+def test_first_call_is_not_measured(machine):
     machine.chosen()
     [path] = machine.cache.iterdir()
     assert all(
@@ -112,8 +112,8 @@ def test_the_first_call_is_not_what_counts(machine):
 
 
 @given(st.lists(timings, max_size=3), st.dictionaries(st.text(), st.text()))
-def test_a_trial_is_kept_as_it_is(tmp_path_factory, others, failed):
-    failed = {f"gone {name}": why for name, why in failed.items()}
+def test_trial_is_equal_after_storing(tmp_path_factory, others, failed):
+    failed = {f"failed {name}": reason for name, reason in failed.items()}
     cache, trial = tmp_path_factory.mktemp("cache"), SpeedTrial((CPU, *others), failed, time.time())
     store_trial(trial, cache, "key")
     assert stored_trial(cache, "key", ways_of("cpu", *(timing.provider for timing in others), *failed)) == trial
@@ -121,7 +121,7 @@ def test_a_trial_is_kept_as_it_is(tmp_path_factory, others, failed):
 
 
 @given(st.binary(max_size=60))
-def test_a_damaged_trial_is_none(tmp_path_factory, content):
+def test_damaged_trial_is_ignored(tmp_path_factory, content):
     cache = tmp_path_factory.mktemp("cache")
     store_trial(SpeedTrial((CPU,), {}, time.time()), cache, "key")
     [path] = cache.iterdir()
@@ -138,12 +138,12 @@ def test_a_damaged_trial_is_none(tmp_path_factory, content):
         {"timings": []},
         {"timings": [{"provider": "cpu", "model": "m-int8", "open_s": "x", "one_s": 1, "each_s": 1}]},
         {"timings": [{"provider": "cpu", "model": "m-int8", "open_s": 1, "one_s": float("nan"), "each_s": 1}]},
-        {"failed": {"cuda": "gone"}},
+        {"failed": {"cuda": "not available"}},
         {"key": "other"},
     ],
-    ids=["old", "of tomorrow", "of no time", "empty", "of text", "of nan", "of other providers", "of another key"],
+    ids=["expired", "future", "infinite time", "empty", "text", "nan", "other providers", "other key"],
 )
-def test_a_trial_that_does_not_hold_is_none(tmp_path, change):
+def test_invalid_trial_is_ignored(tmp_path, change):
     store_trial(SpeedTrial((CPU, OPENVINO), {}, time.time()), tmp_path, "key")
     assert stored_trial(tmp_path, "key", WAYS) is not None
     [path] = tmp_path.iterdir()
@@ -151,23 +151,23 @@ def test_a_trial_that_does_not_hold_is_none(tmp_path, change):
     assert stored_trial(tmp_path, "key", WAYS) is None
 
 
-def test_what_is_faster_here_is_chosen_and_tried_once(machine):
+def test_fastest_way_is_selected_and_measured_once(machine):
     assert machine.chosen() == "openvino m-int8"
     assert set(machine.opened) == {"cpu m-int8", "openvino m-int8"}
     assert machine.chosen() == "openvino m-int8"
     assert machine.opened == ["openvino m-int8"]
     machine.chosen(threads=2)
-    assert "cpu m-int8" in machine.opened  # other threads, another trial
+    assert "cpu m-int8" in machine.opened  # another number of threads needs another trial
 
 
-def test_what_cannot_be_bound_is_not_chosen_and_remembered(machine):
+def test_provider_that_cannot_be_bound_is_stored_as_failed(machine):
     machine.seconds["openvino m-int8"] = None
     assert machine.chosen() == "cpu m-int8"
     assert machine.chosen() == "cpu m-int8"
     assert machine.opened == ["cpu m-int8"]
 
 
-def test_a_device_that_was_lost_leaves_the_cpu_and_is_tried_again(machine):
+def test_lost_device_falls_back_to_the_cpu_and_is_tried_again(machine):
     machine.chosen()
     machine.seconds["openvino m-int8"] = None
     assert machine.chosen() == "cpu m-int8"
@@ -176,16 +176,15 @@ def test_a_device_that_was_lost_leaves_the_cpu_and_is_tried_again(machine):
 
 
 def test_without_a_cache_every_process_measures_once(machine):
-    machine.cache.parent.write_text("a file where the folder would be")
+    machine.cache.parent.write_text("a file instead of the folder")
     assert machine.chosen() == machine.chosen() == "openvino m-int8"
     assert "cpu m-int8" in machine.opened
-    kept = dict(trials._made)
-    assert len(kept) == 1
+    assert len(trials._trials_by_key) == 1
     clear_trials()
-    assert not trials._made
+    assert not trials._trials_by_key
 
 
-def test_a_device_lost_leaves_the_cpu_where_the_cache_is_read_only(machine, monkeypatch):
+def test_lost_device_falls_back_to_the_cpu_with_a_read_only_cache(machine, monkeypatch):
     machine.chosen()
     machine.seconds["openvino m-int8"] = None
 
@@ -196,13 +195,13 @@ def test_a_device_lost_leaves_the_cpu_where_the_cache_is_read_only(machine, monk
     assert machine.chosen() == "cpu m-int8"
 
 
-def test_what_failed_is_tried_again_within_the_day(tmp_path):
-    for age_s, kept in ((600, True), (7200, False)):
-        store_trial(SpeedTrial((CPU,), {"openvino": "gone"}, time.time() - age_s), tmp_path, "key")
-        assert (stored_trial(tmp_path, "key", WAYS) is not None) == kept
+def test_failed_provider_is_tried_again_after_an_hour(tmp_path):
+    for age_s, is_valid in ((600, True), (7200, False)):
+        store_trial(SpeedTrial((CPU,), {"openvino": "not available"}, time.time() - age_s), tmp_path, "key")
+        assert (stored_trial(tmp_path, "key", WAYS) is not None) == is_valid
 
 
-def test_the_doctor_has_trials_made_anew(machine):
+def test_cleared_trials_are_measured_again(machine):
     machine.chosen()
     clear_trials()
     machine.chosen()
@@ -221,20 +220,20 @@ def test_real_providers_are_timed(model_path):
     assert all(timing.each_s > 0 and timing.one_s > 0 and timing.open_s > 0 for timing in trial.timings)
 
 
-def test_a_precision_that_is_faster_here_is_taken(machine):
+def test_fastest_precision_is_selected(machine):
     machine.seconds |= {"cpu m-fp32": 1e-4, "openvino m-int8": 9e-4, "openvino m-fp32": 9e-4}
     assert machine.chosen() == "cpu m-fp32"
     assert machine.chosen() == "cpu m-fp32"
     assert machine.opened == ["cpu m-fp32"]
 
 
-def test_between_precisions_that_are_as_fast_the_expected_one_is_taken(machine):
+def test_expected_precision_is_selected_among_equally_fast_ones(machine):
     machine.seconds["openvino m-int8"] = None
     machine.seconds["cpu m-fp32"] = 3.9e-4
     assert machine.chosen() == "cpu m-int8"
 
 
-def test_accelerators_are_tried_with_one_precision_and_the_cpu_with_all(monkeypatch):
+def test_trial_has_one_precision_for_accelerators_and_all_for_the_cpu(monkeypatch):
     monkeypatch.setattr(int8_kernels, "are_fast", lambda: True)
     ways = [(way.file.stem, way.provider) for way in ways_to_run("edge", ["cuda", "cpu"])]
     assert ways == [("edge-int8", "cpu"), ("edge-fp32", "cpu"), ("edge-fp32", "cuda")]
@@ -242,7 +241,7 @@ def test_accelerators_are_tried_with_one_precision_and_the_cpu_with_all(monkeypa
 
 @pytest.fixture
 def other(monkeypatch) -> str:
-    """A trial that finds the precision fastest that is not the expected one."""
+    """Replace the trial by one that selects another precision than the expected one; returns the selected model."""
 
     def chosen(bind, ways, threads):
         way = next(way for way in ways if way.file != ways[0].file)
@@ -256,7 +255,7 @@ def other(monkeypatch) -> str:
 BATCH = np.zeros((TRIAL_IMAGES, 28, 28), np.uint8)
 
 
-def test_a_batch_that_comes_first_is_tried_out(other):
+def test_large_first_batch_starts_a_trial(other):
     with Classifier("edge", provider="cpu") as classifier:
         assert classifier.metadata.name == "edge-fp32"
         classifier.predict_batch(BATCH)
@@ -268,41 +267,41 @@ def test_a_batch_that_comes_first_is_tried_out(other):
             assert copy.metadata.name == other
 
 
-def test_single_images_are_never_tried_out_nor_what_comes_after_them(other):
+def test_single_first_image_prevents_a_trial(other):
     with Classifier("edge", provider="cpu") as classifier:
         before = classifier.predict_batch(BATCH[:1])
         np.testing.assert_array_equal(classifier.predict_batch(BATCH)[:1], before)
         assert classifier.metadata.name == "edge-fp32"
 
 
-def test_many_images_are_tried_out_before_the_first(other):
+def test_many_expected_images_start_a_trial_at_opening(other):
     with Classifier("edge", provider="cpu", images=FEW_IMAGES) as classifier:
         assert classifier.metadata.name == other
 
 
-def test_batches_that_come_first_side_by_side_are_tried_out_once(other):
+def test_concurrent_first_batches_start_one_trial(other):
     with Classifier("edge", provider="cpu") as classifier, ThreadPoolExecutor(4) as callers:
         found = list(callers.map(classifier.predict_batch, [BATCH] * 8))
         assert classifier.metadata.name == other
         assert all(np.array_equal(found[0], one) for one in found)
 
 
-def test_a_closed_classifier_tries_nothing_out(other):
+def test_closed_classifier_starts_no_trial(other):
     classifier = Classifier("edge", provider="cpu")
     classifier.close()
     with pytest.raises(UsageError, match="closed"):
         classifier.predict_batch(BATCH)
 
 
-def test_few_images_take_the_precision_of_the_rule(monkeypatch):
-    monkeypatch.setattr(trials, "choose", lambda *_: pytest.fail("tried"))
+def test_precision_for_few_images_is_selected_by_rule(monkeypatch):
+    monkeypatch.setattr(trials, "choose", lambda *_: pytest.fail("a trial was started"))
     for is_fast, name in ((True, "edge-int8"), (False, "edge-fp32")):
         monkeypatch.setattr(int8_kernels, "are_fast", lambda is_fast=is_fast: is_fast)
         with Classifier("edge", images=1) as classifier:
             assert classifier.metadata.name == name
 
 
-def test_precisions_of_a_model_agree_on_every_clear_digit():
+def test_precisions_of_a_model_agree_on_clear_predictions():
     rng = np.random.default_rng(0)
     images = np.stack([draw_image(digit, rng) for digit in range(10) for _ in range(50)])
     with Classifier("edge-fp32", provider="cpu") as float_model, Classifier("edge-int8", provider="cpu") as int8_model:
@@ -311,23 +310,23 @@ def test_precisions_of_a_model_agree_on_every_clear_digit():
     assert parity.changed_clear == 0
 
 
-def test_auto_is_one_of_them(model_path):
+def test_auto_binds_an_available_provider(model_path):
     with Classifier(model_path) as classifier:
         assert classifier.provider in available_providers()
 
 
-def test_few_images_are_answered_by_the_cpu_without_a_trial(model_path, monkeypatch):
-    monkeypatch.setattr(trials, "choose", lambda *_: pytest.fail("tried"))
+def test_few_expected_images_use_the_cpu_without_a_trial(model_path, monkeypatch):
+    monkeypatch.setattr(trials, "choose", lambda *_: pytest.fail("a trial was started"))
     with Classifier(model_path, images=FEW_IMAGES - 1) as classifier:
         assert classifier.provider == "cpu"
 
 
-def test_a_copy_has_the_provider_of_the_original(model_path):
+def test_pickled_copy_has_the_provider_of_the_original(model_path):
     with Classifier(model_path) as classifier, pickle.loads(pickle.dumps(classifier)) as copy:
         assert copy.provider == classifier.provider
 
 
-def test_what_is_too_old_is_removed(tmp_path):
+def test_expired_trials_are_removed(tmp_path):
     for key in ("old", "new"):
         store_trial(SpeedTrial((CPU,), {}, time.time()), tmp_path, key)
     assert len(list(tmp_path.iterdir())) == 2

@@ -1,4 +1,4 @@
-"""An epoch's batches are a function of seed and epoch; augmentation does what it says."""
+"""Batches are a function of seed and epoch; augmentation stays within its limits."""
 
 import numpy as np
 import pytest
@@ -13,37 +13,39 @@ from digits_edge.train.data.batches import Batches, scaled
 
 def batches(data: Dataset, *, epoch: int, seed: int = 0, augmentation: Augmentation = HAND) -> list[np.ndarray]:
     assert data.labels is not None
-    made = Batches(data.images, data.labels, np.arange(len(data)), batch_size=64, augmentation=augmentation, seed=seed)
-    made.epoch = epoch
-    return [np.asarray(made[index][0]) for index in range(len(made))]
+    dataset = Batches(
+        data.images, data.labels, np.arange(len(data)), batch_size=64, augmentation=augmentation, seed=seed
+    )
+    dataset.epoch = epoch
+    return [np.asarray(dataset[index][0]) for index in range(len(dataset))]
 
 
-def test_an_epoch_is_the_same_whatever_came_before_it(squares: Dataset) -> None:
+def test_batches_of_an_epoch_are_reproducible(squares: Dataset) -> None:
     for first, second in zip(batches(squares, epoch=3), batches(squares, epoch=3), strict=True):
         np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("change", [{"epoch": 4}, {"epoch": 3, "seed": 1}])
-def test_other_epochs_and_seeds_are_others(squares: Dataset, change: dict[str, int]) -> None:
+def test_batches_differ_between_epochs_and_seeds(squares: Dataset, change: dict[str, int]) -> None:
     assert not np.array_equal(batches(squares, epoch=3)[0], batches(squares, **change)[0])
 
 
-def test_an_epoch_shows_every_image_once(squares: Dataset) -> None:
-    shown = np.concatenate(batches(squares, epoch=0, augmentation=NO_AUGMENTATION))
-    assert len(shown) == len(squares)
+def test_an_epoch_has_every_image_once(squares: Dataset) -> None:
+    images = np.concatenate(batches(squares, epoch=0, augmentation=NO_AUGMENTATION))
+    assert len(images) == len(squares)
     np.testing.assert_array_equal(
-        np.sort(shown.sum(axis=(1, 2, 3))), np.sort(scaled(squares.images).sum(axis=(1, 2, 3)))
+        np.sort(images.sum(axis=(1, 2, 3))), np.sort(scaled(squares.images).sum(axis=(1, 2, 3)))
     )
 
 
-def test_augmentation_reaches_the_batches(squares: Dataset) -> None:
+def test_batches_are_augmented(squares: Dataset) -> None:
     plain, changed = (batches(squares, epoch=0, augmentation=a)[0] for a in (NO_AUGMENTATION, HAND))
     assert (np.abs(plain - changed).max(axis=(1, 2, 3)) > 0.1).mean() > 0.9
 
 
 @given(st.sampled_from(sorted(AUGMENTATIONS)), st.integers(0, 2**32))
 @settings(max_examples=15, deadline=None)
-def test_augmented_images_stay_images(name: str, seed: int) -> None:
+def test_augmented_images_keep_dtype_shape_and_range(name: str, seed: int) -> None:
     images = np.random.default_rng(seed).random((5, 28, 28, 1), np.float32)
     changed = augment(images, AUGMENTATIONS[name], np.random.default_rng(seed))
     assert changed.shape == images.shape
@@ -52,21 +54,21 @@ def test_augmented_images_stay_images(name: str, seed: int) -> None:
     assert changed.max() <= 1
 
 
-def test_bending_moves_pixels_smoothly_and_no_further_than_asked() -> None:
+def test_elastic_deformation_is_smooth_and_limited() -> None:
     rng = np.random.default_rng(0)
     ramp = np.tile(np.arange(28, dtype=np.float32) / 28, (50, 28, 1))[..., np.newaxis]
-    bent = augment(ramp, Augmentation(corruption=Corruption(share=1, elastic_px=2)), rng)[:, 3:-3, 3:-3, 0]
-    moved_px = bent * 28 - np.arange(3, 25)
-    every_second = np.abs(moved_px).max((1, 2)) > 1e-4
-    assert every_second.mean() == pytest.approx(0.5, abs=0.2)
-    moved_px = moved_px[every_second]
+    deformed = augment(ramp, Augmentation(corruption=Corruption(share=1, elastic_px=2)), rng)[:, 3:-3, 3:-3, 0]
+    moved_px = deformed * 28 - np.arange(3, 25)
+    is_deformed = np.abs(moved_px).max((1, 2)) > 1e-4
+    assert is_deformed.mean() == pytest.approx(0.5, abs=0.2)
+    moved_px = moved_px[is_deformed]
     assert np.abs(moved_px).max() <= 2.001
     assert np.abs(moved_px).max() > 1
     assert np.abs(np.diff(moved_px, axis=1)).max() < 0.8
     assert moved_px.std(axis=0).min() > 0.2
 
 
-def test_a_shift_moves_the_ink_by_at_most_so_many_pixels() -> None:
+def test_translation_moves_ink_at_most_by_its_limit() -> None:
     dot = np.zeros((200, 28, 28, 1), np.float32)
     dot[:, 14, 14] = 1
     moved = augment(dot, Augmentation(translation_px=3), np.random.default_rng(0))

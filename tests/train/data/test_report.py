@@ -1,4 +1,4 @@
-"""The data report: what is broken is counted, what occurs twice is found, and the figures are the data's."""
+"""The data report counts invalid values, finds duplicates and computes statistics."""
 
 import gzip
 import io
@@ -25,7 +25,7 @@ HEADER = ",".join(["label", *(f"pixel{index}" for index in range(784))])
 
 @pytest.fixture
 def rows(squares):
-    """The fields of 20 labelled images, to be broken."""
+    """CSV fields of 20 labelled images."""
     table = np.hstack([squares.labels[:20, None], squares.images[:20].reshape(20, 784)])
     return [list(map(str, row)) for row in table.tolist()]
 
@@ -43,7 +43,7 @@ def write(tmp_path):
 
 @pytest.fixture
 def write_splits(tmp_path, squares):
-    """An archive of the first 200 images as train and the rest as test, changed by a function."""
+    """Write an archive with the first 200 images as train and the rest as test, after a change of its arrays."""
 
     def write_archive(change=lambda arrays: None):
         images, labels = squares.images.copy(), squares.labels.copy()
@@ -56,7 +56,7 @@ def write_splits(tmp_path, squares):
     return write_archive
 
 
-def test_faults_of_a_csv_are_counted_and_its_sound_rows_described(rows, write, squares):
+def test_faults_of_a_csv_are_counted_and_valid_rows_described(rows, write, squares):
     rows[3][5], rows[3][6] = "", "NaN"
     rows[7][100] = "256"
     rows[8][0] = "12"
@@ -83,10 +83,10 @@ def test_faults_of_a_csv_are_counted_and_its_sound_rows_described(rows, write, s
         (13, "pixel1", "-1", "out of range"),
         (15, "", "0 of 785 fields", "wrong number of fields"),
     ]
-    sound = [row for row in range(20) if row not in {3, 7, 8, 9, 11, 12, 14}]
-    assert reading.rows.tolist() == [row + 1 for row in sound]
-    assert np.array_equal(reading.dataset.images, squares.images[sound])
-    assert np.array_equal(reading.dataset.labels, squares.labels[sound])
+    valid = [row for row in range(20) if row not in {3, 7, 8, 9, 11, 12, 14}]
+    assert reading.rows.tolist() == [row + 1 for row in valid]
+    assert np.array_equal(reading.dataset.images, squares.images[valid])
+    assert np.array_equal(reading.dataset.labels, squares.labels[valid])
     assert describe([reading]).splits[0].images == 13
 
 
@@ -98,13 +98,13 @@ def test_faults_beyond_the_list_are_still_counted(rows, write):
     assert len(reading.account.first) == LISTED
 
 
-def test_csv_without_a_sound_row_names_its_first_fault(rows, write):
+def test_csv_without_a_valid_row_names_its_first_fault(rows, write):
     path = write([[*row[:-1], "x"] for row in rows[:2]])
-    with pytest.raises(DataError, match=r"none of its 2 rows is sound \(the first fault: row 1, pixel783 'x', malf"):
+    with pytest.raises(DataError, match=r"none of its 2 rows is valid \(first fault: row 1, pixel783 'x', malf"):
         read_splits(str(path))
 
 
-def test_other_header_is_refused_as_ever(tmp_path):
+def test_csv_with_another_header_is_refused(tmp_path):
     path = tmp_path / "other.csv"
     path.write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="lacks the column pixel0"):
@@ -116,7 +116,7 @@ def test_other_header_is_refused_as_ever(tmp_path):
     place=st.integers(0, 784),
     text=st.one_of(st.integers(-300, 1200).map(str), st.text("0123456789-+. eNa\u0660", max_size=5)),
 )
-def test_row_is_sound_exactly_if_the_strict_reader_takes_it(place, text, tmp_path_factory):
+def test_row_is_valid_exactly_if_the_strict_reader_accepts_it(place, text, tmp_path_factory):
     fields = ["0"] * 785
     fields[place] = text
     path = tmp_path_factory.mktemp("csv") / "one.csv"
@@ -132,15 +132,15 @@ def test_row_is_sound_exactly_if_the_strict_reader_takes_it(place, text, tmp_pat
         assert np.array_equal(found[0], images) and np.array_equal(found[1], labels)
 
 
-def test_archive_of_floats_has_its_missing_and_impossible_values_counted(write_splits):
-    def break_it(arrays):
+def test_missing_and_invalid_values_of_a_float_archive_are_counted(write_splits):
+    def add_faults(arrays):
         arrays["x_train"] = arrays["x_train"].astype(np.float32)
         arrays["x_train"][4, 0, 3] = np.nan
         arrays["x_train"][5, 1, 0] = np.inf
         arrays["x_train"][6, 0, 0] = 0.5
         arrays["y_train"][2] = 77
 
-    train, test = read_splits(write_splits(break_it))
+    train, test = read_splits(write_splits(add_faults))
     account = train.account
     assert (account.rows, account.broken_rows) == (200, 4)
     assert (account.missing, account.out_of_range, account.malformed) == (1, 2, 1)
@@ -156,22 +156,22 @@ def test_damaged_archive_is_refused(tmp_path):
         read_splits(str(path))
 
 
-def test_file_that_is_not_parted_is_read_once(rows, write):
+def test_file_without_splits_is_read_once(rows, write):
     assert [reading.split for reading in read_splits(str(write(rows)))] == ["file"]
 
 
-def test_folder_with_one_split_is_described_by_that(rows, write, tmp_path):
+def test_folder_with_one_split(rows, write, tmp_path):
     write(rows, "test.csv")
     [reading] = read_splits(str(tmp_path))
     assert (reading.split, describe([reading]).leakage) == ("test", None)
 
 
-def test_archive_with_train_alone_is_described_by_that(squares, tmp_path):
+def test_archive_with_train_only(squares, tmp_path):
     np.savez(tmp_path / "half.npz", x_train=squares.images, y_train=squares.labels)
     assert [reading.split for reading in read_splits(str(tmp_path / "half.npz"))] == ["train"]
 
 
-def test_figures_are_those_of_numpy(write_splits, squares):
+def test_statistics_agree_with_numpy(write_splits, squares):
     report = describe(read_splits(write_splits()))
     train, images = report.splits[0], squares.images[:200]
     assert (train.images, train.shape, train.dtype, train.labels_dtype) == (200, (200, 28, 28), "uint8", "uint8")
@@ -186,7 +186,7 @@ def test_figures_are_those_of_numpy(write_splits, squares):
     assert np.allclose(means[3], images[squares.labels[:200] == 3].mean(axis=0))
 
 
-def test_class_without_images_and_blank_images_are_told(write_splits):
+def test_empty_class_and_blank_images_are_reported(write_splits):
     def change(arrays):
         arrays["y_train"][arrays["y_train"] == 9] = 8
         arrays["x_train"][:] = 0
@@ -213,7 +213,7 @@ def test_duplicates_are_found_within_and_across_splits(write_splits):
     assert {(pair.train_row, pair.test_row, pair.distance) for pair in leakage.closest[:2]} == {(16, 6, 0), (18, 7, 0)}
 
 
-def test_copy_saved_as_jpeg_is_near_and_other_images_are_not(write_splits):
+def test_jpeg_copy_is_near_and_other_images_are_not(write_splits):
     def save_again(arrays):
         content = io.BytesIO()
         Image.fromarray(arrays["x_train"][33]).save(content, "jpeg", quality=90)
@@ -225,17 +225,17 @@ def test_copy_saved_as_jpeg_is_near_and_other_images_are_not(write_splits):
     assert sum(leakage.distance_counts) == leakage.searched == 100
 
 
-def test_closest_image_is_that_of_all_pairs(squares):
+def test_nearest_agrees_with_brute_force(squares):
     train, test = squares.images[:200], squares.images[200:]
-    told = []
-    found = nearest(train, test, {}, lambda done, total: told.append((done, total)))
+    calls = []
+    found = nearest(train, test, {}, lambda done, total: calls.append((done, total)))
     exact = np.sqrt(np.square(train[None].astype(int) - test[:, None]).mean(axis=(2, 3)))
     assert np.array_equal(found.train, exact.argmin(axis=1))
     assert np.allclose(found.distance, exact.min(axis=1))
-    assert told[-1] == (200, 200)
+    assert calls[-1] == (200, 200)
 
 
-def test_images_of_one_content_have_one_key(squares):
+def test_equal_images_have_equal_keys(squares):
     keys = content_keys(squares.images)
     assert len(set(keys)) == 300
     assert same_in_both(keys[:100], content_keys(np.asfortranarray(squares.images[50:150]))) == {
@@ -243,7 +243,7 @@ def test_images_of_one_content_have_one_key(squares):
     }
 
 
-def test_report_is_json_and_its_page_holds_every_section(write_splits, write, rows, monkeypatch):
+def test_report_is_json_and_its_page_has_every_section(write_splits, write, rows, monkeypatch):
     from digits_edge.train.report.data_page import data_page
 
     rows[0][1] = "<b>"
@@ -259,10 +259,10 @@ def test_report_is_json_and_its_page_holds_every_section(write_splits, write, ro
         assert "<b>" not in page
         if found := report.leakage:
             assert found.searched == sum(found.distance_counts) == 30
-            assert "30 of 100 test images were drawn at random" in page
+            assert "a random sample of 30 of 100 test images" in page
 
 
-def test_neither_figures_nor_page_import_keras():
+def test_data_report_does_not_import_keras():
     program = (
         "import sys, digits_edge.train.report.data_page; print(*{'keras', 'tensorflow', 'torch'} & set(sys.modules))"
     )

@@ -1,4 +1,4 @@
-"""Every figure of an evaluation, on answers whose figures are known."""
+"""Metrics of an evaluation, on predictions with known metrics."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from digits_edge.runtime.errors import DataError
 from digits_edge.train.evaluation.evaluation import BINS, evaluate
 
 NAMES = ("cat", "dog", "owl")
-# five right, two wrong: a cat taken for a dog, an owl for a cat
+# two wrong predictions: dog for a cat, cat for an owl
 LABELS = np.array([0, 0, 0, 1, 1, 2, 2], np.uint8)
 PROBABILITIES = np.array(
     [
@@ -29,7 +29,7 @@ PROBABILITIES = np.array(
 )
 
 
-def test_figures_are_those_counted_by_hand():
+def test_metrics_equal_those_computed_by_hand():
     found = evaluate(PROBABILITIES, LABELS, NAMES)
     assert (found.accuracy.errors, found.accuracy.images) == (2, 7)
     assert found.confusion == ((2, 1, 0), (0, 2, 0), (1, 0, 1))
@@ -44,17 +44,17 @@ def test_figures_are_those_counted_by_hand():
     assert found.log_loss == pytest.approx(-np.mean(np.log(truth)), abs=1e-6)
 
 
-def test_area_is_the_share_of_pairs_in_the_right_order():
-    """The probabilistic meaning of ROC-AUC, counted pair by pair."""
+def test_roc_auc_is_the_share_of_correctly_ordered_pairs():
+    """The probabilistic definition of ROC AUC, computed pair by pair."""
     column = PROBABILITIES[:, 0]
     pairs = [(a > b) + 0.5 * (a == b) for a in column[LABELS == 0] for b in column[LABELS != 0]]
     assert evaluate(PROBABILITIES, LABELS, NAMES).classes[0].roc_auc == pytest.approx(np.mean(pairs))
 
 
-def test_calibration_error_is_the_distance_of_confidence_and_accuracy():
-    """Four answers of 75 % of which two are right, in one bin: 25 points apart."""
-    answers = np.tile(np.array([[0.75, 0.25]], np.float32), (4, 1))
-    found = evaluate(answers, np.array([0, 0, 1, 1], np.uint8), ("a", "b"))
+def test_calibration_error_is_the_difference_of_confidence_and_accuracy():
+    """One bin with four predictions of confidence 75 %, two of them correct: an error of 0.25."""
+    probabilities = np.tile(np.array([[0.75, 0.25]], np.float32), (4, 1))
+    found = evaluate(probabilities, np.array([0, 0, 1, 1], np.uint8), ("a", "b"))
     assert found.calibration_error == pytest.approx(0.25)
     [filled] = [one for one in found.bins if one.images]
     assert (filled.images, filled.accuracy) == (4, 0.5)
@@ -62,13 +62,13 @@ def test_calibration_error_is_the_distance_of_confidence_and_accuracy():
     assert len(found.bins) == BINS == 15
 
 
-def test_certain_answers_are_in_the_last_bin():
+def test_confidence_of_1_is_in_the_last_bin():
     found = evaluate(np.eye(3, dtype=np.float32), np.array([0, 1, 2], np.uint8), NAMES)
     assert [one.images for one in found.bins] == [0] * (BINS - 1) + [3]
     assert (found.calibration_error, found.roc_auc, found.accuracy.errors) == (0.0, 1.0, 0)
 
 
-def test_class_without_images_has_no_figures_and_does_not_weigh():
+def test_class_without_images_has_no_metrics_and_does_not_affect_averages():
     found = evaluate(PROBABILITIES[:5], LABELS[:5], NAMES)
     owl = found.classes[2]
     assert (owl.support, owl.scores.recall, owl.roc_auc) == (0, None, None)
@@ -78,7 +78,7 @@ def test_class_without_images_has_no_figures_and_does_not_weigh():
     assert json.loads(json.dumps(one_class.to_json()))["roc_auc"] is None
 
 
-def test_json_keeps_the_short_names():
+def test_json_has_short_names():
     values = json.loads(json.dumps(evaluate(PROBABILITIES, LABELS, NAMES).to_json()))
     assert (values["errors"], values["images"], values["accuracy"]) == (2, 7, pytest.approx(5 / 7))
     assert values["interval"][0] < 5 / 7 < values["interval"][1]
@@ -88,15 +88,15 @@ def test_json_keeps_the_short_names():
 
 
 @pytest.mark.parametrize(
-    ("probabilities", "labels", "said"),
+    ("probabilities", "labels", "message"),
     [
         (PROBABILITIES[:0], LABELS[:0], "no labelled images"),
-        (PROBABILITIES, LABELS + 1, "label 3 and the model 3 classes"),
-        (np.where(np.arange(7)[:, None] == 4, np.nan, PROBABILITIES), LABELS, "answer to image 4 is not a number"),
+        (PROBABILITIES, LABELS + 1, "label 3, but the model has 3 classes"),
+        (np.where(np.arange(7)[:, None] == 4, np.nan, PROBABILITIES), LABELS, "image 4: the prediction is not finite"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(probabilities, labels, said):
-    with pytest.raises(DataError, match=said):
+def test_invalid_input_is_refused(probabilities, labels, message):
+    with pytest.raises(DataError, match=message):
         evaluate(probabilities, labels, NAMES)
 
 
@@ -104,7 +104,7 @@ def test_what_cannot_be_measured_is_refused(probabilities, labels, said):
     logits=hnp.arrays(np.float64, st.tuples(st.integers(1, 30), st.just(4)), elements=st.floats(-30, 30)),
     seed=st.integers(0, 99),
 )
-def test_figures_of_any_answers_are_shares_and_bins_hold_every_image(logits, seed):
+def test_metrics_are_in_range_and_bins_contain_every_image(logits, seed):
     labels = np.random.default_rng(seed).integers(0, 4, len(logits)).astype(np.uint8)
     probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = (probabilities / probabilities.sum(axis=1, keepdims=True)).astype(np.float32)

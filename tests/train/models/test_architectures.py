@@ -1,4 +1,4 @@
-"""The architectures have the documents' structures and parameter counts."""
+"""Architectures have the structures and parameter counts of the reference documents."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ from digits_edge.runtime.errors import UsageError
 from digits_edge.train import build, names, structure_of
 from digits_edge.train.models.architectures import input_scale
 
-#: SYSTEMS: the documents' own counts.
+#: Parameter counts in the reference documents.
 PARAMETERS = {
     "perceptron": 7_850,
     "mlp": 55_050,
@@ -47,22 +47,22 @@ LAYERS = {
 
 
 @pytest.mark.parametrize("name", names())
-def test_parameters_are_counted_as_in_the_document(name: str) -> None:
+def test_parameter_count(name: str) -> None:
     assert build(name).count_params() == PARAMETERS[name]
 
 
 @pytest.mark.parametrize("name", names())
-def test_layers_stand_in_the_documents_order(name: str) -> None:
+def test_order_of_layers(name: str) -> None:
     kinds = [type(layer).__name__ for layer in build(name).layers]
     assert " ".join(kinds[1:]) == LAYERS[name]
 
 
 @pytest.mark.parametrize("name", names())
-def test_a_model_answers_with_ten_logits(name: str) -> None:
+def test_output_is_ten_logits(name: str) -> None:
     assert build(name)(np.zeros((2, 28, 28, 1), np.float32)).shape == (2, 10)
 
 
-def test_kaggle_cnn_is_as_the_document_has_it() -> None:
+def test_settings_of_kaggle_cnn() -> None:
     model = build("kaggle-cnn")
     assert sum(int(np.prod(weight.shape)) for weight in model.non_trainable_weights) == 896
     assert input_scale(model) == 255
@@ -73,11 +73,11 @@ def test_kaggle_cnn_is_as_the_document_has_it() -> None:
     dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     assert [d.activation.__name__ for d in dense] == ["elu", "elu", "elu", "linear"]
     assert all(isinstance(d.kernel_regularizer, keras.regularizers.L2) for d in dense)
-    made = [*convolutions, *dense[:3]]
-    assert all(isinstance(layer.kernel_initializer, keras.initializers.HeNormal) for layer in made)
+    he_normal = [*convolutions, *dense[:3]]
+    assert all(isinstance(layer.kernel_initializer, keras.initializers.HeNormal) for layer in he_normal)
 
 
-def test_parts_can_be_changed() -> None:
+def test_structure_can_be_changed() -> None:
     assert structure_of("mlp") == {"units": [64, 64], "dropout": 0.0}
     assert build("mlp", units=[64, 64, 64]).count_params() == 55_050 + 64 * 65
     assert build("cnn", filters=[8, 16], dense_units=32).layers[1].filters == 8
@@ -94,11 +94,11 @@ def test_parts_can_be_changed() -> None:
         ("cnn", {"filters": [3.5]}),
     ],
 )
-def test_parts_that_do_not_fit_are_named(name: str, structure: dict[str, object]) -> None:
-    with pytest.raises(UsageError, match=f"^{name} (has no|cannot have) {next(iter(structure))}"):
+def test_invalid_settings_of_the_structure_are_named(name: str, structure: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match=f"^{name}( has no setting '|: invalid ){next(iter(structure))}"):
         build(name, **structure)
 
 
-def test_an_unknown_name_lists_the_known_ones() -> None:
+def test_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match="cnn-small"):
         build("cnn-smal")

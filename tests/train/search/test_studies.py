@@ -1,4 +1,4 @@
-"""The documents' studies: recipes that differ in one thing, trained once each, compared on validation images."""
+"""Studies train variants that differ in one setting and compare them on validation images."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,10 +26,10 @@ VARIED = {
 
 
 def quick(name: str, *, values: int = 2, epochs: int = 2) -> Study:
-    """The first variants of a study, in batches that suit few images."""
-    whole = study(name, epochs=epochs)
-    few = (replace(v, recipe=replace(v.recipe, batch_size=40)) for v in whole.variants[:values])
-    return replace(whole, variants=tuple(few))
+    """The first variants of a study, with a batch size for few images."""
+    full = study(name, epochs=epochs)
+    variants = (replace(v, recipe=replace(v.recipe, batch_size=40)) for v in full.variants[:values])
+    return replace(full, variants=tuple(variants))
 
 
 def differences(study: Study) -> set[str]:
@@ -38,7 +38,7 @@ def differences(study: Study) -> set[str]:
 
 
 @pytest.mark.parametrize("name", study_names())
-def test_a_study_varies_one_thing_and_all_its_models_can_be_built(name: str) -> None:
+def test_study_varies_one_setting_and_its_models_can_be_built(name: str) -> None:
     found = study(name)
     assert differences(found) == VARIED[name]
     labels = [variant.label for variant in found.variants]
@@ -48,7 +48,7 @@ def test_a_study_varies_one_thing_and_all_its_models_can_be_built(name: str) -> 
 
 
 @pytest.mark.parametrize("name", study_names())
-def test_runs_of_other_epochs_and_seeds_have_folders_of_their_own(name: str) -> None:
+def test_run_folders_differ_by_epochs_and_seed(name: str) -> None:
     folders = [
         {variant.run for variant in found.variants}
         for found in (study(name), study(name, epochs=7), study(name).seeded(1))
@@ -57,27 +57,27 @@ def test_runs_of_other_epochs_and_seeds_have_folders_of_their_own(name: str) -> 
     assert len(folders[0]) == (1 if name == "epochs" else len(study(name).variants))
 
 
-def test_the_depth_is_the_number_of_hidden_layers() -> None:
+def test_depth_is_the_number_of_hidden_layers() -> None:
     for variant in study("depth").variants:
         layers = build(variant.recipe.model, **variant.recipe.structure).layers
         assert sum(isinstance(layer, keras.layers.Dense) for layer in layers) - 1 == variant.value
 
 
-def test_optimizers_have_keras_default_rates_but_lion() -> None:
+def test_optimizers_except_lion_have_the_default_rates_of_keras() -> None:
     for optimizer, rate in OPTIMIZER_RATES.items():
         default = keras.optimizers.get(optimizer).get_config()["learning_rate"]
         assert rate == pytest.approx(default / 5 if optimizer == "lion" else default, rel=1e-5)
 
 
-def test_an_unknown_study_is_answered_with_those_there_are() -> None:
+def test_unknown_study_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match="dropout, units, depth, optimizer, batch-size, epochs, edge"):
         study("colour")
 
 
 @pytest.mark.slow
-def test_a_study_trains_every_variant_and_seed_once(squares: Dataset, tmp_path: Path) -> None:
-    asked = quick("dropout")
-    outcomes = conduct(asked, squares, tmp_path, seeds=(3, 4))
+def test_study_trains_every_variant_and_seed_once(squares: Dataset, tmp_path: Path) -> None:
+    small = quick("dropout")
+    outcomes = conduct(small, squares, tmp_path, seeds=(3, 4))
     assert [outcome.variant.label for outcome in outcomes] == ["0", "0.1"]
     assert {path.name for path in tmp_path.iterdir()} == {
         f"{label}-2-epochs-seed-{seed}" for label in ("0", "0.1") for seed in (3, 4)
@@ -92,43 +92,43 @@ def test_a_study_trains_every_variant_and_seed_once(squares: Dataset, tmp_path: 
             assert history == read_history(run / "history.csv")
 
     trained = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/model.keras")}
-    assert conduct(asked, squares, tmp_path, seeds=(3, 4)) == outcomes
+    assert conduct(small, squares, tmp_path, seeds=(3, 4)) == outcomes
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/model.keras")} == trained
 
 
 @pytest.mark.slow
-def test_a_study_that_was_cut_goes_on(squares: Dataset, tmp_path: Path) -> None:
-    asked = quick("dropout")
+def test_interrupted_study_is_resumed(squares: Dataset, tmp_path: Path) -> None:
+    small = quick("dropout")
 
-    def cut(folder: Path, run: int, runs: int) -> None:
+    def interrupt(folder: Path, run: int, runs: int) -> None:
         if run == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        conduct(asked, squares, tmp_path, on_run=cut)
+        conduct(small, squares, tmp_path, on_run=interrupt)
     assert len(list(tmp_path.iterdir())) == 1
-    told: list[tuple[int, int]] = []
-    outcomes = conduct(asked, squares, tmp_path, on_step=lambda epoch, step, *_: told.append((epoch, step)))
+    steps: list[tuple[int, int]] = []
+    outcomes = conduct(small, squares, tmp_path, on_step=lambda epoch, step, *_: steps.append((epoch, step)))
     assert len(outcomes) == 2
-    assert [at for at in told if at == (0, 1)] == [(0, 1)]  # only the second run began
+    assert steps.count((0, 1)) == 1  # only the second run was trained
 
 
-def test_an_epoch_read_off_a_run_is_that_of_a_training_that_ends_there(squares: Dataset, tmp_path: Path) -> None:
-    asked = quick("epochs", values=3, epochs=3)
-    outcomes = conduct(asked, squares, tmp_path / "study")
+def test_accuracy_after_an_epoch_is_that_of_a_shorter_training(squares: Dataset, tmp_path: Path) -> None:
+    small = quick("epochs", values=3, epochs=3)
+    outcomes = conduct(small, squares, tmp_path / "study")
     assert [outcome.variant.value for outcome in outcomes] == [1, 2, 3]
     assert len({outcome.runs for outcome in outcomes}) == 1
-    shorter = replace(asked.variants[0].recipe, epochs=2)
+    shorter = replace(small.variants[0].recipe, epochs=2)
     train(shorter, squares, tmp_path / "shorter")
     assert outcomes[1].accuracies[0] == read_history(tmp_path / "shorter/history.csv")[-1]["val_accuracy"]
     assert outcomes[0].seconds[0] == pytest.approx(outcomes[2].seconds[0] / 3)
 
 
-def test_runs_of_other_data_are_not_mixed_in(squares: Dataset, tmp_path: Path) -> None:
-    asked = quick("dropout", values=1, epochs=1)
-    conduct(asked, squares, tmp_path)
+def test_runs_of_other_data_are_refused(squares: Dataset, tmp_path: Path) -> None:
+    small = quick("dropout", values=1, epochs=1)
+    conduct(small, squares, tmp_path)
     with pytest.raises(UsageError, match="another folder"):
-        conduct(asked, replace(squares, sha256="1" * 64), tmp_path)
+        conduct(small, replace(squares, sha256="1" * 64), tmp_path)
 
 
 def test_unlabelled_data_is_refused(squares: Dataset, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_unlabelled_data_is_refused(squares: Dataset, tmp_path: Path) -> None:
         conduct(quick("dropout"), replace(squares, labels=None), tmp_path)
 
 
-def test_a_damaged_history_is_named(tmp_path: Path) -> None:
+def test_damaged_history_is_named(tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
     with pytest.raises(InputError, match=r"history\.csv"):
         read_history(path)
@@ -153,7 +153,7 @@ def outcome(variant: Variant, accuracies: tuple[float, ...]) -> Outcome:
 
 @pytest.mark.parametrize("name", study_names())
 @pytest.mark.parametrize("accuracies", [(0.97,), (0.96, 0.98)])
-def test_the_page_of_every_study_has_its_variants_and_pictures(name: str, accuracies: tuple[float, ...]) -> None:
+def test_page_of_every_study_has_its_variants_and_charts(name: str, accuracies: tuple[float, ...]) -> None:
     found = study(name)
     page = study_page(found, [outcome(variant, accuracies) for variant in found.variants], data="squares")
     assert all(f'<td class="left">{variant.label}</td>' in page for variant in found.variants)
@@ -161,18 +161,18 @@ def test_the_page_of_every_study_has_its_variants_and_pictures(name: str, accura
     assert "97.00 %" in page and "validation" in page
 
 
-def test_the_page_says_which_epoch_counts() -> None:
+def test_page_states_which_epoch_is_compared() -> None:
     found = study("depth")
     kept = {
         keep: [replace(v, recipe=replace(v.recipe, keep=keep)) for v in found.variants] for keep in ("best", "last")
     }
     pages = {keep: study_page(found, [outcome(v, (0.97,)) for v in kept[keep]], data="squares") for keep in kept}
     assert found.variants[0].recipe.keep == "last"
-    assert "the last epoch counts" in pages["last"] and "smallest validation loss" not in pages["last"]
-    assert "smallest validation loss counts" in pages["best"] and "last epoch counts" not in pages["best"]
+    assert "that of the last epoch" in pages["last"] and "lowest validation loss" not in pages["last"]
+    assert "lowest validation loss" in pages["best"] and "that of the last epoch" not in pages["best"]
 
 
-def test_spread_and_interval_of_the_seeds() -> None:
+def test_standard_deviation_and_interval_over_seeds() -> None:
     variant = study("depth").variants[0]
     assert row_of(outcome(variant, (0.96, 0.98)))[1:5] == ["97.00 %", "95.75 to 97.89 %", "2", "1.41 %"]
     assert row_of(outcome(variant, (0.97,)))[3:5] == ["1", "–"]

@@ -1,4 +1,4 @@
-"""A search tries distinct settings, keeps what it found, and goes on after a cut as if there had been none."""
+"""A search tries distinct settings, stores its trials, and gives the same result after an interruption."""
 
 import json
 import math
@@ -16,14 +16,14 @@ from digits_edge.train.search.search_space import recipe_with, search_space, set
 
 RECIPE = Recipe("mlp", epochs=9, batch_size=40, learning_rate=0.01, structure={"units": [16]}, validation="fifth")
 
-pytestmark = pytest.mark.slow  # `tests/cli/test_tune.py` has a search in the quick part
+pytestmark = pytest.mark.slow  # `tests/cli/test_tune.py` has a fast search
 
 
-class CutError(BaseException):
-    """What no handler in between takes for an error of the trial."""
+class InterruptionError(BaseException):
+    """Not an Exception, so that no handler treats it as an error of the trial."""
 
 
-def written(path: Path) -> int:
+def modified_ns(path: Path) -> int:
     return path.stat().st_mtime_ns
 
 
@@ -33,12 +33,12 @@ def search(folder: Path, dataset: Dataset, trials: int, recipe: Recipe = RECIPE,
 
 @pytest.fixture(scope="module")
 def searched(squares, tmp_path_factory):
-    """A search of six trials, of which the last is the Bayesian model's."""
+    """A search of six trials; the Bayesian model chose the last."""
     folder = tmp_path_factory.mktemp("searched")
     return folder, search(folder, squares, 6, epochs=2)
 
 
-def test_the_first_trial_is_the_recipe_and_no_two_are_alike(searched):
+def test_first_trial_is_the_recipe_and_all_trials_differ(searched):
     _, tuning = searched
     settings = [trial.settings for trial in tuning.trials]
     assert settings[0] == settings_of(RECIPE)
@@ -46,7 +46,7 @@ def test_the_first_trial_is_the_recipe_and_no_two_are_alike(searched):
     assert all(one != other for place, one in enumerate(settings) for other in settings[:place])
 
 
-def test_the_best_recipe_is_the_most_accurate_trials_with_its_full_epochs(searched):
+def test_best_recipe_is_that_of_the_most_accurate_trial_with_all_epochs(searched):
     folder, tuning = searched
     assert max(trial.accuracy for trial in tuning.trials) == tuning.best["search"]["validation_accuracy"]
     best = tuning.trials[tuning.best["search"]["trial"] - 1]
@@ -59,7 +59,7 @@ def test_the_best_recipe_is_the_most_accurate_trials_with_its_full_epochs(search
     assert best.accuracy in accuracies
 
 
-def test_only_the_best_trial_keeps_its_model_and_none_its_checkpoint(searched):
+def test_only_the_best_model_and_no_checkpoint_is_stored(searched):
     folder, tuning = searched
     best = f"{tuning.best['search']['trial']:03}"
     assert [path.parent.name for path in (folder / "trials").glob("*/model.keras")] == [best]
@@ -79,56 +79,56 @@ def test_table_and_page_have_every_trial(searched):
     assert f'<td class="left">{tuning.best["search"]["trial"]} *</td>' in page
 
 
-def test_keras_tuner_says_and_leaves_nothing(squares, tmp_path, capfd):
+def test_keras_tuner_prints_nothing_and_leaves_no_files(squares, tmp_path, capfd):
     search(tmp_path, squares, 1)
     assert capfd.readouterr() == ("", "")
     assert {p.name for p in tmp_path.iterdir()} == {"search.json", "trials", "trials.csv", "best.json", "tuning.html"}
 
 
-@pytest.mark.parametrize(("cut_trial", "cut_epoch"), [(1, 0), (2, 1)])
-def test_a_cut_search_ends_as_if_it_had_not_been_cut(searched, squares, tmp_path, cut_trial, cut_epoch):
-    begun: list[int] = []
+@pytest.mark.parametrize(("stopped_trial", "stopped_epoch"), [(1, 0), (2, 1)])
+def test_resumed_search_agrees_with_an_uninterrupted_one(searched, squares, tmp_path, stopped_trial, stopped_epoch):
+    started: list[int] = []
 
-    def cut(epoch: int, step: int, steps: int, loss: float) -> None:
-        if (begun[-1], epoch, step) == (cut_trial, cut_epoch, 2):
-            raise CutError
+    def interrupt(epoch: int, step: int, steps: int, loss: float) -> None:
+        if (started[-1], epoch, step) == (stopped_trial, stopped_epoch, 2):
+            raise InterruptionError
 
-    told = Listeners(begin=lambda number, best: begun.append(number), step=cut)
-    with pytest.raises(CutError):
-        search(tmp_path, squares, cut_trial + 1, epochs=2, listeners=told)
-    finished = {number: written(tmp_path / f"trials/{number:03}/history.csv") for number in range(1, cut_trial)}
+    listeners = Listeners(begin=lambda number, best: started.append(number), step=interrupt)
+    with pytest.raises(InterruptionError):
+        search(tmp_path, squares, stopped_trial + 1, epochs=2, listeners=listeners)
+    finished = {number: modified_ns(tmp_path / f"trials/{number:03}/history.csv") for number in range(1, stopped_trial)}
 
-    begun.clear()
-    told = Listeners(begin=lambda number, best: begun.append(number))
-    resumed = search(tmp_path, squares, cut_trial + 1, epochs=2, resume=True, listeners=told)
-    assert begun == [cut_trial, cut_trial + 1]
-    assert all(written(tmp_path / f"trials/{n:03}/history.csv") == when for n, when in finished.items())
-    for trial, unbroken in zip(resumed.trials, searched[1].trials, strict=False):
-        assert (trial.settings, trial.accuracy) == (unbroken.settings, unbroken.accuracy)
-        assert trial.loss == pytest.approx(unbroken.loss, rel=1e-5)
-    assert len(resumed.trials) == cut_trial + 1
+    started.clear()
+    listeners = Listeners(begin=lambda number, best: started.append(number))
+    resumed = search(tmp_path, squares, stopped_trial + 1, epochs=2, resume=True, listeners=listeners)
+    assert started == [stopped_trial, stopped_trial + 1]
+    assert all(modified_ns(tmp_path / f"trials/{n:03}/history.csv") == when for n, when in finished.items())
+    for trial, expected in zip(resumed.trials, searched[1].trials, strict=False):
+        assert (trial.settings, trial.accuracy) == (expected.settings, expected.accuracy)
+        assert trial.loss == pytest.approx(expected.loss, rel=1e-5)
+    assert len(resumed.trials) == stopped_trial + 1
 
 
-def test_a_trial_cut_before_it_was_noted_is_not_trained_again(squares, tmp_path, monkeypatch):
+def test_trial_interrupted_before_its_result_is_stored_is_not_trained_again(squares, tmp_path, monkeypatch):
     from digits_edge.train.search import trials
 
-    def cut(folder, number, values, trial):
+    def interrupt(folder, number, values, trial):
         if trial is not None:
-            raise CutError
-        note(folder, number, values, trial)
+            raise InterruptionError
+        note_trial(folder, number, values, trial)
 
-    note = trials.note_trial
-    monkeypatch.setattr(trials, "note_trial", cut)
-    with pytest.raises(CutError):
+    note_trial = trials.note_trial
+    monkeypatch.setattr(trials, "note_trial", interrupt)
+    with pytest.raises(InterruptionError):
         search(tmp_path, squares, 1)
-    trained = written(tmp_path / "trials/001/history.csv")
-    monkeypatch.setattr(trials, "note_trial", note)
+    trained = modified_ns(tmp_path / "trials/001/history.csv")
+    monkeypatch.setattr(trials, "note_trial", note_trial)
     assert len(search(tmp_path, squares, 1, resume=True).trials) == 1
-    assert written(tmp_path / "trials/001/history.csv") == trained
+    assert modified_ns(tmp_path / "trials/001/history.csv") == trained
 
 
-def test_a_trial_that_was_begun_keeps_what_was_drawn_for_it(squares, tmp_path):
-    """The Bayesian model may draw otherwise after a restart, or with another version of a library."""
+def test_started_trial_keeps_its_hyperparameters(squares, tmp_path):
+    """The Bayesian model can draw other values with another version of a library."""
     values = {"units_1": 8, "dropout": 0.35, "optimizer": "rmsprop", "learning_rate_factor": 0.5}
     search(tmp_path, squares, 1)
     (tmp_path / "trials/002").mkdir()
@@ -137,16 +137,16 @@ def test_a_trial_that_was_begun_keeps_what_was_drawn_for_it(squares, tmp_path):
     assert drawn == {"units_1": 8, "dropout": 0.35, "optimizer": "rmsprop", "learning_rate": 0.0025}
 
 
-def test_a_finished_search_takes_more_trials_and_counts_no_fewer(squares, tmp_path):
+def test_finished_search_can_be_extended(squares, tmp_path):
     first = search(tmp_path, squares, 1)
     more = search(tmp_path, squares, 2, resume=True)
     assert (len(more.trials), more.trials[0]) == (2, first.trials[0])
     assert search(tmp_path, squares, 1, resume=True).trials == more.trials
 
 
-def test_another_search_is_not_gone_on_with(squares, tmp_path):
+def test_search_with_other_settings_is_not_resumed(squares, tmp_path):
     search(tmp_path, squares, 2)
-    with pytest.raises(UsageError, match="--resume goes on with it"):
+    with pytest.raises(UsageError, match="use --resume to continue it"):
         search(tmp_path, squares, 2)
     with pytest.raises(UsageError, match=r"other settings \(recipe\)"):
         search(tmp_path, squares, 1, replace(RECIPE, seed=1), resume=True)
@@ -156,7 +156,7 @@ def test_another_search_is_not_gone_on_with(squares, tmp_path):
     assert [path.name for path in (tmp_path / "trials").iterdir()] == ["001"]
 
 
-def test_minutes_begin_no_trial_more_and_count_what_was_trained_before(squares, tmp_path):
+def test_budget_of_minutes_counts_earlier_trials(squares, tmp_path):
     tuning = tune(RECIPE, squares, tmp_path, budget=Budget(minutes=1e-6), epochs=1)
     assert len(tuning.trials) == 1
     before = [replace(tuning.trials[0], seconds=40.0), replace(tuning.trials[0], seconds=25.0)]
@@ -167,38 +167,40 @@ def test_minutes_begin_no_trial_more_and_count_what_was_trained_before(squares, 
     assert not Budget().is_spent(before)
 
 
-def test_trainings_that_diverge_are_trials_without_figures(squares, tmp_path):
+def test_diverged_trainings_are_trials_without_results(squares, tmp_path):
     with pytest.raises(CheckError, match=r"all 2 trainings diverged; .*trials.csv"):
         search(tmp_path, squares, 2, replace(RECIPE, learning_rate=1e30))
     assert "validation loss of epoch 1 is not finite" in (tmp_path / "trials.csv").read_text()
     assert not (tmp_path / "best.json").exists()
-    noted = written(tmp_path / "trials/001/trial.json")
+    modified = modified_ns(tmp_path / "trials/001/trial.json")
     with pytest.raises(CheckError):
         search(tmp_path, squares, 2, replace(RECIPE, learning_rate=1e30), resume=True)
-    assert written(tmp_path / "trials/001/trial.json") == noted
+    assert modified_ns(tmp_path / "trials/001/trial.json") == modified
 
 
-def test_an_error_that_is_not_the_trials_ends_the_search(squares, tmp_path):
+def test_other_errors_end_the_search(squares, tmp_path):
     search(tmp_path, squares, 1)
     (tmp_path / "trials/002/history.csv").mkdir(parents=True)
     with pytest.raises(UsageError, match=r"history\.csv"):
         search(tmp_path, squares, 2, resume=True)
 
 
-def test_a_sample_is_drawn_from_the_images_that_train(squares, tmp_path):
+def test_sample_is_drawn_from_the_training_images(squares, tmp_path):
     recipe = replace(RECIPE, validation="kaggle")
     images = squares.images.copy()
     rows = parts(squares.labels, "kaggle")
     images[np.concatenate([rows.validation, rows.held_back])] = 0
-    for folder, dataset in (("whole", squares), ("rest blank", replace(squares, images=images))):
+    for folder, dataset in (("original", squares), ("others blank", replace(squares, images=images))):
         search(tmp_path / folder, dataset, 1, recipe, images=100)
-    whole, blank = (json.loads((tmp_path / name / "search.json").read_text()) for name in ("whole", "rest blank"))
-    assert whole["data"] == blank["data"]
-    assert whole["data"]["images"] == 100
-    assert whole["data"]["name"] == "squares"
+    original, blank = (
+        json.loads((tmp_path / name / "search.json").read_text()) for name in ("original", "others blank")
+    )
+    assert original["data"] == blank["data"]
+    assert original["data"]["images"] == 100
+    assert original["data"]["name"] == "squares"
 
 
-def test_too_few_images_are_refused_before_anything_is_written(squares, tmp_path):
+def test_too_few_images_are_refused_before_writing(squares, tmp_path):
     with pytest.raises(DataError, match="too few"):
         search(tmp_path / "run", squares, 1, images=9)
     with pytest.raises(InputError, match="no labels"):
@@ -206,7 +208,7 @@ def test_too_few_images_are_refused_before_anything_is_written(squares, tmp_path
     assert not (tmp_path / "run").exists()
 
 
-def test_of_equal_accuracies_the_smaller_loss_is_better():
+def test_smaller_loss_decides_between_equal_accuracies():
     figures = [(0.98, 0.3), (0.99, 0.2), (0.99, 0.1), (None, None), (0.99, 0.1)]
     trials = [Trial(number, {}, *pair, 1.0) for number, pair in enumerate(figures, start=1)]
     assert best_of(trials) == trials[2]
@@ -214,7 +216,7 @@ def test_of_equal_accuracies_the_smaller_loss_is_better():
 
 
 @pytest.mark.parametrize("name", names())
-def test_every_model_can_be_searched_around_its_best_recipe(name):
+def test_search_space_of_every_model(name):
     recipe = named_recipe("best", name)
     space = search_space(recipe)
     own = recipe_with(recipe, {parameter.name: parameter.default for parameter in space.space})
@@ -228,26 +230,34 @@ def test_every_model_can_be_searched_around_its_best_recipe(name):
         assert all(build(name, **one.structure).count_params() > 0 for one in drawn[:3])
 
 
-def test_the_cnns_space_is_the_documents():
+def test_search_space_of_cnn_has_the_reference_hyperparameters():
     space = search_space(named_recipe("best", "cnn"))
-    wanted = ["filters_1", "filters_2", "dense_units", "dropout", "dense_dropout", "optimizer", "learning_rate_factor"]
-    assert [parameter.name for parameter in space.space] == wanted
-    assert [parameter.name for parameter in search_space(named_recipe("best", "perceptron")).space] == wanted[-2:]
+    expected = [
+        "filters_1",
+        "filters_2",
+        "dense_units",
+        "dropout",
+        "dense_dropout",
+        "optimizer",
+        "learning_rate_factor",
+    ]
+    assert [parameter.name for parameter in space.space] == expected
+    assert [parameter.name for parameter in search_space(named_recipe("best", "perceptron")).space] == expected[-2:]
 
 
-def test_a_folder_of_something_else_loses_nothing(squares, tmp_path):
+def test_folder_with_other_files_is_refused_and_unchanged(squares, tmp_path):
     for name in ("trials/mine.txt", "own/best.json"):
         path = tmp_path / name
         path.parent.mkdir()
         path.write_text("mine")
         folder = tmp_path / "own" if name.startswith("own") else tmp_path
         for how in ({}, {"overwrite": True}, {"resume": True}):
-            with pytest.raises(UsageError, match="is not the folder of a search"):
+            with pytest.raises(UsageError, match="is not a search folder"):
                 search(folder, squares, 1, **how)
         assert path.read_text() == "mine"
 
 
-def test_a_damaged_search_is_replaced_with_overwrite_as_its_error_says(squares, tmp_path):
+def test_damaged_search_can_be_replaced_with_overwrite(squares, tmp_path):
     (tmp_path / "search.json").write_text("{")
     with pytest.raises(InputError, match="--overwrite"):
         search(tmp_path, squares, 1, resume=True)

@@ -1,4 +1,4 @@
-"""Cross-validation trains a run for every fold and sums them up honestly."""
+"""Cross-validation trains a run per fold and summarizes their accuracies."""
 
 import json
 from pathlib import Path
@@ -12,10 +12,10 @@ from digits_edge.train import Recipe, cross_validate, read_recipe
 QUICK = Recipe("mlp", epochs=2, batch_size=20, learning_rate=0.01, structure={"units": [16]})
 
 
-def test_folds_are_trained_and_summed_up(squares: Dataset, tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
-    summary = cross_validate(QUICK, squares, tmp_path / "cv", 3, on_fold=lambda *fold: told.append(fold))
-    assert told == [(1, 3), (2, 3), (3, 3)]
+def test_folds_are_trained_and_summarized(squares: Dataset, tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    summary = cross_validate(QUICK, squares, tmp_path / "cv", 3, on_fold=lambda *fold: calls.append(fold))
+    assert calls == [(1, 3), (2, 3), (3, 3)]
     assert summary["images"] == len(squares)
     assert summary["mean"] == pytest.approx(sum(summary["accuracies"]) / 3)
     assert summary["errors"] == round(sum(100 * (1 - accuracy) for accuracy in summary["accuracies"]))
@@ -29,16 +29,16 @@ def test_folds_are_trained_and_summed_up(squares: Dataset, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_cut_cross_validation_keeps_its_finished_folds(squares: Dataset, tmp_path: Path) -> None:
-    class CutError(Exception):
+def test_resumed_cross_validation_keeps_its_finished_folds(squares: Dataset, tmp_path: Path) -> None:
+    class InterruptionError(Exception):
         pass
 
-    def cut(fold: int, folds: int) -> None:
+    def interrupt(fold: int, folds: int) -> None:
         if fold == 2:
-            raise CutError
+            raise InterruptionError
 
-    with pytest.raises(CutError):
-        cross_validate(QUICK, squares, tmp_path, 2, on_fold=cut)
+    with pytest.raises(InterruptionError):
+        cross_validate(QUICK, squares, tmp_path, 2, on_fold=interrupt)
     written = (tmp_path / "fold-1-of-2/model.keras").stat().st_mtime_ns
     with pytest.raises(UsageError, match="--resume"):
         cross_validate(QUICK, squares, tmp_path, 2)
@@ -46,7 +46,7 @@ def test_a_cut_cross_validation_keeps_its_finished_folds(squares: Dataset, tmp_p
     assert (tmp_path / "fold-1-of-2/model.keras").stat().st_mtime_ns == written
 
 
-def test_a_fold_is_a_recipe_that_repeats(squares: Dataset, tmp_path: Path) -> None:
+def test_recipe_of_a_fold_includes_its_validation_rule(squares: Dataset, tmp_path: Path) -> None:
     cross_validate(QUICK, squares, tmp_path, 2)
     recipe = read_recipe(tmp_path / "fold-2-of-2/recipe.json")
     assert recipe.validation == "fold-2-of-2"
@@ -54,10 +54,10 @@ def test_a_fold_is_a_recipe_that_repeats(squares: Dataset, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_the_summary_of_other_folds_is_not_replaced_unasked(squares: Dataset, tmp_path: Path) -> None:
+def test_summary_of_other_folds_is_replaced_only_with_overwrite(squares: Dataset, tmp_path: Path) -> None:
     cross_validate(QUICK, squares, tmp_path, 2)
     before = (tmp_path / "folds.json").read_bytes()
-    with pytest.raises(UsageError, match="holds a cross-validation already"):
+    with pytest.raises(UsageError, match="already holds a cross-validation"):
         cross_validate(QUICK, squares, tmp_path, 3)
     assert (tmp_path / "folds.json").read_bytes() == before
     assert cross_validate(QUICK, squares, tmp_path, 3, overwrite=True)["folds"] == 3

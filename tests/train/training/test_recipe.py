@@ -1,4 +1,4 @@
-"""Recipes: named, changed, written and read."""
+"""Recipes by name, and in files."""
 
 import contextlib
 import json
@@ -16,19 +16,19 @@ from digits_edge.train.training.recipe import recipe_to_json
 
 
 @pytest.mark.parametrize("kind", RECIPES)
-def test_every_model_has_every_kind_of_recipe(kind: str) -> None:
-    of_ours = {"edge"} if kind == "document" else set()
-    assert set(RECIPES[kind]) == set(names()) - of_ours
+def test_every_model_has_both_recipes_except_edge(kind: str) -> None:
+    without = {"edge"} if kind == "document" else set()
+    assert set(RECIPES[kind]) == set(names()) - without
     assert all(recipe.model == name for name, recipe in RECIPES[kind].items())
 
 
-def test_the_documents_recipe_is_the_documents() -> None:
+def test_reference_recipe_of_cnn() -> None:
     recipe = named_recipe("document", "cnn")
     assert (recipe.optimizer, recipe.batch_size, recipe.epochs, recipe.patience) == ("adam", 64, 50, 3)
     assert recipe.schedule == "plateau"
 
 
-def test_garments_have_recipes_of_their_own_where_digits_are_turned() -> None:
+def test_best_recipes_differ_for_garments() -> None:
     digits, garments = (named_recipe("best", "cnn-small", data=data) for data in ("mnist", "fashion-mnist"))
     assert (digits.augmentation, garments.augmentation) == (HAND, GARMENT)
     assert garments.epochs > digits.epochs
@@ -42,14 +42,14 @@ def test_garments_have_recipes_of_their_own_where_digits_are_turned() -> None:
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, recipes in RECIPES.items() for name in recipes])
-def test_a_recipe_survives_its_file(tmp_path: Path, kind: str, name: str) -> None:
+def test_recipe_round_trips_through_json(tmp_path: Path, kind: str, name: str) -> None:
     recipe = named_recipe(kind, name, seed=7)
     (tmp_path / "recipe.json").write_text(json.dumps({"recipe": recipe_to_json(recipe)}))
     assert read_recipe(tmp_path / "recipe.json") == recipe
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"recipe": 3}', '{"recipe": {"augmentation": {"spin": 1}}}'])
-def test_a_file_without_a_recipe_is_named(tmp_path: Path, content: str) -> None:
+def test_file_without_a_recipe_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "recipe.json").write_text(content)
     with pytest.raises(InputError, match=r"recipe\.json"):
         read_recipe(tmp_path / "recipe.json")
@@ -69,7 +69,7 @@ def test_a_file_without_a_recipe_is_named(tmp_path: Path, content: str) -> None:
         ("colour", "blue"),
     ],
 )
-def test_a_setting_that_cannot_be_is_named(tmp_path: Path, setting: str, value: object) -> None:
+def test_invalid_setting_is_named(tmp_path: Path, setting: str, value: object) -> None:
     recipe = recipe_to_json(named_recipe("best", "mlp")) | {setting: value}
     (tmp_path / "recipe.json").write_text(json.dumps({"recipe": recipe}))
     with pytest.raises(InputError, match=rf"recipe\.json: {setting}"):
@@ -82,7 +82,7 @@ def test_a_setting_that_cannot_be_is_named(tmp_path: Path, setting: str, value: 
     )
 )
 @settings(max_examples=50, deadline=None)
-def test_any_values_are_a_recipe_or_an_input_error(values: dict[str, object]) -> None:
+def test_any_values_give_a_recipe_or_an_input_error(values: dict[str, object]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "recipe.json")
         path.write_text(json.dumps({"recipe": recipe_to_json(named_recipe("best", "mlp")) | values}))

@@ -1,4 +1,4 @@
-"""Training leaves a whole run folder, and a training that was cut goes on to the same end."""
+"""Training writes a complete run folder, and a resumed training gives the same weights."""
 
 import csv
 import json
@@ -27,21 +27,21 @@ def weights(folder: Path) -> list[np.ndarray]:
     return [np.asarray(weight) for weight in keras.saving.load_model(folder / "model.keras").get_weights()]
 
 
-class CutError(Exception):
+class InterruptionError(Exception):
     pass
 
 
-def train_with_a_cut(recipe: Recipe, data: Dataset, folder: Path, *, after_epochs: int) -> None:
-    def cut(epoch: int, row: dict[str, float]) -> None:
+def train_with_interruption(recipe: Recipe, data: Dataset, folder: Path, *, after_epochs: int) -> None:
+    def interrupt(epoch: int, row: dict[str, float]) -> None:
         if epoch + 1 == after_epochs:
-            raise CutError
+            raise InterruptionError
 
-    with pytest.raises(CutError):
-        train(recipe, data, folder, on_epoch=cut)
+    with pytest.raises(InterruptionError):
+        train(recipe, data, folder, on_epoch=interrupt)
     train(recipe, data, folder, resume=True)
 
 
-def test_a_run_folder_holds_everything(squares: Dataset, tmp_path: Path) -> None:
+def test_run_folder_is_complete(squares: Dataset, tmp_path: Path) -> None:
     about = train(named_recipe("best", "cnn-small", **QUICK), squares, tmp_path / "run")
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {"model.keras", "history.csv", "recipe.json", "curves.png", "checkpoint.npz"}
@@ -58,15 +58,14 @@ def test_a_run_folder_holds_everything(squares: Dataset, tmp_path: Path) -> None
     assert (tmp_path / "run/curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_kept_model_has_the_best_epochs_figures(squares: Dataset, tmp_path: Path) -> None:
-
+def test_stored_model_has_the_accuracy_of_the_best_epoch(squares: Dataset, tmp_path: Path) -> None:
     about = train(named_recipe("best", "cnn", **QUICK), squares, tmp_path / "run")
     model = keras.saving.load_model(tmp_path / "run/model.keras")
     assert {variable.dtype for variable in model.weights} == {"float32"}
     assert squares.labels is not None
     rows = parts(squares.labels).validation
-    said = np.asarray(model(scaled(squares.images[rows]), training=False)).argmax(axis=1)
-    assert (said == squares.labels[rows]).mean() == pytest.approx(about["result"]["validation_accuracy"])
+    predictions = np.asarray(model(scaled(squares.images[rows]), training=False)).argmax(axis=1)
+    assert (predictions == squares.labels[rows]).mean() == pytest.approx(about["result"]["validation_accuracy"])
 
 
 @pytest.mark.slow
@@ -77,19 +76,19 @@ def test_the_kept_model_has_the_best_epochs_figures(squares: Dataset, tmp_path: 
         ("document", {"patience": 1}),
     ],
 )
-def test_a_cut_training_ends_with_the_weights_of_an_unbroken_one(
+def test_resumed_training_gives_the_weights_of_an_uninterrupted_one(
     squares: Dataset, tmp_path: Path, kind: str, settings: dict[str, object]
 ) -> None:
     recipe = named_recipe(kind, "cnn", **{**QUICK, **settings})
-    train(recipe, squares, tmp_path / "unbroken")
-    train_with_a_cut(recipe, squares, tmp_path / "cut", after_epochs=1)
-    for unbroken, cut in zip(weights(tmp_path / "unbroken"), weights(tmp_path / "cut"), strict=True):
-        np.testing.assert_array_equal(unbroken, cut)
-    assert (tmp_path / "unbroken/history.csv").read_text() == (tmp_path / "cut/history.csv").read_text()
+    train(recipe, squares, tmp_path / "uninterrupted")
+    train_with_interruption(recipe, squares, tmp_path / "resumed", after_epochs=1)
+    for expected, weight in zip(weights(tmp_path / "uninterrupted"), weights(tmp_path / "resumed"), strict=True):
+        np.testing.assert_array_equal(expected, weight)
+    assert (tmp_path / "uninterrupted/history.csv").read_text() == (tmp_path / "resumed/history.csv").read_text()
 
 
 @pytest.mark.slow
-def test_a_killed_training_goes_on_to_the_same_end(squares: Dataset, tmp_path: Path) -> None:
+def test_killed_training_can_be_resumed_with_the_same_result(squares: Dataset, tmp_path: Path) -> None:
     assert squares.labels is not None
     np.savez(tmp_path / "squares.npz", images=squares.images, labels=squares.labels)
     command = [sys.executable, "-m", "digits_edge.cli", "train", "cnn-small", "--epochs", "4", "--batch-size", "10"]
@@ -104,12 +103,12 @@ def test_a_killed_training_goes_on_to_the_same_end(squares: Dataset, tmp_path: P
     assert 1 <= len(read_state(checkpoint).history) <= 4
     subprocess.run([*command, "--resume"], check=True, capture_output=True, env=environment)
 
-    subprocess.run([*command[:-1], str(tmp_path / "unbroken")], check=True, capture_output=True, env=environment)
-    for unbroken, killed in zip(weights(tmp_path / "unbroken"), weights(tmp_path / "run"), strict=True):
-        np.testing.assert_array_equal(unbroken, killed)
+    subprocess.run([*command[:-1], str(tmp_path / "uninterrupted")], check=True, capture_output=True, env=environment)
+    for expected, weight in zip(weights(tmp_path / "uninterrupted"), weights(tmp_path / "run"), strict=True):
+        np.testing.assert_array_equal(expected, weight)
 
 
-def test_a_run_is_not_overwritten_unasked(squares: Dataset, tmp_path: Path) -> None:
+def test_run_is_replaced_only_with_overwrite(squares: Dataset, tmp_path: Path) -> None:
     recipe = named_recipe("best", "cnn-small", epochs=1, batch_size=100)
     train(recipe, squares, tmp_path)
     before = (tmp_path / "model.keras").read_bytes()
@@ -121,14 +120,14 @@ def test_a_run_is_not_overwritten_unasked(squares: Dataset, tmp_path: Path) -> N
     train(recipe, squares, tmp_path, overwrite=True)
 
 
-def test_a_run_is_not_resumed_on_other_data(squares: Dataset, tmp_path: Path) -> None:
+def test_run_is_not_resumed_on_other_data(squares: Dataset, tmp_path: Path) -> None:
     recipe = named_recipe("best", "cnn-small", epochs=1, batch_size=100)
     train(recipe, squares, tmp_path)
     with pytest.raises(UsageError, match="other data"):
         train(recipe, replace(squares, sha256="1" * 64), tmp_path, resume=True)
 
 
-def test_a_training_that_diverges_says_so(squares: Dataset, tmp_path: Path) -> None:
+def test_diverged_training_is_an_error(squares: Dataset, tmp_path: Path) -> None:
     with pytest.raises(CheckError, match="--learning-rate"):
         train(named_recipe("document", "cnn-small", epochs=2, learning_rate=1e30), squares, tmp_path / "run")
 
@@ -139,7 +138,7 @@ def test_resuming_a_finished_run_changes_nothing(squares: Dataset, tmp_path: Pat
     assert train(recipe, squares, tmp_path, resume=True)["result"] == first["result"]
 
 
-def test_a_damaged_checkpoint_is_named(squares: Dataset, tmp_path: Path) -> None:
+def test_damaged_checkpoint_is_named(squares: Dataset, tmp_path: Path) -> None:
     recipe = named_recipe("best", "cnn-small", epochs=2, batch_size=100)
     train(recipe, squares, tmp_path)
     (tmp_path / "checkpoint.npz").write_bytes(b"PK\x03\x04 cut")
@@ -155,10 +154,10 @@ def test_unlabelled_data_is_refused(squares: Dataset, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])
-def test_the_epoch_is_kept_that_the_recipe_asks_for(squares: Dataset, tmp_path: Path, keep: str) -> None:
-    # labels by chance are learnt by heart, and the validation loss grows
-    by_chance = np.random.default_rng(1).integers(0, 10, len(squares)).astype(np.uint8)
-    data = replace(squares, labels=by_chance)
+def test_recipe_chooses_the_stored_epoch(squares: Dataset, tmp_path: Path, keep: str) -> None:
+    # random labels are memorized, so the validation loss increases
+    random_labels = np.random.default_rng(1).integers(0, 10, len(squares)).astype(np.uint8)
+    data = replace(squares, labels=random_labels)
     recipe = named_recipe("document", "mlp", epochs=4, optimizer="adam", keep=keep)
     about = train(recipe, data, tmp_path / "run")
     with (tmp_path / "run/history.csv").open() as stream:
@@ -167,15 +166,15 @@ def test_the_epoch_is_kept_that_the_recipe_asks_for(squares: Dataset, tmp_path: 
     assert best != 4
     assert about["result"]["kept_epoch"] == (best if keep == "best" else 4)
     model = keras.saving.load_model(tmp_path / "run/model.keras")
-    rows = parts(by_chance, recipe.validation).validation
+    rows = parts(random_labels, recipe.validation).validation
     logits = model(scaled(squares.images[rows]), training=False)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(by_chance[rows], logits)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(random_labels[rows], logits)
     assert float(loss) == pytest.approx(losses[about["result"]["kept_epoch"] - 1], rel=1e-4)
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_a_model_that_no_run_has_made_is_not_deleted(squares: Dataset, tmp_path: Path, resume: bool) -> None:
+def test_model_file_outside_a_run_is_not_deleted(squares: Dataset, tmp_path: Path, resume: bool) -> None:
     (tmp_path / "model.keras").write_text("mine")
-    with pytest.raises(UsageError, match=r"is no run folder and has model\.keras"):
+    with pytest.raises(UsageError, match=r"is not a run folder but contains model\.keras"):
         train(named_recipe("best", "perceptron", **QUICK), squares, tmp_path, resume=resume)
     assert (tmp_path / "model.keras").read_text() == "mine"

@@ -1,4 +1,4 @@
-"""Tables and pictures of real digits where there are some, and the steps of the engine taken one after the other."""
+"""Test tables and pictures, and the engine's steps run one after the other without Ray."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def write_parquet(path: Path, images: np.ndarray, labels: np.ndarray, rows_per_g
 
 
 def write_picture(path: Path, number: int) -> None:
-    """A stroke that says which picture it is."""
+    """Write a picture of a stroke whose position depends on `number`."""
     pixels = np.full((40, 40), 255, np.uint8)
     pixels[8:32, 6 + number : 10 + number] = 0
     Image.fromarray(pixels).save(path)
@@ -45,7 +45,7 @@ def write_picture(path: Path, number: int) -> None:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    """A folder with tables of 1,000 rows each and, below it, 11 pictures, one of them damaged."""
+    """A folder with two tables of 1,000 rows, an empty table, and a subfolder of 11 pictures, one of them damaged."""
     folder = tmp_path / "archive"
     (folder / "pictures").mkdir(parents=True)
     write_csv(folder / "a.csv", IMAGES, LABELS)
@@ -53,7 +53,7 @@ def archive(tmp_path: Path) -> Path:
     (folder / "c-empty.csv").write_text(HEADER + "\n")
     for number in range(10):
         write_picture(folder / "pictures" / f"{number}.png", number)
-    (folder / "pictures" / "damaged.png").write_bytes(b"no picture")
+    (folder / "pictures" / "damaged.png").write_bytes(b"not a picture")
     return folder
 
 
@@ -73,7 +73,7 @@ def manifest_of(sources: list[Source], **changed: object) -> Manifest:
 
 
 class Steps:
-    """The engine's steps without Ray, which only decides where and when they are taken."""
+    """The engine's steps without Ray, which only schedules them."""
 
     def __init__(self, archive: Path, target: Path) -> None:
         self.archive, self.folder = archive, OutputFolder.of(str(target))
@@ -85,17 +85,18 @@ class Steps:
             model = classifier.path.read_bytes()
         return self.folder.begin(self.run, model, overwrite=False)
 
-    def answers(self, records: list[Record]) -> Iterator[Record]:
-        """Answer what is not dealt with; stop when you like."""
-        answering = BlockPredictor(self.folder, self.run)
+    def predict(self, records: list[Record]) -> Iterator[Record]:
+        """Classify the unprocessed blocks one by one."""
+        predictor = BlockPredictor(self.folder, self.run)
         for work in work_left(self.sources, records):
             for piece in divide(work):
                 with closing(read(piece, "mnist")) as blocks:
-                    yield from map(answering.answer, blocks)
+                    yield from map(predictor.answer, blocks)
 
-    def whole(self, **changed: object) -> Manifest:
+    def run_all(self, **changed: object) -> Manifest:
+        """Run all steps and return the manifest."""
         records = self.begin(**changed)
-        return self.folder.finish(self.run, [*records, *self.answers(records)])
+        return self.folder.finish(self.run, [*records, *self.predict(records)])
 
 
 @pytest.fixture
@@ -104,16 +105,16 @@ def steps(archive: Path, tmp_path: Path) -> Steps:
 
 
 @pytest.fixture
-def answers_alone() -> Callable[[np.ndarray], np.ndarray]:
-    """What one classifier answers, in batches of 128."""
+def local_probabilities() -> Callable[[np.ndarray], np.ndarray]:
+    """A function that returns the probabilities of a single classifier, in batches of 128."""
 
-    def answers(images: np.ndarray) -> np.ndarray:
+    def probabilities(images: np.ndarray) -> np.ndarray:
         with Classifier("edge-int8", provider="cpu", threads=1) as classifier:
             return np.concatenate(
                 [classifier.predict_batch(images[start : start + 128]) for start in range(0, len(images), 128)]
             )
 
-    return answers
+    return probabilities
 
 
 def files_in(folder: Path) -> dict[str, bytes]:

@@ -29,7 +29,7 @@ from .conftest import (  # type: ignore[import-not-found]
     write_picture,
 )
 
-#: In one precision, whichever is faster while the tests run.
+#: A fixed precision: the automatic choice depends on which is faster during the tests.
 MODEL = ("--model", "edge-int8")
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Ray on Windows is a beta")
@@ -49,8 +49,8 @@ def batch_predict(*arguments: object, cwd: Path, **environment: str) -> subproce
 
 
 def with_ray(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    how = ("--engine", "ray", "--provider", "cpu", "--threads", 2, *MODEL)
-    return batch_predict(*arguments, *how, cwd=cwd, **environment)
+    options = ("--engine", "ray", "--provider", "cpu", "--threads", 2, *MODEL)
+    return batch_predict(*arguments, *options, cwd=cwd, **environment)
 
 
 def labels_of(folder: Path, source: Path) -> pandas.DataFrame:
@@ -59,19 +59,19 @@ def labels_of(folder: Path, source: Path) -> pandas.DataFrame:
     return table[table.File == str(source)].reset_index(drop=True)
 
 
-def test_everything_is_answered_as_by_one_machine_and_once(archive, tmp_path):
+def test_every_row_and_picture_has_one_prediction_equal_to_a_local_run(archive, tmp_path):
     run = with_ray("archive", "-o", "out", cwd=tmp_path)
     assert run.returncode == 4 and run.stdout == ""
     first, damaged, last = run.stderr.splitlines()
-    assert re.fullmatch(r"2,010 answered in \d+\.\d s by 2 × edge-int8 on cpu, \d+\.\d\d % right → out", first)
-    assert damaged.startswith(f"error: {archive}/pictures/damaged.png is no picture of a known format")
-    assert last == ("error: 1 row or picture could not be read, as out/_manifest.json tells; the others are answered")
+    assert re.fullmatch(r"2,010 images in \d+\.\d s by 2 × edge-int8 on cpu, \d+\.\d\d % accuracy → out", first)
+    assert damaged.startswith(f"error: {archive}/pictures/damaged.png is not a picture in a supported format")
+    assert last == ("error: 1 row or picture could not be read (see out/_manifest.json); the others are classified")
     for name in ("a.csv", "b.parquet"):
-        alone = batch_predict(
-            archive / name, "-o", "alone.csv", "--overwrite", "--provider", "cpu", *MODEL, cwd=tmp_path
+        local = batch_predict(
+            archive / name, "-o", "local.csv", "--overwrite", "--provider", "cpu", *MODEL, cwd=tmp_path
         )
-        assert alone.returncode == 0
-        found, expected = labels_of(tmp_path / "out", archive / name), pandas.read_csv(tmp_path / "alone.csv")
+        assert local.returncode == 0
+        found, expected = labels_of(tmp_path / "out", archive / name), pandas.read_csv(tmp_path / "local.csv")
         pandas.testing.assert_frame_equal(found[["ImageId", "Label"]], expected, check_dtype=False)
 
     files = files_in(tmp_path / "out")
@@ -84,7 +84,7 @@ def test_everything_is_answered_as_by_one_machine_and_once(archive, tmp_path):
 
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
-    """Thirty tables."""
+    """Thirty tables of 1,000 rows."""
     folder = tmp_path / "many"
     folder.mkdir()
     for number in range(30):
@@ -92,7 +92,7 @@ def many(tmp_path: Path) -> Path:
     return folder
 
 
-WITH_A_LISTENER = """
+KILL_A_PROCESS = """
 import os, signal, sys
 from pathlib import Path
 from digits_edge.runtime.batch.distributed import predict_with_ray
@@ -111,8 +111,8 @@ def processes_below(root):
 
 def listen(done):
     if done >= 10_000 and sys.argv[1]:
-        whom, sys.argv[1] = sys.argv[1], ""
-        if whom == "driver":
+        victim, sys.argv[1] = sys.argv[1], ""
+        if victim == "driver":
             os.kill(os.getpid(), signal.SIGKILL)
         for process in processes_below(os.getpid())[1:]:
             if b"MapWorker" in Path(f"/proc/{process}/cmdline").read_bytes():
@@ -127,28 +127,28 @@ print(report.manifest.counts["answered"], report.done_before)
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
-def test_a_killed_worker_costs_nothing(many, tmp_path):
-    command = [sys.executable, "-c", WITH_A_LISTENER, "worker"]
+def test_a_killed_worker_is_replaced(many, tmp_path):
+    command = [sys.executable, "-c", KILL_A_PROCESS, "worker"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
     assert run.stdout.split() == ["killed", "30000", "0"], run.stderr
-    assert_all_of(many, tmp_path)
+    assert_complete(many, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="the files of a killed process are looked at at once")
-def test_a_killed_run_is_gone_on_with(many, tmp_path):
-    command = [sys.executable, "-c", WITH_A_LISTENER, "driver"]
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the files of a killed process immediately")
+def test_a_killed_run_is_resumed(many, tmp_path):
+    command = [sys.executable, "-c", KILL_A_PROCESS, "driver"]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=300).returncode == -9
-    time.sleep(3)  # Ray's processes end when they miss theirs, and may write until then
+    time.sleep(3)  # Ray's processes exit some time after the driver, and may write until then
     run = with_ray("many", "-o", "out", "--json", cwd=tmp_path)
     report = json.loads(run.stdout)
     assert (report["answered"], run.returncode) == (30_000, 0)
     assert report["done_before"] >= 10_000
-    assert_all_of(many, tmp_path)
+    assert_complete(many, tmp_path)
 
 
-def assert_all_of(many: Path, folder: Path) -> None:
-    """Each row of each table has one answer, the right one."""
+def assert_complete(many: Path, folder: Path) -> None:
+    """Check that each row of each table has one prediction, the expected one."""
     expected = None
     for number, path in enumerate(sorted(many.iterdir())):
         found = labels_of(folder / "out", path)
@@ -166,18 +166,18 @@ def free_port() -> int:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[str]:
-    """A Ray cluster of one machine that somebody else has started; its address."""
+    """Address of a running Ray cluster of one machine."""
     port = free_port()
     script = Path(sys.executable).with_name("ray")
     arguments = ["start", "--head", "--block", f"--port={port}", "--num-cpus=2", "--include-dashboard=false"]
     environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
-    nowhere: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([script, *arguments], env=environment, start_new_session=True, **nowhere) as process:
+    silent: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([script, *arguments], env=environment, start_new_session=True, **silent) as process:
         try:
             wait_for(port)
             yield f"127.0.0.1:{port}"
         finally:
-            os.killpg(process.pid, signal.SIGKILL)  # asked politely it takes half a minute
+            os.killpg(process.pid, signal.SIGKILL)  # SIGTERM takes half a minute
 
 
 def wait_for(port: int) -> None:
@@ -188,7 +188,7 @@ def wait_for(port: int) -> None:
             time.sleep(0.25)
         else:
             return
-    raise AssertionError("it did not start")
+    raise AssertionError(f"nothing listens on port {port}")
 
 
 @pytest.mark.slow
@@ -199,34 +199,35 @@ def test_a_cluster_is_joined(cluster, archive, tmp_path):
     assert len(shard.read_text().splitlines()) == 1001
 
 
-def test_no_cluster_is_one_line(archive, tmp_path):
-    nobody = f"127.0.0.1:{free_port()}"
-    run = with_ray(archive / "a.csv", "-o", "out", "--address", nobody, cwd=tmp_path)
+def test_a_missing_cluster_is_a_one_line_error(archive, tmp_path):
+    unused = f"127.0.0.1:{free_port()}"
+    run = with_ray(archive / "a.csv", "-o", "out", "--address", unused, cwd=tmp_path)
     assert run.returncode == 2, run.stderr
-    assert run.stderr.startswith("error: no Ray cluster at 127.0.0.1:") and len(run.stderr.splitlines()) == 1
+    assert run.stderr.startswith("error: could not join a Ray cluster at 127.0.0.1:")
+    assert len(run.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
-        (["a.csv", "b.csv", "-o", "x"], "2 sources are for --engine ray; name one"),
-        (["a.csv", "-o", "x", "--address", "h:1"], "--address holds only with --engine ray"),
-        (["a.csv", "-o", "x", "--format", "csv"], "--format holds only with --engine ray"),
-        (["a.csv", "-o", "x", "--engine", "ray", "--resume"], "--resume holds only with --engine local"),
-        (["none", "-o", "x", "--engine", "ray"], "none could not be read: there is no such file or folder"),
+        (["a.csv", "b.csv", "-o", "x"], "2 sources need --engine ray; pass one source"),
+        (["a.csv", "-o", "x", "--address", "h:1"], "--address applies only with --engine ray"),
+        (["a.csv", "-o", "x", "--format", "csv"], "--format applies only with --engine ray"),
+        (["a.csv", "-o", "x", "--engine", "ray", "--resume"], "--resume applies only with --engine local"),
+        (["none", "-o", "x", "--engine", "ray"], "none could not be read: no such file or folder"),
     ],
 )
-def test_what_does_not_fit_is_one_line(tmp_path, arguments, complaint):
+def test_a_usage_error_is_one_line(tmp_path, arguments, message):
     run = batch_predict(*arguments, cwd=tmp_path)
     assert run.returncode in (2, 4)
-    assert complaint in run.stderr and len(run.stderr.splitlines()) == 1
+    assert message in run.stderr and len(run.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
 def object_storage() -> Iterator[str]:
-    """The address of something that speaks S3, with a bucket."""
-    boto3 = pytest.importorskip("boto3", reason="dev has it")
+    """Address of a local S3 server with a bucket."""
+    boto3 = pytest.importorskip("boto3", reason="the extra dev installs it")
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -241,8 +242,8 @@ def object_storage() -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_object_storage_is_read_and_written(object_storage, archive, tmp_path, monkeypatch):
-    """By Arrow, where fsspec has no library for it."""
+def test_object_storage_is_read_and_written_through_arrow(object_storage, archive, tmp_path, monkeypatch):
+    """fsspec needs s3fs for S3; without it, Arrow opens the URI."""
     keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
     keys["AWS_ENDPOINT_URL"] = object_storage
     for name, value in keys.items():
@@ -253,10 +254,10 @@ def test_object_storage_is_read_and_written(object_storage, archive, tmp_path, m
 
     run = with_ray("s3://bucket/archive", "-o", "s3://bucket/out", cwd=tmp_path, **keys)
     assert run.returncode == 4, run.stderr
-    assert "error: s3://bucket/archive/pictures/damaged.png is no picture" in run.stderr
+    assert "error: s3://bucket/archive/pictures/damaged.png is not a picture" in run.stderr
     names = sorted(path.rpartition("/")[2] for path in fs.find("bucket/out"))
     local = Steps(archive, tmp_path / "local")
-    local.whole()
+    local.run_all()
     assert sum(name.endswith(".parquet") for name in names) == 3 and "_manifest.json" in names
     manifest = json.loads(fs.cat_file("bucket/out/_manifest.json"))
     assert manifest["counts"] == json.loads((tmp_path / "local" / "_manifest.json").read_text())["counts"]
@@ -266,20 +267,20 @@ def test_object_storage_is_read_and_written(object_storage, archive, tmp_path, m
     assert json.loads(again.stdout)["done_before"] == 2011
 
 
-def test_a_memory_file_system_is_as_good_as_any(tmp_path):
+def test_a_memory_file_system_is_supported(tmp_path):
     fs, folder = file_system("memory://archive")
     for write, name in ((write_csv, "a.csv"), (write_picture, "p/1.png")):
         path = tmp_path / "file.png"
         write(path, IMAGES[:10], LABELS[:10]) if write is write_csv else write(path, 1)
         write_file(fs, f"{folder}/{name}", path.read_bytes())
     steps = Steps("memory://archive", "memory://out")
-    manifest = steps.whole()
+    manifest = steps.run_all()
     assert manifest.counts["answered"] == 11
     assert [source.name for source in manifest.sources] == ["memory:///archive/a.csv", "memory:///archive/p"]
     assert fs.exists("/out/_manifest.json") and not fs.exists("/out/_progress")
 
 
-WITH_A_WORKER_OF_ANOTHER_VERSION = """
+ANOTHER_VERSION_IN_A_WORKER = """
 from digits_edge.runtime.batch.distributed import ray_engine
 ray_engine.version = lambda package: "0.0.1"
 ray_engine.predict_with_ray(["archive/a.csv"], "out", model="edge-int8", provider="cpu", actors=1)
@@ -287,57 +288,57 @@ ray_engine.predict_with_ray(["archive/a.csv"], "out", model="edge-int8", provide
 
 
 @pytest.mark.slow
-def test_an_error_of_a_worker_is_its_own(archive, tmp_path):
-    command = [sys.executable, "-c", WITH_A_WORKER_OF_ANOTHER_VERSION]
+def test_the_error_of_a_worker_is_raised_without_rays_wrapper(archive, tmp_path):
+    command = [sys.executable, "-c", ANOTHER_VERSION_IN_A_WORKER]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
     last = run.stderr.splitlines()[-1]
     assert re.fullmatch(
-        r"digits_edge\.runtime\.errors\.ModelError: a machine has digits-edge \S+, not 0\.0\.1; .*", last
+        r"digits_edge\.runtime\.errors\.ModelError: a worker has digits-edge \S+, expected 0\.0\.1; .*", last
     )
 
 
 @pytest.mark.slow
-def test_a_provider_without_its_processor_is_one_line(archive, tmp_path):
-    if available_providers() != ["cpu"] and "cuda" in available_providers():
-        pytest.skip("there may be a GPU")
+def test_a_gpu_provider_without_a_gpu_is_a_one_line_error(archive, tmp_path):
+    if "cuda" in available_providers():
+        pytest.skip("this machine may have a GPU")
     arguments = ["batch-predict", "archive/a.csv", "-o", "out", "--engine", "ray", "--provider", "cuda"]
     command = [sys.executable, "-c", "from digits_edge.cli.main import main; main()", *arguments]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
     assert run.returncode == 3, run.stderr
-    assert run.stderr == "error: provider cuda needs a GPU, and Ray knows none; use --provider cpu\n"
+    assert run.stderr == "error: provider cuda needs a GPU, but Ray found none; use --provider cpu\n"
 
 
 @pytest.mark.slow
-def test_answers_below_their_source_are_no_source(archive, tmp_path):
+def test_an_output_folder_in_a_source_is_not_a_source(archive, tmp_path):
     for _ in range(2):
-        run = with_ray("archive", "-o", "archive/answers", cwd=tmp_path)
-        assert run.returncode == 4 and "2,010 answered" in run.stderr, run.stderr
+        run = with_ray("archive", "-o", "archive/predictions", cwd=tmp_path)
+        assert run.returncode == 4 and "2,010 images" in run.stderr, run.stderr
 
 
-WITH_A_STRANGER = """
+JOIN_WITH_AND_WITHOUT_TOKEN = """
 import os, subprocess, sys
 from digits_edge.runtime.batch.distributed import ray_engine
 
-STRANGER = "import ray, sys; ray.init(address=sys.argv[1], logging_level=50)"
+JOIN = "import ray, sys; ray.init(address=sys.argv[1], logging_level=50)"
 with ray_engine._ray(None, 1) as (ray, resources):
     address = ray.get_runtime_context().gcs_address
     environment = {name: value for name, value in os.environ.items() if "AUTH" not in name}
-    own = subprocess.run([sys.executable, "-c", STRANGER, address], env=os.environ, capture_output=True)
-    other = subprocess.run([sys.executable, "-c", STRANGER, address], env=environment, capture_output=True, text=True)
+    own = subprocess.run([sys.executable, "-c", JOIN, address], env=os.environ, capture_output=True)
+    other = subprocess.run([sys.executable, "-c", JOIN, address], env=environment, capture_output=True, text=True)
     print(own.returncode, other.returncode, "AuthenticationError" in other.stderr)
 """
 
 
 @pytest.mark.slow
-def test_a_stranger_cannot_join_what_is_started_here(tmp_path):
-    """Ray's ports are open to the network, and who gets in may run anything."""
+def test_a_program_without_the_token_cannot_join(tmp_path):
+    """Ray's ports are open to the network, and anyone who can join can run code."""
     environment = {name: value for name, value in os.environ.items() if "AUTH" not in name}
-    command = [sys.executable, "-c", WITH_A_STRANGER]
+    command = [sys.executable, "-c", JOIN_WITH_AND_WITHOUT_TOKEN]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert run.stdout.splitlines()[-1:] == ["0 1 True"], run.stdout + run.stderr
 
 
-WITH_RAY_IMPORTED_BEFORE = """
+RAY_IMPORTED_BEFORE = """
 import ray
 from digits_edge.runtime.batch.distributed import predict_with_ray
 report = predict_with_ray(["archive/a.csv"], "out", model="edge-int8", provider="cpu", actors=1)
@@ -346,8 +347,8 @@ print(report.manifest.counts["answered"])
 
 
 @pytest.mark.slow
-def test_who_has_imported_ray_may_start_it_too(archive, tmp_path):
+def test_a_program_that_has_imported_ray_can_start_a_run(archive, tmp_path):
     environment = {name: value for name, value in os.environ.items() if "AUTH" not in name}
-    command = [sys.executable, "-c", WITH_RAY_IMPORTED_BEFORE]
+    command = [sys.executable, "-c", RAY_IMPORTED_BEFORE]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert run.stdout.splitlines()[-1:] == ["1000"], run.stderr

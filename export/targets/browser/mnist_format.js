@@ -1,0 +1,202 @@
+/**
+ * Conversion of a picture of a digit to the MNIST format: `toMnistFormat`.
+ *
+ * It gives the same result as `digits_edge.runtime.preprocessing.mnist_format` for the same pixels, so that a web page
+ * can use the same model file. It runs unchanged in browsers and in Node.
+ *
+ * @typedef {import("./ink.js").Box} Box
+ * @typedef {import("./ink.js").Picture} Picture
+ * @typedef {import("./morphology.js").FloatPlane} FloatPlane
+ * @typedef {{image: Uint8Array, blank: boolean, box: Box | null}} PreparedPicture the image, (28, 28), all zero if the
+ *   picture is blank; whether no ink was found; the box of the ink in pixels of the picture
+ */
+
+import {
+  CLOSE_UP_MARGIN_DIVISOR,
+  CLOSE_UP_SHARE,
+  FRAMED_INK_PERCENTILE,
+  FULL_INK_PERCENTILE,
+  IMAGE_SIDE,
+  INK_SIDE,
+  MIN_FULL_INK_SHARE,
+  STROKE,
+  THICKENING_SCALE,
+  THICKENING_SIDE,
+} from "./constants.js";
+import { findInk, withoutIdleAlpha } from "./ink.js";
+import { largest, percentile, running, stepsAcross, stepsDown } from "./morphology.js";
+import { onGrid, rint, sum } from "./numeric.js";
+import { resizedByTriangle } from "./resampling.js";
+
+/**
+ * Convert a picture of one digit to the MNIST format.
+ *
+ * @param {Picture} picture RGBA with straight alpha, for example an ImageData: dark ink on light or light on dark, of
+ *   any colour and size, evenly or unevenly lit, on plain, ruled, squared or transparent paper
+ * @returns {PreparedPicture} white ink on black
+ * @throws {RangeError} if the data are not width × height × 4 values
+ */
+export function toMnistFormat(picture) {
+  const prepared = withoutIdleAlpha(picture);
+  const { width, height } = prepared;
+  const ink = findInk(prepared, [0, 0, width, height]);
+  let { cut, box } = ink;
+  if (box === null) return blankPicture();
+  if (Math.max(box[2] - box[0], box[3] - box[1]) < CLOSE_UP_SHARE * Math.max(width, height)) {
+    const closeUp = findInk(prepared, withMargin(box, width, height));
+    if (closeUp.box !== null) ({ cut, box } = closeUp);
+  }
+  return { image: framed(thickened(cut)), blank: false, box };
+}
+
+/**
+ * The result for a picture without ink.
+ *
+ * @returns {PreparedPicture}
+ */
+export function blankPicture() {
+  return { image: new Uint8Array(IMAGE_SIDE * IMAGE_SIDE), blank: true, box: null };
+}
+
+/**
+ * Widen strokes that are thinner than MNIST's; thin ones would fade when the picture is reduced.
+ *
+ * @param {FloatPlane} cut (H, W), cropped to its bounding box, at least one value above 0
+ * @returns {FloatPlane} (H, W) in 0…1
+ */
+export function thickened(cut) {
+  const full = percentile(
+    cut.values.filter((value) => value > 0),
+    FULL_INK_PERCENTILE,
+  );
+  let ink = { ...cut, values: onGrid(cut.values.map((value) => Math.min(Math.max(value / full, 0), 1))) };
+  const missing = STROKE - (strokeWidth(ink) * INK_SIDE) / Math.max(ink.height, ink.width);
+  const radius = rint((missing * THICKENING_SCALE) / 2);
+  if (radius < 1) return ink;
+  ink = padded(resized(ink, THICKENING_SCALE * INK_SIDE), radius);
+  for (let step = 0; step < radius; step += 1) {
+    // alternate cross and square: an octagon
+    ink = step % 2 ? running("maximum", ink, THICKENING_SIDE, THICKENING_SIDE) : dilatedByCross(ink);
+  }
+  return ink;
+}
+
+/**
+ * Scale and centre a digit like MNIST: longer side 20 pixels, strokes near 255, centred by centre of mass.
+ *
+ * @param {FloatPlane} ink (H, W), cropped to its bounding box, at least one value above 0
+ * @returns {Uint8Array} (28, 28)
+ */
+export function framed(ink) {
+  const small = resized(ink, INK_SIDE);
+  const strong = percentile(
+    small.values.filter((value) => value > 0),
+    FRAMED_INK_PERCENTILE,
+  );
+  const full = Math.fround(Math.max(strong, MIN_FULL_INK_SHARE * largest(small.values)));
+  const strengths = small.values.map((value) => Math.min(value / full, 1));
+  small.values = strengths.map((value) => rint(Math.fround(value * 255)));
+  const [x, y] = centreOfMass(small);
+  // MNIST's centre of mass is in the pixel right of and below the middle, never before it: hence ceil
+  const left = Math.min(Math.max(Math.ceil(IMAGE_SIDE / 2 - x), 0), IMAGE_SIDE - small.width);
+  const upper = Math.min(Math.max(Math.ceil(IMAGE_SIDE / 2 - y), 0), IMAGE_SIDE - small.height);
+  return placed(small, left, upper);
+}
+
+/**
+ * Copy levels into a black image.
+ *
+ * @param {FloatPlane} levels (H, W) in 0…255, H and W at most 28
+ * @param {number} left
+ * @param {number} upper
+ * @returns {Uint8Array} (28, 28)
+ */
+export function placed({ values, width }, left, upper) {
+  const image = new Uint8Array(IMAGE_SIDE * IMAGE_SIDE);
+  values.forEach((value, i) => {
+    const x = i % width;
+    image[(upper + (i - x) / width) * IMAGE_SIDE + left + x] = rint(value);
+  });
+  return image;
+}
+
+/**
+ * @param {FloatPlane} ink
+ * @returns {FloatPlane}
+ */
+function dilatedByCross(ink) {
+  const down = running("maximum", ink, THICKENING_SIDE, 1);
+  const across = running("maximum", ink, 1, THICKENING_SIDE);
+  return { ...ink, values: down.values.map((value, i) => Math.max(value, across.values[i])) };
+}
+
+/**
+ * @param {Box} box
+ * @param {number} width of the picture
+ * @param {number} height of the picture
+ * @returns {Box}
+ */
+function withMargin([left, upper, right, lower], width, height) {
+  const margin = Math.floor(Math.max(right - left, lower - upper) / CLOSE_UP_MARGIN_DIVISOR);
+  return [
+    Math.max(0, left - margin),
+    Math.max(0, upper - margin),
+    Math.min(width, right + margin),
+    Math.min(height, lower + margin),
+  ];
+}
+
+/**
+ * The mean width of the strokes in pixels: twice their area divided by their outline, averaged over directions.
+ *
+ * @param {FloatPlane} ink in 0…1
+ * @returns {number}
+ */
+function strokeWidth(ink) {
+  const around = padded(ink, 1);
+  const outline = ((sum(stepsDown(around)) + sum(stepsAcross(around))) * Math.PI) / 4;
+  return (2 * sum(ink.values)) / outline;
+}
+
+/**
+ * @param {FloatPlane} plane
+ * @param {number} margin of zeros on each side, in pixels
+ * @returns {FloatPlane}
+ */
+function padded({ values, height, width }, margin) {
+  const wide = width + 2 * margin;
+  const around = new Float32Array(wide * (height + 2 * margin));
+  for (let y = 0; y < height; y += 1) {
+    around.set(values.subarray(y * width, (y + 1) * width), (y + margin) * wide + margin);
+  }
+  return { values: around, height: height + 2 * margin, width: wide };
+}
+
+/**
+ * The ink with its longer side scaled to `side` pixels, antialiased.
+ *
+ * @param {FloatPlane} ink
+ * @param {number} side
+ * @returns {FloatPlane}
+ */
+function resized(ink, side) {
+  const scale = side / Math.max(ink.height, ink.width);
+  const small = resizedByTriangle(ink, Math.max(1, rint(ink.width * scale)), Math.max(1, rint(ink.height * scale)));
+  return { ...small, values: onGrid(small.values) };
+}
+
+/**
+ * The centre of mass of integer levels, whose sums are exact.
+ *
+ * @param {FloatPlane} levels
+ * @returns {[number, number]} x and y
+ */
+function centreOfMass({ values, width }) {
+  let [x, y] = [0, 0];
+  values.forEach((level, i) => {
+    x += level * (2 * (i % width) + 1);
+    y += level * (2 * Math.floor(i / width) + 1);
+  });
+  const doubled = 2 * sum(values);
+  return [x / doubled, y / doubled];
+}

@@ -1,0 +1,185 @@
+"""Drawn pictures for the tests and the reference cases of the preprocessing: `DIGITS`, `BLANK_PAGES`, `GARMENTS`.
+
+`CONDITIONS` draws a digit on a float page, `BLANKS` contains float pages, and the others draw RGBA pixels.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from digits_edge.runtime.datasets.synthetic_digits import draw_digit
+
+Page = np.ndarray  # float64 (H, W, 3) in 0…255
+Pixels = np.ndarray  # uint8 (H, W, 4)
+
+
+def ink_of(digit: int, size: int = 300) -> np.ndarray:
+    """float64 (size, size, 1) in 0…1."""
+    return np.asarray(draw_digit(digit, np.random.default_rng(digit), size=size), float)[:, :, np.newaxis] / 255
+
+
+def written(digit: int, paper: Page, colour: tuple[int, int, int]) -> Page:
+    ink = ink_of(digit, len(paper))
+    return paper * (1 - ink) + np.array(colour) * ink
+
+
+def flat(colour: tuple[int, int, int], side: int = 300) -> Page:
+    return np.full((side, side, 3), colour, float)
+
+
+def uneven_light(side: int = 300) -> np.ndarray:
+    across = np.linspace(1, 0.6, side)
+    return (across[:, np.newaxis] * across)[:, :, np.newaxis]
+
+
+def noise_of(sigma: float, side: int = 300) -> np.ndarray:
+    return np.random.default_rng(0).normal(0, sigma, (side, side, 1))
+
+
+def picture_of(page: Page) -> Image.Image:
+    return Image.fromarray(np.clip(page, 0, 255).astype(np.uint8))
+
+
+def ruled(colour: tuple[int, int, int]) -> Page:
+    paper = flat((245, 245, 240))
+    for row in range(10, 300, 45):
+        paper[row : row + 2] = colour
+    return paper
+
+
+def on_a_table(digit: int) -> Page:
+    table = flat((60, 45, 35), 380)
+    table[30:330, 50:350] = written(digit, flat((240, 240, 235)), (40, 40, 60))
+    return table
+
+
+def framed_in_ink(digit: int) -> Page:
+    page = np.pad(
+        written(digit, flat((245, 245, 245)), (40, 40, 40)), ((60, 60), (60, 60), (0, 0)), constant_values=245
+    )
+    page[20:24, 20:-20] = page[-24:-20, 20:-20] = page[20:-20, 20:24] = page[20:-20, -24:-20] = 40
+    return page
+
+
+def dusty(digit: int) -> Page:
+    page = written(digit, flat((250, 250, 250)), (30, 30, 30))
+    rng = np.random.default_rng(1)
+    for x, y in rng.integers(2, 295, (12, 2)):
+        page[y : y + 3, x : x + 3] = 60
+    return page
+
+
+CONDITIONS: dict[str, Callable[[int], Page]] = {
+    "white on black": lambda digit: written(digit, flat((0, 0, 0)), (255, 255, 255)),
+    "blue on white": lambda digit: written(digit, flat((255, 255, 255)), (60, 70, 200)),
+    "red on green of the same luminance": lambda digit: written(digit, flat((60, 150, 60)), (200, 80, 80)),
+    "uneven light": lambda digit: written(digit, flat((250, 245, 230)), (50, 45, 60)) * uneven_light(),
+    "noise": lambda digit: written(digit, flat((200, 200, 190)), (90, 90, 90)) + noise_of(20),
+    "faint pencil": lambda digit: written(digit, flat((235, 235, 230)), (200, 200, 200)) + noise_of(2),
+    "light rules": lambda digit: written(digit, ruled((170, 190, 220)), (40, 40, 70)),
+    "dark rules": lambda digit: written(digit, ruled((110, 110, 130)), (50, 50, 60)),
+    "on a dark table": on_a_table,
+    "in a frame": framed_in_ink,
+    "dust": dusty,
+}
+BLANKS: dict[str, Page] = {
+    "white": flat((255, 255, 255)),
+    "black": flat((0, 0, 0)),
+    "grey": flat((128, 128, 128)),
+    "yellow": flat((250, 240, 120)),
+    "gradient": flat((250, 245, 230)) * uneven_light(),
+    "slight noise": flat((220, 220, 215)) + noise_of(3),
+    "strong noise": flat((140, 140, 140)) + noise_of(25),
+    "noise in uneven light": flat((230, 225, 215)) * uneven_light() + noise_of(8),
+    "a speck of dust": np.pad(np.zeros((4, 4, 3)), ((150, 146), (90, 206), (0, 0)), constant_values=240),
+}
+
+
+def rgba(picture: Image.Image | np.ndarray) -> Pixels:
+    if isinstance(picture, np.ndarray):
+        picture = picture_of(picture)
+    return np.asarray(picture.convert("RGBA"))
+
+
+def on_canvas(digit: int, size: int, thickness: float | None = None, *, dark: bool = False) -> Pixels:
+    drawn = np.asarray(draw_digit(digit, np.random.default_rng(digit), size=size, thickness=thickness))
+    return rgba(Image.fromarray(255 - drawn if dark else drawn))
+
+
+def on_transparent(digit: int, ink: int, size: int = 280) -> Pixels:
+    """Ink of one grey on a transparent background, like a canvas or a PNG with alpha."""
+    pixels = np.full((size, size, 4), ink, np.uint8)
+    pixels[:, :, 3] = np.asarray(draw_digit(digit, np.random.default_rng(digit), size=size))
+    return pixels
+
+
+def card(digit: int) -> Pixels:
+    """Opaque paper with corners that are transparent or half transparent."""
+    pixels = rgba(written(digit, flat((240, 240, 230)), (30, 30, 60))).copy()
+    pixels[:15, :15] = pixels[-15:, -15:] = (90, 200, 30, 0)
+    pixels[:15, -15:, 3] = 100
+    return pixels
+
+
+def in_corner(digit: int, width: int, height: int) -> Pixels:
+    page = Image.new("RGB", (width, height), (250, 250, 255))
+    page.paste(picture_of(written(digit, flat((250, 250, 255), 120), (20, 20, 90))), (width - 150, height // 3))
+    return rgba(page)
+
+
+def noise(height: int, width: int, seed: int = 0) -> Pixels:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 4), np.uint8)
+
+
+DIGITS: dict[str, Callable[[], Pixels]] = {
+    **{f"{digit} on a canvas": lambda digit=digit: on_canvas(digit, 280) for digit in range(10)},
+    **{f"dark, {size} pixels": lambda size=size: on_canvas(3, size, dark=True) for size in (28, 40, 101, 160, 900)},
+    **{f"pen of {width}": lambda width=width: on_canvas(8, 500, width) for width in (0.006, 0.02, 0.2)},
+    **{
+        f"{digit}, {name}": lambda digit=digit, name=name: rgba(CONDITIONS[name](digit))
+        for name in CONDITIONS
+        for digit in (2, 4, 7)
+    },
+    **{f"{ink} on transparent": lambda ink=ink: on_transparent(5, ink) for ink in (0, 60, 127, 128, 255)},
+    "below the working size, on transparent": lambda: on_transparent(6, 0, 100),
+    "on a card": lambda: card(9),
+    "in the corner of a wide page": lambda: in_corner(2, 1500, 600),
+    "in the corner of a tall page": lambda: in_corner(2, 500, 2300),
+}
+BLANK_PAGES: dict[str, Callable[[], Pixels]] = {
+    **{name: lambda name=name: rgba(BLANKS[name]) for name in BLANKS},
+    "transparent": lambda: np.zeros((280, 280, 4), np.uint8),
+    "one pixel": lambda: np.array([[[200, 30, 70, 255]]], np.uint8),
+    "one transparent pixel": lambda: np.array([[[200, 30, 70, 0]]], np.uint8),
+}
+ODD_SIZES = [(1, 2), (2, 1), (2, 2), (3, 3), (1, 700), (700, 1), (1, 3000), (3000, 1), (5000, 20), (20, 5000)]
+
+
+def shirt(ground: tuple[int, ...], cloth: tuple[int, ...], size: tuple[int, int] = (300, 400), sigma: float = 0):
+    """A garment of two colours, with noise of a standard deviation."""
+    picture = Image.new("RGBA", size, ground)
+    width, height = size
+    outline = [(0.1, 0.2), (0.35, 0.1), (0.65, 0.1), (0.9, 0.2), (0.75, 0.4), (0.7, 0.9), (0.3, 0.9), (0.25, 0.4)]
+    ImageDraw.Draw(picture).polygon([(x * width, y * height) for x, y in outline], fill=cloth)
+    ImageDraw.Draw(picture).rectangle((0.4 * width, 0.4 * height, 0.6 * width, 0.6 * height), fill=cloth[::-1][1:])
+    pixels = np.asarray(picture).astype(float)
+    pixels[:, :, :3] += np.random.default_rng(0).normal(0, sigma, (height, width, 3))
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+WHITE, BLACK, TRANSPARENT = (255, 255, 255, 255), (0, 0, 0, 255), (0, 0, 0, 0)
+GARMENTS: dict[str, Callable[[], Pixels]] = {
+    "red on white": lambda: shirt(WHITE, (200, 30, 40, 255)),
+    "light on black": lambda: shirt(BLACK, (200, 230, 140, 255), (413, 377)),
+    "on tinted paper with noise": lambda: shirt((220, 210, 190, 255), (60, 90, 140, 255), sigma=4),
+    "on mid grey": lambda: shirt((120, 120, 120, 255), (10, 200, 90, 255)),
+    "on transparent": lambda: shirt(TRANSPARENT, (90, 60, 140, 255)),
+    "light on transparent": lambda: shirt(TRANSPARENT, (230, 220, 240, 255), (90, 131)),
+    "half transparent": lambda: shirt(WHITE, (10, 40, 90, 128), (640, 480)),
+    "small": lambda: shirt(WHITE, (40, 60, 140, 255), (28, 28)),
+    "tall": lambda: shirt(WHITE, (40, 60, 140, 255), (200, 1900)),
+    "wide": lambda: shirt(BLACK, (240, 160, 140, 255), (2100, 300)),
+    "large": lambda: shirt(WHITE, (40, 60, 140, 255), (1777, 1333), sigma=2),
+    "no garment": lambda: rgba(flat((90, 120, 60))),
+}
