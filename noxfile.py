@@ -37,7 +37,9 @@ def lint(session: nox.Session) -> None:
     session.run("mypy", "--config-file", config, *packages)
     session.run("lint-imports", "--config", config, "--no-cache")
     session.run("vulture")
-    session.run("bash", "scripts/check_javascript.sh", external=True)
+    python = f"{session.virtualenv.bin}/python"
+    session.run("bash", "scripts/check_javascript.sh", env={"PYTHON": python}, external=True)
+    session.run("python", "-m", "scripts.draw_preprocessing_cases", "--check")
 
 
 @nox.session
