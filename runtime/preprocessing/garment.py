@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digits_edge.runtime.preprocessing.ink import flattened, reduced, resized, without_idle_alpha
+from digits_edge.runtime.preprocessing.levels import flattened, reduced, resized, without_idle_alpha
 from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, PreparedPicture, Step
 from digits_edge.runtime.preprocessing.morphology import GRID, MEDIAN, MID_GREY, Array, Mask, percentile, pieces
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digits_edge.runtime.preprocessing.ink import Box, Ink, find_ink, without_idle_alpha
+from digits_edge.runtime.preprocessing.ink import Ink, find_ink
+from digits_edge.runtime.preprocessing.levels import Box, without_idle_alpha
 from digits_edge.runtime.preprocessing.morphology import Array, on_grid, percentile, running
 
 #: Side of an image in pixels.

@@ -28,7 +28,7 @@ def digits(tmp_path_factory):
     return path
 
 
-def test_train_accepts_the_best_recipe_of_a_search(run, digits):
+def test_train_accepts_the_best_recipe_of_a_search(run, digits, tmp_path):
     result = run("tune", "perceptron", "--data", digits, "--trials", "2", "-o", "found", "--json", *QUICK)
     assert result.code == 0, result.stderr
     [found] = result.objects
@@ -36,6 +36,7 @@ def test_train_accepts_the_best_recipe_of_a_search(run, digits):
     assert found["best"]["recipe"]["epochs"] == 30
     assert "a trial has 14 steps" in result.stderr
     assert "trial 2/2: validation" in result.stderr
+    assert "Tuning of perceptron" in (tmp_path / "found/tuning.html").read_text(encoding="utf-8")
     trained = run("train", "--recipe", "found/best.json", "--data", digits, "--epochs", "1", "-o", "run", "--json")
     assert trained.code == 0, trained.stderr
 

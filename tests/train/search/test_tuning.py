@@ -11,6 +11,7 @@ import pytest
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import CheckError, DataError, InputError, UsageError
 from digits_edge.train import Budget, Listeners, Recipe, Trial, build, named_recipe, names, read_recipe, tune
+from digits_edge.train.report.tuning_page import tuning_page
 from digits_edge.train.search.search_folder import best_of
 from digits_edge.train.search.search_space import recipe_with, search_space, settings_of
 
@@ -73,7 +74,7 @@ def test_table_and_page_have_every_trial(searched):
     head, *rows = (folder / "trials.csv").read_text().splitlines()
     assert head.startswith("trial,units_1,dropout,optimizer,learning_rate,validation_accuracy,validation_loss,seconds")
     assert [int(row.split(",")[0]) for row in rows] == [1, 2, 3, 4, 5, 6]
-    page = (folder / "tuning.html").read_text()
+    page = tuning_page(tuning.best, tuning.trials)
     assert "Tuning of mlp" in page
     assert page.count("<figure") == 1 + len(tuning.trials[0].settings)
     assert f'<td class="left">{tuning.best["search"]["trial"]} *</td>' in page
@@ -82,7 +83,7 @@ def test_table_and_page_have_every_trial(searched):
 def test_keras_tuner_prints_nothing_and_leaves_no_files(squares, tmp_path, capfd):
     search(tmp_path, squares, 1)
     assert capfd.readouterr() == ("", "")
-    assert {p.name for p in tmp_path.iterdir()} == {"search.json", "trials", "trials.csv", "best.json", "tuning.html"}
+    assert {p.name for p in tmp_path.iterdir()} == {"search.json", "trials", "trials.csv", "best.json"}
 
 
 @pytest.mark.parametrize(("stopped_trial", "stopped_epoch"), [(1, 0), (2, 1)])

@@ -1,0 +1,178 @@
+"""The connected components of ink that are the digit, without ruled lines, specks and noise: `cleaned`."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits_edge.runtime.preprocessing.levels import Box, border, mean
+from digits_edge.runtime.preprocessing.morphology import (
+    MEDIAN,
+    Array,
+    Mask,
+    blurred,
+    boxes,
+    opened,
+    otsu,
+    percentile,
+    pieces,
+    running,
+)
+
+#: Standard deviation of noise divided by the median difference of neighbouring pixels.
+NOISE_PER_DIFFERENCE = 1.05
+#: The radius of the box filter before the threshold is the longer side divided by this.
+SMOOTHING_DIVISOR = 100
+
+# --- ruled lines -----------------------------------------------------------------------------------------------------
+
+#: Threshold of ruled lines, as a share of Otsu's. Lower than INK_THRESHOLD, because a slanted thin line alternates
+#: between two rows of pixels.
+RULE_THRESHOLD = 0.3
+#: Height of the dilation that joins the parts of a slanted line, in pixels.
+RULE_DILATION = 5
+#: Lines thicker than the longer side divided by this are not ruled lines.
+RULE_THICKNESS_DIVISOR = 25
+#: Minimum length of a part of a ruled line, as a share of the width.
+MIN_RULE_LENGTH = 0.45
+#: Minimum share of the columns that ruled lines cover.
+MIN_RULE_COVERAGE = 0.9
+#: Maximum width of everything else, as a share of the width. The bar of a "7" that was cropped tightly reaches from
+#: edge to edge too, but the rest of the "7" is as wide.
+MAX_WIDTH_BESIDE_RULES = 0.8
+
+# --- connected components of the digit -------------------------------------------------------------------------------
+
+#: Threshold of ink, as a share of Otsu's.
+INK_THRESHOLD = 0.7
+#: The weight of ink decreases to 0 over this share of the width and height at each edge.
+EDGE_SHARE = 0.1
+#: Minimum share of its longer side that a component has on the picture's border to count as part of the border.
+BORDER_COMPONENT_SHARE = 0.6
+#: Factor of the weight of such components.
+BORDER_COMPONENT_WEIGHT = 0.05
+#: Minimum weight of a component of the digit, as a share of the heaviest one's.
+MIN_COMPONENT_WEIGHT = 0.02
+#: Maximum distance of a component from the digit, as a share of the digit's longer side.
+MAX_COMPONENT_GAP = 0.2
+#: Side of the square by which the digit's mask is dilated, in pixels.
+DIGIT_DILATION = 3
+#: Minimum contrast of ink, of 255 and as a multiple of the paper's noise. The faintest of 274 real pictures has 31;
+#: blank pages with noise up to 25 stay below 1.6 times their noise or 8 of 255.
+MIN_CONTRAST = 12
+MIN_CONTRAST_TO_NOISE = 2.5
+#: Minimum size of a digit, as a share of the picture's longer side and in pixels; smaller ink on an empty page is dust.
+MIN_SHARE = 0.04
+MIN_PIXELS = 3
+
+
+def cleaned(ink: Array, noise: float) -> Array:
+    """Keep only the digit: remove specks, ruled lines and the edge of the table.
+
+    The digit is the heaviest connected component of ink and the components close to it.
+
+    Args:
+        ink: float32, (H, W), as `without_background` returns it.
+        noise: Standard deviation of the paper's noise, in levels.
+
+    Returns:
+        float32, (H, W): 0 outside the digit; all 0 if there is no digit.
+
+    Example:
+        >>> ink = np.zeros((100, 100), np.float32)
+        >>> ink[20:80, 45:55] = 200
+        >>> ink[5, 5] = 200
+        >>> digit = cleaned(ink, noise=1)
+        >>> float(digit[50, 50]), float(digit[5, 5])
+        (200.0, 0.0)
+    """
+    smooth = blurred(ink, max(ink.shape) // SMOOTHING_DIVISOR)
+    threshold = otsu(smooth)
+    mask = (smooth > INK_THRESHOLD * threshold) & ~_rules(smooth > RULE_THRESHOLD * threshold)
+    numbered, count = pieces(mask)
+    if count == 0:
+        return np.zeros_like(ink)
+    weights = np.bincount(numbered.ravel(), (smooth * _centredness(ink)).ravel())[1:]
+    border_pixels = np.bincount(border(numbered), minlength=count + 1)[1:]
+    is_digit = _digit_pieces(boxes(numbered, count), weights, border_pixels)
+    digit = np.append(False, is_digit)[numbered]
+    if not _stands_out(smooth, digit, mask, noise):
+        return np.zeros_like(ink)
+    return np.where(running(np.maximum, digit, DIGIT_DILATION, DIGIT_DILATION), ink, 0)
+
+
+def noise_of(levels: Array) -> float:
+    """The standard deviation of the paper's noise, from the median difference of neighbours, which ignores strokes."""
+    if levels.shape[1] < 2:
+        return 0.0
+    return NOISE_PER_DIFFERENCE * float(percentile(np.abs(np.diff(levels, axis=1)).ravel(), MEDIAN))
+
+
+def _rules(mask: Mask) -> Mask:
+    """The pixels of horizontal and vertical ruled lines in a mask."""
+    return _horizontal_rules(mask) | _horizontal_rules(mask.T).T
+
+
+def _horizontal_rules(mask: Mask) -> Mask:
+    """The pixels of thin, nearly horizontal lines, if they reach from edge to edge and beyond everything else."""
+    width = mask.shape[1]
+    thickness = max(mask.shape) // RULE_THICKNESS_DIVISOR | 1
+    lines = opened(running(np.maximum, mask, RULE_DILATION, 1), 1, int(MIN_RULE_LENGTH * width) | 1)
+    rules = mask & lines & ~opened(mask, thickness, 1)
+    rest = (mask & ~rules).any(0)
+    is_ruled = (
+        rules.any(0).mean() > MIN_RULE_COVERAGE
+        and rest.any()
+        and np.ptp(np.flatnonzero(rest)) < MAX_WIDTH_BESIDE_RULES * width
+    )
+    return rules if is_ruled else np.zeros_like(mask)
+
+
+def _centredness(ink: Array) -> Array:
+    """Weights of pixels: 1, decreasing to 0 near the edges, where tables, shadows and spiral bindings are."""
+    rows, columns = (np.minimum(np.arange(n) + 0.5, n - np.arange(n) - 0.5) / (EDGE_SHARE * n) for n in ink.shape)
+    return np.asarray(np.minimum(1, np.minimum.outer(rows, columns)), np.float32)
+
+
+def _digit_pieces(piece_boxes: NDArray[np.intp], weights: NDArray[Any], border_pixels: NDArray[np.intp]) -> Mask:
+    """Select the components of the digit: the heaviest, then repeatedly those close to the selected ones.
+
+    Args:
+        piece_boxes: int, (P, 4), left, upper, right, lower.
+        weights: float64, (P,), sum of ink weighted by centredness.
+        border_pixels: int, (P,), number of a component's pixels on the picture's border.
+
+    Returns:
+        bool, (P,).
+    """
+    left, upper, right, lower = piece_boxes.T
+    along_border = border_pixels > BORDER_COMPONENT_SHARE * np.maximum(right - left, lower - upper)
+    central_weights = np.where(along_border, BORDER_COMPONENT_WEIGHT * weights, weights)
+    selected: Mask = np.arange(len(weights)) == np.argmax(central_weights)
+    touches = border_pixels > 0
+    # A component that touches the border belongs to the digit only if the digit does: the picture was cropped tightly.
+    possible = (weights > MIN_COMPONENT_WEIGHT * weights[selected]) & ~along_border & (touches <= touches[selected])
+    while True:
+        x0, y0 = piece_boxes[selected, :2].min(0)
+        x1, y1 = piece_boxes[selected, 2:].max(0)
+        gap = np.maximum.reduce([left - x1, x0 - right, upper - y1, y0 - lower])
+        encloses = (left < x0) & (upper < y0) & (right > x1) & (lower > y1)  # a frame drawn around the digit
+        more = selected | (possible & ~encloses & (gap <= MAX_COMPONENT_GAP * max(x1 - x0, y1 - y0)))
+        if np.array_equal(more, selected):
+            return selected
+        selected, possible = more, possible & ~encloses
+
+
+def _stands_out(ink: Array, digit: Mask, mask: Mask, noise: float) -> bool:
+    """Whether the digit is larger than a speck and has more contrast than the paper's noise."""
+    left, upper, right, lower = bounds(digit)
+    paper = ink[~mask]
+    contrast = mean(ink[digit]) - (mean(paper) if paper.size else 0.0)
+    is_large = max(right - left, lower - upper) > max(MIN_PIXELS, MIN_SHARE * max(ink.shape))
+    return is_large and contrast > max(MIN_CONTRAST, MIN_CONTRAST_TO_NOISE * noise)
+
+
+def bounds(mask: Mask) -> Box:
+    """Left, upper, right, lower of a mask that is not empty; right and lower are exclusive."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -1,0 +1,241 @@
+"""Grey levels of a picture with the ink lighter than the background.
+
+The steps are functions of small arrays, applied in this order: `reduced`, `flattened`, `grey`, `light_ink`.
+The numeric constants are exported to JavaScript by `digits_edge.export.targets.preprocessing_constants`.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from digits_edge.runtime.preprocessing.morphology import (
+    GRID,
+    LOWER_QUARTILE,
+    MEDIAN,
+    MID_GREY,
+    UPPER_QUARTILE,
+    Array,
+    T,
+    blurred,
+    on_grid,
+    otsu,
+    percentile,
+)
+
+Box = tuple[int, int, int, int]
+
+# --- reduction -------------------------------------------------------------------------------------------------------
+
+#: Longer side of the reduced picture that all steps work on; 128 and 200 are no more accurate.
+WORK_SIDE = 160
+#: Offset in pixels of the region that is resized. If the centre of a pixel is exactly on the edge of the area that a
+#: new pixel covers, the last bit decides, and that differs between x86 and ARM. With this offset there are no such
+#: pixels: for new sides of at most 160 pixels, all other centres are at least 1/320 pixel away from an edge.
+REGION_OFFSET = 2.0**-9
+#: `reducing_gap` of `PIL.Image.Image.resize`.
+REDUCING_GAP = 3.0
+
+# --- flattening and conversion to grey -------------------------------------------------------------------------------
+
+#: Pixels with a higher alpha, in 0…1, are opaque.
+OPAQUE_ALPHA = 0.5
+#: Lower bound of the divisor of the mean brightness of transparent pictures; prevents division by zero.
+MIN_TOTAL_ALPHA = 1e-6
+#: Every n-th pixel and row is used to find the colours of ink and paper.
+COLOUR_STRIDE = 2
+#: The radius of the local mean is the longer side divided by this.
+LOCAL_RADIUS_DIVISOR = 8
+#: Local differences are rounded to multiples of 1 divided by this; sums of their products are then exact in float64.
+DIFFERENCE_STEPS = 4
+#: Added to the covariance of the colours, so that the mix of a picture of one colour is its luminance.
+COVARIANCE_OFFSET = 2.0**-6
+#: The background is light if more than this share of the border is.
+LIGHT_BORDER_SHARE = 0.5
+#: Maximum difference between the quartiles of an even border, as a share of the contrast of the picture.
+MAX_BORDER_SPREAD = 0.25
+
+
+def without_idle_alpha(picture: Image.Image) -> Image.Image:
+    """Remove the alpha channel if no pixel is transparent: resizing with alpha takes five times as long.
+
+    Args:
+        picture: Mode L, LA, RGB or RGBA.
+
+    Returns:
+        The picture itself, or a picture without alpha.
+
+    Example:
+        >>> without_idle_alpha(Image.new("RGBA", (2, 2), "white")).mode
+        'RGB'
+    """
+    # numpy's minimum is faster than getextrema
+    if picture.mode not in ("LA", "RGBA") or np.asarray(picture.getchannel("A")).min() < 255:
+        return picture
+    return picture.convert("L" if picture.mode == "LA" else "RGB")
+
+
+def reduced(picture: Image.Image, region: Box) -> NDArray[np.uint8]:
+    """Crop a region and reduce its longer side to at most `WORK_SIDE` pixels.
+
+    Args:
+        picture: Mode L, LA, RGB or RGBA.
+        region: Left, upper, right, lower in pixels.
+
+    Returns:
+        uint8, (H, W, 3) or (H, W, 4).
+
+    Example:
+        >>> reduced(Image.new("RGB", (400, 200)), (0, 0, 400, 200)).shape
+        (80, 160, 3)
+    """
+    left, upper, right, lower = region
+    scale = min(1.0, WORK_SIDE / max(right - left, lower - upper))
+    return resized(picture, region, (max(1, round((right - left) * scale)), max(1, round((lower - upper) * scale))))
+
+
+def resized(picture: Image.Image, region: Box, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Crop a region and resize it; a new pixel is about the mean of the pixels it covers.
+
+    Large regions are first reduced by an integer factor to three times the new size or more, which is twice as fast as
+    exact means.
+
+    Args:
+        picture: Mode L, LA, RGB or RGBA.
+        region: Left, upper, right, lower in pixels.
+        size: New width and height.
+
+    Returns:
+        uint8, (H, W, 3) or (H, W, 4).
+
+    Example:
+        >>> resized(Image.new("LA", (10, 10)), (0, 0, 10, 5), (4, 2)).shape
+        (2, 4, 4)
+    """
+    if picture.mode == "LA":
+        picture = picture.convert("RGBA")
+    left, upper, right, lower = region
+    offset = 0.0 if size == (right - left, lower - upper) else REGION_OFFSET
+    box = (left + offset, upper + offset, right, lower)
+    small = picture.resize(size, Image.Resampling.BOX, box=box, reducing_gap=REDUCING_GAP)
+    return np.asarray(small if small.mode == "RGBA" else small.convert("RGB"))
+
+
+def flattened(pixels: NDArray[np.uint8]) -> Array:
+    """Composite the picture on an opaque background.
+
+    If most of the picture is transparent, the opaque part is the ink and the background black or white, whichever
+    contrasts more. Otherwise the paper is part of the picture, and its colour fills the transparent parts.
+
+    Args:
+        pixels: uint8, (H, W, 3) or (H, W, 4).
+
+    Returns:
+        float32, (H, W, 3) in 0…255.
+
+    Example:
+        >>> black_dot = np.zeros((3, 3, 4), np.uint8)
+        >>> black_dot[1, 1, 3] = 255
+        >>> flattened(black_dot)[:, :, 0]
+        array([[255., 255., 255.],
+               [255.,   0., 255.],
+               [255., 255., 255.]], dtype=float32)
+    """
+    colours = pixels[:, :, :3].astype(np.float32)
+    if pixels.shape[2] == 3:
+        return colours
+    alpha = pixels[:, :, 3:].astype(np.float32) / 255
+    opaque = colours[alpha[:, :, 0] > OPAQUE_ALPHA]
+    if 2 * len(opaque) > alpha.size:
+        ground = percentile(opaque, MEDIAN)
+    else:
+        inked = on_grid(colours * alpha).sum(dtype=np.float64)
+        brightness = inked / max(3 * int(pixels[:, :, 3].sum(dtype=np.int64)) / 255, MIN_TOTAL_ALPHA)
+        ground = np.full(3, 0.0 if brightness > MID_GREY else 255.0)
+    return on_grid(colours * alpha + ground * (1 - alpha))
+
+
+def grey(colours: Array) -> Array:
+    """Convert to grey with the channel weights that give the ink the most contrast.
+
+    The weights are the first principal axis of the local colour differences: luminance for grey pictures; for red ink
+    on green paper of the same luminance, the axis from red to green.
+
+    Args:
+        colours: float32, (H, W, 3) in 0…255.
+
+    Returns:
+        float32, (H, W) in 0…255.
+
+    Example:
+        >>> colours = np.full((20, 20, 3), (0, 200, 0), np.float32)
+        >>> colours[8:12, 8:12] = (200, 0, 0)
+        >>> levels = grey(colours)
+        >>> levels.shape, bool(np.ptp(levels) > 100)
+        ((20, 20), True)
+    """
+    coarse = colours[::COLOUR_STRIDE, ::COLOUR_STRIDE]
+    local = _rounded_differences(coarse).reshape(-1, 3)
+    weights = _weights(np.linalg.eigh(local.T @ local + COVARIANCE_OFFSET)[1][:, -1])
+    return on_grid(colours.astype(np.float64) @ weights - 255 * np.minimum(weights, 0).sum())
+
+
+def _rounded_differences(levels: Array) -> NDArray[np.float64]:
+    """Differences from the local mean, rounded to multiples of 1/DIFFERENCE_STEPS."""
+    differences = levels - blurred(levels, max(levels.shape[:2]) // LOCAL_RADIUS_DIVISOR)
+    return np.asarray(np.rint(differences * np.float32(DIFFERENCE_STEPS)), np.float64)
+
+
+def _weights(axis: NDArray[np.float64]) -> NDArray[np.float64]:
+    """An axis, (3,), as weights in multiples of 1/GRID whose absolute values sum to 1 and whose sum is at least 0."""
+    steps = np.rint(axis * (GRID / np.abs(axis).sum()))
+    heaviest = int(np.abs(steps).argmax())
+    steps[heaviest] += np.sign(steps[heaviest]) * (GRID - np.abs(steps).sum())
+    # if the weights of two channels cancel out, the larger or first one is positive
+    is_positive = steps.sum() > 0 or (steps.sum() == 0 and steps[heaviest] > 0)
+    return np.asarray((steps if is_positive else -steps) / GRID)
+
+
+def light_ink(levels: Array) -> Array:
+    """Invert the picture if the background is light, so that the ink is lighter than the background.
+
+    An even border is background, and Otsu's threshold determines whether it is light. In uneven light the threshold
+    separates lit from shaded paper instead; then ink is what differs strongly from its surroundings in few pixels.
+
+    Args:
+        levels: float32, (H, W) in 0…255.
+
+    Returns:
+        float32, (H, W) in 0…255.
+
+    Example:
+        >>> levels = np.full((9, 9), 250, np.float32)
+        >>> levels[3:6, 4] = 10
+        >>> light_ink(levels)[4].tolist()
+        [5.0, 5.0, 5.0, 5.0, 245.0, 5.0, 5.0, 5.0, 5.0]
+    """
+    if border_is_even(levels):
+        ground_is_light = float(np.mean(border(levels) > otsu(levels))) > LIGHT_BORDER_SHARE
+    else:
+        local = _rounded_differences(levels)
+        ground_is_light = float((local * local * local).sum()) < 0  # negative skewness
+    return 255 - levels if ground_is_light else levels
+
+
+def border(array: NDArray[T]) -> NDArray[T]:
+    """The first and last rows and columns of an array, (H, W), as (2·W + 2·H,)."""
+    return np.concatenate([array[0], array[-1], array[:, 0], array[:, -1]])
+
+
+def border_is_even(levels: Array) -> bool:
+    """Whether the border varies little compared to the picture's contrast: no gradient, no partial shadow."""
+    light = levels > otsu(levels)
+    if not light.any() or light.all():
+        return True
+    contrast = mean(levels[light]) - mean(levels[~light])
+    lower, upper = (float(percentile(border(levels), percent)) for percent in (LOWER_QUARTILE, UPPER_QUARTILE))
+    return upper - lower < MAX_BORDER_SPREAD * contrast
+
+
+def mean(levels: Array) -> float:
+    """The mean of levels rounded by `on_grid`: their sum is exact in float64."""
+    return float(levels.mean(dtype=np.float64))
