@@ -1,5 +1,6 @@
 """The `digits-edge batch-predict` command."""
 
+import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -156,6 +157,7 @@ def _predict_locally(
     from digits_edge.runtime.model.model_file import recorded_digest
     from digits_edge.runtime.session.threads import available_threads
 
+    _check_csv(output)
     if as_json and output == STANDARD_STREAM:
         raise UsageError("--json and --output - both write to standard output; use an output file")
     common: dict[str, Any] = {
@@ -174,7 +176,7 @@ def _predict_locally(
             report = batch_predict_pictures(
                 classifier, pictures, output, pictures_per_block=batch_size, resume=resume, **common
             )
-            counted = f"{report.pictures:,} pictures"
+            counted = f"{report.pictures:,} picture{'' if report.pictures == 1 else 's'}"
             details = f", {report.blank:,} blank, {report.uncertain:,} uncertain"
             counts: dict[str, Any] = {"pictures": report.pictures, "blank": report.blank}
             counts |= {"uncertain": report.uncertain, "failed": report.failed}
@@ -201,6 +203,13 @@ def _predict_locally(
         print_error(InputError(reason))
     if unread:
         raise InputError(f"{unread} pictures could not be read; the others are classified")
+
+
+def _check_csv(output: str) -> None:
+    if output.endswith(("/", os.sep)) or Path(output).is_dir():
+        raise UsageError(f"{output} is a folder; pass a CSV file, or --engine ray to write a folder")
+    if output.endswith(".parquet"):
+        raise UsageError(f"{output}: the output is CSV; pass a name that ends in .csv, or --engine ray for Parquet")
 
 
 def _predict_with_ray(sources: tuple[str, ...], output: str, *, as_json: bool, **options: Any) -> None:

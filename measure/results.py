@@ -22,6 +22,11 @@ SUFFIX = "-peers.csv"
 class PeerRow:
     """The result of an engine for a model, batch size and number of threads.
 
+    Example:
+        >>> [row] = read_results("peers.csv")  # doctest: +SKIP
+        >>> row.engine, row.ratio  # doctest: +SKIP
+        ('digits-edge cpu', 1.0)
+
     Attributes:
         model: name of the model.
         precision: precision of the model file; Keras engines always compute in float.

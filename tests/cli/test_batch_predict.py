@@ -6,6 +6,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -202,3 +203,14 @@ def test_killed_run_is_resumed(run, images, write_csv, tmp_path):
     lines = (tmp_path / "out.csv").read_text().splitlines()
     assert lines == ["ImageId,Label", *(f"{row},{(row - 1) % 10}" for row in range(1, 20_001))]
     assert names_in(tmp_path) == ["out.csv", "test.csv"]
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [("out/", "out/ is a folder; pass a CSV file"), ("out.parquet", "out.parquet: the output is CSV")],
+)
+def test_output_that_is_not_csv_is_refused(run, digits_csv, output, reason):
+    result = run("batch-predict", digits_csv, "-o", output)
+    assert result.code == 2
+    assert result.error.startswith(reason)
+    assert not (Path.cwd() / output).exists()
