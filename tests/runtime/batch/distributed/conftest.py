@@ -7,18 +7,20 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import pyarrow as arrow
-import pyarrow.parquet as parquet
 import pytest
 from PIL import Image
 
-from digits_edge.runtime.batch.distributed import reading
-from digits_edge.runtime.batch.distributed.block_predictor import BlockPredictor
-from digits_edge.runtime.batch.distributed.output_folder import OutputFolder
-from digits_edge.runtime.batch.distributed.reading import divide, read, work_left
-from digits_edge.runtime.batch.distributed.record import Manifest, Named, Record
-from digits_edge.runtime.batch.distributed.source import Source, find_sources
-from digits_edge.runtime.classifier import Classifier
+arrow = pytest.importorskip("pyarrow", reason="needs the extra ray")
+parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra ray")
+pytest.importorskip("ray", reason="needs the extra ray")
+
+from digits_edge.runtime.batch.distributed import reading  # noqa: E402
+from digits_edge.runtime.batch.distributed.block_predictor import BlockPredictor  # noqa: E402
+from digits_edge.runtime.batch.distributed.output_folder import OutputFolder  # noqa: E402
+from digits_edge.runtime.batch.distributed.reading import divide, read, work_left  # noqa: E402
+from digits_edge.runtime.batch.distributed.record import Manifest, Named, Record  # noqa: E402
+from digits_edge.runtime.batch.distributed.source import Source, find_sources  # noqa: E402
+from digits_edge.runtime.classifier import Classifier  # noqa: E402
 
 HEADER = "label," + ",".join(f"pixel{index}" for index in range(784))
 ROWS_PER_BLOCK, PICTURES_PER_BLOCK = 100, 4
