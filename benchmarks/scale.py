@@ -10,15 +10,15 @@ every prediction. With `--kill` the first worker is killed (SIGKILL) after a thi
 
 import argparse
 import csv
-import os
-import signal
 import statistics
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 from PIL import Image
@@ -81,39 +81,28 @@ def alone(paths: list[Path], target: Path, threads: int) -> float:
     return rows / (time.perf_counter() - started)
 
 
-def tree(root: int) -> list[int]:
-    """Return the IDs of a process and of its descendants."""
-    parents: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-    found = [root]
-    for process in found:
-        found += [child for child, parent in parents.items() if parent == process]
-    return found
+def tree() -> list[psutil.Process]:
+    """Return this process and its descendants."""
+    process = psutil.Process()
+    return [process, *process.children(recursive=True)]
 
 
 def memory_mb() -> float:
     """Return the memory of this process and its descendants, in MB, with shared pages counted once (PSS)."""
-    total_kb = 0
-    for process in tree(os.getpid()):
-        try:
-            text = Path(f"/proc/{process}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        total_kb += int(text.partition("\nPss:")[2].split()[0])
-    return total_kb / 1000
+    total_bytes = 0
+    for process in tree():
+        with suppress(psutil.Error):
+            total_bytes += process.memory_full_info().pss
+    return total_bytes / 1e6
 
 
 def kill_a_worker() -> int:
     """Kill the first worker process; return its ID."""
-    for process in tree(os.getpid()):
-        title = Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace")
-        if "MapWorker" in title:
-            os.kill(process, signal.SIGKILL)
-            return process
+    for process in tree():
+        with suppress(psutil.Error):  # it has exited
+            if "MapWorker" in " ".join(process.cmdline()):
+                process.kill()
+                return int(process.pid)
     raise SystemExit("no worker process found")
 
 

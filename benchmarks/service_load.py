@@ -11,7 +11,6 @@ rate that it can process; the client does not wait for responses.
 import argparse
 import asyncio
 import json
-import os
 import re
 import statistics
 import subprocess
@@ -24,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from digits_edge.runtime.checks.latency import percentile
 from digits_edge.runtime.classifier import Classifier
@@ -163,7 +163,7 @@ class LoadClient:
 
 def resident_mb(process: int) -> float:
     """Return the resident memory of a process in MB."""
-    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return float(psutil.Process(process).memory_info().rss) / 1e6
 
 
 def overload(model: str) -> None:

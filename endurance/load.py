@@ -6,14 +6,13 @@ Example: python -m endurance.load --minutes 1 --sessions 500
 """
 
 import multiprocessing
-import resource
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from pathlib import Path
 
 import click
 import numpy as np
+import psutil
 
 from digits_edge.runtime import Classifier
 from digits_edge.runtime.datasets.synthetic_digits import draw_image
@@ -110,7 +109,7 @@ def _opened_and_closed(model: str, images: np.ndarray, expected: np.ndarray, ses
 
 def _memory_mb() -> float:
     """Return the resident memory of this process in MB."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+    return float(psutil.Process().memory_info().rss) / 1e6
 
 
 def _report(what: str, calls: int, wrong: int, memory: list[float]) -> None:

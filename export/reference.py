@@ -1,5 +1,7 @@
 """Reference images whose Keras predictions become the golden values; the same images in every export."""
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,16 +17,21 @@ _GREY_LEVELS = 8
 _MIN_MARGIN = 0.5
 
 
+@cache
 def candidate_images() -> NDArray[np.uint8]:
     """Draw the candidate images: synthetic digits with few grey levels, the ten digits in turn.
 
+    The first call draws them; an ensemble needs them for each member.
+
     Returns:
-        Shape (96, 28, 28), uint8.
+        Shape (96, 28, 28), uint8; read-only.
     """
     rng = np.random.default_rng(_SEED)
     images = np.stack([draw_image(index % 10, rng) for index in range(_CANDIDATES)])
     step = 255 / (_GREY_LEVELS - 1)
-    return np.rint(np.rint(images / step) * step).astype(np.uint8)
+    candidates = np.rint(np.rint(images / step) * step).astype(np.uint8)
+    candidates.flags.writeable = False
+    return candidates
 
 
 def reproducible_rows(probabilities: NDArray[np.float32]) -> NDArray[np.intp]:

@@ -78,9 +78,14 @@ def _download(path: Path) -> None:
 
 def _unpack(archive: bytes) -> dict[str, bytes]:
     files = {"LICENSE.txt": _LICENCE.read_bytes()}
-    with tarfile.open(fileobj=io.BytesIO(archive)) as package:
-        for name in _MEMBERS:
-            member = package.extractfile(f"package/dist/{name}")
-            assert member is not None  # the checksum of the archive is correct
-            files[name] = member.read()
+    # in the order of the archive: reading members in another order decompresses it several times
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r|gz") as package:
+        for entry in package:
+            name = entry.name.removeprefix("package/dist/")
+            if name in _MEMBERS:
+                member = package.extractfile(entry)
+                assert member is not None  # the checksum of the archive is correct
+                files[name] = member.read()
+                if len(files) == 1 + len(_MEMBERS):
+                    break
     return files

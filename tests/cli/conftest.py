@@ -1,6 +1,7 @@
 """Fixtures of the command-line tests: commands run in this process, on synthetic digits and bundled models."""
 
 import json
+import shutil
 import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -66,6 +67,30 @@ def images() -> np.ndarray:
     """Ten images, uint8 (10, 28, 28); image d shows the digit d."""
     rng = np.random.default_rng(3)
     return np.stack([draw_image(digit, rng) for digit in range(10)])
+
+
+@pytest.fixture(scope="session")
+def drawn(make_once: Callable[..., Path]) -> Path:
+    """300 synthetic digits, 100 drawings in three positions, as an .npz file: 200 to train, 100 to test."""
+    labels = (np.arange(300) % 10).astype(np.uint8)
+
+    def write(path: Path) -> None:
+        rng = np.random.default_rng(11)
+        once = np.stack([draw_image(int(label), rng) for label in labels[:100]])
+        images = np.concatenate([np.roll(once, columns, axis=2) for columns in (1, -1, 0)])
+        with path.open("wb") as stream:
+            np.savez(stream, x_train=images[:200], y_train=labels[:200], x_test=images[200:], y_test=labels[200:])
+
+    return make_once("drawn.npz", write)
+
+
+def copy_with_rule(run_folder: Path, target: Path, rule: str) -> None:
+    """Copy a run folder as if it had been trained with another validation rule."""
+    shutil.copytree(run_folder, target)
+    record = json.loads((target / "recipe.json").read_text("utf-8"))
+    assert record["recipe"]["validation"] == record["data"]["validation"] != rule
+    record["recipe"]["validation"] = record["data"]["validation"] = rule
+    (target / "recipe.json").write_text(json.dumps(record), "utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -7,20 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits_edge.runtime.datasets.synthetic_digits import draw_image
+from .conftest import copy_with_rule
 
 pytestmark = pytest.mark.skipif(find_spec("tf2onnx") is None, reason="needs the extras [train] and [export]")
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory) -> Path:
-    """300 synthetic digits as an .npz file with both splits."""
-    rng = np.random.default_rng(12)
-    labels = (np.arange(300) % 10).astype(np.uint8)
-    images = np.stack([draw_image(int(label), rng) for label in labels])
-    path = tmp_path_factory.mktemp("data") / "drawn.npz"
-    np.savez(path, x_train=images[:200], y_train=labels[:200], x_test=images[200:], y_test=labels[200:])
-    return path
 
 
 @pytest.fixture
@@ -79,8 +68,8 @@ def test_models_are_not_compared_on_training_images(run, drawn, short, tmp_path)
 
     archive = np.load(drawn)
     np.savez("own.npz", images=archive["x_train"], labels=archive["y_train"])
-    for rule in ("kaggle", "tenth"):
-        train(named_recipe("best", "perceptron", epochs=1, validation=rule), load("own.npz"), tmp_path / rule)
+    train(named_recipe("best", "perceptron", epochs=1, validation="kaggle"), load("own.npz"), tmp_path / "kaggle")
+    copy_with_rule(tmp_path / "kaggle", tmp_path / "tenth", "tenth")
     arguments = ("compare", "cnn-small-int8", "tenth", "--data", "own.npz")
     result = run(*arguments)
     assert (result.code, result.stdout) == (2, "")

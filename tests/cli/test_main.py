@@ -184,15 +184,26 @@ def test_signal_prints_one_line_and_leaves_no_file(tmp_path, digits_csv, number,
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_returns_its_exit_code_if_stderr_is_closed(number, code):
     """In `digits-edge … 2>&1 | tee log`, tee gets the signal too and exits first."""
-    read, write = os.pipe()
-    command = [*DIGITS_EDGE, "predict", "-"]
+    import fcntl
+    import termios
 
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=write, preexec_fn=enable_interrupts) as waiting:
-        os.close(write)
-        os.close(read)
-        time.sleep(2)  # until the command waits for standard input
-        waiting.send_signal(number)
-        assert waiting.wait(60) == code
+    (stdin, to_stdin), (stderr, to_stderr) = os.pipe(), os.pipe()
+    command = [*DIGITS_EDGE, "predict", "-"]
+    with subprocess.Popen(command, stdin=stdin, stderr=to_stderr, preexec_fn=enable_interrupts) as waiting:
+        os.close(to_stderr)
+        os.close(stderr)
+        os.write(to_stdin, b"\0")
+        while any(fcntl.ioctl(stdin, termios.FIONREAD, bytes(4))):
+            time.sleep(0.01)  # until the command reads standard input
+        for _ in range(60):
+            # again after a second, because a signal just before a read does not interrupt it
+            waiting.send_signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                waiting.wait(1)
+                break
+        assert waiting.poll() == code
+    os.close(to_stdin)
+    os.close(stdin)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")

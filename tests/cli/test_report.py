@@ -22,7 +22,10 @@ def drawn(tmp_path_factory):
     return path
 
 
-def test_page_and_summary_are_written_and_the_page_is_replaced_only_with_overwrite(run, drawn, tmp_path):
+def test_page_and_summary_are_written_and_the_page_is_replaced_only_with_overwrite(run, drawn, tmp_path, monkeypatch):
+    # matplotlib is slow with many images
+    monkeypatch.setattr("digits_edge.train.report.data_page._PER_CLASS", 1)
+    monkeypatch.setattr("digits_edge.train.data.report.LISTED", 2)
     done = run("report", drawn)
     assert (done.code, done.stderr) == (0, "")
     assert "1 of 20 test images have a near-duplicate in the training images" in done.stdout

@@ -15,11 +15,9 @@ from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.model.model_file import Precision, read_model_file
 from digits_edge.train import build, names
 from digits_edge.train.models.architectures import input_scale
+from tests.export.conftest import fit
 
 _IMAGES = 300
-_RIDGE = 0.1
-#: Target logits of the true class and of the others: confident, but not saturated predictions.
-_TRUE_LOGIT, _OTHER_LOGIT = 5.0, 0.0
 
 
 @pytest.fixture(scope="module")
@@ -29,30 +27,11 @@ def few(drawn: Dataset) -> Dataset:
 
 @pytest.fixture(scope="module")
 def network(request: pytest.FixtureRequest, few: Dataset) -> Source:
-    """An architecture that classifies the synthetic digits without training, which takes minutes for the larger ones.
-
-    Hidden layers have their initial weights, batch norms the statistics of the images, and the last layer is fitted by
-    least squares to its inputs.
-    """
+    """An architecture in its full size, fitted without training, which takes minutes for the larger ones."""
     keras.utils.set_random_seed(5)
     model = build(request.param)
     scale = input_scale(model)
-    pixels = few.images[..., np.newaxis].astype(np.float32) * np.float32(scale / 255)
-    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    for norm in norms:
-        # in order, because the inputs of a layer depend on the batch norms before it
-        inputs = keras.ops.convert_to_numpy(keras.Model(model.input, norm.input)(pixels, training=False))
-        axes = tuple(range(inputs.ndim - 1))
-        gamma, beta, *_ = norm.get_weights()
-        norm.set_weights([gamma, beta, inputs.mean(axes), inputs.var(axes)])
-    last = model.layers[-1]
-    inputs = keras.ops.convert_to_numpy(keras.Model(model.input, last.input)(pixels, training=False))
-    rows = np.hstack([inputs.astype(np.float64), np.ones((len(inputs), 1))])
-    targets = np.where(few.labels[:, np.newaxis] == np.arange(10), _TRUE_LOGIT, _OTHER_LOGIT)
-    # ridge regression in its dual form: one equation per image
-    gram = rows @ rows.T
-    fitted = rows.T @ np.linalg.solve(gram + _RIDGE * np.trace(gram) / len(rows) * np.eye(len(rows)), targets)
-    last.set_weights([fitted[:-1].astype(np.float32), fitted[-1].astype(np.float32)])
+    fit(model, few.images[..., np.newaxis].astype(np.float32) * np.float32(scale / 255), few.labels, ridge=0.1)
     return Source(request.param, request.param, model, scale, few.class_names)
 
 

@@ -1,7 +1,7 @@
 """Export of ensembles, from Python and on the command line."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import CheckError, ModelError, UsageError
-from digits_edge.runtime.model.model_file import PRECISIONS, Member, Metadata, read_model_file
-from tests.export.conftest import KINDS
+from digits_edge.runtime.model.model_file import PRECISIONS, Member, Metadata, Precision, read_model_file
+from tests.export.conftest import shared_conversions
 
 #: These differ in input shape, input scale and output (logits or probabilities).
 MEMBERS = ("batch-norm-before-padding", "softmax-rows", "pooled")
@@ -26,30 +26,28 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
-def sources(trained: Callable[[str], Path]) -> tuple[Source, ...]:
-    return tuple(read_source(trained(kind), input_scale=KINDS[kind][2]) for kind in MEMBERS)
-
-
-@pytest.fixture(scope="module")
-def mislabelled(drawn: Dataset) -> Dataset:
-    """The synthetic digits with 1 in 25 labels wrong, without which no temperature could be fitted."""
-    rows = np.random.default_rng(1).choice(len(drawn), len(drawn) // 25, replace=False)
-    labels = drawn.labels.copy()
-    labels[rows] = (labels[rows] + 1) % 10
-    return replace(drawn, labels=labels, sha256="2" * 64)
+def sources(read: Callable[[str], Source]) -> tuple[Source, ...]:
+    return tuple(read(kind) for kind in MEMBERS)
 
 
 @pytest.fixture(scope="module", params=PRECISIONS)
 def exported(
     sources: tuple[Source, ...],
     mislabelled: Dataset,
+    evaluation_set: Dataset,
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Exported:
     """The exported ensemble in each precision."""
     target = tmp_path_factory.mktemp("ensemble") / "e.onnx"
-    test = replace(mislabelled, sha256="1" * 64)
-    return export(Ensemble(sources), target, precision=request.param, training=mislabelled, test=test)
+    return export(Ensemble(sources), target, precision=request.param, training=mislabelled, test=evaluation_set)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shared_conversions() -> Iterator[None]:
+    """Convert each member only once; every test exports some of the same."""
+    with shared_conversions():
+        yield
 
 
 @pytest.fixture
@@ -126,12 +124,12 @@ def test_graph_is_valid_and_every_member_reads_the_same_image(exported: Exported
 
 
 def test_member_predicts_the_same_alone_and_in_an_ensemble(
-    sources: tuple[Source, ...], mislabelled: Dataset, tmp_path: Path
+    sources: tuple[Source, ...],
+    export_once: Callable[[str, Precision], Exported],
+    mislabelled: Dataset,
+    tmp_path: Path,
 ) -> None:
-    single = [
-        export(source, tmp_path / f"{number}.onnx", precision="int8", training=mislabelled)
-        for number, source in enumerate(sources[:2])
-    ]
+    single = [export_once(kind, "int8") for kind in MEMBERS[:2]]
     both = export(Ensemble(sources[:2]), tmp_path / "both.onnx", precision="int8", training=mislabelled)
     assert [m.temperature for m in both.metadata.members] == [one.metadata.temperature for one in single]
 

@@ -12,7 +12,7 @@ from digits_edge.export.temperature import fit_temperature, softmax
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
 def test_temperature_that_generated_the_labels_is_found(temperature: float) -> None:
     rng = np.random.default_rng(0)
-    logits = rng.normal(0, 3, (40_000, 10))
+    logits = rng.normal(0, 3, (10_000, 10))
     probabilities = softmax(logits, temperature)
     labels = (probabilities.cumsum(axis=1) > rng.random((len(logits), 1))).argmax(axis=1).astype(np.uint8)
     assert fit_temperature(logits, labels) == pytest.approx(temperature, rel=0.03)

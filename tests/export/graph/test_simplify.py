@@ -15,7 +15,7 @@ from digits_edge.export.graph.folding import divide_logits, scale_input
 from digits_edge.export.precision.quantize import layer_names, quantize
 from digits_edge.export.source import Source
 from digits_edge.runtime.datasets import Dataset
-from tests.export.conftest import KINDS
+from tests.export.conftest import KINDS, convert_once
 
 SHAPE_ARITHMETIC = {
     "Transpose",
@@ -33,39 +33,47 @@ every_kind = pytest.mark.parametrize("source", KINDS, indirect=True)
 TRANSPOSED = ["dense-on-pixels"]
 
 
+@pytest.fixture
+def graph(source: Source) -> ir.Model:
+    """The graph of the network that the test selects."""
+    return convert_once(source.model)
+
+
 def operators(model: ir.Model) -> Counter[str]:
     return Counter(node.op_type for node in model.graph)
 
 
 @pytest.mark.parametrize("source", [kind for kind in KINDS if kind not in TRANSPOSED], indirect=True)
-def test_transpose_and_shape_arithmetic_are_removed(source: Source) -> None:
-    assert not SHAPE_ARITHMETIC & set(operators(convert(source.model)))
+def test_transpose_and_shape_arithmetic_are_removed(graph: ir.Model) -> None:
+    assert not SHAPE_ARITHMETIC & set(operators(graph))
 
 
 @every_kind
-def test_every_reshape_has_constant_sizes(source: Source) -> None:
-    for node in convert(source.model).graph:
+def test_every_reshape_has_constant_sizes(graph: ir.Model) -> None:
+    for node in graph.graph:
         if node.op_type == "Reshape":
             assert node.inputs[1].const_value is not None
 
 
 @pytest.mark.parametrize("source", ["batch-norm-before-pooling", "residual"], indirect=True)
-def test_batch_norm_is_folded(source: Source) -> None:
-    graph = scale_input(divide_logits(convert(source.model), 1.3), 1 / 255).graph
+def test_batch_norm_is_folded(graph: ir.Model) -> None:
+    graph = scale_input(divide_logits(graph, 1.3), 1 / 255).graph
     assert "Mul" not in {node.op_type for node in graph}
     shifts = [node for node in graph if node.op_type == "Add" and any(v.const_value is not None for v in node.inputs)]
     assert not shifts
 
 
 @pytest.mark.parametrize("source", ["batch-norm-before-padding"], indirect=True)
-def test_shift_before_a_padded_convolution_is_not_folded(source: Source) -> None:
-    assert operators(convert(source.model)) == Counter(Conv=2, Relu=2, MaxPool=2, Reshape=2, Add=1, Gemm=1)
+def test_shift_before_a_padded_convolution_is_not_folded(graph: ir.Model) -> None:
+    assert operators(graph) == Counter(Conv=2, Relu=2, MaxPool=2, Reshape=2, Add=1, Gemm=1)
 
 
 @every_kind
 @pytest.mark.parametrize("temperature", [1.0, 1.7])
-def test_rewritten_graph_predicts_like_keras(source: Source, drawn: Dataset, temperature: float) -> None:
-    model = scale_input(divide_logits(convert(source.model), temperature), source.pixel_scale)
+def test_rewritten_graph_predicts_like_keras(
+    source: Source, graph: ir.Model, drawn: Dataset, temperature: float
+) -> None:
+    model = scale_input(divide_logits(graph, temperature), source.pixel_scale)
     session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
     for count in (1, 2, 7, 64):
         images = drawn.images[:count]
@@ -77,9 +85,9 @@ def test_rewritten_graph_predicts_like_keras(source: Source, drawn: Dataset, tem
 
 
 @pytest.mark.parametrize("source", [kind for kind in KINDS if kind != "batch-norm-of-rows"], indirect=True)
-def test_raw_pixels_are_the_int8_input(source: Source, drawn: Dataset) -> None:
+def test_raw_pixels_are_the_int8_input(source: Source, graph: ir.Model, drawn: Dataset) -> None:
     images = drawn.images[:100].astype(np.float32) * source.pixel_scale
-    model = end_in_probabilities(take_quantized_pixels(quantize(convert(source.model), images), source.pixel_scale))
+    model = end_in_probabilities(take_quantized_pixels(quantize(graph, images), source.pixel_scale))
     (image,) = model.graph.inputs
     assert image.dtype == ir.DataType.UINT8
     first = next(node for node, _ in image.uses())
@@ -93,8 +101,8 @@ def test_raw_pixels_are_the_int8_input(source: Source, drawn: Dataset) -> None:
 
 
 @every_kind
-def test_int8_quantizes_every_layer_but_not_the_logits(source: Source, drawn: Dataset) -> None:
-    float_model = convert(source.model)
+def test_int8_quantizes_every_layer_but_not_the_logits(source: Source, graph: ir.Model, drawn: Dataset) -> None:
+    float_model = graph
     layers = layer_names(float_model)
     model = quantize(float_model, drawn.images[:100].astype(np.float32) * source.pixel_scale)
     quantized = [
@@ -113,8 +121,8 @@ def test_int8_quantizes_every_layer_but_not_the_logits(source: Source, drawn: Da
 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
-def test_float_layers_are_not_quantized(source: Source, drawn: Dataset) -> None:
-    float_model = convert(source.model)
+def test_float_layers_are_not_quantized(source: Source, graph: ir.Model, drawn: Dataset) -> None:
+    float_model = graph
     last = layer_names(float_model)[-1]
     images = drawn.images[:100].astype(np.float32) / 255
     quantized = quantize(float_model, images, float_layers=[last])

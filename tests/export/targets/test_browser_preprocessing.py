@@ -142,7 +142,7 @@ def pictures(draw: st.DrawFn) -> Pixels:
 
 
 @given(batch=st.lists(pictures(), min_size=8, max_size=8), function=st.sampled_from(list(FUNCTIONS)))
-@settings(max_examples=40)
+@settings(max_examples=15)
 def test_any_pixels_give_the_same_image(batch: list[Pixels], function: str, node: NodeProcess):
     assert set(differences(node, function, batch)) == {0}
 
@@ -162,7 +162,7 @@ def assert_resized_like_pillow(node: NodeProcess, pixels: Pixels, region: tuple[
 
 
 @given(data=st.data())
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_regions_are_resized_bit_for_bit_like_pillow(data: st.DataObject, node: NodeProcess):
     height, width = data.draw(st.integers(1, 400)), data.draw(st.integers(1, 400))
     pixels = noise(height, width, data.draw(st.integers(0, 2**32 - 1)))

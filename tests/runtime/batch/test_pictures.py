@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -79,16 +80,16 @@ def test_a_killed_worker_process_is_an_input_error(classifier, folder, tmp_path,
     assert not (tmp_path / "out.csv").exists()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are named in their command line on Linux")
 def test_worker_processes_exit_when_their_parent_is_killed(folder, tmp_path):
     for copy in range(20):
         shutil.copytree(folder, tmp_path / "many", dirs_exist_ok=True, copy_function=partial(copy_as, f"{copy}-"))
     arguments = ["batch-predict", "many", "-o", "out.csv", "--provider", "cpu", "--threads", "2"]
     command = [sys.executable, "-c", "from digits_edge.cli.main import main; main()", *arguments]
     with subprocess.Popen(command, cwd=tmp_path) as run:
-        helpers = wait_until(60, lambda: [pid for pid in children_of(run.pid) if "spawn_main" in command_of(pid)])
+        helpers = wait_until(60, lambda: [child for child in children_of(run.pid) if "spawn_main" in command_of(child)])
         run.kill()
-    wait_until(30, lambda: not any("spawn_main" in command_of(pid) for pid in helpers))
+    wait_until(30, lambda: not any("spawn_main" in command_of(helper) for helper in helpers))
 
 
 def copy_as(prefix, source, target):
@@ -105,14 +106,17 @@ def wait_until(timeout_s, condition):
 
 
 def children_of(parent):
-    children = Path(f"/proc/{parent}/task/{parent}/children")
-    return [int(pid) for pid in children.read_text().split()] if children.exists() else []
-
-
-def command_of(pid):
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
+        return psutil.Process(parent).children()
+    except psutil.Error:
+        return []
+
+
+def command_of(process):
+    """The command line; empty if the process has exited."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
         return ""
 
 

@@ -139,7 +139,7 @@ def test_batch_predict_reads_a_file_named_parquet(tmp_path):
 
 
 @given(bad=st.sets(st.integers(1, 40)), size=st.integers(1, 50), first_row=st.integers(1, 42))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_malformed_rows_are_skipped_and_listed(tmp_path_factory, bad, size, first_row):
     images = np.zeros((40, 28, 28), np.int64)
     for row in bad:

@@ -3,6 +3,7 @@
 `CONDITIONS` draws a digit on a float page, `BLANKS` contains float pages, and the others draw RGBA pixels.
 """
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -14,9 +15,12 @@ Page = np.ndarray  # float64 (H, W, 3) in 0…255
 Pixels = np.ndarray  # uint8 (H, W, 4)
 
 
+@functools.cache
 def ink_of(digit: int, size: int = 300) -> np.ndarray:
-    """float64 (size, size, 1) in 0…1."""
-    return np.asarray(draw_digit(digit, np.random.default_rng(digit), size=size), float)[:, :, np.newaxis] / 255
+    """float64 (size, size, 1) in 0…1, read-only."""
+    ink = np.asarray(draw_digit(digit, np.random.default_rng(digit), size=size), float)[:, :, np.newaxis] / 255
+    ink.flags.writeable = False
+    return ink
 
 
 def written(digit: int, paper: Page, colour: tuple[int, int, int]) -> Page:

@@ -122,14 +122,14 @@ def test_row_is_valid_exactly_if_the_strict_reader_accepts_it(place, text, tmp_p
     path = tmp_path_factory.mktemp("csv") / "one.csv"
     path.write_text(f"{HEADER}\n{','.join(fields)}\n", encoding="utf-8")
     try:
-        images, labels = load(data=path).images, load(data=path).labels
+        strict = load(data=path)
     except DataError:
         found = read_csv_rows(path)
         assert (len(found[0]), found[3].broken_rows, len(found[3].first)) == (0, 1, 1)
     else:
         found = read_csv_rows(path)
         assert found[3].broken_rows == 0
-        assert np.array_equal(found[0], images) and np.array_equal(found[1], labels)
+        assert np.array_equal(found[0], strict.images) and np.array_equal(found[1], strict.labels)
 
 
 def test_missing_and_invalid_values_of_a_float_archive_are_counted(write_splits):
@@ -248,6 +248,9 @@ def test_report_is_json_and_its_page_has_every_section(write_splits, write, rows
 
     rows[0][1] = "<b>"
     monkeypatch.setattr(duplicates, "MAX_PAIRS", 200 * 30)
+    # matplotlib is slow with many images
+    monkeypatch.setattr("digits_edge.train.report.data_page._PER_CLASS", 1)
+    monkeypatch.setattr("digits_edge.train.data.report.LISTED", 2)
     for source in (write_splits(), str(write(rows))):
         readings = read_splits(source)
         report = describe(readings)

@@ -167,7 +167,7 @@ def test_training_cost_is_read_from_the_run_folder(tmp_path: Path) -> None:
     assert training_cost(tmp_path) == TrainingCost(40, 795.0)
 
 
-@pytest.mark.parametrize("count", [1, 2, 12])
+@pytest.mark.parametrize("count", [1, 2, 9])
 @pytest.mark.parametrize("alike", [True, False])
 def test_chart_labels_do_not_overlap_labels_or_points(count: int, alike: bool) -> None:
     rng = np.random.default_rng(count)

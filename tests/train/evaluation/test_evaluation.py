@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -100,6 +100,7 @@ def test_invalid_input_is_refused(probabilities, labels, message):
         evaluate(probabilities, labels, NAMES)
 
 
+@settings(max_examples=40)
 @given(
     logits=hnp.arrays(np.float64, st.tuples(st.integers(1, 30), st.just(4)), elements=st.floats(-30, 30)),
     seed=st.integers(0, 99),

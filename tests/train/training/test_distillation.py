@@ -5,6 +5,7 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,11 +14,11 @@ import pytest
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.files import lock
-from digits_edge.train import named_recipe, read_recipe, train
+from digits_edge.train import Recipe, named_recipe, read_recipe, train
 from digits_edge.train.data.augmentation import Augmentation, Corruption
 from digits_edge.train.data.batches import Batches
 from digits_edge.train.data.non_digits import draw_non_digits
-from digits_edge.train.training.distillation import soft_targets
+from digits_edge.train.training.distillation import SoftTargets, soft_targets
 from digits_edge.train.training.recipe import Distillation
 from digits_edge.train.training.run_folder import read_history
 
@@ -36,6 +37,35 @@ STUDENT = named_recipe(
 
 def weights(folder: Path) -> list[np.ndarray]:
     return [np.asarray(weight) for weight in keras.saving.load_model(folder / "model.keras").get_weights()]
+
+
+class InterruptionError(Exception):
+    pass
+
+
+def parts_until_student(recipe: Recipe, data: Dataset, folder: Path, **settings: Any) -> list[str]:
+    """Parts of a training, which is interrupted when its student begins."""
+    calls: list[str] = []
+
+    def on_part(part: str, epochs: int) -> None:
+        calls.append(part)
+        if part == "student":
+            raise InterruptionError
+
+    with pytest.raises(InterruptionError):
+        train(recipe, data, folder, on_part=on_part, **settings)
+    return calls
+
+
+def targets_with_teachers_of(distilled: Path, recipe: Recipe, data: Dataset, folder: Path) -> SoftTargets:
+    """Compute the soft targets of a recipe in a new cache, with copies of the trained teachers of STUDENT."""
+
+    def copy_teacher(teacher: Recipe, run_folder: Path) -> None:
+        copied = shutil.copytree(distilled / "distillation" / run_folder.name, run_folder)
+        assert read_recipe(copied / "recipe.json") == teacher
+
+    rows = parts(data.labels, recipe.validation).train
+    return soft_targets(recipe, data, rows, folder, copy_teacher, lambda part, epochs: None)
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +100,10 @@ def test_corruption_is_applied_by_the_student(squares: Dataset, tmp_path: Path, 
     assert sorted(batches[0][0].mean((1, 2, 3))) == pytest.approx(sorted(1 - data.images[:10].mean((1, 2)) / 255))
 
 
-def test_views_are_not_corrupted(squares: Dataset, tmp_path: Path) -> None:
+def test_views_are_not_corrupted(squares: Dataset, tmp_path: Path, distilled: Path) -> None:
     corruption_only = Augmentation(corruption=Corruption(share=1.0, negative=1.0))
-    train(replace(STUDENT, epochs=1, augmentation=corruption_only), squares, tmp_path / "run")
-    views = np.load(tmp_path / "run/distillation/views.npy")
+    recipe = replace(STUDENT, augmentation=corruption_only)
+    views = targets_with_teachers_of(distilled, recipe, squares, tmp_path / "distillation").images
     rows = parts(squares.labels).train
     np.testing.assert_array_equal(views, np.tile(squares.images[rows], (2, 1, 1)))
 
@@ -86,9 +116,9 @@ def test_student_learns_from_soft_targets(distilled: Path) -> None:
 
 
 def test_share_mixes_soft_targets_with_labels(squares: Dataset, tmp_path: Path, distilled: Path) -> None:
-    half = replace(STUDENT, epochs=1, distillation=replace(STUDENT.distillation, share=0.5))
-    train(half, squares, tmp_path / "half")
-    targets, mixed = (np.load(folder / "distillation/answers.npy") for folder in (distilled, tmp_path / "half"))
+    half = replace(STUDENT, distillation=replace(STUDENT.distillation, share=0.5))
+    mixed = targets_with_teachers_of(distilled, half, squares, tmp_path / "distillation").targets
+    targets = np.load(distilled / "distillation/answers.npy")
     labels = np.tile(np.eye(10)[squares.labels[parts(squares.labels).train]], (2, 1))
     np.testing.assert_allclose(mixed, (targets + labels) / 2, atol=2e-3)
 
@@ -97,25 +127,24 @@ def test_targets_of_cut_images_are_the_teachers_probabilities(
     squares: Dataset, tmp_path: Path, distilled: Path
 ) -> None:
     distillation = replace(STUDENT.distillation, share=0.5, cutmix=0.5)
-    train(replace(STUDENT, epochs=1, distillation=distillation), squares, tmp_path / "run")
+    recipe = replace(STUDENT, distillation=distillation)
+    data = targets_with_teachers_of(distilled, recipe, squares, tmp_path / "distillation")
     uncut_images, uncut_targets = (np.load(distilled / "distillation" / name) for name in ("views.npy", "answers.npy"))
-    images, targets = (np.load(tmp_path / "run/distillation" / name) for name in ("views.npy", "answers.npy"))
+    images, targets = np.asarray(data.images), np.asarray(data.targets)
     is_cut = (images != uncut_images).any(axis=(1, 2))
     assert 0.3 < is_cut.mean() < 0.7
     labels = np.tile(np.eye(10)[squares.labels[parts(squares.labels).train]], (2, 1))
     np.testing.assert_allclose(targets[~is_cut], ((uncut_targets + labels) / 2)[~is_cut], atol=2e-3)
-    teachers = [
-        keras.saving.load_model(tmp_path / f"run/distillation/teacher-{number}/model.keras") for number in (1, 2)
-    ]
+    teachers = [keras.saving.load_model(distilled / f"distillation/teacher-{number}/model.keras") for number in (1, 2)]
     pixels = images[is_cut][..., np.newaxis].astype(np.float32) / 255
     mean = np.mean([keras.ops.softmax(teacher(pixels)) for teacher in teachers], axis=0)
     np.testing.assert_allclose(targets[is_cut], mean, atol=2e-3)
 
 
-def test_targets_of_non_digits_are_uniform(squares: Dataset, tmp_path: Path) -> None:
-    distillation = Distillation((replace(TEACHER, epochs=1),), views=2, non_digits=20)
-    train(replace(STUDENT, epochs=1, distillation=distillation), squares, tmp_path / "run")
-    images, targets = (np.load(tmp_path / "run/distillation" / name) for name in ("views.npy", "answers.npy"))
+def test_targets_of_non_digits_are_uniform(squares: Dataset, tmp_path: Path, distilled: Path) -> None:
+    recipe = replace(STUDENT, distillation=Distillation((TEACHER,), views=2, non_digits=20))
+    data = targets_with_teachers_of(distilled, recipe, squares, tmp_path / "distillation")
+    images, targets = np.asarray(data.images), np.asarray(data.targets)
     digits = len(parts(squares.labels).train)
     assert len(images) == len(targets) == 2 * (digits + 20)
     non_digits = np.r_[digits : digits + 20, 2 * digits + 20 : 2 * digits + 40]
@@ -125,8 +154,10 @@ def test_targets_of_non_digits_are_uniform(squares: Dataset, tmp_path: Path) -> 
 
 
 def test_student_has_low_confidence_on_non_digits(squares: Dataset, tmp_path: Path, distilled: Path) -> None:
-    distillation = replace(STUDENT.distillation, non_digits=100)
-    about = train(replace(STUDENT, distillation=distillation), squares, tmp_path / "run")
+    student = replace(STUDENT, distillation=replace(STUDENT.distillation, non_digits=100))
+    cache = tmp_path / "distillation"
+    targets_with_teachers_of(distilled, student, squares, cache)
+    about = train(student, squares, tmp_path / "run", cache_folder=cache)
     drawings = draw_non_digits(100, np.random.default_rng(99))[..., np.newaxis].astype(np.float32) / 255
 
     def confidence(folder: Path) -> float:
@@ -153,16 +184,14 @@ def test_run_with_other_teachers_is_not_resumed(squares: Dataset, distilled: Pat
 
 
 def test_students_with_equal_distillation_share_a_cache(squares: Dataset, tmp_path: Path, distilled: Path) -> None:
-    shutil.copytree(distilled / "distillation", tmp_path / "distillation")
-    calls: list[str] = []
+    cache = shutil.copytree(distilled / "distillation", tmp_path / "distillation")
     other = replace(STUDENT, epochs=1, seed=5)
-    shared = {"cache_folder": tmp_path / "distillation"}
-    train(other, squares, tmp_path / "run", **shared, on_part=lambda part, epochs: calls.append(part))
-    assert calls == ["student"]
+    assert parts_until_student(other, squares, tmp_path / "run", cache_folder=cache) == ["student"]
     assert not (tmp_path / "run/distillation").exists()
-    train(other, squares, tmp_path / "again")  # with its own cache
-    for one, same in zip(weights(tmp_path / "run"), weights(tmp_path / "again"), strict=True):
-        np.testing.assert_array_equal(one, same)
+    # its own cache would be the same
+    own = targets_with_teachers_of(distilled, other, squares, tmp_path / "own")
+    np.testing.assert_array_equal(own.images, np.load(cache / "views.npy"))
+    np.testing.assert_array_equal(own.targets, np.load(cache / "answers.npy"))
 
 
 def test_cache_of_another_distillation_is_refused_and_unchanged(
@@ -185,15 +214,17 @@ def test_resumed_student_uses_its_recorded_cache(squares: Dataset, tmp_path: Pat
         train(STUDENT, squares, tmp_path / "run", cache_folder=cache, on_epoch=interrupt)
     train(STUDENT, squares, tmp_path / "run", resume=True)
     assert not (tmp_path / "run/distillation").exists()
+    # `distilled` has a cache of its own and was not interrupted
+    for one, same in zip(weights(tmp_path / "run"), weights(distilled), strict=True):
+        np.testing.assert_array_equal(one, same)
 
 
 def test_overwriting_a_run_keeps_its_cache_if_named(squares: Dataset, tmp_path: Path, distilled: Path) -> None:
     run = shutil.copytree(distilled, tmp_path / "run")
-    calls: list[str] = []
     other = replace(STUDENT, seed=5, epochs=1)
-    cache = {"cache_folder": run / "distillation"}
-    train(other, squares, run, **cache, overwrite=True, on_part=lambda part, epochs: calls.append(part))
-    assert calls == ["student"]
+    cache = run / "distillation"
+    assert parts_until_student(other, squares, run, cache_folder=cache, overwrite=True) == ["student"]
+    assert not (run / "model.keras").exists()
 
 
 def test_folder_that_is_not_a_cache_is_refused(squares: Dataset, tmp_path: Path) -> None:
@@ -248,9 +279,6 @@ CALLS_AFTER_INTERRUPTION = {
 def test_interruption_loses_no_teacher_and_no_view(
     squares: Dataset, tmp_path: Path, distilled: Path, interrupted: str
 ) -> None:
-    class InterruptionError(Exception):
-        pass
-
     calls: list[str] = []
 
     def on_part(part: str, epochs: int) -> None:
@@ -324,7 +352,12 @@ def test_teachers_do_not_train_on_validation_images_of_the_student(squares: Data
     recipe = replace(
         STUDENT, epochs=1, validation="kaggle", distillation=Distillation((replace(TEACHER, epochs=1),), views=1)
     )
-    train(recipe, squares, tmp_path / "run")
+
+    def interrupt(epoch: int, step: int, steps: int, loss: float) -> None:
+        raise InterruptionError
+
+    with pytest.raises(InterruptionError):
+        train(recipe, squares, tmp_path / "run", on_step=interrupt)
     assert read_recipe(tmp_path / "run/distillation/teacher-1/recipe.json").validation == "kaggle"
 
 

@@ -3,12 +3,14 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,10 +23,24 @@ from digits_edge.train.data.batches import scaled
 from digits_edge.train.training.checkpoint import read_state
 
 QUICK = {"epochs": 3, "batch_size": 50}
+RECIPE = named_recipe("best", "perceptron", **QUICK)
 
 
 def weights(folder: Path) -> list[np.ndarray]:
     return [np.asarray(weight) for weight in keras.saving.load_model(folder / "model.keras").get_weights()]
+
+
+@pytest.fixture(scope="module")
+def finished(squares: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Run folder of RECIPE, which tests must not change, and the value that `train` returned."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    return folder, train(RECIPE, squares, folder)
+
+
+@pytest.fixture
+def run(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:
+    """Copy of a finished run folder of RECIPE."""
+    return shutil.copytree(finished[0], tmp_path / "run")
 
 
 class InterruptionError(Exception):
@@ -41,25 +57,26 @@ def train_with_interruption(recipe: Recipe, data: Dataset, folder: Path, *, afte
     train(recipe, data, folder, resume=True)
 
 
-def test_run_folder_is_complete(squares: Dataset, tmp_path: Path) -> None:
-    about = train(named_recipe("best", "cnn-small", **QUICK), squares, tmp_path / "run")
-    names = {path.name for path in (tmp_path / "run").iterdir()}
+def test_run_folder_is_complete(finished: tuple[Path, dict[str, Any]]) -> None:
+    run, about = finished
+    names = {path.name for path in run.iterdir()}
     assert names == {"model.keras", "history.csv", "recipe.json", "curves.png", "checkpoint.npz"}
-    assert json.loads((tmp_path / "run/recipe.json").read_text()) == about
+    assert json.loads((run / "recipe.json").read_text()) == about
     assert about["recipe"]["seed"] == 0
     assert about["data"] | {"name": "squares", "sha256": "0" * 64, "images": 300} == about["data"]
     assert set(about["versions"]) >= {"digits-edge", "keras", "python"}
     assert about["result"]["epochs"] == 3
-    with (tmp_path / "run/history.csv").open() as stream:
+    with (run / "history.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [row["epoch"] for row in rows] == ["1.0", "2.0", "3.0"]
     best = min(range(3), key=lambda i: float(rows[i]["val_loss"]))
     assert about["result"]["kept_epoch"] == best + 1
-    assert (tmp_path / "run/curves.png").read_bytes().startswith(b"\x89PNG")
+    assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_stored_model_has_the_accuracy_of_the_best_epoch(squares: Dataset, tmp_path: Path) -> None:
-    about = train(named_recipe("best", "cnn", **QUICK), squares, tmp_path / "run")
+    small = {"filters": [8], "dense_units": 32}
+    about = train(named_recipe("best", "cnn", **QUICK, structure=small), squares, tmp_path / "run")
     model = keras.saving.load_model(tmp_path / "run/model.keras")
     assert {variable.dtype for variable in model.weights} == {"float32"}
     assert squares.labels is not None
@@ -108,42 +125,39 @@ def test_killed_training_can_be_resumed_with_the_same_result(squares: Dataset, t
         np.testing.assert_array_equal(expected, weight)
 
 
-def test_run_is_replaced_only_with_overwrite(squares: Dataset, tmp_path: Path) -> None:
-    recipe = named_recipe("best", "cnn-small", epochs=1, batch_size=100)
-    train(recipe, squares, tmp_path)
-    before = (tmp_path / "model.keras").read_bytes()
+def test_run_is_replaced_only_with_overwrite(squares: Dataset, run: Path) -> None:
+    old = weights(run)
+    before = (run / "model.keras").read_bytes()
     with pytest.raises(UsageError, match="--resume"):
-        train(recipe, squares, tmp_path)
+        train(RECIPE, squares, run)
     with pytest.raises(UsageError, match="other settings"):
-        train(named_recipe("best", "cnn-small", epochs=2), squares, tmp_path, resume=True)
-    assert (tmp_path / "model.keras").read_bytes() == before
-    train(recipe, squares, tmp_path, overwrite=True)
+        train(replace(RECIPE, epochs=2), squares, run, resume=True)
+    assert (run / "model.keras").read_bytes() == before
+    train(replace(RECIPE, seed=1, epochs=1), squares, run, overwrite=True)
+    assert any((one != other).any() for one, other in zip(old, weights(run), strict=True))
 
 
-def test_run_is_not_resumed_on_other_data(squares: Dataset, tmp_path: Path) -> None:
-    recipe = named_recipe("best", "cnn-small", epochs=1, batch_size=100)
-    train(recipe, squares, tmp_path)
+def test_run_is_not_resumed_on_other_data(squares: Dataset, run: Path) -> None:
     with pytest.raises(UsageError, match="other data"):
-        train(recipe, replace(squares, sha256="1" * 64), tmp_path, resume=True)
+        train(RECIPE, replace(squares, sha256="1" * 64), run, resume=True)
 
 
 def test_diverged_training_is_an_error(squares: Dataset, tmp_path: Path) -> None:
+    recipe = named_recipe("document", "mlp", epochs=2, learning_rate=1e30, structure={"units": [8]})
     with pytest.raises(CheckError, match="--learning-rate"):
-        train(named_recipe("document", "cnn-small", epochs=2, learning_rate=1e30), squares, tmp_path / "run")
+        train(recipe, squares, tmp_path / "run")
 
 
-def test_resuming_a_finished_run_changes_nothing(squares: Dataset, tmp_path: Path) -> None:
-    recipe = named_recipe("best", "cnn-small", epochs=1, batch_size=100)
-    first = train(recipe, squares, tmp_path)
-    assert train(recipe, squares, tmp_path, resume=True)["result"] == first["result"]
+def test_resuming_a_finished_run_changes_nothing(squares: Dataset, run: Path) -> None:
+    first = json.loads((run / "recipe.json").read_text())
+    assert first["result"]["epochs"] == 3
+    assert train(RECIPE, squares, run, resume=True)["result"] == first["result"]
 
 
-def test_damaged_checkpoint_is_named(squares: Dataset, tmp_path: Path) -> None:
-    recipe = named_recipe("best", "cnn-small", epochs=2, batch_size=100)
-    train(recipe, squares, tmp_path)
-    (tmp_path / "checkpoint.npz").write_bytes(b"PK\x03\x04 cut")
+def test_damaged_checkpoint_is_named(squares: Dataset, run: Path) -> None:
+    (run / "checkpoint.npz").write_bytes(b"PK\x03\x04 cut")
     with pytest.raises(InputError, match=r"checkpoint\.npz"):
-        train(recipe, squares, tmp_path, resume=True)
+        train(RECIPE, squares, run, resume=True)
 
 
 def test_unlabelled_data_is_refused(squares: Dataset, tmp_path: Path) -> None:
@@ -158,13 +172,13 @@ def test_recipe_chooses_the_stored_epoch(squares: Dataset, tmp_path: Path, keep:
     # random labels are memorized, so the validation loss increases
     random_labels = np.random.default_rng(1).integers(0, 10, len(squares)).astype(np.uint8)
     data = replace(squares, labels=random_labels)
-    recipe = named_recipe("document", "mlp", epochs=4, optimizer="adam", keep=keep)
+    recipe = named_recipe("document", "mlp", epochs=3, optimizer="adam", learning_rate=0.003, keep=keep)
     about = train(recipe, data, tmp_path / "run")
     with (tmp_path / "run/history.csv").open() as stream:
         losses = [float(row["val_loss"]) for row in csv.DictReader(stream)]
     best = losses.index(min(losses)) + 1
-    assert best != 4
-    assert about["result"]["kept_epoch"] == (best if keep == "best" else 4)
+    assert best != 3
+    assert about["result"]["kept_epoch"] == (best if keep == "best" else 3)
     model = keras.saving.load_model(tmp_path / "run/model.keras")
     rows = parts(random_labels, recipe.validation).validation
     logits = model(scaled(squares.images[rows]), training=False)

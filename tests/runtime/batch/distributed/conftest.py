@@ -1,6 +1,7 @@
 """Test tables and pictures, and the engine's steps run one after the other without Ray."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib.metadata import version
@@ -23,9 +24,10 @@ from digits_edge.runtime.batch.distributed.source import Source, find_sources  #
 from digits_edge.runtime.classifier import Classifier  # noqa: E402
 
 HEADER = "label," + ",".join(f"pixel{index}" for index in range(784))
-ROWS_PER_BLOCK, PICTURES_PER_BLOCK = 100, 4
-IMAGES = np.random.default_rng(8).integers(0, 256, (1000, 28, 28), np.uint8)
-LABELS = (np.arange(1000) % 10).astype(np.uint8)
+#: Rows of a table, and of a block.
+ROWS, ROWS_PER_BLOCK, PICTURES_PER_BLOCK = 200, 20, 4
+IMAGES = np.random.default_rng(8).integers(0, 256, (ROWS, 28, 28), np.uint8)
+LABELS = (np.arange(ROWS) % 10).astype(np.uint8)
 
 
 def write_csv(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
@@ -45,13 +47,16 @@ def write_picture(path: Path, number: int) -> None:
     Image.fromarray(pixels).save(path)
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Path:
-    """A folder with two tables of 1,000 rows, an empty table, and a subfolder of 11 pictures, one of them damaged."""
-    folder = tmp_path / "archive"
+@pytest.fixture(scope="module")
+def shared_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two tables of `ROWS` rows, an empty table, and a subfolder of 11 pictures, one of them damaged.
+
+    Tests must not change it.
+    """
+    folder = tmp_path_factory.mktemp("shared") / "archive"
     (folder / "pictures").mkdir(parents=True)
     write_csv(folder / "a.csv", IMAGES, LABELS)
-    write_parquet(folder / "b.parquet", IMAGES[::-1], LABELS[::-1], rows_per_group=30)
+    write_parquet(folder / "b.parquet", IMAGES[::-1], LABELS[::-1], rows_per_group=6)
     (folder / "c-empty.csv").write_text(HEADER + "\n")
     for number in range(10):
         write_picture(folder / "pictures" / f"{number}.png", number)
@@ -59,10 +64,18 @@ def archive(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "ROWS_PER_BLOCK", ROWS_PER_BLOCK)
-    monkeypatch.setattr(reading, "PICTURES_PER_BLOCK", PICTURES_PER_BLOCK)
+@pytest.fixture
+def archive(shared_archive: Path, tmp_path: Path) -> Path:
+    """A copy of `shared_archive` that a test may change."""
+    return shutil.copytree(shared_archive, tmp_path / "archive")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_blocks() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "ROWS_PER_BLOCK", ROWS_PER_BLOCK)
+        patch.setattr(reading, "PICTURES_PER_BLOCK", PICTURES_PER_BLOCK)
+        yield
 
 
 def manifest_of(sources: list[Source], **changed: object) -> Manifest:

@@ -16,12 +16,14 @@ import numpy as np
 import pandas
 import pytest
 
+from digits_edge.cli.main import run as run_command
 from digits_edge.runtime.batch.distributed.file_system import file_system, write_file
 from digits_edge.runtime.session.providers import available_providers
 
 from .conftest import (  # type: ignore[import-not-found]
     IMAGES,
     LABELS,
+    ROWS,
     Steps,
     files_in,
     write_csv,
@@ -35,10 +37,11 @@ MODEL = ("--model", "edge-int8")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Ray on Windows is a beta")
 
 
-def batch_predict(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def with_ray(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    options = ("--engine", "ray", "--provider", "cpu", "--threads", 2, *MODEL)
     program = "from digits_edge.cli.main import main; main()"
     return subprocess.run(
-        [sys.executable, "-c", program, "batch-predict", *map(str, arguments)],
+        [sys.executable, "-c", program, "batch-predict", *map(str, (*arguments, *options))],
         cwd=cwd,
         env=os.environ | environment,
         capture_output=True,
@@ -46,11 +49,6 @@ def batch_predict(*arguments: object, cwd: Path, **environment: str) -> subproce
         check=False,
         timeout=300,
     )
-
-
-def with_ray(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    options = ("--engine", "ray", "--provider", "cpu", "--threads", 2, *MODEL)
-    return batch_predict(*arguments, *options, cwd=cwd, **environment)
 
 
 def labels_of(folder: Path, source: Path) -> pandas.DataFrame:
@@ -63,22 +61,22 @@ def test_every_row_and_picture_has_one_prediction_equal_to_a_local_run(archive, 
     run = with_ray("archive", "-o", "out", cwd=tmp_path)
     assert run.returncode == 4 and run.stdout == ""
     first, damaged, last = run.stderr.splitlines()
-    assert re.fullmatch(r"2,010 images in \d+\.\d s by 2 × edge-int8 on cpu, \d+\.\d\d % accuracy → out", first)
+    total = 2 * ROWS + 10
+    assert re.fullmatch(rf"{total} images in \d+\.\d s by 2 × edge-int8 on cpu, \d+\.\d\d % accuracy → out", first)
     assert damaged.startswith(f"error: {archive}/pictures/damaged.png is not a picture in a supported format")
     assert last == ("error: 1 row or picture could not be read (see out/_manifest.json); the others are classified")
     for name in ("a.csv", "b.parquet"):
-        local = batch_predict(
-            archive / name, "-o", "local.csv", "--overwrite", "--provider", "cpu", *MODEL, cwd=tmp_path
-        )
-        assert local.returncode == 0
-        found, expected = labels_of(tmp_path / "out", archive / name), pandas.read_csv(tmp_path / "local.csv")
+        local = tmp_path / "local.csv"
+        options = ["-o", str(local), "--overwrite", "--provider", "cpu", *MODEL]
+        assert run_command(["batch-predict", str(archive / name), *options]) == 0
+        found, expected = labels_of(tmp_path / "out", archive / name), pandas.read_csv(local)
         pandas.testing.assert_frame_equal(found[["ImageId", "Label"]], expected, check_dtype=False)
 
     files = files_in(tmp_path / "out")
     again = with_ray("archive", "-o", "out", "--json", cwd=tmp_path)
     report = json.loads(again.stdout)
     assert again.returncode == 4
-    assert (report["answered"], report["bad"], report["failed"], report["done_before"]) == (2010, 1, 0, 2011)
+    assert (report["answered"], report["bad"], report["failed"], report["done_before"]) == (total, 1, 0, total + 1)
     assert files_in(tmp_path / "out") == files
 
 
@@ -87,37 +85,30 @@ def many(tmp_path: Path) -> Path:
     """Thirty tables of 1,000 rows."""
     folder = tmp_path / "many"
     folder.mkdir()
+    images = np.random.default_rng(8).integers(0, 256, (1000, 28, 28), np.uint8)
+    labels = (np.arange(1000) % 10).astype(np.uint8)
     for number in range(30):
-        write_parquet(folder / f"{number:02d}.parquet", np.roll(IMAGES, number, axis=0), np.roll(LABELS, number), 1000)
+        write_parquet(folder / f"{number:02d}.parquet", np.roll(images, number, axis=0), np.roll(labels, number), 1000)
     return folder
 
 
 KILL_A_PROCESS = """
 import os, signal, sys
-from pathlib import Path
+import psutil
 from digits_edge.runtime.batch.distributed import predict_with_ray
 
-def processes_below(root):
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            pass
-    found = [root]
-    for process in found:
-        found += [child for child, parent in parents.items() if parent == process]
-    return found
+def is_worker(process):
+    try:
+        return "MapWorker" in " ".join(process.cmdline())
+    except psutil.Error:  # it has exited
+        return False
 
 def listen(done):
     if done >= 10_000 and sys.argv[1]:
         victim, sys.argv[1] = sys.argv[1], ""
         if victim == "driver":
             os.kill(os.getpid(), signal.SIGKILL)
-        for process in processes_below(os.getpid())[1:]:
-            if b"MapWorker" in Path(f"/proc/{process}/cmdline").read_bytes():
-                os.kill(process, signal.SIGKILL)
-                break
+        next(process for process in psutil.Process().children(recursive=True) if is_worker(process)).kill()
         print("killed", file=sys.__stdout__, flush=True)
 
 report = predict_with_ray(["many"], "out", model="edge-int8", provider="cpu", actors=2, listener=listen)
@@ -126,7 +117,7 @@ print(report.manifest.counts["answered"], report.done_before)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are named in their command line on Linux")
 def test_a_killed_worker_is_replaced(many, tmp_path):
     command = [sys.executable, "-c", KILL_A_PROCESS, "worker"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
@@ -196,7 +187,7 @@ def test_a_cluster_is_joined(cluster, archive, tmp_path):
     run = with_ray(archive / "a.csv", "-o", "out", "--format", "csv", "--address", cluster, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     [shard] = (tmp_path / "out").glob("*.csv")
-    assert len(shard.read_text().splitlines()) == 1001
+    assert len(shard.read_text().splitlines()) == ROWS + 1
 
 
 def test_a_missing_cluster_is_a_one_line_error(archive, tmp_path):
@@ -217,10 +208,11 @@ def test_a_missing_cluster_is_a_one_line_error(archive, tmp_path):
         (["none", "-o", "x", "--engine", "ray"], "none could not be read: no such file or folder"),
     ],
 )
-def test_a_usage_error_is_one_line(tmp_path, arguments, message):
-    run = batch_predict(*arguments, cwd=tmp_path)
-    assert run.returncode in (2, 4)
-    assert message in run.stderr and len(run.stderr.splitlines()) == 1
+def test_a_usage_error_is_one_line(tmp_path, monkeypatch, capfd, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["batch-predict", *arguments]) in (2, 4)
+    error = capfd.readouterr().err
+    assert message in error and len(error.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -264,7 +256,7 @@ def test_object_storage_is_read_and_written_through_arrow(object_storage, archiv
     assert manifest["sources"][0]["name"] == "s3://bucket/archive/a.csv"
 
     again = with_ray("s3://bucket/archive", "-o", "s3://bucket/out", "--json", cwd=tmp_path, **keys)
-    assert json.loads(again.stdout)["done_before"] == 2011
+    assert json.loads(again.stdout)["done_before"] == 2 * ROWS + 11
 
 
 def test_a_memory_file_system_is_supported(tmp_path):
@@ -312,7 +304,7 @@ def test_a_gpu_provider_without_a_gpu_is_a_one_line_error(archive, tmp_path):
 def test_an_output_folder_in_a_source_is_not_a_source(archive, tmp_path):
     for _ in range(2):
         run = with_ray("archive", "-o", "archive/predictions", cwd=tmp_path)
-        assert run.returncode == 4 and "2,010 images" in run.stderr, run.stderr
+        assert run.returncode == 4 and f"{2 * ROWS + 10} images" in run.stderr, run.stderr
 
 
 JOIN_WITH_AND_WITHOUT_TOKEN = """
@@ -351,4 +343,4 @@ def test_a_program_that_has_imported_ray_can_start_a_run(archive, tmp_path):
     environment = {name: value for name, value in os.environ.items() if "AUTH" not in name}
     command = [sys.executable, "-c", RAY_IMPORTED_BEFORE]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
-    assert run.stdout.splitlines()[-1:] == ["1000"], run.stderr
+    assert run.stdout.splitlines()[-1:] == [str(ROWS)], run.stderr
