@@ -89,10 +89,10 @@ def command(
 ) -> None:
     """Classify the rows of a table or the pictures of a folder.
 
-    SOURCE is a CSV file (pixel0…pixel783, optionally with label; plain or .gz), a .parquet file with the same columns,
-    or - for a CSV on standard input. The output has the columns ImageId and Label. If SOURCE is a folder of pictures,
-    the output has the columns File, Label, Confidence and Status. Pictures that cannot be read get the status error,
-    and the exit code is 4.
+    SOURCE is a CSV file (pixel0…pixel783, optionally with label), a .parquet file with the same columns, or - for a CSV
+    on standard input. Other delimiters, encodings and headers, and .gz, .bz2 and .zip, are recognised where they are
+    certain. The output has the columns ImageId and Label. If SOURCE is a folder of pictures, the output has the columns
+    File, Label, Confidence and Status. Pictures that cannot be read get the status error, and the exit code is 4.
 
     The input is streamed, so memory use does not depend on its size. The output file is written atomically. Up to
     --threads batches run in parallel.

@@ -15,6 +15,8 @@ from digits_edge.runtime.errors import DataError, UsageError
 from digits_edge.runtime.files import user_cache
 
 ENVIRONMENT = "DIGITS_EDGE_DATA"
+#: Endings of the names of a CSV, and of its compressed files.
+TABLES, COMPRESSED = (".csv", ".tsv", ".txt"), (".gz", ".bz2", ".zip")
 _PREFIX = {"train": "train", "test": "t10k"}
 
 
@@ -43,9 +45,9 @@ def load(
             - a folder that contains data sets by name; "mnist" is read
             - an idx file of images, with its labels in the same folder
             - an .npz file
-            - a Kaggle CSV
+            - a CSV (.csv, .tsv, .txt), as for `read_blocks`
 
-            idx and CSV files may be .gz.
+            idx files may be .gz; CSV files .gz, .bz2 or .zip.
         split: "train" or "test".
         data: the value of `--data`; anything that `source` may be. It takes precedence over `source`, which then only
             selects the data set if `data` contains several.
@@ -118,6 +120,18 @@ def locate(
     )
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file is a CSV by its name: `.csv`, `.tsv` or `.txt`, plain or compressed.
+
+    Example:
+        >>> is_table(Path("train.csv.zip")), is_table(Path("mnist.npz"))
+        (True, False)
+    """
+    name = path.name.lower()
+    plain = next((name.removesuffix(ending) for ending in COMPRESSED if name.endswith(ending)), name)
+    return plain.endswith(TABLES)
+
+
 def data_folders() -> list[Path]:
     """Return the folders searched for data sets by name: that set by DIGITS_EDGE_DATA, then the user's cache."""
     named = os.environ.get(ENVIRONMENT)
@@ -158,8 +172,13 @@ def _file_in(folder: Path, split: str) -> Path | None:
 
 
 def _first_file(folder: Path, names: tuple[str, ...]) -> Path | None:
-    candidates = (folder / (name + suffix) for name in names for suffix in ("", ".gz"))
+    candidates = (folder / (name + suffix) for name in names for suffix in ("", *_endings(name)))
     return next((path for path in candidates if path.is_file()), None)
+
+
+def _endings(name: str) -> tuple[str, ...]:
+    """Return the endings of the compressed files of a name."""
+    return COMPRESSED if name.endswith(TABLES) else (".gz",)
 
 
 def _read(path: Path, split: str, *, name: str, disk: Path | None) -> Dataset:
@@ -167,13 +186,14 @@ def _read(path: Path, split: str, *, name: str, disk: Path | None) -> Dataset:
     kind = path.name.removesuffix(".gz")
     if kind.endswith(".npz"):
         images, labels = read_npz(path, split)
-    elif kind.endswith(".csv"):
+    elif is_table(path):
         images, labels = read_csv(path) if disk is None else read_csv_on_disk(path, disk / f"{split}.u8")
     elif "images" in kind and kind.endswith("ubyte"):
         images, labels = _read_idx(path)
     else:
         raise DataError(
-            f"{path}: unknown file format, expected .npz, .csv(.gz) or an idx file such as t10k-images-idx3-ubyte(.gz)"
+            f"{path}: unknown file format, expected .npz, .csv (also .gz, .bz2, .zip) or an idx file such as "
+            "t10k-images-idx3-ubyte(.gz)"
         )
     sha256 = content_sha256(images, labels)
     known = identified(name, sha256)

@@ -1,28 +1,43 @@
 """Read images from Parquet in blocks with pyarrow (the extra `parquet`), in constant memory.
 
-Two layouts are supported: one integer column per pixel (`pixel0` to `pixel783`, in any order), or one column `image`
-whose values are lists of 784 integers or binary values of 784 bytes. A column `label` is optional; other columns are
-ignored.
+Two layouts are supported: one integer column per pixel, recognised by name as in a CSV (`table_columns`), or one column
+`image` whose values are lists of 784 integers or binary values of 784 bytes. A column `label` is optional; other
+columns are ignored.
 """
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets.block import Block, numbered
 from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE, ProgressCallback
-from digits_edge.runtime.datasets.kaggle_csv import LABEL, PIXELS
 from digits_edge.runtime.datasets.opening import display_name
+from digits_edge.runtime.datasets.table_columns import LABEL, PIXELS, UnknownColumnsError, recognise_columns
 from digits_edge.runtime.errors import DataError, RowError
 
 IMAGE = "image"
 #: Each batch has a cost per column. Time for 10,000 rows of 785 columns: 3.5 s in batches of 128, 0.3 s in these.
 _ROWS_AT_ONCE = 4096
 _BUFFER_BYTES = 1 << 20
+
+
+class _Columns(NamedTuple):
+    """Names of the columns to read: the label, if any, and the pixels, or the column of lists."""
+
+    label: str | None
+    pixels: tuple[str, ...]
+
+    @property
+    def has_lists(self) -> bool:
+        return self.pixels == (IMAGE,)
+
+    @property
+    def names(self) -> list[str]:
+        return [*([] if self.label is None else [self.label]), *self.pixels]
 
 
 def read_parquet_blocks(
@@ -64,7 +79,7 @@ def read_parquet_blocks(
         groups = range(file.num_row_groups) if row_groups is None else row_groups
         row = 1 + sum(file.metadata.row_group(group).num_rows for group in range(groups.start))
         rows = max(rows_per_block, _ROWS_AT_ONCE)
-        for batch in file.iter_batches(rows, row_groups=groups, columns=list(columns), use_threads=False):
+        for batch in file.iter_batches(rows, row_groups=groups, columns=columns.names, use_threads=False):
             wanted = batch.slice(max(0, first_row - row))
             row += len(batch)
             if len(wanted):
@@ -107,7 +122,7 @@ def _opened(source: Path | BinaryIO, name: str) -> Iterator[Any]:
         raise DataError(f"{name} could not be read as Parquet ({reason}); download it again") from error
 
 
-def _blocks(batch: Any, columns: tuple[str, ...], first_row: int, table: str, skip_bad_rows: bool) -> Iterator[Block]:
+def _blocks(batch: Any, columns: _Columns, first_row: int, table: str, skip_bad_rows: bool) -> Iterator[Block]:
     """Convert a batch to one block; with `skip_bad_rows`, halve it until good and malformed rows are separate."""
     try:
         yield _block(batch, columns, first_row, table)
@@ -116,7 +131,7 @@ def _blocks(batch: Any, columns: tuple[str, ...], first_row: int, table: str, sk
             raise
         if len(batch) == 1:
             empty = np.empty((0, *IMAGE_SHAPE), np.uint8)
-            yield Block(empty, empty[:, 0, 0] if LABEL in columns else None, numbered(1, 0), (bad,))
+            yield Block(empty, None if columns.label is None else empty[:, 0, 0], numbered(1, 0), (bad,))
             return
         half = len(batch) // 2
         for part, row in ((batch.slice(0, half), first_row), (batch.slice(half), first_row + half)):
@@ -131,31 +146,29 @@ def _parts(block: Block, rows: int) -> Iterator[Block]:
         yield Block(block.images[part], labels, block.rows[part], block.bad)
 
 
-def _columns(names: list[str], table: str) -> tuple[str, ...]:
-    """Return the columns to read: the label, if any, then the pixels or the image."""
-    twice = [name for name in (LABEL, IMAGE, *PIXELS) if names.count(name) > 1]
-    if twice:
-        raise DataError(f"{table} has the column {twice[0]} twice; remove one")
-    label = (LABEL,) if LABEL in names else ()
+def _columns(names: list[str], table: str) -> _Columns:
+    """Return the columns to read."""
     if IMAGE in names:
-        return (*label, IMAGE)
-    missing = [pixel for pixel in PIXELS if pixel not in names]
-    if missing:
-        raise DataError(
-            f"{table} lacks the column {missing[0]}, expected {PIXELS[0]} to {PIXELS[-1]}, "
-            f"or {IMAGE} with {len(PIXELS)} values per row"
-        )
-    return (*label, *PIXELS)
+        if twice := next((name for name in (LABEL, IMAGE) if names.count(name) > 1), None):
+            raise DataError(f"{table} has the column {twice} twice; remove one")
+        return _Columns(LABEL if LABEL in names else None, (IMAGE,))
+    try:
+        found = recognise_columns(names)
+    except UnknownColumnsError as error:
+        raise DataError(f"{table}: {error}; or use {IMAGE} with {len(PIXELS)} values per row") from error
+    label = None if found.label is None else names[found.label]
+    return _Columns(label, tuple(names[position] for position in found.pixels))
 
 
-def _block(batch: Any, columns: tuple[str, ...], first_row: int, table: str) -> Block:
+def _block(batch: Any, columns: _Columns, first_row: int, table: str) -> Block:
     """Convert a batch without malformed rows to a block."""
-    labels = _integers(batch.column(LABEL), CLASSES - 1, LABEL, first_row, table) if LABEL in columns else None
-    if IMAGE in columns:
+    label = columns.label
+    labels = None if label is None else _integers(batch.column(label), CLASSES - 1, label, first_row, table)
+    if columns.has_lists:
         images = _images(batch.column(IMAGE), first_row, table)
     else:
         images = np.empty((len(batch), len(PIXELS)), np.uint8)
-        for index, pixel in enumerate(PIXELS):
+        for index, pixel in enumerate(columns.pixels):
             images[:, index] = _integers(batch.column(pixel), 255, pixel, first_row, table)
     return Block(images.reshape(-1, *IMAGE_SHAPE), labels, numbered(first_row, len(batch)))
 

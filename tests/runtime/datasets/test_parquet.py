@@ -51,8 +51,10 @@ def write(path, columns, **options):
         {"image": lists()},
         {"image": fixed_lists()},
         {"image": blobs(), "source": ["somewhere"] * 7},
+        {f"{1 + index // 28}x{1 + index % 28}": column for index, column in enumerate(pixel_columns().values())},
+        {"ImageId": range(7)} | {f"Pixel{index}": column for index, column in enumerate(pixel_columns().values(), 1)},
     ],
-    ids=["pixels", "int64", "another order", "lists", "fixed lists", "bytes and another column"],
+    ids=["pixels", "int64", "another order", "lists", "fixed lists", "bytes", "row and column", "from 1"],
 )
 @pytest.mark.parametrize("labelled", [True, False])
 def test_every_layout_is_read(tmp_path, columns, labelled):
@@ -76,7 +78,7 @@ def changed(index, value):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"a": [1]}, "lacks the column pixel0, expected pixel0 to pixel783, or image"),
+        ({"a": [1]}, "lacks the column pixel0 and 783 more; add it, or use"),
         (pixel_columns(changed((4, 0, 5), 256), np.int64), "row 5, column pixel5: 256 is not an integer from 0 to 255"),
         (pixel_columns(changed((4, 0, 5), -1), np.int64), "row 5, column pixel5: -1 is not"),
         (pixel_columns(dtype=np.float32), "column pixel0 has type float, expected integers from 0 to 255"),
