@@ -1,6 +1,7 @@
 """The `digits-edge batch-predict` command."""
 
 import os
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -68,6 +69,11 @@ _MAX_PRINTED_ERRORS = 10
     show_default=True,
     help="Format of the output files of --engine ray.",
 )
+@click.option(
+    "--pixel-range",
+    type=click.Choice([1, 255]),
+    help="Pixel range of the tables: 1 for 0–1, 255 for 0–255.  [default: 255; refused if no pixel is above 1]",
+)
 @overwrite_option
 @json_option
 @click.pass_context
@@ -84,6 +90,7 @@ def command(
     engine: Literal["local", "ray"],
     address: str | None,
     file_format: Literal["parquet", "csv"],
+    pixel_range: Literal[1, 255] | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -117,6 +124,7 @@ def command(
             address=address,
             batch_size=batch_size,
             file_format=file_format,
+            pixel_range=pixel_range,
             overwrite=overwrite,
             as_json=as_json,
         )
@@ -133,6 +141,7 @@ def command(
         batch_size=batch_size,
         skip_bad_rows=on_error == "skip",
         resume=resume,
+        pixel_range=pixel_range,
         overwrite=overwrite,
         as_json=as_json,
     )
@@ -148,6 +157,7 @@ def _predict_locally(
     batch_size: int,
     skip_bad_rows: bool,
     resume: bool,
+    pixel_range: Literal[1, 255] | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -183,11 +193,12 @@ def _predict_locally(
             failed, unread = report.failed, report.unread
         else:
             report = batch_predict(
-                classifier.predict_batch,
+                partial(classifier.predict_batch, pixel_range=255),
                 source,
                 output,
                 rows_per_block=batch_size,
                 skip_bad_rows=skip_bad_rows,
+                pixel_range=pixel_range,
                 resume_as=recorded_digest(classifier.path) if resume else None,
                 **common,
             )

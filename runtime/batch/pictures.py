@@ -186,7 +186,7 @@ def predictions(classifier: Classifier, images: Sequence[NDArray[np.uint8] | Non
         One prediction per image; None for None.
     """
     present = [image for image in images if image is not None]
-    probabilities = iter(classifier.predict_batch(np.stack(present)) if present else ())
+    probabilities = iter(classifier.predict_batch(np.stack(present), pixel_range=255) if present else ())
     return [None if image is None else classifier.prediction(image, next(probabilities)) for image in images]
 
 

@@ -17,6 +17,7 @@ from digits_edge.runtime.datasets.block import Block
 from digits_edge.runtime.datasets.dataset import ProgressCallback
 from digits_edge.runtime.datasets.kaggle_csv import read_blocks
 from digits_edge.runtime.errors import DataError, UsageError
+from digits_edge.runtime.pixel_range import PixelRange
 
 #: Blocks per worker that are read ahead; a block of 128 rows takes 0.1 MB.
 _READ_AHEAD = 16
@@ -54,12 +55,14 @@ def batch_predict(
     overwrite: bool = False,
     skip_bad_rows: bool = False,
     resume_as: str | None = None,
+    pixel_range: PixelRange | None = None,
     progress: ProgressCallback | None = None,
 ) -> BatchReport:
     r"""Classify every row of a table and write the predictions to a CSV, in constant memory.
 
     Args:
-        predict: function from uint8 (n, 28, 28) to float32 (n, 10), for example `Classifier.predict_batch`.
+        predict: function from uint8 (n, 28, 28) to float32 (n, 10), for example `Classifier.predict_batch` with
+            `pixel_range=255`, because this function checks the table.
         source: CSV, plain or gzip, or `.parquet`, with or without the column `label`; "-" is a CSV on standard input.
         target: output file with the columns `ImageId,Label`, ImageId counted from 1; it appears complete or not at all.
             "-" is standard output, written block by block.
@@ -71,6 +74,7 @@ def batch_predict(
         skip_bad_rows: skip malformed rows and list them in `TARGET.errors.csv`; the other rows keep their ImageId.
         resume_as: identifier of the model, for example its hash: resume an interrupted run with the same identifier;
             keep partial output if this run is interrupted. None starts anew.
+        pixel_range: as for `read_blocks`.
         progress: called with (bytes or rows read so far, total or None if `source` is not a file).
 
     Returns:
@@ -97,14 +101,14 @@ def batch_predict(
     """
     start_s = time.perf_counter()
     _check_source(source, target)
-    resume = None if resume_as is None else _identity(source, resume_as, skip_bad_rows)
+    resume = None if resume_as is None else _identity(source, resume_as, skip_bad_rows, pixel_range)
     header, error_header = b"ImageId,Label\n", b"ImageId,Reason\n"
     with (
         batch_output(target, header, error_header, overwrite=overwrite, resume=resume) as output,
         ThreadPoolExecutor(workers) as pool,
     ):
         done, counts = output.done, {"rows": 0, "bad_rows": 0, "labelled": 0, "errors": 0} | output.counts
-        blocks = _read(source, rows_per_block, done + 1, skip_bad_rows, progress)
+        blocks = _read(source, rows_per_block, done + 1, skip_bad_rows, pixel_range, progress)
         predicted = in_order(pool, lambda block: _digits(predict, block), blocks, ahead=_READ_AHEAD * workers)
         for block, digits in predicted:
             lines = (f"{row},{digit}\n" for row, digit in zip(block.rows.tolist(), digits.tolist(), strict=True))
@@ -123,7 +127,7 @@ def _digits(predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], block: 
     return predict(block.images).argmax(axis=1) if len(block.images) else np.empty(0, np.intp)
 
 
-def _identity(source: str | Path, model: str, skip_bad_rows: bool) -> dict[str, Any]:
+def _identity(source: str | Path, model: str, skip_bad_rows: bool, pixel_range: PixelRange | None) -> dict[str, Any]:
     """Return everything that determines the predictions."""
     if source == STANDARD_STREAM:
         raise UsageError("standard input cannot be resumed; name a file")
@@ -131,14 +135,21 @@ def _identity(source: str | Path, model: str, skip_bad_rows: bool) -> dict[str, 
     return {
         "source": [Path(source).name, status.st_size, status.st_mtime_ns],
         "model": model,
+        "pixel range": pixel_range or 255,
         "treatment of bad rows": "skipped" if skip_bad_rows else "refused",
     }
 
 
 def _read(
-    source: str | Path, rows_per_block: int, first_row: int, skip_bad_rows: bool, progress: ProgressCallback | None
+    source: str | Path,
+    rows_per_block: int,
+    first_row: int,
+    skip_bad_rows: bool,
+    pixel_range: PixelRange | None,
+    progress: ProgressCallback | None,
 ) -> Iterator[Block]:
     options: dict[str, Any] = {"rows_per_block": rows_per_block, "first_row": first_row, "skip_bad_rows": skip_bad_rows}
+    options["pixel_range"] = pixel_range
     if source == STANDARD_STREAM:
         return read_blocks(sys.stdin.buffer, progress=progress, **options)
     if Path(source).suffix.lower() == ".parquet":

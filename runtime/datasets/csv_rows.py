@@ -5,6 +5,7 @@ Lines of integers are parsed many at once. Any other line is parsed exactly, fie
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from digits_edge.runtime.datasets.csv_dialect import SPACES, Dialect
 from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE
 from digits_edge.runtime.datasets.table_columns import PIXELS
 from digits_edge.runtime.datasets.table_numbers import number, numbers
+from digits_edge.runtime.pixel_range import PixelRange, unscaled
 
 _NEWLINE = ord("\n")
 
@@ -30,15 +32,23 @@ class RowParser:
         "column pixel0: 'x' is not an integer from 0 to 255; correct it"
     """
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, pixel_range: PixelRange = 255) -> None:
+        """Create a parser.
+
+        Args:
+            dialect: dialect of the lines.
+            pixel_range: 1 if the pixels are from 0 to 1; they are then converted to 0 to 255.
+        """
         columns, read = dialect.columns, dialect.read
         self.dialect = dialect
         self.width = len(read)
         self._label = None if columns.label is None else read.index(columns.label)
         self._pixels = _as_slice([read.index(position) for position in columns.pixels])
-        self._highest = np.full(self.width, 255)
+        self._highest = np.full(self.width, pixel_range)
+        self._is_scaled = np.full(self.width, pixel_range == 1)
         if self._label is not None:
-            self._highest[self._label] = CLASSES - 1
+            self._highest[self._label], self._is_scaled[self._label] = CLASSES - 1, False
+        self._scaled_at = np.flatnonzero(self._is_scaled)
         self._before, self._after = read[0], len(dialect.names) - 1 - read[-1]
         self._is_contiguous = self._before + self.width + self._after == len(dialect.names)
         self._delimiter = b"," if dialect.delimiter == SPACES else dialect.delimiter
@@ -68,7 +78,8 @@ class RowParser:
             if self.dialect.quoted and text.count(b'"') != 2 * len(self.dialect.names) * text.count(b"\n"):
                 return None
             text = self._plain(text)
-        return self._parse(text)
+        table = self._parse(text)
+        return table if table is None or not self._scaled_at.size else self._unscaled(table)
 
     def row(self, line: bytes) -> NDArray[np.uint8] | None:
         """Parse one line without line end exactly: uint8 (width,), or None if it is malformed."""
@@ -76,9 +87,9 @@ class RowParser:
         if len(fields) != len(self.dialect.names):
             return None
         values = numbers([fields[position] for position in self.dialect.read])
-        if values is None or not self._is_valid(values, self._highest).all():
+        if values is None or not self._is_valid(values, slice(None)).all():
             return None
-        return values.astype(np.uint8)
+        return self._unscaled(values) if self._scaled_at.size else values.astype(np.uint8)
 
     def error(self, line: bytes) -> str:
         """Return the first malformed column of a malformed line, and the remedy."""
@@ -86,8 +97,9 @@ class RowParser:
         for index, position in enumerate(self.dialect.read):
             if position < len(fields) and not self.is_valid(fields[position], index):
                 shown = fields[position][:20].decode(errors="backslashreplace")
-                highest = self._highest[index]
-                return f"column {names[position]}: {shown!r} is not an integer from 0 to {highest}; correct it"
+                kind = "a number" if self._is_scaled[index] else "an integer"
+                expected = f"{kind} from 0 to {self._highest[index]}"
+                return f"column {names[position]}: {shown!r} is not {expected}; correct it"
         if len(fields) < len(names):
             return (
                 f"column {names[len(fields)]}: missing, the row has {len(fields)} of {len(names)} fields; "
@@ -98,10 +110,21 @@ class RowParser:
     def is_valid(self, field: bytes, index: int) -> bool:
         """Whether a field is a value of a column, `index` counted among the columns that are read."""
         value = number(field)
-        return value is not None and bool(self._is_valid(np.array(value), self._highest[index]))
+        return value is not None and bool(self._is_valid(np.array(value), index))
 
-    def _is_valid(self, values: NDArray[np.float64], highest: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return np.asarray((values >= 0) & (values <= highest) & (values == np.rint(values)))
+    def _is_valid(self, values: NDArray[np.float64], index: int | slice) -> NDArray[np.bool_]:
+        """Whether each value is valid in its column."""
+        is_right_kind = self._is_scaled[index] | (values == np.rint(values))
+        return np.asarray((values >= 0) & (values <= self._highest[index]) & is_right_kind)
+
+    def _unscaled(self, values: NDArray[Any]) -> NDArray[np.uint8] | None:
+        """Convert the pixels of some rows, (…, width), to 0 to 255; None if one is not from 0 to 1."""
+        pixels = unscaled(values[..., self._scaled_at])
+        if pixels is None:
+            return None
+        table = values.astype(np.uint8)
+        table[..., self._scaled_at] = pixels
+        return table
 
     def _plain(self, text: bytes) -> bytes:
         """Remove quotes, the columns that are not read, and repeated spaces; an irregular line stays irregular."""

@@ -14,13 +14,14 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.runtime.datasets.block import Block, numbered
+from digits_edge.runtime.datasets.block import Block, numbered, range_checked
 from digits_edge.runtime.datasets.csv_rows import RowParser
 from digits_edge.runtime.datasets.csv_text import open_csv
 from digits_edge.runtime.datasets.dataset import IMAGE_SHAPE, ProgressCallback
 from digits_edge.runtime.datasets.opening import display_name, opened
 from digits_edge.runtime.datasets.table_columns import PIXELS
 from digits_edge.runtime.errors import DataError, RowError
+from digits_edge.runtime.pixel_range import PixelRange
 
 #: One digit and one separator per pixel.
 MIN_ROW_BYTES = 2 * len(PIXELS)
@@ -33,6 +34,7 @@ def read_blocks(
     rows_per_block: int = 1024,
     first_row: int = 1,
     skip_bad_rows: bool = False,
+    pixel_range: PixelRange | None = None,
     progress: ProgressCallback | None = None,
 ) -> Generator[Block, None, None]:
     r"""Read a CSV block by block, in constant memory.
@@ -43,6 +45,8 @@ def read_blocks(
         rows_per_block: number of good rows in each block; the last block may be smaller.
         first_row: first row to read, counted from 1; earlier rows are not checked.
         skip_bad_rows: skip malformed rows and list them in `Block.bad` instead of raising an error.
+        pixel_range: 255 for pixels from 0 to 255; 1 for pixels from 0 to 1, which are converted to 0 to 255 and
+            rounded; None for 255 and an error if they seem to be scaled to 0–1 (`digits_edge.runtime.pixel_range`).
         progress: called with (bytes read so far, file size in bytes or None if `source` is not a file).
 
     Yields:
@@ -50,7 +54,8 @@ def read_blocks(
 
     Raises:
         RowError: a row is malformed; names row, line and column. Some rows before it may not be yielded.
-        DataError: the source is unreadable, or the meaning of its columns is not certain.
+        DataError: the source is unreadable, the meaning of its columns is not certain, or its pixels seem to be scaled
+            to 0–1.
 
     Example:
         >>> import io
@@ -65,13 +70,20 @@ def read_blocks(
     name = name or display_name(source)
     with opened(source, progress, name=name) as stream:
         dialect, chunks = open_csv(stream, name)
-        parser = RowParser(dialect)
-        for part in _regroup(_parsed(chunks, parser, name, first_row, skip_bad_rows), rows_per_block):
-            yield Block(parser.images(part.table), parser.labels(part.table), part.rows, part.bad)
+        parser = RowParser(dialect, pixel_range or 255)
+        parts = _regroup(_parsed(chunks, parser, name, first_row, skip_bad_rows), rows_per_block)
+        blocks = (Block(parser.images(part.table), parser.labels(part.table), part.rows, part.bad) for part in parts)
+        yield from range_checked(blocks, name, pixel_range, is_part=first_row > 1)
 
 
-def read_csv(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+def read_csv(
+    path: Path, *, pixel_range: PixelRange | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """Read all images and labels of a CSV.
+
+    Args:
+        path: the CSV.
+        pixel_range: as for `read_blocks`.
 
     Returns:
         Images, uint8 (N, 28, 28), and labels, uint8 (N,), or None without a label column.
@@ -79,7 +91,7 @@ def read_csv(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     Raises:
         DataError: as `read_blocks`, or the file has no rows.
     """
-    blocks = list(read_blocks(path))
+    blocks = list(read_blocks(path, pixel_range=pixel_range))
     if not blocks:
         raise _no_rows(path)
     images = np.concatenate([block.images for block in blocks])
@@ -87,12 +99,15 @@ def read_csv(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     return images, np.concatenate(labels) if labels else None
 
 
-def read_csv_on_disk(path: Path, target: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+def read_csv_on_disk(
+    path: Path, target: Path, *, pixel_range: PixelRange | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """Read a CSV that is larger than the memory: write its images to a file and memory-map that file.
 
     Args:
         path: the CSV.
         target: file to create; it must exist as long as the images are used.
+        pixel_range: as for `read_blocks`.
 
     Returns:
         As `read_csv`; the images are a read-only memory map.
@@ -103,7 +118,7 @@ def read_csv_on_disk(path: Path, target: Path) -> tuple[NDArray[np.uint8], NDArr
     labels = bytearray()
     rows = 0
     with target.open("wb") as stream:
-        for block in read_blocks(path):
+        for block in read_blocks(path, pixel_range=pixel_range):
             stream.write(block.images.data)
             rows += len(block.images)
             labels += b"" if block.labels is None else block.labels.tobytes()

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from digits_edge.runtime.datasets.block import scaled_error
 from digits_edge.runtime.datasets.catalogue import CATALOGUE, SPLITS, identified
 from digits_edge.runtime.datasets.dataset import Dataset, ProgressCallback, check_labels, content_sha256
 from digits_edge.runtime.datasets.idx import read_images, read_labels
@@ -13,6 +14,7 @@ from digits_edge.runtime.datasets.kaggle_csv import read_csv, read_csv_on_disk
 from digits_edge.runtime.datasets.npz import read_npz
 from digits_edge.runtime.errors import DataError, UsageError
 from digits_edge.runtime.files import user_cache
+from digits_edge.runtime.pixel_range import PixelRange, is_scaled, unscaled
 
 ENVIRONMENT = "DIGITS_EDGE_DATA"
 #: Endings of the names of a CSV, and of its compressed files.
@@ -27,6 +29,7 @@ def load(
     data: str | Path | None = None,
     progress: ProgressCallback | None = None,
     disk: Path | None = None,
+    pixel_range: PixelRange | None = None,
 ) -> Dataset:
     """Read one split of a data set.
 
@@ -54,12 +57,15 @@ def load(
         progress: called during a download with (bytes so far, total bytes or None), starting anew for each file.
         disk: existing folder. The images of a CSV are written to a file there and memory-mapped, so that the CSV may
             be larger than the memory. No effect on other formats.
+        pixel_range: 255 for pixels from 0 to 255; 1 for pixels from 0 to 1, which are converted to 0 to 255; None for
+            255 and an error if they seem to be scaled to 0–1 (`digits_edge.runtime.pixel_range`).
 
     Returns:
         The split; `labels` is None if the file has no labels.
 
     Raises:
-        DataError: the data set is not found, lacks this split, is malformed, or cannot be downloaded.
+        DataError: the data set is not found, lacks this split, is malformed, seems to be scaled to 0–1, or cannot be
+            downloaded.
         UsageError: `split` is neither "train" nor "test".
 
     Example:
@@ -74,7 +80,7 @@ def load(
         10000
     """
     path, name = locate(source, split, data=data, progress=progress)
-    return _read(path, split, name=name, disk=disk)
+    return _read(path, split, name=name, disk=disk, pixel_range=pixel_range)
 
 
 def locate(
@@ -181,23 +187,42 @@ def _endings(name: str) -> tuple[str, ...]:
     return COMPRESSED if name.endswith(TABLES) else (".gz",)
 
 
-def _read(path: Path, split: str, *, name: str, disk: Path | None) -> Dataset:
+def _read(path: Path, split: str, *, name: str, disk: Path | None, pixel_range: PixelRange | None) -> Dataset:
     """Read a split from a file; the file name decides the format."""
     kind = path.name.removesuffix(".gz")
     if kind.endswith(".npz"):
-        images, labels = read_npz(path, split)
+        images, labels = read_npz(path, split, pixel_range=pixel_range)
     elif is_table(path):
-        images, labels = read_csv(path) if disk is None else read_csv_on_disk(path, disk / f"{split}.u8")
+        images, labels = _read_table(path, disk and disk / f"{split}.u8", pixel_range)
     elif "images" in kind and kind.endswith("ubyte"):
         images, labels = _read_idx(path)
+        if pixel_range == 1:
+            images = _unscaled(images, path)
     else:
         raise DataError(
             f"{path}: unknown file format, expected .npz, .csv (also .gz, .bz2, .zip) or an idx file such as "
             "t10k-images-idx3-ubyte(.gz)"
         )
+    if pixel_range is None and is_scaled(images):
+        raise scaled_error(str(path))
     sha256 = content_sha256(images, labels)
     known = identified(name, sha256)
     return Dataset(known.name, images, labels, known.class_names, known.licence, sha256)
+
+
+def _read_table(
+    path: Path, disk: Path | None, pixel_range: PixelRange | None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    if disk is None:
+        return read_csv(path, pixel_range=pixel_range)
+    return read_csv_on_disk(path, disk, pixel_range=pixel_range)
+
+
+def _unscaled(images: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
+    pixels = unscaled(images)
+    if pixels is None:
+        raise DataError(f"{path} has pixels above 1; read it without pixel_range=1")
+    return pixels
 
 
 def _read_idx(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -6,6 +6,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,29 @@ def test_output_that_is_not_csv_is_refused(run, digits_csv, output, reason):
     assert result.code == 2
     assert result.error.startswith(reason)
     assert not (Path.cwd() / output).exists()
+
+
+@pytest.mark.parametrize("scale", [lambda value: (value > 127 and 1) or 0, lambda value: value / 255])
+def test_table_scaled_to_0_to_1_is_read_with_pixel_range_1(run, images, write_csv, tmp_path, scale):
+    write_csv([[scale(value) for value in image.ravel().tolist()] for image in images], columns=PIXELS)
+    result = run("batch-predict", "test.csv", "-o", "out.csv")
+    assert (result.code, names_in(tmp_path)) == (4, ["test.csv"])
+    assert result.error.startswith("test.csv: ")
+    assert run("batch-predict", "test.csv", "-o", "out.csv", "--pixel-range", "1").code == 0
+    assert (tmp_path / "out.csv").read_text().splitlines() == SUBMISSION
+
+
+def test_nearly_blank_table_is_read_with_pixel_range_255(run, write_csv, tmp_path):
+    write_csv([row_with(1)] * 3, columns=PIXELS)
+    assert "no pixel is above 1" in run("batch-predict", "test.csv", "-o", "out.csv").error
+    assert run("batch-predict", "test.csv", "-o", "out.csv", "--pixel-range", "255").code == 0
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_zipped_table_with_an_index_is_predicted(run, digits_csv, tmp_path, delimiter):
+    header, *rows = digits_csv.read_text().splitlines()
+    lines = [f",{header}", *(f"{number},{row}" for number, row in enumerate(rows))]
+    with zipfile.ZipFile("test.csv.zip", "w") as archive:
+        archive.writestr("test.csv", "\n".join(lines).replace(",", delimiter).encode("utf-16"))
+    assert run("batch-predict", "test.csv.zip", "-o", "out.csv").code == 0
+    assert (tmp_path / "out.csv").read_text().splitlines() == SUBMISSION
