@@ -105,7 +105,8 @@ def command(
     --threads batches run in parallel.
 
     With --resume, finished rows are appended to OUTPUT.partial and synced every second. Repeat the same command to
-    continue after an interruption.
+    continue after an interruption. After a malformed row, correct the table, which starts a new run, or continue with
+    --on-error skip.
 
     With --engine ray, SOURCE can be repeated: files, folders (with subfolders) and globs, local or remote (s3://, gs://
     and others). OUTPUT is a folder with Parquet or CSV files and _manifest.json. The columns are File, ImageId, Label
@@ -170,13 +171,15 @@ def _predict_locally(
     _check_csv(output)
     if as_json and output == STANDARD_STREAM:
         raise UsageError("--json and --output - both write to standard output; use an output file")
+    pictures = _pictures(source)
+    counted_as = "picture" if pictures else "row"
     common: dict[str, Any] = {
         "workers": threads or available_threads(),
         "overwrite": overwrite,
         "progress": progress("predicting"),
+        "on_resume": lambda done, partial: note(f"resumed after {counted_as} {done:,} of {partial}"),
     }
     report: BatchReport | PictureReport
-    pictures = _pictures(source)
     failed, unread = dict[str, str](), 0
     # one batch per thread is faster than one batch on all threads
     with Classifier(model, provider=provider, threads=1, images=len(pictures) or _max_rows(source)) as classifier:

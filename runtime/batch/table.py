@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.runtime.batch.output import STANDARD_STREAM, batch_output, csv_lines
+from digits_edge.runtime.batch.output import STANDARD_STREAM, ResumeCallback, batch_output, csv_lines
 from digits_edge.runtime.datasets.block import Block
 from digits_edge.runtime.datasets.dataset import ProgressCallback
 from digits_edge.runtime.datasets.kaggle_csv import read_blocks
-from digits_edge.runtime.errors import DataError, UsageError
+from digits_edge.runtime.errors import DataError, RowError, UsageError
 from digits_edge.runtime.pixel_range import PixelRange
 
 #: Blocks per worker that are read ahead; a block of 128 rows takes 0.1 MB.
@@ -55,6 +55,7 @@ def batch_predict(
     overwrite: bool = False,
     skip_bad_rows: bool = False,
     resume_as: str | None = None,
+    on_resume: ResumeCallback | None = None,
     pixel_range: PixelRange | None = None,
     progress: ProgressCallback | None = None,
 ) -> BatchReport:
@@ -73,7 +74,10 @@ def batch_predict(
         overwrite: replace `target` if it exists.
         skip_bad_rows: skip malformed rows and list them in `TARGET.errors.csv`; the other rows keep their ImageId.
         resume_as: identifier of the model, for example its hash: resume an interrupted run with the same identifier;
-            keep partial output if this run is interrupted. None starts anew.
+            keep partial output if this run is interrupted or stopped by a malformed row. None starts anew. A resumed
+            run may have another `skip_bad_rows`, from there on.
+        on_resume: called before the first prediction if there is a run to resume, with the number of its rows and the
+            path of its partial output.
         pixel_range: as for `read_blocks`.
         progress: called with (bytes or rows read so far, total or None if `source` is not a file).
 
@@ -101,10 +105,10 @@ def batch_predict(
     """
     start_s = time.perf_counter()
     _check_source(source, target)
-    resume = None if resume_as is None else _identity(source, resume_as, skip_bad_rows, pixel_range)
+    resume = None if resume_as is None else _identity(source, resume_as, pixel_range)
     header, error_header = b"ImageId,Label\n", b"ImageId,Reason\n"
     with (
-        batch_output(target, header, error_header, overwrite=overwrite, resume=resume) as output,
+        batch_output(target, header, error_header, overwrite=overwrite, resume=resume, on_resume=on_resume) as output,
         ThreadPoolExecutor(workers) as pool,
     ):
         done, counts = output.done, {"rows": 0, "bad_rows": 0, "labelled": 0, "errors": 0} | output.counts
@@ -127,8 +131,8 @@ def _digits(predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], block: 
     return predict(block.images).argmax(axis=1) if len(block.images) else np.empty(0, np.intp)
 
 
-def _identity(source: str | Path, model: str, skip_bad_rows: bool, pixel_range: PixelRange | None) -> dict[str, Any]:
-    """Return everything that determines the predictions."""
+def _identity(source: str | Path, model: str, pixel_range: PixelRange | None) -> dict[str, Any]:
+    """Return everything that determines the predictions; a run may be resumed with another treatment of bad rows."""
     if source == STANDARD_STREAM:
         raise UsageError("standard input cannot be resumed; name a file")
     status = Path(source).stat()
@@ -136,7 +140,6 @@ def _identity(source: str | Path, model: str, skip_bad_rows: bool, pixel_range: 
         "source": [Path(source).name, status.st_size, status.st_mtime_ns],
         "model": model,
         "pixel range": pixel_range or 255,
-        "treatment of bad rows": "skipped" if skip_bad_rows else "refused",
     }
 
 
@@ -173,19 +176,39 @@ def in_order(
     Yields:
         Each item with its result.
 
+    Raises:
+        RowError: as raised by `items`, after the results of all items before it.
+
     Example:
         >>> with ThreadPoolExecutor(2) as pool:
         ...     list(in_order(pool, str.upper, "abc", ahead=2))
         [('a', 'A'), ('b', 'B'), ('c', 'C')]
     """
     pending: deque[tuple[_Item, Future[_Result]]] = deque()
-    for item in items:
+    malformed: list[RowError] = []
+    for item in _until_malformed(items, malformed):
         pending.append((item, pool.submit(compute, item)))
         if len(pending) > ahead:
             done, result = pending.popleft()
             yield done, result.result()
     for done, result in pending:
         yield done, result.result()
+    if malformed:
+        raise malformed[0]
+
+
+def _until_malformed(items: Iterable[_Item], errors: list[RowError]) -> Iterator[_Item]:
+    """Yield the items before a malformed row, and add its error to `errors`."""
+    iterator = iter(items)
+    while True:
+        try:
+            item = next(iterator)
+        except StopIteration:
+            return
+        except RowError as error:
+            errors.append(error)
+            return
+        yield item
 
 
 def _check_source(source: str | Path, target: str | Path) -> None:

@@ -53,7 +53,7 @@ def read_blocks(
         Blocks in row order; none if the CSV has no rows.
 
     Raises:
-        RowError: a row is malformed; names row, line and column. Some rows before it may not be yielded.
+        RowError: a row is malformed, after all rows before it; names row, line and column.
         DataError: the source is unreadable, the meaning of its columns is not certain, or its pixels seem to be scaled
             to 0–1.
 
@@ -157,6 +157,8 @@ def _parsed(
             continue
         part = _line_by_line(text, parser, row, name)
         if part.bad and not skip_bad_rows:
+            before = int(np.searchsorted(part.rows, part.bad[0].row))
+            yield _Part(part.table[:before], part.rows[:before])
             raise part.bad[0]
         yield part
 
@@ -176,10 +178,19 @@ def _line_by_line(text: bytes, parser: RowParser, first_row: int, name: str) -> 
 
 
 def _regroup(parts: Iterator[_Part], rows: int) -> Iterator[_Part]:
-    """Yield the same rows in parts of `rows` good rows (the last one may be smaller), each with its bad rows."""
+    """Yield the same rows in parts of `rows` good rows (the last one may be smaller), each with its bad rows.
+
+    If `parts` raises `RowError`, it is raised after all rows before it.
+    """
     pending: list[_Part] = []
-    count = 0
-    for part in parts:
+    count, malformed = 0, None
+    while True:
+        try:
+            part = next(parts, None)
+        except RowError as error:
+            part, malformed = None, error
+        if part is None:
+            break
         pending.append(part)
         count += len(part.rows)
         if count >= rows:
@@ -190,6 +201,8 @@ def _regroup(parts: Iterator[_Part], rows: int) -> Iterator[_Part]:
             pending, count = [rest], len(rest.rows)
     if pending and (count or any(part.bad for part in pending)):
         yield _concatenate(pending)
+    if malformed is not None:
+        raise malformed
 
 
 def _concatenate(parts: list[_Part]) -> _Part:

@@ -69,7 +69,8 @@ def read_parquet_blocks(
         Blocks in row order.
 
     Raises:
-        RowError: a pixel is not 0 to 255, a label is not 0 to 9, or a value is missing; names column and row.
+        RowError: a pixel is not 0 to 255, a label is not 0 to 9, or a value is missing, after all rows before it; names
+            column and row.
         DataError: pyarrow is missing, or the file is unreadable or has neither layout.
 
     Example:
@@ -143,13 +144,13 @@ def _opened(source: Path | BinaryIO, name: str) -> Iterator[Any]:
 
 
 def _blocks(batch: Any, columns: _Columns, first_row: int, table: str, skip_bad_rows: bool) -> Iterator[Block]:
-    """Convert a batch to one block; with `skip_bad_rows`, halve it until good and malformed rows are separate."""
+    """Convert a batch to one block; if it has malformed rows, halve it until good and malformed rows are separate."""
     try:
         yield _block(batch, columns, first_row, table)
     except RowError as bad:
-        if not skip_bad_rows:
-            raise
         if len(batch) == 1:
+            if not skip_bad_rows:
+                raise
             empty = np.empty((0, *IMAGE_SHAPE), np.uint8)
             yield Block(empty, None if columns.label is None else empty[:, 0, 0], numbered(1, 0), (bad,))
             return
