@@ -90,6 +90,28 @@ def test_tables_of_any_dialect_have_the_same_predictions(archive, tmp_path):
         assert table.Label.tolist() == tables[0].Label.tolist() and len(table) == 1000
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_tables_scaled_to_0_to_1_are_refused_or_converted(tmp_path, kind):
+    path, binary = tmp_path / f"ones.{kind}", (IMAGES[:240] > 127).astype(np.uint8)
+    if kind == "csv":
+        write_csv(path, binary, LABELS[:240])
+    else:
+        write_parquet(path, binary, LABELS[:240], rows_per_group=30)
+    [source] = find_sources([str(path)])
+    pieces = list(divide(Work(0, source, ())))
+    refused = [block for piece in pieces for block in read(piece, "mnist")]
+    assert all("no pixel is above 1" in block.failed and "--pixel-range 1" in block.failed for block in refused)
+    assert len(refused) == len(pieces)
+    converted = [block for piece in pieces for block in read(piece, "mnist", 1)]
+    np.testing.assert_array_equal(np.concatenate([block.images for block in converted]), binary * 255)
+
+
+def test_a_run_with_another_pixel_range_is_refused(steps):
+    steps.run_all()
+    with pytest.raises(UsageError, match="another pixel range"):
+        steps.begin(pixel_range=1)
+
+
 def test_predictions_for_pictures_are_those_of_a_local_run(steps, archive, tmp_path):
     steps.run_all(file_format="csv")
     with Classifier("edge-int8", provider="cpu", threads=1) as classifier:
