@@ -1,6 +1,7 @@
 """The `digits-edge batch-predict` command."""
 
 import os
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -68,6 +69,11 @@ _MAX_PRINTED_ERRORS = 10
     show_default=True,
     help="Format of the output files of --engine ray.",
 )
+@click.option(
+    "--pixel-range",
+    type=click.Choice([1, 255]),
+    help="Pixel range of the tables: 1 for 0–1, 255 for 0–255.  [default: 255; refused if no pixel is above 1]",
+)
 @overwrite_option
 @json_option
 @click.pass_context
@@ -84,21 +90,23 @@ def command(
     engine: Literal["local", "ray"],
     address: str | None,
     file_format: Literal["parquet", "csv"],
+    pixel_range: Literal[1, 255] | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
     """Classify the rows of a table or the pictures of a folder.
 
-    SOURCE is a CSV file (pixel0…pixel783, optionally with label; plain or .gz), a .parquet file with the same columns,
-    or - for a CSV on standard input. The output has the columns ImageId and Label. If SOURCE is a folder of pictures,
-    the output has the columns File, Label, Confidence and Status. Pictures that cannot be read get the status error,
-    and the exit code is 4.
+    SOURCE is a CSV file (pixel0…pixel783, optionally with label), a .parquet file with the same columns, or - for a CSV
+    on standard input. Other delimiters, encodings and headers, and .gz, .bz2 and .zip, are recognised where they are
+    certain. The output has the columns ImageId and Label. If SOURCE is a folder of pictures, the output has the columns
+    File, Label, Confidence and Status. Pictures that cannot be read get the status error, and the exit code is 4.
 
     The input is streamed, so memory use does not depend on its size. The output file is written atomically. Up to
     --threads batches run in parallel.
 
     With --resume, finished rows are appended to OUTPUT.partial and synced every second. Repeat the same command to
-    continue after an interruption.
+    continue after an interruption. After a malformed row, correct the table, which starts a new run, or continue with
+    --on-error skip.
 
     With --engine ray, SOURCE can be repeated: files, folders (with subfolders) and globs, local or remote (s3://, gs://
     and others). OUTPUT is a folder with Parquet or CSV files and _manifest.json. The columns are File, ImageId, Label
@@ -117,6 +125,7 @@ def command(
             address=address,
             batch_size=batch_size,
             file_format=file_format,
+            pixel_range=pixel_range,
             overwrite=overwrite,
             as_json=as_json,
         )
@@ -133,6 +142,7 @@ def command(
         batch_size=batch_size,
         skip_bad_rows=on_error == "skip",
         resume=resume,
+        pixel_range=pixel_range,
         overwrite=overwrite,
         as_json=as_json,
     )
@@ -148,6 +158,7 @@ def _predict_locally(
     batch_size: int,
     skip_bad_rows: bool,
     resume: bool,
+    pixel_range: Literal[1, 255] | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -160,13 +171,15 @@ def _predict_locally(
     _check_csv(output)
     if as_json and output == STANDARD_STREAM:
         raise UsageError("--json and --output - both write to standard output; use an output file")
+    pictures = _pictures(source)
+    counted_as = "picture" if pictures else "row"
     common: dict[str, Any] = {
         "workers": threads or available_threads(),
         "overwrite": overwrite,
         "progress": progress("predicting"),
+        "on_resume": lambda done, partial: note(f"resumed after {counted_as} {done:,} of {partial}"),
     }
     report: BatchReport | PictureReport
-    pictures = _pictures(source)
     failed, unread = dict[str, str](), 0
     # one batch per thread is faster than one batch on all threads
     with Classifier(model, provider=provider, threads=1, images=len(pictures) or _max_rows(source)) as classifier:
@@ -183,11 +196,12 @@ def _predict_locally(
             failed, unread = report.failed, report.unread
         else:
             report = batch_predict(
-                classifier.predict_batch,
+                partial(classifier.predict_batch, pixel_range=255),
                 source,
                 output,
                 rows_per_block=batch_size,
                 skip_bad_rows=skip_bad_rows,
+                pixel_range=pixel_range,
                 resume_as=recorded_digest(classifier.path) if resume else None,
                 **common,
             )

@@ -52,6 +52,9 @@ def _table() -> Iterator[bytes]:
     yield f"{header}\r\n{row}\r\n\r\n".encode()
     yield f"{header}\n{row},1\n{row}\nx{row[1:]}\n".encode()
     yield gzip.compress(f"{header}\n{row}\n".encode())
+    yield f"sep=;\nImageId;{header}\n1;{row}\n".replace(",", ";").encode()
+    yield f"{row}\r{row}\r".replace(",", "\t").encode("utf-16")
+    yield f'"1.0",{row}\n'.encode()
 
 
 def _parquet() -> Iterator[bytes]:

@@ -22,6 +22,7 @@ from digits_edge.runtime.model.model_file import (
     Metadata,
     read_model_file,
 )
+from digits_edge.runtime.pixel_range import PixelRange, is_scaled, unscaled
 from digits_edge.runtime.prediction import Prediction, Status
 from digits_edge.runtime.session.bound_session import BoundSession
 from digits_edge.runtime.session.precision import Way, ways_to_run
@@ -281,18 +282,21 @@ class Classifier:
 
         return picture_format(self.metadata.preprocessing)
 
-    def predict_batch(self, images: NDArray[np.uint8]) -> FloatArray:
+    def predict_batch(self, images: NDArray[Any], *, pixel_range: PixelRange | None = None) -> FloatArray:
         """Predict the class probabilities of a batch of images.
 
         Args:
             images: uint8, (N, 28, 28) or (N, 784), white ink on black. N may be 0 or larger than `MAX_BATCH`: at most
                 `MAX_BATCH` images are passed to onnxruntime per call.
+            pixel_range: 255 for pixels from 0 to 255; 1 for pixels from 0 to 1 of any dtype, which are converted and
+                rounded; None for 255 and an error if several images have ink but no pixel above 1, because they are
+                probably scaled to 0–1 (`digits_edge.runtime.pixel_range`).
 
         Returns:
             float32, (N, C). Each row sums to 1; the columns are in the order of `labels`.
 
         Raises:
-            ImageError: wrong dtype or shape; the message names the axis.
+            ImageError: wrong dtype, shape or pixel range; the message names the axis.
             ModelError: the provider failed.
             UsageError: the classifier is closed.
 
@@ -309,8 +313,12 @@ class Classifier:
             images = np.asarray(images)
         except ValueError as error:
             raise ImageError(f"the images have different shapes ({error}); use shape (28, 28) for all") from error
+        if pixel_range == 1:
+            images = _unscaled(images)
         if images.dtype != np.uint8 or images.shape[1:] != _IMAGE_SHAPE:
             images = _as_images(images)
+        if pixel_range is None:
+            _refuse_scaled(images)
         try:
             if 0 < len(images) <= MAX_BATCH:
                 return self._run(images)
@@ -402,10 +410,30 @@ def _is_image(source: object) -> TypeGuard[NDArray[np.uint8]]:
     return isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape == _IMAGE_SHAPE
 
 
+def _refuse_scaled(images: NDArray[np.uint8]) -> None:
+    """Raise ImageError if the pixels of a batch seem to be scaled to 0–1."""
+    if is_scaled(images):
+        raise ImageError(
+            f"no pixel of the {len(images)} images is above 1, so they are probably scaled to 0–1; "
+            "multiply them by 255, or pass pixel_range=1 (255 if they are right)"
+        )
+
+
+def _unscaled(images: NDArray[Any]) -> NDArray[np.uint8]:
+    is_number = images.dtype == bool or np.issubdtype(images.dtype, np.number)
+    pixels = unscaled(images) if is_number and not np.iscomplexobj(images) else None
+    if pixels is None:
+        raise ImageError("the images have pixels that are not numbers from 0 to 1; pass pixel_range=255 for 0 to 255")
+    return pixels
+
+
 def _as_images(images: NDArray[Any]) -> NDArray[np.uint8]:
     """Reshape (N, 784) to (N, 28, 28), or raise ImageError that names the wrong dtype or axis."""
     if images.dtype != np.uint8:
-        raise ImageError(f"the images have dtype {images.dtype}, expected uint8; use 0 to 255, white ink on black")
+        raise ImageError(
+            f"the images have dtype {images.dtype}, expected uint8; use 0 to 255, white ink on black, or pass "
+            "pixel_range=1 for pixels from 0 to 1"
+        )
     if images.shape == _IMAGE_SHAPE:
         raise ImageError("the images have shape (28, 28), expected (N, 28, 28); use images[np.newaxis] for one image")
     if images.ndim == 2 and images.shape[1] == _PIXELS:

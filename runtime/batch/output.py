@@ -16,6 +16,8 @@ from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.files import atomic_write, lock, refuse_existing, sync_folder
 from digits_edge.runtime.json_record import as_record, read_json
 
+#: Called with the number of rows or pictures that an earlier run processed, and its partial output.
+ResumeCallback = Callable[[int, Path], None]
 STANDARD_STREAM = "-"
 #: Upper limit of the work lost in a power failure.
 _SYNC_INTERVAL_S = 1.0
@@ -46,6 +48,16 @@ def errors_path(target: Path) -> Path:
         'out.csv.errors.csv'
     """
     return target.with_name(f"{target.name}.errors.csv")
+
+
+def partial_path(target: Path) -> Path:
+    """Return the path of the partial output of an interrupted run.
+
+    Example:
+        >>> partial_path(Path("out.csv")).name
+        'out.csv.partial'
+    """
+    return target.with_name(f"{target.name}.partial")
 
 
 class BatchOutput:
@@ -79,7 +91,13 @@ class BatchOutput:
 
 @contextmanager
 def batch_output(
-    target: str | Path, header: bytes, error_header: bytes, *, overwrite: bool, resume: dict[str, Any] | None = None
+    target: str | Path,
+    header: bytes,
+    error_header: bytes,
+    *,
+    overwrite: bool,
+    resume: dict[str, Any] | None = None,
+    on_resume: ResumeCallback | None = None,
 ) -> Iterator[BatchOutput]:
     r"""Open the output of a batch.
 
@@ -94,6 +112,7 @@ def batch_output(
         overwrite: replace `target` if it exists.
         resume: everything that determines the predictions, as JSON values; None to start anew and to leave no partial
             output after an interruption.
+        on_resume: called with the number of rows or pictures that an earlier run processed, and its partial output.
 
     Yields:
         The output to write to.
@@ -125,6 +144,8 @@ def batch_output(
             yield output
     else:
         with _resumable_output(path, header, error_header, resume) as output:
+            if output.done and on_resume is not None:
+                on_resume(output.done, partial_path(path))
             yield output
 
 
@@ -195,7 +216,7 @@ class _State:
 @contextmanager
 def _resumable_output(path: Path, header: bytes, error_header: bytes, made_of: dict[str, Any]) -> Iterator[BatchOutput]:
     """Open an output that continues the partial output of an earlier run, if there is one."""
-    partial = path.with_name(f"{path.name}.partial")
+    partial = partial_path(path)
     partial_errors, state_path = (partial.with_name(partial.name + suffix) for suffix in (".errors", ".json"))
     try:
         if partial.exists() and not partial_errors.exists() and errors_path(path).exists():

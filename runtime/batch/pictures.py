@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.runtime.batch.output import STANDARD_STREAM, batch_output, csv_lines
+from digits_edge.runtime.batch.output import STANDARD_STREAM, ResumeCallback, batch_output, csv_lines
 from digits_edge.runtime.batch.table import in_order
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets.dataset import ProgressCallback
@@ -70,6 +70,7 @@ def batch_predict_pictures(
     workers: int = 1,
     overwrite: bool = False,
     resume: bool = False,
+    on_resume: ResumeCallback | None = None,
     progress: ProgressCallback | None = None,
 ) -> PictureReport:
     """Classify pictures and write the predictions to a CSV, in constant memory.
@@ -86,6 +87,8 @@ def batch_predict_pictures(
             more than one worker needs the guard `if __name__ == "__main__":`.
         overwrite: replace `target` if it exists.
         resume: resume an interrupted run over the same pictures; keep partial output if this run is interrupted.
+        on_resume: called before the first prediction if there is a run to resume, with the number of its pictures and
+            the path of its partial output.
         progress: called with (pictures done so far, total pictures).
 
     Raises:
@@ -110,7 +113,9 @@ def batch_predict_pictures(
     failed: dict[str, str] = {}
     identity = _identity(classifier, pictures) if resume else None
     with (
-        batch_output(target, csv_lines([COLUMNS]), b"", overwrite=overwrite, resume=identity) as output,
+        batch_output(
+            target, csv_lines([COLUMNS]), b"", overwrite=overwrite, resume=identity, on_resume=on_resume
+        ) as output,
         _worker_pool(workers if len(pictures) > FEW_PICTURES else 1) as pool,
     ):
         done, counts = output.done, dict.fromkeys(("ok", "blank", "uncertain", "error"), 0) | output.counts
@@ -186,7 +191,7 @@ def predictions(classifier: Classifier, images: Sequence[NDArray[np.uint8] | Non
         One prediction per image; None for None.
     """
     present = [image for image in images if image is not None]
-    probabilities = iter(classifier.predict_batch(np.stack(present)) if present else ())
+    probabilities = iter(classifier.predict_batch(np.stack(present), pixel_range=255) if present else ())
     return [None if image is None else classifier.prediction(image, next(probabilities)) for image in images]
 
 

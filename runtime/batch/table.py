@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.runtime.batch.output import STANDARD_STREAM, batch_output, csv_lines
+from digits_edge.runtime.batch.output import STANDARD_STREAM, ResumeCallback, batch_output, csv_lines
 from digits_edge.runtime.datasets.block import Block
 from digits_edge.runtime.datasets.dataset import ProgressCallback
 from digits_edge.runtime.datasets.kaggle_csv import read_blocks
-from digits_edge.runtime.errors import DataError, UsageError
+from digits_edge.runtime.errors import DataError, RowError, UsageError
+from digits_edge.runtime.pixel_range import PixelRange
 
 #: Blocks per worker that are read ahead; a block of 128 rows takes 0.1 MB.
 _READ_AHEAD = 16
@@ -54,12 +55,15 @@ def batch_predict(
     overwrite: bool = False,
     skip_bad_rows: bool = False,
     resume_as: str | None = None,
+    on_resume: ResumeCallback | None = None,
+    pixel_range: PixelRange | None = None,
     progress: ProgressCallback | None = None,
 ) -> BatchReport:
     r"""Classify every row of a table and write the predictions to a CSV, in constant memory.
 
     Args:
-        predict: function from uint8 (n, 28, 28) to float32 (n, 10), for example `Classifier.predict_batch`.
+        predict: function from uint8 (n, 28, 28) to float32 (n, 10), for example `Classifier.predict_batch` with
+            `pixel_range=255`, because this function checks the table.
         source: CSV, plain or gzip, or `.parquet`, with or without the column `label`; "-" is a CSV on standard input.
         target: output file with the columns `ImageId,Label`, ImageId counted from 1; it appears complete or not at all.
             "-" is standard output, written block by block.
@@ -70,7 +74,11 @@ def batch_predict(
         overwrite: replace `target` if it exists.
         skip_bad_rows: skip malformed rows and list them in `TARGET.errors.csv`; the other rows keep their ImageId.
         resume_as: identifier of the model, for example its hash: resume an interrupted run with the same identifier;
-            keep partial output if this run is interrupted. None starts anew.
+            keep partial output if this run is interrupted or stopped by a malformed row. None starts anew. A resumed
+            run may have another `skip_bad_rows`, from there on.
+        on_resume: called before the first prediction if there is a run to resume, with the number of its rows and the
+            path of its partial output.
+        pixel_range: as for `read_blocks`.
         progress: called with (bytes or rows read so far, total or None if `source` is not a file).
 
     Returns:
@@ -97,14 +105,14 @@ def batch_predict(
     """
     start_s = time.perf_counter()
     _check_source(source, target)
-    resume = None if resume_as is None else _identity(source, resume_as, skip_bad_rows)
+    resume = None if resume_as is None else _identity(source, resume_as, pixel_range)
     header, error_header = b"ImageId,Label\n", b"ImageId,Reason\n"
     with (
-        batch_output(target, header, error_header, overwrite=overwrite, resume=resume) as output,
+        batch_output(target, header, error_header, overwrite=overwrite, resume=resume, on_resume=on_resume) as output,
         ThreadPoolExecutor(workers) as pool,
     ):
         done, counts = output.done, {"rows": 0, "bad_rows": 0, "labelled": 0, "errors": 0} | output.counts
-        blocks = _read(source, rows_per_block, done + 1, skip_bad_rows, progress)
+        blocks = _read(source, rows_per_block, done + 1, skip_bad_rows, pixel_range, progress)
         predicted = in_order(pool, lambda block: _digits(predict, block), blocks, ahead=_READ_AHEAD * workers)
         for block, digits in predicted:
             lines = (f"{row},{digit}\n" for row, digit in zip(block.rows.tolist(), digits.tolist(), strict=True))
@@ -123,22 +131,28 @@ def _digits(predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], block: 
     return predict(block.images).argmax(axis=1) if len(block.images) else np.empty(0, np.intp)
 
 
-def _identity(source: str | Path, model: str, skip_bad_rows: bool) -> dict[str, Any]:
-    """Return everything that determines the predictions."""
+def _identity(source: str | Path, model: str, pixel_range: PixelRange | None) -> dict[str, Any]:
+    """Return everything that determines the predictions; a run may be resumed with another treatment of bad rows."""
     if source == STANDARD_STREAM:
         raise UsageError("standard input cannot be resumed; name a file")
     status = Path(source).stat()
     return {
         "source": [Path(source).name, status.st_size, status.st_mtime_ns],
         "model": model,
-        "treatment of bad rows": "skipped" if skip_bad_rows else "refused",
+        "pixel range": pixel_range or 255,
     }
 
 
 def _read(
-    source: str | Path, rows_per_block: int, first_row: int, skip_bad_rows: bool, progress: ProgressCallback | None
+    source: str | Path,
+    rows_per_block: int,
+    first_row: int,
+    skip_bad_rows: bool,
+    pixel_range: PixelRange | None,
+    progress: ProgressCallback | None,
 ) -> Iterator[Block]:
     options: dict[str, Any] = {"rows_per_block": rows_per_block, "first_row": first_row, "skip_bad_rows": skip_bad_rows}
+    options["pixel_range"] = pixel_range
     if source == STANDARD_STREAM:
         return read_blocks(sys.stdin.buffer, progress=progress, **options)
     if Path(source).suffix.lower() == ".parquet":
@@ -162,19 +176,39 @@ def in_order(
     Yields:
         Each item with its result.
 
+    Raises:
+        RowError: as raised by `items`, after the results of all items before it.
+
     Example:
         >>> with ThreadPoolExecutor(2) as pool:
         ...     list(in_order(pool, str.upper, "abc", ahead=2))
         [('a', 'A'), ('b', 'B'), ('c', 'C')]
     """
     pending: deque[tuple[_Item, Future[_Result]]] = deque()
-    for item in items:
+    malformed: list[RowError] = []
+    for item in _until_malformed(items, malformed):
         pending.append((item, pool.submit(compute, item)))
         if len(pending) > ahead:
             done, result = pending.popleft()
             yield done, result.result()
     for done, result in pending:
         yield done, result.result()
+    if malformed:
+        raise malformed[0]
+
+
+def _until_malformed(items: Iterable[_Item], errors: list[RowError]) -> Iterator[_Item]:
+    """Yield the items before a malformed row, and add its error to `errors`."""
+    iterator = iter(items)
+    while True:
+        try:
+            item = next(iterator)
+        except StopIteration:
+            return
+        except RowError as error:
+            errors.append(error)
+            return
+        yield item
 
 
 def _check_source(source: str | Path, target: str | Path) -> None:

@@ -1,11 +1,13 @@
 """`Block`: consecutive rows of a table of images, the unit in which tables are read."""
 
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.runtime.errors import RowError
+from digits_edge.runtime.errors import DataError, RowError
+from digits_edge.runtime.pixel_range import PixelRange, RangeCheck
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +35,37 @@ class Block:
     def last_row(self) -> int:
         """Number of the last row, good or bad."""
         return max([*map(int, self.rows[-1:]), *(bad.row for bad in self.bad[-1:])])
+
+
+def range_checked(
+    blocks: Iterator[Block], name: str, pixel_range: PixelRange | None, *, is_part: bool
+) -> Generator[Block, None, None]:
+    """Yield blocks, and refuse a table whose pixels seem to be scaled to 0–1 if no pixel range is given.
+
+    Args:
+        blocks: blocks of a table.
+        name: name of the table in the error message.
+        pixel_range: None to check.
+        is_part: whether the blocks are only a part of the table.
+
+    Raises:
+        DataError: the pixels seem to be scaled to 0–1.
+    """
+    check = RangeCheck(is_part=is_part)
+    for block in blocks:
+        if pixel_range is None and check.add(block.images):
+            raise scaled_error(name)
+        yield block
+    if pixel_range is None and check.at_end():
+        raise scaled_error(name)
+
+
+def scaled_error(name: str) -> DataError:
+    """Build the error for images whose pixels seem to be scaled to 0–1."""
+    return DataError(
+        f"{name}: no pixel is above 1, so the pixels are probably scaled to 0–1; multiply them by 255, or read them "
+        "with `batch-predict --pixel-range 1`, in Python with pixel_range=1 (255 if they are right)"
+    )
 
 
 def numbered(first_row: int, count: int) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from digits_edge.runtime.datasets.block import scaled_error
 from digits_edge.runtime.datasets.catalogue import CATALOGUE, SPLITS, identified
 from digits_edge.runtime.datasets.dataset import Dataset, ProgressCallback, check_labels, content_sha256
 from digits_edge.runtime.datasets.idx import read_images, read_labels
@@ -13,8 +14,11 @@ from digits_edge.runtime.datasets.kaggle_csv import read_csv, read_csv_on_disk
 from digits_edge.runtime.datasets.npz import read_npz
 from digits_edge.runtime.errors import DataError, UsageError
 from digits_edge.runtime.files import user_cache
+from digits_edge.runtime.pixel_range import PixelRange, is_scaled, unscaled
 
 ENVIRONMENT = "DIGITS_EDGE_DATA"
+#: Endings of the names of a CSV, and of its compressed files.
+TABLES, COMPRESSED = (".csv", ".tsv", ".txt"), (".gz", ".bz2", ".zip")
 _PREFIX = {"train": "train", "test": "t10k"}
 
 
@@ -25,6 +29,7 @@ def load(
     data: str | Path | None = None,
     progress: ProgressCallback | None = None,
     disk: Path | None = None,
+    pixel_range: PixelRange | None = None,
 ) -> Dataset:
     """Read one split of a data set.
 
@@ -43,21 +48,24 @@ def load(
             - a folder that contains data sets by name; "mnist" is read
             - an idx file of images, with its labels in the same folder
             - an .npz file
-            - a Kaggle CSV
+            - a CSV (.csv, .tsv, .txt), as for `read_blocks`
 
-            idx and CSV files may be .gz.
+            idx files may be .gz; CSV files .gz, .bz2 or .zip.
         split: "train" or "test".
         data: the value of `--data`; anything that `source` may be. It takes precedence over `source`, which then only
             selects the data set if `data` contains several.
         progress: called during a download with (bytes so far, total bytes or None), starting anew for each file.
         disk: existing folder. The images of a CSV are written to a file there and memory-mapped, so that the CSV may
             be larger than the memory. No effect on other formats.
+        pixel_range: 255 for pixels from 0 to 255; 1 for pixels from 0 to 1, which are converted to 0 to 255; None for
+            255 and an error if they seem to be scaled to 0–1 (`digits_edge.runtime.pixel_range`).
 
     Returns:
         The split; `labels` is None if the file has no labels.
 
     Raises:
-        DataError: the data set is not found, lacks this split, is malformed, or cannot be downloaded.
+        DataError: the data set is not found, lacks this split, is malformed, seems to be scaled to 0–1, or cannot be
+            downloaded.
         UsageError: `split` is neither "train" nor "test".
 
     Example:
@@ -72,7 +80,7 @@ def load(
         10000
     """
     path, name = locate(source, split, data=data, progress=progress)
-    return _read(path, split, name=name, disk=disk)
+    return _read(path, split, name=name, disk=disk, pixel_range=pixel_range)
 
 
 def locate(
@@ -118,6 +126,18 @@ def locate(
     )
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file is a CSV by its name: `.csv`, `.tsv` or `.txt`, plain or compressed.
+
+    Example:
+        >>> is_table(Path("train.csv.zip")), is_table(Path("mnist.npz"))
+        (True, False)
+    """
+    name = path.name.lower()
+    plain = next((name.removesuffix(ending) for ending in COMPRESSED if name.endswith(ending)), name)
+    return plain.endswith(TABLES)
+
+
 def data_folders() -> list[Path]:
     """Return the folders searched for data sets by name: that set by DIGITS_EDGE_DATA, then the user's cache."""
     named = os.environ.get(ENVIRONMENT)
@@ -158,26 +178,51 @@ def _file_in(folder: Path, split: str) -> Path | None:
 
 
 def _first_file(folder: Path, names: tuple[str, ...]) -> Path | None:
-    candidates = (folder / (name + suffix) for name in names for suffix in ("", ".gz"))
+    candidates = (folder / (name + suffix) for name in names for suffix in ("", *_endings(name)))
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _read(path: Path, split: str, *, name: str, disk: Path | None) -> Dataset:
+def _endings(name: str) -> tuple[str, ...]:
+    """Return the endings of the compressed files of a name."""
+    return COMPRESSED if name.endswith(TABLES) else (".gz",)
+
+
+def _read(path: Path, split: str, *, name: str, disk: Path | None, pixel_range: PixelRange | None) -> Dataset:
     """Read a split from a file; the file name decides the format."""
     kind = path.name.removesuffix(".gz")
     if kind.endswith(".npz"):
-        images, labels = read_npz(path, split)
-    elif kind.endswith(".csv"):
-        images, labels = read_csv(path) if disk is None else read_csv_on_disk(path, disk / f"{split}.u8")
+        images, labels = read_npz(path, split, pixel_range=pixel_range)
+    elif is_table(path):
+        images, labels = _read_table(path, disk and disk / f"{split}.u8", pixel_range)
     elif "images" in kind and kind.endswith("ubyte"):
         images, labels = _read_idx(path)
+        if pixel_range == 1:
+            images = _unscaled(images, path)
     else:
         raise DataError(
-            f"{path}: unknown file format, expected .npz, .csv(.gz) or an idx file such as t10k-images-idx3-ubyte(.gz)"
+            f"{path}: unknown file format, expected .npz, .csv (also .gz, .bz2, .zip) or an idx file such as "
+            "t10k-images-idx3-ubyte(.gz)"
         )
+    if pixel_range is None and is_scaled(images):
+        raise scaled_error(str(path))
     sha256 = content_sha256(images, labels)
     known = identified(name, sha256)
     return Dataset(known.name, images, labels, known.class_names, known.licence, sha256)
+
+
+def _read_table(
+    path: Path, disk: Path | None, pixel_range: PixelRange | None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    if disk is None:
+        return read_csv(path, pixel_range=pixel_range)
+    return read_csv_on_disk(path, disk, pixel_range=pixel_range)
+
+
+def _unscaled(images: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
+    pixels = unscaled(images)
+    if pixels is None:
+        raise DataError(f"{path} has pixels above 1; read it without pixel_range=1")
+    return pixels
 
 
 def _read_idx(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -3,6 +3,7 @@
 import math
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,12 @@ from numpy.typing import NDArray
 from digits_edge.runtime.datasets.dataset import IMAGE_SHAPE, check_labels
 from digits_edge.runtime.datasets.opening import is_bomb
 from digits_edge.runtime.errors import DataError, one_line
+from digits_edge.runtime.pixel_range import PixelRange, unscaled
 
 
-def read_npz(path: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+def read_npz(
+    path: Path, split: str, *, pixel_range: PixelRange | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """Read images and labels of one split of an archive.
 
     Pickled objects are never loaded.
@@ -21,6 +25,7 @@ def read_npz(path: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.uint
         path: the archive. Images are uint8 (N, 28, 28), (N, 28, 28, 1) or (N, 784). Labels are integers (N,) and
             optional.
         split: "train" or "test"; ignored if the archive has an array `images`.
+        pixel_range: 1 if the images are of any dtype, from 0 to 1; they are converted to 0 to 255.
 
     Returns:
         Images, uint8 (N, 28, 28), and labels, uint8 (N,), or None without labels.
@@ -49,7 +54,7 @@ def read_npz(path: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.uint
     if images is None:
         found = ", ".join(sorted(names)) or "nothing"
         raise DataError(f"{path} has no {split} split: it contains {found}; save the arrays as x_{split} and y_{split}")
-    images = _as_images(images, f"{path}: {images_name}")
+    images = _as_images(images, f"{path}: {images_name}", pixel_range)
     if labels is None:
         return images, None
     if not np.issubdtype(labels.dtype, np.integer):
@@ -63,9 +68,17 @@ def _refuse_bomb(members: list[zipfile.ZipInfo]) -> None:
             raise ValueError(f"{member.filename} unpacks to {member.file_size} bytes from {member.compress_size}")
 
 
-def _as_images(array: NDArray[np.generic], where: str) -> NDArray[np.uint8]:
+def _as_images(array: NDArray[Any], where: str, pixel_range: PixelRange | None) -> NDArray[np.uint8]:
+    if pixel_range == 1 and (array.dtype == bool or np.issubdtype(array.dtype, np.number)):
+        pixels = unscaled(array)
+        if pixels is None:
+            raise DataError(f"{where} has pixels that are not from 0 to 1; read it without pixel_range=1")
+        array = pixels
     if array.dtype != np.uint8:
-        raise DataError(f"{where} has dtype {array.dtype}; save the images as uint8, 0 to 255")
+        raise DataError(
+            f"{where} has dtype {array.dtype}; save the images as uint8, 0 to 255, or pass pixel_range=1 for pixels "
+            "from 0 to 1"
+        )
     if array.ndim == 0 or array.shape[1:] not in {IMAGE_SHAPE, (*IMAGE_SHAPE, 1), (math.prod(IMAGE_SHAPE),)}:
         raise DataError(f"{where} has shape {array.shape}; save the images with shape (N, 28, 28)")
     return array.astype(np.uint8, order="C", copy=False).reshape(len(array), *IMAGE_SHAPE)

@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from digits_edge.runtime.errors import ImageError
 from digits_edge.runtime.model.model_file import INPUT_NAME, OUTPUT_NAME
+from digits_edge.runtime.pixel_range import is_scaled
 from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE
 from digits_edge.runtime.service.bodies import body_of
 from digits_edge.runtime.service.responses import RecordResponse, UnknownModelError
@@ -206,6 +207,10 @@ class InferenceProtocol:
         images = _images(parsed.inputs[0], binary)
         if len(images) > self._max_images:
             raise HTTPException(413, f"{len(images):,} images in one request; send at most {self._max_images:,}")
+        if is_scaled(images):
+            raise HTTPException(
+                400, "no pixel is above 1, so the images are probably scaled to 0–1; multiply them by 255"
+            )
         parsed.inputs.clear()  # a list of Python integers takes thirty times the memory of the uint8 array
         return _response(model, parsed, await model.batcher.predict(images))
 

@@ -102,7 +102,8 @@ class ServedModels:
                 name=name,
                 classifier=classifier,
                 batcher=MicroBatcher(
-                    classifier.predict_batch,
+                    # a batch has images of several requests, which are checked one by one
+                    partial(classifier.predict_batch, pixel_range=255),
                     executor,
                     largest=batching.largest,
                     delay_s=batching.delay_s,

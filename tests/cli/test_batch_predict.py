@@ -8,10 +8,13 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from digits_edge.runtime.batch import pictures
 
 PIXELS = [f"pixel{index}" for index in range(784)]
 SUBMISSION = ["ImageId,Label", *(f"{row},{digit}" for row, digit in enumerate(range(10), start=1))]
@@ -225,3 +228,63 @@ def test_output_that_is_not_csv_is_refused(run, digits_csv, output, reason):
     assert result.code == 2
     assert result.error.startswith(reason)
     assert not (Path.cwd() / output).exists()
+
+
+@pytest.mark.parametrize("scale", [lambda value: (value > 127 and 1) or 0, lambda value: value / 255])
+def test_table_scaled_to_0_to_1_is_read_with_pixel_range_1(run, images, write_csv, tmp_path, scale):
+    write_csv([[scale(value) for value in image.ravel().tolist()] for image in images], columns=PIXELS)
+    result = run("batch-predict", "test.csv", "-o", "out.csv")
+    assert (result.code, names_in(tmp_path)) == (4, ["test.csv"])
+    assert result.error.startswith("test.csv: ")
+    assert run("batch-predict", "test.csv", "-o", "out.csv", "--pixel-range", "1").code == 0
+    assert (tmp_path / "out.csv").read_text().splitlines() == SUBMISSION
+
+
+def test_nearly_blank_table_is_read_with_pixel_range_255(run, write_csv, tmp_path):
+    write_csv([row_with(1)] * 3, columns=PIXELS)
+    assert "no pixel is above 1" in run("batch-predict", "test.csv", "-o", "out.csv").error
+    assert run("batch-predict", "test.csv", "-o", "out.csv", "--pixel-range", "255").code == 0
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_zipped_table_with_an_index_is_predicted(run, digits_csv, tmp_path, delimiter):
+    header, *rows = digits_csv.read_text().splitlines()
+    lines = [f",{header}", *(f"{number},{row}" for number, row in enumerate(rows))]
+    with zipfile.ZipFile("test.csv.zip", "w") as archive:
+        archive.writestr("test.csv", "\n".join(lines).replace(",", delimiter).encode("utf-16"))
+    assert run("batch-predict", "test.csv.zip", "-o", "out.csv").code == 0
+    assert (tmp_path / "out.csv").read_text().splitlines() == SUBMISSION
+
+
+def test_run_stopped_by_a_malformed_row_is_resumed_there(run, images, write_csv, tmp_path):
+    rows = [image.ravel().tolist() for image in images]
+    write_csv([*rows * 100, row_with("x"), *rows], columns=PIXELS)
+    stopped = run("batch-predict", "test.csv", "-o", "out.csv", "--resume")
+    assert (stopped.code, stopped.stderr.count("resumed")) == (4, 0)
+    assert stopped.error.startswith("test.csv: row 1001 (line 1002), column pixel5: 'x'")
+    resumed = run("batch-predict", "test.csv", "-o", "out.csv", "--resume", "--on-error", "skip")
+    assert resumed.code == 0
+    assert resumed.stderr.splitlines()[0] == "resumed after row 1,000 of out.csv.partial"
+    assert "1 malformed rows skipped" in resumed.stderr
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert lines[1:] == [f"{row},{(row - 1 - (row > 1001)) % 10}" for row in range(1, 1012) if row != 1001]
+    assert names_in(tmp_path) == ["out.csv", "out.csv.errors.csv", "test.csv"]
+
+
+def test_interrupted_run_over_pictures_says_where_it_resumed(run, images, tmp_path, monkeypatch):
+    (tmp_path / "scans").mkdir()
+    for digit, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"scans/{digit}.png")
+    command = ["batch-predict", "scans", "-o", "out.csv", "--resume", "--batch-size", "2"]
+    complete, calls = pictures.predictions, iter(range(3))
+
+    def interrupted(*arguments):
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return complete(*arguments)
+
+    monkeypatch.setattr(pictures, "predictions", interrupted)
+    assert run(*command).code != 0
+    monkeypatch.setattr(pictures, "predictions", complete)
+    resumed = run(*command)
+    assert (resumed.code, resumed.stderr.splitlines()[0]) == (0, "resumed after picture 4 of out.csv.partial")

@@ -3,11 +3,8 @@
 Other readers raise an error for a missing or invalid value. This one counts it and continues.
 """
 
-import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from io import BufferedIOBase
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +12,13 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets import Dataset, load
 from digits_edge.runtime.datasets.catalogue import SPLITS, identified
+from digits_edge.runtime.datasets.csv_rows import RowParser
+from digits_edge.runtime.datasets.csv_text import open_csv
 from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE, ProgressCallback, content_sha256
-from digits_edge.runtime.datasets.kaggle_csv import LABEL, PIXELS, read_header
-from digits_edge.runtime.datasets.loading import locate
+from digits_edge.runtime.datasets.loading import is_table, locate
 from digits_edge.runtime.datasets.opening import opened
+from digits_edge.runtime.datasets.table_columns import LABEL, PIXELS
+from digits_edge.runtime.datasets.table_numbers import number
 from digits_edge.runtime.errors import DataError
 
 #: Name of the split of a file that is not split into train and test.
@@ -29,9 +29,6 @@ LISTED = 20
 MISSING, OUT_OF_RANGE, MALFORMED, WRONG_LENGTH = "missing", "out of range", "malformed", "wrong number of fields"
 #: Texts that other programs write for a missing value, in lower case.
 _MISSING_TEXTS = {b"", b"na", b"n/a", b"nan", b"null", b"none", b"?"}
-_WHOLE_NUMBER = re.compile(rb"-?[0-9]{1,18}")
-#: A row has about 3 kB; the limit keeps a file without line ends from filling the memory.
-_LINE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Account:
         broken_rows: rows with at least one fault; all other figures of the report omit them.
         missing: fields without a value.
         out_of_range: pixels outside 0 to 255 and labels outside 0 to 9.
-        malformed: fields that are neither missing nor an integer of one to three digits.
+        malformed: fields that are neither missing nor a whole number.
         wrong_length: rows with too few or too many fields; their fields are not counted.
         first: the first `LISTED` faults.
     """
@@ -164,7 +161,7 @@ _ValidRows = tuple[NDArray[np.uint8], NDArray[np.uint8] | None, NDArray[np.int64
 
 def _read_valid_rows(path: Path, split: str, error: DataError, progress: ProgressCallback | None) -> _ValidRows:
     """Valid rows of a file that `load` refused with `error`; raises it again if the cause is not in the rows."""
-    if path.name.removesuffix(".gz").endswith(".csv"):
+    if is_table(path):
         valid = read_csv_rows(path, progress)
     elif path.suffix == ".npz":
         valid = _read_npz_rows(path, split, error)
@@ -207,68 +204,51 @@ class _Tally:
 
 
 def read_csv_rows(path: Path, progress: ProgressCallback | None = None) -> _ValidRows:
-    """Read a CSV in Kaggle's format row by row and continue after a fault.
+    """Read a CSV of images row by row and continue after a fault.
 
     Returns:
         Of the valid rows: images, uint8 (n, 28, 28); labels, uint8 (n,), or None without a label column; row numbers
         from 1, int64 (n,). Last, the account of the file.
 
     Raises:
-        DataError: the file cannot be read or has another header.
+        DataError: the file cannot be read, or the meaning of its columns is not certain.
     """
     tally, table, numbers, row = _Tally(), bytearray(), [], 0
     with opened(path, progress) as stream:
-        columns = read_header(stream, str(path))
-        for row, line in enumerate(_lines(stream), start=1):
-            values = _valid_values(line, columns, row, tally)
-            if values is not None:
-                table += values
+        dialect, chunks = open_csv(stream, str(path))
+        parser = RowParser(dialect)
+        lines = (line for text in chunks for line in text.removesuffix(b"\n").split(b"\n"))
+        for row, line in enumerate(lines, start=1):
+            values = parser.row(line)
+            if values is None:
+                _add_faults(line, parser, row, tally)
+            else:
+                table += values.tobytes()
                 numbers.append(row)
-    found = np.frombuffer(table, np.uint8).reshape(-1, len(columns))
-    images = np.ascontiguousarray(found[:, -len(PIXELS) :]).reshape(-1, *IMAGE_SHAPE)
-    labels = found[:, 0].copy() if columns[0] == LABEL else None
-    return images, labels, np.array(numbers, np.int64), tally.account(row, row - len(numbers))
+    found = np.frombuffer(table, np.uint8).reshape(-1, parser.width)
+    account = tally.account(row, row - len(numbers))
+    return parser.images(found), parser.labels(found), np.array(numbers, np.int64), account
 
 
-def _lines(stream: BufferedIOBase) -> Iterator[bytes]:
-    """Yield the lines without line ends; blank lines at the end of the file are not rows."""
-    blank = 0
-    while line := stream.readline(_LINE_BYTES):
-        line = line.rstrip(b"\r\n")
-        if not line:
-            blank += 1
-            continue
-        yield from [b""] * blank
-        blank = 0
-        yield line
+def _add_faults(line: bytes, parser: RowParser, row: int, tally: _Tally) -> None:
+    """Count the faults of a malformed line."""
+    dialect = parser.dialect
+    fields = dialect.fields(line)
+    if len(fields) != len(dialect.names):
+        tally.add(row, "", f"{len(fields)} of {len(dialect.names)} fields", WRONG_LENGTH)
+        return
+    for index, position in enumerate(dialect.read):
+        field = fields[position]
+        if not parser.is_valid(field, index):
+            tally.add(row, dialect.names[position], field.decode(errors="backslashreplace"), _kind_of_fault(field))
 
 
-def _valid_values(line: bytes, columns: tuple[str, ...], row: int, tally: _Tally) -> bytes | None:
-    """Values of a row, one byte each; None if the row has faults, which are added to the tally."""
-    fields = line.split(b",")
-    if len(fields) != len(columns):
-        tally.add(row, "", f"{len(fields) if line else 0} of {len(columns)} fields", WRONG_LENGTH)
-        return None
-    try:  # 30× faster than field by field
-        values = bytes(map(int, fields))
-        if b"".join(fields).isdigit() and max(map(len, fields)) <= 3 and (columns[0] != LABEL or values[0] < CLASSES):
-            return values
-    except ValueError:
-        pass
-    for column, text in zip(columns, fields, strict=True):
-        if kind := _kind_of_fault(text, CLASSES - 1 if column == LABEL else 255):
-            tally.add(row, column, text.decode(errors="backslashreplace"), kind)
-    return None
-
-
-def _kind_of_fault(text: bytes, maximum: int) -> str | None:
-    if text.strip().lower() in _MISSING_TEXTS:
+def _kind_of_fault(field: bytes) -> str:
+    """Return the kind of fault of an invalid field."""
+    if field.strip().lower() in _MISSING_TEXTS:
         return MISSING
-    if not _WHOLE_NUMBER.fullmatch(text):
-        return MALFORMED
-    if not 0 <= int(text) <= maximum:
-        return OUT_OF_RANGE
-    return None if text.isdigit() and len(text) <= 3 else MALFORMED
+    value = number(field)
+    return MALFORMED if value is None or value != np.rint(value) else OUT_OF_RANGE
 
 
 def _read_npz_rows(path: Path, split: str, error: DataError) -> _ValidRows:

@@ -74,4 +74,5 @@ class BlockPredictor:
         """Run the model in batches of the run's batch size; float32 (n, C)."""
         size = self._run.batch_size
         starts = range(0, max(len(block.images), 1), size)
-        return np.concatenate([self._classifier.predict_batch(block.images[start : start + size]) for start in starts])
+        batches = (block.images[start : start + size] for start in starts)
+        return np.concatenate([self._classifier.predict_batch(batch, pixel_range=255) for batch in batches])

@@ -33,6 +33,7 @@ from digits_edge.runtime.batch.distributed.source import find_sources
 from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError, UsageError, one_line
 from digits_edge.runtime.model.model_file import Preprocessing, recorded_digest
+from digits_edge.runtime.pixel_range import PixelRange
 from digits_edge.runtime.session.precision import find_precisions
 from digits_edge.runtime.session.providers import AUTO, full_name, short_name
 from digits_edge.runtime.session.quiet import silenced_stderr
@@ -81,6 +82,7 @@ def predict_with_ray(
     batch_size: int = 128,
     file_format: FileFormat = "parquet",
     overwrite: bool = False,
+    pixel_range: PixelRange | None = None,
     listener: Listener = lambda done: None,
 ) -> RayReport:
     """Classify tables and pictures block by block, in constant memory.
@@ -98,6 +100,7 @@ def predict_with_ray(
         batch_size: batch size of the model.
         file_format: format of the shards, "parquet" or "csv".
         overwrite: discard the output of an earlier run.
+        pixel_range: as for `read_blocks`; for tables only.
         listener: called after each block with the number of rows and pictures processed so far.
 
     Raises:
@@ -120,6 +123,8 @@ def predict_with_ray(
     named = tuple(Named(source.name, source.patterns, source.version) for source in found)
     package = version("digits-edge")
     run = Manifest(metadata.name, recorded_digest(path), bound, package, file_format, batch_size, named)
+    run = replace(run, pixel_range=pixel_range or 255)
+    reading = {"preprocessing": metadata.preprocessing, "pixel_range": pixel_range}
     with folder.alone():
         records = folder.begin(run, path.read_bytes(), overwrite=overwrite)
         done_before = done = sum(map(_processed, records))
@@ -127,7 +132,7 @@ def predict_with_ray(
         if works:
             with _without_native_stderr(), _ray(address, actors) as (ray, resources):
                 count = actors or _max_actors(bound, resources)
-                for record in _records(ray, works, folder, run, metadata.preprocessing, count):
+                for record in _records(ray, works, folder, run, reading, count):
                     records.append(record)
                     done += _processed(record)
                     listener(done)
@@ -222,7 +227,7 @@ def _check_reachable(address: str | None) -> None:
 
 
 def _records(
-    ray: Any, works: list[Work], folder: OutputFolder, run: Manifest, preprocessing: Preprocessing, actors: int
+    ray: Any, works: list[Work], folder: OutputFolder, run: Manifest, reading: dict[str, Any], actors: int
 ) -> Iterator[Record]:
     """Run the steps with Ray Data and yield the record of each finished block."""
     context = ray.data.DataContext.get_current()
@@ -238,7 +243,7 @@ def _records(
     )
     gpus = {"num_gpus": 1} if run.provider in _GPUS else {}
     # Ray Data fuses reading and predicting, unless predicting needs a GPU
-    predicted = pieces.flat_map(_read, fn_kwargs={"preprocessing": preprocessing}, num_cpus=_CPUS_PER_TASK).map(
+    predicted = pieces.flat_map(_read, fn_kwargs=reading, num_cpus=_CPUS_PER_TASK).map(
         _Predict,
         fn_constructor_args=[folder, replace(run, sources=())],
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors),
@@ -270,9 +275,11 @@ def _divide(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"piece": piece}
 
 
-def _read(row: dict[str, Any], preprocessing: Preprocessing) -> Iterator[dict[str, Any]]:
+def _read(
+    row: dict[str, Any], preprocessing: Preprocessing, pixel_range: PixelRange | None
+) -> Iterator[dict[str, Any]]:
     piece: Piece = row["piece"]
-    for block in read(piece, preprocessing):
+    for block in read(piece, preprocessing, pixel_range):
         yield {"block": block}
 
 

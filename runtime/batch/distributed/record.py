@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from digits_edge.runtime.json_record import as_record, parse_json
+from digits_edge.runtime.pixel_range import PixelRange
 
 FileFormat = Literal["parquet", "csv"]
 _SCHEMA_VERSION = 1
@@ -99,6 +100,7 @@ class Manifest:
         sources: sources, numbered from 0.
         records: all records in the order of the sources and their rows; empty until the run is finished.
         counts: sums of the records' counts.
+        pixel_range: value of white in the tables.
     """
 
     model: str
@@ -110,6 +112,7 @@ class Manifest:
     sources: tuple[Named, ...]
     records: tuple[Record, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
+    pixel_range: PixelRange = 255
 
     def differs_in(self, other: "Manifest") -> list[str]:
         """Return the names of the settings that differ, so that predictions of both runs must not be mixed."""
@@ -119,6 +122,7 @@ class Manifest:
             "package": "version of digits-edge",
             "file_format": "format",
             "batch_size": "batch size",
+            "pixel_range": "pixel range",
         }
         differing = [name for field, name in names.items() if getattr(self, field) != getattr(other, field)]
         own, others = ([(source.name, source.patterns) for source in run.sources] for run in (self, other))

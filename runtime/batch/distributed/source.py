@@ -8,11 +8,13 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from digits_edge.runtime.batch.distributed.file_system import file_system, shown
+from digits_edge.runtime.datasets.loading import COMPRESSED
 from digits_edge.runtime.errors import DataError, one_line
 from digits_edge.runtime.preprocessing.pictures import SUFFIXES
 
 Kind = Literal["csv", "parquet", "pictures"]
-_TABLES: dict[str, Kind] = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet"}
+_CSV_ENDINGS = [f"{table}{packed}" for table in (".csv", ".tsv") for packed in ("", *COMPRESSED)]
+_TABLES: dict[str, Kind] = {**dict.fromkeys(_CSV_ENDINGS, "csv"), ".parquet": "parquet"}
 _HIDDEN = (".", "_")
 #: File attributes that change with the content; each file system has some of them.
 _VERSION_KEYS = ("size", "etag", "ETag", "md5Hash", "checksum", "mtime", "LastModified", "last_modified", "updated")

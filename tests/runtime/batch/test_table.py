@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digits_edge.runtime.batch.table import BatchReport, batch_predict
-from digits_edge.runtime.errors import DataError, InputError, UsageError
+from digits_edge.runtime.errors import DataError, InputError, RowError, UsageError
 
 HEADER = ",".join(f"pixel{index}" for index in range(784))
 
@@ -31,6 +31,13 @@ def csv(digits, *, labels=None):
         return "\n".join([HEADER, *rows]).encode()
     labelled = [f"{label},{row}" for label, row in zip(labels, rows, strict=True)]
     return "\n".join([f"label,{HEADER}", *labelled]).encode()
+
+
+def write_parquet(path, digits):
+    arrow = pytest.importorskip("pyarrow", reason="needs the extra parquet")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
+    images = [[300 if digit == "x" else digit, *[0] * 783] for digit in digits]
+    parquet.write_table(arrow.table({"image": images}), path)
 
 
 @pytest.fixture
@@ -216,9 +223,56 @@ def test_a_run_that_cannot_be_resumed_is_an_error_and_its_files_are_unchanged(
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_run_is_not_resumed_with_another_treatment_of_bad_rows(interrupted, source):
-    with pytest.raises(UsageError, match="another treatment of bad rows"):
-        batch_predict(first_pixel, source, interrupted, resume_as="m", skip_bad_rows=True)
+@given(
+    digits=st.lists(st.sampled_from([*range(10), "x"]), min_size=1, max_size=40),
+    size=st.integers(1, 12),
+    workers=st.integers(1, 3),
+)
+@settings(max_examples=30, deadline=None)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_run_stopped_by_a_malformed_row_continues_there_with_skip(tmp_path_factory, kind, digits, size, workers):
+    folder = tmp_path_factory.mktemp("run")
+    source, target, skipped = folder / f"test.{kind}", folder / "out.csv", folder / "skipped.csv"
+    if kind == "csv":
+        source.write_bytes(csv(digits))
+    else:
+        write_parquet(source, digits)
+    options = {"rows_per_block": size, "workers": workers, "pixel_range": 255}
+    resumed = []
+    if "x" in digits:
+        with pytest.raises(RowError, match=rf"row {digits.index('x') + 1}\b"):
+            batch_predict(first_pixel, source, target, resume_as="m", **options)
+        assert not target.exists()
+    continued = batch_predict(
+        first_pixel,
+        source,
+        target,
+        resume_as="m",
+        skip_bad_rows=True,
+        on_resume=lambda *at: resumed.append(at),
+        **options,
+    )
+    before = digits.index("x") if "x" in digits else 0
+    assert continued.resumed_after == before
+    assert resumed == ([(before, folder / "out.csv.partial")] if before else [])
+    expected = batch_predict(first_pixel, source, skipped, skip_bad_rows=True, **options)
+    assert replace(continued, elapsed_s=0, resumed_after=0) == replace(expected, elapsed_s=0)
+    assert target.read_bytes() == skipped.read_bytes()
+    errors, expected_errors = folder / "out.csv.errors.csv", folder / "skipped.csv.errors.csv"
+    assert errors.exists() == expected_errors.exists() == ("x" in digits)
+    assert not errors.exists() or errors.read_bytes() == expected_errors.read_bytes()
+
+
+def test_a_run_that_skipped_rows_continues_with_stop(tmp_path, source):
+    source.write_bytes(csv([3, "x", 4, 1, "x", 5]))
+    target, options = tmp_path / "out.csv", {"resume_as": "m", "rows_per_block": 1}
+    with pytest.raises(InterruptedRunError):
+        batch_predict(interrupted_after(2), source, target, skip_bad_rows=True, **options)
+    with pytest.raises(RowError, match=r"row 5 "):
+        batch_predict(first_pixel, source, target, **options)
+    report = batch_predict(first_pixel, source, target, skip_bad_rows=True, **options)
+    assert (report.rows, report.bad_rows, report.resumed_after) == (4, 2, 4)
+    assert target.read_text() == "ImageId,Label\n1,3\n3,4\n4,1\n6,5\n"
 
 
 def test_a_run_is_not_resumed_with_another_model(interrupted, source):

@@ -47,12 +47,15 @@ def write(path, columns, **options):
     [
         pixel_columns(),
         pixel_columns(dtype=np.int64),
+        pixel_columns(dtype=np.float32),
         dict(reversed(pixel_columns().items())),
         {"image": lists()},
         {"image": fixed_lists()},
         {"image": blobs(), "source": ["somewhere"] * 7},
+        {f"{1 + index // 28}x{1 + index % 28}": column for index, column in enumerate(pixel_columns().values())},
+        {"ImageId": range(7)} | {f"Pixel{index}": column for index, column in enumerate(pixel_columns().values(), 1)},
     ],
-    ids=["pixels", "int64", "another order", "lists", "fixed lists", "bytes and another column"],
+    ids=["pixels", "int64", "float32", "another order", "lists", "fixed lists", "bytes", "row and column", "from 1"],
 )
 @pytest.mark.parametrize("labelled", [True, False])
 def test_every_layout_is_read(tmp_path, columns, labelled):
@@ -76,10 +79,11 @@ def changed(index, value):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"a": [1]}, "lacks the column pixel0, expected pixel0 to pixel783, or image"),
+        ({"a": [1]}, "lacks the column pixel0 and 783 more; add it, or use"),
         (pixel_columns(changed((4, 0, 5), 256), np.int64), "row 5, column pixel5: 256 is not an integer from 0 to 255"),
         (pixel_columns(changed((4, 0, 5), -1), np.int64), "row 5, column pixel5: -1 is not"),
-        (pixel_columns(dtype=np.float32), "column pixel0 has type float, expected integers from 0 to 255"),
+        (pixel_columns() | {"pixel3": np.full(7, 1.5)}, "row 1, column pixel3: 1.5 is not an integer from 0 to 255"),
+        (pixel_columns() | {"pixel3": ["0"] * 7}, "column pixel3 has type string, expected integers from 0 to 255"),
         (pixel_columns() | {"label": [0, 1, 2, 3, 4, 5, 10]}, "row 7, column label: 10 is not an integer from 0 to 9"),
         (pixel_columns() | {"label": [0, 1, None, 3, 4, 5, 6]}, "row 3, column label: missing"),
         ({"image": lists(changed((5, 3, 3), 300))}, "row 6, column image: 300 is not"),
@@ -88,7 +92,20 @@ def changed(index, value):
         ({"image": arrow.array(["x"])}, "column image has type string, expected lists"),
         (arrow.Table.from_arrays([blobs(), blobs()], names=["image", "image"]), "has the column image twice"),
     ],
-    ids=["others", "256", "minus one", "floats", "label 10", "no label", "300", "short", "null", "text", "twice"],
+    ids=[
+        "others",
+        "256",
+        "minus one",
+        "half",
+        "texts",
+        "label 10",
+        "no label",
+        "300",
+        "short",
+        "null",
+        "text",
+        "twice",
+    ],
 )
 def test_the_error_for_wrong_values_names_row_and_column(tmp_path, columns, message):
     path = write(tmp_path / "t.parquet", columns)
@@ -152,8 +169,8 @@ def test_malformed_rows_are_skipped_and_listed(tmp_path_factory, bad, size, firs
 
 
 def test_a_column_of_the_wrong_type_is_an_error_even_when_skipping_bad_rows(tmp_path):
-    path = write(tmp_path / "t.parquet", pixel_columns() | {"pixel3": np.zeros(7)})
-    with pytest.raises(DataError, match="pixel3 has type double"):
+    path = write(tmp_path / "t.parquet", pixel_columns() | {"pixel3": ["0"] * 7})
+    with pytest.raises(DataError, match="pixel3 has type string"):
         list(read_parquet_blocks(path, skip_bad_rows=True))
 
 

@@ -142,6 +142,15 @@ def test_tensors_may_be_binary(client: TestClient, classifier: Classifier, binar
     np.testing.assert_array_equal(probabilities.reshape(output["shape"]), classifier.predict_batch(images))
 
 
+def test_images_scaled_to_0_to_1_are_refused(client: TestClient) -> None:
+    scaled = (digits(3) > 127).astype(np.uint8)
+    response = client.post("/v2/models/edge/infer", json=infer(scaled))
+    assert response.status_code == 400
+    assert "no pixel is above 1" in response.text and "multiply them by 255" in response.text
+    for allowed in (scaled[:1], np.zeros((3, 28, 28), np.uint8)):
+        assert client.post("/v2/models/edge/infer", json=infer(allowed)).status_code == 200
+
+
 def test_empty_batch_has_empty_predictions(client: TestClient) -> None:
     response = client.post("/v2/models/edge/infer", json=infer(np.zeros((0, 28, 28), np.uint8)))
     assert response.json()["outputs"][0]["shape"] == [0, 10]

@@ -1,10 +1,12 @@
 """Steps of the Ray engine: every row and picture has one prediction, also after interruptions."""
 
+import bz2
 import gzip
 import itertools
 import os
 import pickle
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +69,49 @@ def test_predictions_for_tables_are_bit_identical_to_a_local_run(steps, archive,
         "blank": 0,
         "uncertain": manifest.counts["uncertain"],
     }
+
+
+def test_tables_of_any_dialect_have_the_same_predictions(archive, tmp_path):
+    content = (archive / "a.csv").read_text()
+    shutil.rmtree(archive)
+    archive.mkdir()
+    (archive / "semicolons.csv").write_text(content.replace(",", ";"))
+    (archive / "tabs.tsv").write_text(content.replace(",", "\t"), encoding="utf-16")
+    (archive / "packed.csv.bz2").write_bytes(bz2.compress(content.encode()))
+    with zipfile.ZipFile(archive / "packed.csv.zip", "w") as packed:
+        packed.writestr("a.csv", content)
+    with zipfile.ZipFile(archive / "several.csv.zip", "w") as several:
+        several.writestr("a.csv", content)
+        several.writestr("b.csv", content)
+    manifest = Steps(archive, tmp_path / "out").run_all()
+    [failed] = [record.failed for record in manifest.records if record.failed]
+    assert failed.endswith("several.csv.zip is an archive of 2 files (a.csv, b.csv); unpack it and name one")
+    tables = [table_of(tmp_path / "out", path) for path in sorted(archive.iterdir()) if path.name != "several.csv.zip"]
+    assert len(tables) == 4
+    for table in tables:
+        assert table.Label.tolist() == tables[0].Label.tolist() and len(table) == 1000
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_tables_scaled_to_0_to_1_are_refused_or_converted(tmp_path, kind):
+    path, binary = tmp_path / f"ones.{kind}", (IMAGES[:240] > 127).astype(np.uint8)
+    if kind == "csv":
+        write_csv(path, binary, LABELS[:240])
+    else:
+        write_parquet(path, binary, LABELS[:240], rows_per_group=30)
+    [source] = find_sources([str(path)])
+    pieces = list(divide(Work(0, source, ())))
+    refused = [block for piece in pieces for block in read(piece, "mnist")]
+    assert all("no pixel is above 1" in block.failed and "--pixel-range 1" in block.failed for block in refused)
+    assert len(refused) == len(pieces)
+    converted = [block for piece in pieces for block in read(piece, "mnist", 1)]
+    np.testing.assert_array_equal(np.concatenate([block.images for block in converted]), binary * 255)
+
+
+def test_a_run_with_another_pixel_range_is_refused(steps):
+    steps.run_all()
+    with pytest.raises(UsageError, match="another pixel range"):
+        steps.begin(pixel_range=1)
 
 
 def test_predictions_for_pictures_are_those_of_a_local_run(steps, archive, tmp_path):

@@ -1,0 +1,180 @@
+"""`RowParser`: converts lines of a CSV of images to uint8 arrays.
+
+Lines of integers are parsed many at once. Any other line is parsed exactly, field by field: decimal numbers such as
+`3.0` and `1e2`, spaces and quotes around fields. The exact parser decides what is valid.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits_edge.runtime.datasets.csv_dialect import SPACES, Dialect
+from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE
+from digits_edge.runtime.datasets.table_columns import PIXELS
+from digits_edge.runtime.datasets.table_numbers import number, numbers
+from digits_edge.runtime.pixel_range import PixelRange, unscaled
+
+_NEWLINE = ord("\n")
+
+
+class RowParser:
+    r"""Parser of the rows of one dialect.
+
+    Example:
+        >>> from digits_edge.runtime.datasets.csv_dialect import recognise_dialect
+        >>> dialect = recognise_dialect(",".join(PIXELS).encode(), "rows.csv", complete=True)
+        >>> parser = RowParser(dialect)
+        >>> parser.rows(b",".join([b"7"] * 784) + b"\n").shape
+        (1, 784)
+        >>> parser.error(b"x" + b",0" * 783)
+        "column pixel0: 'x' is not an integer from 0 to 255; correct it"
+    """
+
+    def __init__(self, dialect: Dialect, pixel_range: PixelRange = 255) -> None:
+        """Create a parser.
+
+        Args:
+            dialect: dialect of the lines.
+            pixel_range: 1 if the pixels are from 0 to 1; they are then converted to 0 to 255.
+        """
+        columns, read = dialect.columns, dialect.read
+        self.dialect = dialect
+        self.width = len(read)
+        self._label = None if columns.label is None else read.index(columns.label)
+        self._pixels = _as_slice([read.index(position) for position in columns.pixels])
+        self._highest = np.full(self.width, pixel_range)
+        self._is_scaled = np.full(self.width, pixel_range == 1)
+        if self._label is not None:
+            self._highest[self._label], self._is_scaled[self._label] = CLASSES - 1, False
+        self._scaled_at = np.flatnonzero(self._is_scaled)
+        self._before, self._after = read[0], len(dialect.names) - 1 - read[-1]
+        self._is_contiguous = self._before + self.width + self._after == len(dialect.names)
+        self._delimiter = b"," if dialect.delimiter == SPACES else dialect.delimiter
+        self._is_plain = not (self._before or self._after or dialect.quoted or dialect.delimiter == SPACES)
+        self._separator = self._delimiter[0]
+
+    def images(self, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the images of some rows, uint8 (n, 28, 28)."""
+        return np.ascontiguousarray(table[:, self._pixels]).reshape(-1, *IMAGE_SHAPE)
+
+    def labels(self, table: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+        """Return the labels of some rows, uint8 (n,), or None without labels."""
+        return None if self._label is None else table[:, self._label].copy()
+
+    def rows(self, text: bytes) -> NDArray[np.uint8] | None:
+        """Parse many lines of integers of one to three digits at once.
+
+        Args:
+            text: complete lines.
+
+        Returns:
+            uint8 (n, width), or None if any line has something else.
+        """
+        if not self._is_plain:
+            if not self._is_contiguous:
+                return None
+            if self.dialect.quoted and text.count(b'"') != 2 * len(self.dialect.names) * text.count(b"\n"):
+                return None
+            text = self._plain(text)
+        table = self._parse(text)
+        return table if table is None or not self._scaled_at.size else self._unscaled(table)
+
+    def row(self, line: bytes) -> NDArray[np.uint8] | None:
+        """Parse one line without line end exactly: uint8 (width,), or None if it is malformed."""
+        fields = self.dialect.fields(line)
+        if len(fields) != len(self.dialect.names):
+            return None
+        values = numbers([fields[position] for position in self.dialect.read])
+        if values is None or not self._is_valid(values, slice(None)).all():
+            return None
+        return self._unscaled(values) if self._scaled_at.size else values.astype(np.uint8)
+
+    def error(self, line: bytes) -> str:
+        """Return the first malformed column of a malformed line, and the remedy."""
+        fields, names = self.dialect.fields(line), self.dialect.names
+        for index, position in enumerate(self.dialect.read):
+            if position < len(fields) and not self.is_valid(fields[position], index):
+                shown = fields[position][:20].decode(errors="backslashreplace")
+                kind = "a number" if self._is_scaled[index] else "an integer"
+                expected = f"{kind} from 0 to {self._highest[index]}"
+                return f"column {names[position]}: {shown!r} is not {expected}; correct it"
+        if len(fields) < len(names):
+            return (
+                f"column {names[len(fields)]}: missing, the row has {len(fields)} of {len(names)} fields; "
+                "complete or remove the row"
+            )
+        return f"after column {names[-1]}: {len(fields)} fields, expected {len(names)}; remove the extra fields"
+
+    def is_valid(self, field: bytes, index: int) -> bool:
+        """Whether a field is a value of a column, `index` counted among the columns that are read."""
+        value = number(field)
+        return value is not None and bool(self._is_valid(np.array(value), index))
+
+    def _is_valid(self, values: NDArray[np.float64], index: int | slice) -> NDArray[np.bool_]:
+        """Whether each value is valid in its column."""
+        is_right_kind = self._is_scaled[index] | (values == np.rint(values))
+        return np.asarray((values >= 0) & (values <= self._highest[index]) & is_right_kind)
+
+    def _unscaled(self, values: NDArray[Any]) -> NDArray[np.uint8] | None:
+        """Convert the pixels of some rows, (…, width), to 0 to 255; None if one is not from 0 to 1."""
+        pixels = unscaled(values[..., self._scaled_at])
+        if pixels is None:
+            return None
+        table = values.astype(np.uint8)
+        table[..., self._scaled_at] = pixels
+        return table
+
+    def _plain(self, text: bytes) -> bytes:
+        """Remove quotes, the columns that are not read, and repeated spaces; an irregular line stays irregular."""
+        delimiter = self._delimiter
+        if self.dialect.quoted:
+            text = text.replace(b'"' + delimiter + b'"', delimiter).replace(b'"\n"', b"\n")
+            text = text.removeprefix(b'"').removesuffix(b'"\n').removesuffix(b"\n") + b"\n"
+        if not (self._before or self._after or self.dialect.delimiter == SPACES):
+            return text
+        lines: Sequence[bytes] = text.removesuffix(b"\n").split(b"\n")
+        if self.dialect.delimiter == SPACES:
+            lines = [b",".join(line.split()) for line in lines]
+        if self._before:
+            lines = [line.split(delimiter, self._before)[-1] for line in lines]
+        if self._after:
+            lines = [line.rsplit(delimiter, self._after)[0] for line in lines]
+        return b"\n".join(lines) + b"\n"
+
+    def _parse(self, text: bytes) -> NDArray[np.uint8] | None:
+        """Parse regular lines: uint8 (n, width), or None if any line is not regular.
+
+        Computes for every byte the value of a field that ends there, from this byte and the two before it, then takes
+        the values just before the separators. This needs no loop over fields, and wide integers only for separator
+        positions.
+        """
+        raw = np.frombuffer(text, np.uint8)
+        digits = raw - np.uint8(ord("0"))  # wraps around: every byte that is not a digit is above 9
+        is_digit = digits < 10
+        ends = np.flatnonzero(~is_digit)
+        if len(ends) % self.width or not is_digit[0]:
+            return None
+        separators = raw[ends].reshape(-1, self.width)
+        regular = (separators[:, :-1] == self._separator).all() and (separators[:, -1] == _NEWLINE).all()
+        empty_field = ~(is_digit[1:] | is_digit[:-1])
+        four_digits = is_digit[3:] & is_digit[2:-1] & is_digit[1:-2] & is_digit[:-3]
+        if not regular or empty_field.any() or four_digits.any():
+            return None
+        digits *= is_digit
+        numbers = digits.astype(np.uint16)
+        numbers[1:] += digits[:-1] * np.uint8(10)
+        numbers[2:] += (digits[:-2] * is_digit[1:-1]) * np.uint16(100)
+        values = numbers[ends - 1]
+        if values.max() > 255:
+            return None
+        table = values.astype(np.uint8).reshape(-1, self.width)
+        return None if self._label is not None and table[:, self._label].max() >= CLASSES else table
+
+
+def _as_slice(positions: Sequence[int]) -> slice | NDArray[np.intp]:
+    """Return consecutive positions as a slice, which does not copy."""
+    if [*positions] == [*range(positions[0], positions[0] + len(PIXELS))]:
+        return slice(positions[0], positions[0] + len(PIXELS))
+    return np.array(positions)
