@@ -9,6 +9,7 @@ from digits_edge.cli.output import print_json, say
 from digits_edge.runtime.errors import ModelError
 
 if TYPE_CHECKING:
+    from digits_edge.runtime.checks.doctor import Examination
     from digits_edge.runtime.session.trial import SpeedTrial
 
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 def command(as_json: bool) -> None:
     """Check the installation and show what is missing.
 
-    Prints versions, execution providers, threads, models and data sets, and the commands that install missing parts.
+    Prints versions, extras, execution providers, threads, models and data sets, and the commands that install missing
+    extras.
     The exit code is 3 if models cannot run on this machine.
     """
     from digits_edge.runtime.checks.doctor import examine
@@ -27,8 +29,8 @@ def command(as_json: bool) -> None:
         print_json(found.to_json())
     else:
         say(f"python     {found.python} on {found.platform}")
-        installed = [f"{name} {version}" for name, version in (found.packages | found.wheels).items() if version]
-        say(f"packages   {', '.join(installed)}")
+        say(f"packages   {', '.join(f'{name} {version}' for name, version in _base_packages(found).items())}")
+        say(f"extras     {', '.join(extra for extra, is_installed in found.extras.items() if is_installed) or 'none'}")
         about = found.processor
         say(f"processor  {about.name}: {'' if about.int8_is_fast else 'no '}int8 instructions")
         if about.int8_saturates:
@@ -53,6 +55,14 @@ def command(as_json: bool) -> None:
             say(f"problem    {line}")
     if found.problems:
         raise ModelError(f"models cannot run on this machine: {len(found.problems)} problem(s), listed above")
+
+
+def _base_packages(found: "Examination") -> dict[str, str]:
+    """Versions of the base installation and of onnxruntime."""
+    from digits_edge.runtime.packages import DISTRIBUTION, requirements
+
+    base = {DISTRIBUTION, *(each.package for each in requirements(""))}
+    return {name: version for name, version in found.packages.items() if name in base} | found.wheels
 
 
 def _trial_lines(trial: "SpeedTrial") -> list[str]:

@@ -170,6 +170,11 @@ def _converted(error: Exception) -> DigitsEdgeError:
         if error.filename is None:
             _discard(sys.stdout)
         return InputError(f"{error.filename or 'standard output'} could not be used: {error.strerror or error}")
+    if isinstance(error, ModuleNotFoundError):
+        from digits_edge.cli.extras import missing_module  # deferred: only needed for an error message
+
+        if missing := missing_module(error):
+            return missing
     return DigitsEdgeError(
         f"{type(error).__name__}: {error}; this is a bug; please report it with the traceback that {_DEBUG} shows"
     )

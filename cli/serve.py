@@ -74,7 +74,7 @@ def command(
     Without a key, all clients that can reach the address can use the service. By default, only this machine can.
     """
     key = _key(key_file)
-    with needs_extra("cpu,serve"):
+    with needs_extra("cpu", "serve"):
         from digits_edge.runtime.service.app import create_app
         from digits_edge.runtime.service.limits import Limits
         from digits_edge.runtime.service.metrics import Metrics

@@ -11,22 +11,21 @@ from digits_edge.runtime.datasets.loading import data_folders
 from digits_edge.runtime.errors import DigitsEdgeError, ModelError
 from digits_edge.runtime.model.bundled import MODELS, bundled_models, is_intact
 from digits_edge.runtime.model.model_file import read_model_file
+from digits_edge.runtime.packages import (
+    DISTRIBUTION,
+    EXTRAS,
+    install_command,
+    missing_packages,
+    requirements,
+    versions_of,
+)
 from digits_edge.runtime.session.int8_kernels import are_fast, saturate
-from digits_edge.runtime.session.library import installed_wheels, versions_of
+from digits_edge.runtime.session.library import installed_wheels
 from digits_edge.runtime.session.machine import processor
 from digits_edge.runtime.session.precision import ways_to_run
 from digits_edge.runtime.session.providers import available_providers, open_session
 from digits_edge.runtime.session.threads import ENVIRONMENT, affinity, available_threads, cgroup_quota
 from digits_edge.runtime.session.trial import SpeedTrial, clear_trials, keep_trial, make_trial
-
-#: Extra → packages it installs; "" is the base installation.
-_EXTRAS = {
-    "": ("digits-edge", "numpy", "pillow", "click", "platformdirs"),
-    "openvino": ("onnxruntime-ep-openvino",),
-    "parquet": ("pyarrow",),
-    "train": ("tensorflow", "keras", "matplotlib"),
-    "export": ("tf2onnx", "onnx", "onnx-ir"),
-}
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,9 @@ class Examination:
         python: version of Python.
         platform: operating system and machine.
         processor: its name and int8 support.
-        packages: package → version; None if it is not installed.
+        packages: package → version of the base installation and of all extras; packages that are not installed are
+            omitted.
+        extras: name of each extra → whether all its packages are installed in the versions that it needs.
         wheels: installed distributions that provide onnxruntime → version; two or more conflict.
         providers: short name → "ok", or why it cannot run the default model.
         trial: speed of each precision of the default model with each provider and all threads; None if no model can be
@@ -85,7 +86,8 @@ class Examination:
     python: str
     platform: str
     processor: Processor
-    packages: dict[str, str | None]
+    packages: dict[str, str]
+    extras: dict[str, bool]
     wheels: dict[str, str]
     providers: dict[str, str]
     trial: SpeedTrial | None
@@ -112,8 +114,7 @@ def examine() -> Examination:
         ()
     """
     problems: list[str] = []
-    names = [name for extra in _EXTRAS.values() for name in extra]
-    packages = dict.fromkeys(names) | versions_of(names)
+    lacking = {extra: missing_packages(extra) for extra in EXTRAS}
     threads = _threads(problems)
     models = _models(problems)
     trial, providers = _timed_providers(
@@ -124,14 +125,17 @@ def examine() -> Examination:
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.release()} {platform.machine()}",
         processor=_processor(),
-        packages=packages,
+        packages=versions_of(
+            [DISTRIBUTION, *(each.package for extra in ("", *EXTRAS) for each in requirements(extra))]
+        ),
+        extras={extra: not packages for extra, packages in lacking.items()},
         wheels=installed_wheels(),
         providers=providers,
         trial=trial,
         threads=threads,
         models=models,
         data=data,
-        missing=tuple(_missing(packages, data)),
+        missing=tuple(_missing(lacking, data)),
         problems=tuple(problems),
     )
 
@@ -194,11 +198,15 @@ def _data() -> dict[str, str]:
     return found
 
 
-def _missing(packages: dict[str, str | None], data: dict[str, str]) -> list[str]:
-    missing = []
-    for extra, names in _EXTRAS.items():
-        command = f"`pip install 'digits-edge[{extra}]'`" if extra else "`pip install digits-edge`"
-        missing += [f"{name}: {command}" for name in names if packages[name] is None]
+def _missing(lacking: dict[str, list[str]], data: dict[str, str]) -> list[str]:
+    missing = [_missing_extra(extra, packages) for extra, packages in lacking.items() if packages]
     if "mnist" not in data:
         missing.append(f"mnist: download it with `digits-edge verify --data mnist`, or set {DATA_ENVIRONMENT}")
     return missing
+
+
+def _missing_extra(extra: str, packages: list[str]) -> str:
+    """A line for an extra that is not installed, or that has a package which is too old."""
+    outdated = [package for package in packages if " " in package]
+    reason = f"; it needs {', '.join(outdated)}" if outdated else ""
+    return f'extra "{extra}" ({EXTRAS[extra]}){reason}: {install_command(extra, upgrade=bool(outdated))}'

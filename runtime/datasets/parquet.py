@@ -18,6 +18,7 @@ from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE, ProgressC
 from digits_edge.runtime.datasets.kaggle_csv import LABEL, PIXELS
 from digits_edge.runtime.datasets.opening import display_name
 from digits_edge.runtime.errors import DataError, RowError
+from digits_edge.runtime.packages import needs_message
 
 IMAGE = "image"
 #: Each batch has a cost per column. Time for 10,000 rows of 785 columns: 3.5 s in batches of 128, 0.3 s in these.
@@ -95,7 +96,7 @@ def _opened(source: Path | BinaryIO, name: str) -> Iterator[Any]:
         import pyarrow as arrow
         import pyarrow.parquet
     except ImportError as error:
-        raise DataError(f"{name} needs pyarrow. Install it with `pip install 'digits-edge[parquet]'`") from error
+        raise DataError(needs_message(name, ["parquet"])) from error
     try:
         # without the buffer, pyarrow reads each column of a row group completely
         with arrow.parquet.ParquetFile(source, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:

@@ -1,7 +1,5 @@
 """Import of onnxruntime, with installation advice if it fails, and versions of installed packages."""
 
-import contextlib
-from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,13 +7,12 @@ from types import ModuleType
 from typing import cast
 
 from digits_edge.runtime.errors import ModelError, one_line
-
-_WHEELS = ("onnxruntime", *(f"onnxruntime-{kind}" for kind in ("gpu", "directml", "openvino", "qnn", "rocm")))
+from digits_edge.runtime.packages import DISTRIBUTION, ONNXRUNTIME_WHEELS, install_command, versions_of
 
 
 def installed_wheels() -> dict[str, str]:
     """The installed distributions that provide `import onnxruntime`, and their versions; two or more conflict."""
-    return versions_of(_WHEELS)
+    return versions_of(ONNXRUNTIME_WHEELS)
 
 
 @cache
@@ -49,7 +46,7 @@ def _how_to_install() -> str:
             "`digits-edge export MODEL --format ort` lists on another machine, or run the model in a browser with "
             "`digits-edge export --target web`"
         )
-    return "install it with `pip install 'digits-edge[cpu]'`, or [gpu] for NVIDIA"
+    return f"install it with `{install_command('cpu')}`, or [gpu] for NVIDIA"
 
 
 def _may_clash() -> bool:
@@ -63,25 +60,9 @@ def _may_clash() -> bool:
     names = {
         path.name.partition("-")[0] for path in Path(spec.submodule_search_locations[0]).parent.glob("*.dist-info")
     }
-    return len(names & {wheel.replace("-", "_") for wheel in _WHEELS}) != 1
+    return len(names & {wheel.replace("-", "_") for wheel in ONNXRUNTIME_WHEELS}) != 1
 
 
 def installed_versions() -> dict[str, str]:
     """Versions of the installed packages that affect how a model is computed: onnxruntime, plug-ins, digits-edge."""
-    return versions_of([*_WHEELS, "onnxruntime-ep-openvino", "digits-edge"])
-
-
-def versions_of(packages: Iterable[str]) -> dict[str, str]:
-    """The versions of installed packages by name; packages that are not installed are omitted.
-
-    Example:
-        >>> sorted(versions_of(["numpy", "no-such-package"]))
-        ['numpy']
-    """
-    from importlib.metadata import PackageNotFoundError, version  # deferred: the import takes 10 ms
-
-    found = {}
-    for package in packages:
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
+    return versions_of([*ONNXRUNTIME_WHEELS, "onnxruntime-ep-openvino", DISTRIBUTION])
