@@ -37,12 +37,13 @@ def needs_extra(*extras: str) -> Iterator[None]:
         raise missing from error
 
 
-def missing_module(error: ModuleNotFoundError, extras: tuple[str, ...] = ()) -> UsageError | None:
+def missing_module(error: ModuleNotFoundError, extras: tuple[str, ...] = (), *, subject: str = "") -> UsageError | None:
     """Convert the error of an import to one that names the extra to install.
 
     Args:
         error: the error of the import.
         extras: extras that the command needs; none to search all extras for the module.
+        subject: name of the command; "" for that of the running one.
 
     Returns:
         The error; None if no extra can fix it, because the module is one of this package or is in no extra.
@@ -51,7 +52,7 @@ def missing_module(error: ModuleNotFoundError, extras: tuple[str, ...] = ()) -> 
     if module.partition(".")[0] == "digits_edge":
         return None
     context = click.get_current_context(silent=True)
-    subject = (context and context.info_name) or "this command"
+    subject = subject or (context and context.info_name) or "this command"
     if lacking := [extra for extra in extras if missing_packages(extra)]:
         return UsageError(needs_message(subject, lacking))
     found = extra_of_module(module)

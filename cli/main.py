@@ -130,9 +130,13 @@ def run(arguments: Sequence[str]) -> int:
         error: missing.png does not exist; check the spelling
         4
     """
+    command = PROGRAM
     try:
         with cli.make_context(PROGRAM, [word for word in arguments if word != _DEBUG]) as context:
-            cli.invoke(context)
+            try:
+                cli.invoke(context)
+            finally:
+                command = context.invoked_subcommand or PROGRAM
         sys.stdout.flush()  # report a full disk here; later errors would be lost
         return 0
     except click.exceptions.Exit as done:
@@ -151,7 +155,7 @@ def run(arguments: Sequence[str]) -> int:
             import traceback
 
             traceback.print_exc()
-        converted = _converted(error)
+        converted = _converted(error, command)
         print_error(converted)
         return converted.exit_code
     finally:
@@ -159,7 +163,7 @@ def run(arguments: Sequence[str]) -> int:
             wipe()
 
 
-def _converted(error: Exception) -> DigitsEdgeError:
+def _converted(error: Exception, command: str) -> DigitsEdgeError:
     """Convert any exception to an error with an exit code."""
     if isinstance(error, DigitsEdgeError):
         return error
@@ -173,7 +177,7 @@ def _converted(error: Exception) -> DigitsEdgeError:
     if isinstance(error, ModuleNotFoundError):
         from digits_edge.cli.extras import missing_module  # deferred: only needed for an error message
 
-        if missing := missing_module(error):
+        if missing := missing_module(error, subject=command):
             return missing
     return DigitsEdgeError(
         f"{type(error).__name__}: {error}; this is a bug; please report it with the traceback that {_DEBUG} shows"

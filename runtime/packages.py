@@ -13,7 +13,7 @@ DISTRIBUTION = "digits-edge"
 #: Distributions that provide `import onnxruntime`; each one satisfies a requirement of another.
 ONNXRUNTIME_WHEELS = (
     "onnxruntime",
-    *(f"onnxruntime-{kind}" for kind in ("gpu", "directml", "openvino", "qnn", "rocm")),
+    *(f"onnxruntime-{kind}" for kind in ("gpu", "directml", "openvino", "qnn", "rocm", "webgpu", "migraphx", "cann")),
 )
 #: The extras for users, and what each is for. `doctor` lists them in this order.
 EXTRAS = {
@@ -109,19 +109,23 @@ def requirements(extra: str) -> tuple[Requirement, ...]:
 def missing_packages(extra: str) -> list[str]:
     """What an extra lacks: names of packages, with both versions if an older one is installed.
 
+    Any version of onnxruntime will do here: `digits_edge.runtime.session.library.outdated` has the remedy for each of
+    its distributions.
+
     Example:
         >>> missing_packages("")
         []
     """
     missing = []
     for needed in requirements(extra):
-        names = ONNXRUNTIME_WHEELS if needed.package in ONNXRUNTIME_WHEELS else (needed.package,)
-        installed = versions_of(names)
-        if not installed:
+        if needed.package in ONNXRUNTIME_WHEELS:
+            missing += [] if versions_of(ONNXRUNTIME_WHEELS) else [needed.package]
+            continue
+        version = versions_of([needed.package]).get(needed.package)
+        if version is None:
             missing.append(needed.package)
-        elif all(is_older(version, needed.minimum) for version in installed.values()):
-            name, version = next(iter(installed.items()))
-            missing.append(f"{name} {needed.minimum} or later (installed: {version})")
+        elif is_older(version, needed.minimum):
+            missing.append(f"{needed.package} {needed.minimum} or later (installed: {version})")
     return missing
 
 

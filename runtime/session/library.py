@@ -1,5 +1,6 @@
 """Import of onnxruntime, with installation advice if it fails, and versions of installed packages."""
 
+import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -7,7 +8,17 @@ from types import ModuleType
 from typing import cast
 
 from digits_edge.runtime.errors import ModelError, one_line
-from digits_edge.runtime.packages import DISTRIBUTION, ONNXRUNTIME_WHEELS, install_command, versions_of
+from digits_edge.runtime.packages import (
+    DISTRIBUTION,
+    ONNXRUNTIME_WHEELS,
+    install_command,
+    is_older,
+    requirements,
+    versions_of,
+)
+
+#: Reasons of onnxruntime that a later release can remove: an operator, an operator set or a file format is unknown.
+_NEWER_NEEDED = re.compile(r"NOT_IMPLEMENTED|IR[_ ]version|[Oo]pset|No Op registered|not a registered function")
 
 
 def installed_wheels() -> dict[str, str]:
@@ -47,6 +58,44 @@ def _how_to_install() -> str:
             "`digits-edge export --target web`"
         )
     return f"install it with `{install_command('cpu')}`, or [gpu] for NVIDIA"
+
+
+def outdated() -> str | None:
+    """What is wrong with the installed onnxruntime and how to fix it; None if it is not too old.
+
+    The minimum is that of the extra `cpu`: an older release opens some models only, and `auto` uses those.
+
+    Raises:
+        ModelError: onnxruntime is not installed.
+    """
+    version = load_onnxruntime().__version__
+    minimum = next((each.minimum for each in requirements("cpu") if each.package in ONNXRUNTIME_WHEELS), "")
+    if not is_older(version, minimum):
+        return None
+    wheel = next(iter(installed_wheels()), "onnxruntime")
+    return f"{wheel} {version} is older than {minimum}, which digits-edge needs; {_how_to_update()}"
+
+
+def update_for(reason: str) -> str | None:
+    """The remedy if onnxruntime could not open a model because a newer release is needed; None for other reasons.
+
+    Args:
+        reason: message of onnxruntime's error.
+
+    Example:
+        >>> update_for("No such file")
+    """
+    if not _NEWER_NEEDED.search(reason):
+        return None
+    return outdated() or f"the model needs a newer release than {load_onnxruntime().__version__}; {_how_to_update()}"
+
+
+def _how_to_update() -> str:
+    wheel = next(iter(installed_wheels()), "onnxruntime")
+    extras = {"onnxruntime": "cpu", "onnxruntime-gpu": "gpu"}
+    if wheel in extras:
+        return f"update it with `{install_command(extras[wheel], upgrade=True)}`"
+    return f"replace it with `pip uninstall -y {wheel} && {install_command('cpu')}`"
 
 
 def _may_clash() -> bool:

@@ -99,8 +99,8 @@ def test_onnxruntime_for_gpus_satisfies_the_extra_cpu(monkeypatch):
 
 def test_import_outside_the_declared_extras_is_reported_too(monkeypatch):
     monkeypatch.setattr(packages, "versions_of", lambda names: {})
-    error = missing_module(ModuleNotFoundError(name="pyarrow.parquet"))
-    assert str(error) == "this command needs the extra \"parquet\": pip install 'digits-edge[parquet]'"
+    error = missing_module(ModuleNotFoundError(name="pyarrow.parquet"), subject="serve")
+    assert str(error) == "serve needs the extra \"parquet\": pip install 'digits-edge[parquet]'"
     assert missing_module(ModuleNotFoundError(name="digits_edge.runtime.none")) is None
 
 
