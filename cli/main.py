@@ -18,7 +18,7 @@ from typing import NoReturn, TextIO
 import click
 
 from digits_edge.cli.options import examples
-from digits_edge.cli.output import note, print_error, wipe
+from digits_edge.cli.output import finish, note, print_error, start
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, UsageError, did_you_mean
 
 PROGRAM = "digits-edge"
@@ -40,7 +40,8 @@ COMMANDS = {
     "models": "List the bundled models.",
     "doctor": "Check the installation and show what is missing.",
 }
-_DEBUG = "--debug"
+#: Flags that are accepted anywhere on the command line.
+_DEBUG, _QUIET = "--debug", "--quiet"
 
 
 class LazyGroup(click.Group):
@@ -81,6 +82,12 @@ class LazyGroup(click.Group):
     epilog=examples("digits-edge predict seven.png", "digits-edge doctor"),
 )
 @click.version_option(package_name="digits-edge", message="%(prog)s %(version)s")
+@click.option(
+    _QUIET,
+    is_flag=True,
+    expose_value=False,
+    help="Print no progress, neither on a terminal nor in a log; accepted anywhere on the command line.",
+)
 @click.option(
     _DEBUG,
     is_flag=True,
@@ -131,8 +138,9 @@ def run(arguments: Sequence[str]) -> int:
         4
     """
     command = PROGRAM
+    start(quiet=_QUIET in arguments)
     try:
-        with cli.make_context(PROGRAM, [word for word in arguments if word != _DEBUG]) as context:
+        with cli.make_context(PROGRAM, [word for word in arguments if word not in (_DEBUG, _QUIET)]) as context:
             try:
                 cli.invoke(context)
             finally:
@@ -160,7 +168,7 @@ def run(arguments: Sequence[str]) -> int:
         return converted.exit_code
     finally:
         with contextlib.suppress(OSError):
-            wipe()
+            finish()
 
 
 def _converted(error: Exception, command: str) -> DigitsEdgeError:

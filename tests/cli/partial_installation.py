@@ -39,7 +39,7 @@ def installation(folder: Path, *, without: tuple[str, ...] = (), only: tuple[str
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         program = f"import sys; sys.path.insert(0, {str(folder)!r}); from digits_edge.cli.main import main; main()"
         return subprocess.run(
-            [sys.executable, "-I", "-S", "-c", program, *arguments],
+            [sys.executable, "-I", "-S", "-c", program, "--quiet", *arguments],
             capture_output=True,
             text=True,
             timeout=120,
