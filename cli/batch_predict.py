@@ -227,7 +227,7 @@ def _check_csv(output: str) -> None:
 
 
 def _predict_with_ray(sources: tuple[str, ...], output: str, *, as_json: bool, **options: Any) -> None:
-    with needs_extra("cpu,ray"):
+    with needs_extra("cpu", "ray"):
         version("ray")  # the engine imports it later
         from digits_edge.runtime.batch.distributed import predict_with_ray
     if output == "-":

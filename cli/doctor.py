@@ -1,5 +1,6 @@
 """The `digits-edge doctor` command."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -9,6 +10,7 @@ from digits_edge.cli.output import print_json, say
 from digits_edge.runtime.errors import ModelError
 
 if TYPE_CHECKING:
+    from digits_edge.runtime.checks.doctor import Examination, Threads
     from digits_edge.runtime.session.trial import SpeedTrial
 
 
@@ -17,8 +19,10 @@ if TYPE_CHECKING:
 def command(as_json: bool) -> None:
     """Check the installation and show what is missing.
 
-    Prints versions, execution providers, threads, models and data sets, and the commands that install missing parts.
-    The exit code is 3 if models cannot run on this machine.
+    Prints versions, extras, execution providers, threads, models and data sets, and the commands that install missing
+    extras.
+    A provider or model that is installed but cannot be used is a finding. The exit code is 3 if the default model
+    cannot run on this machine, or if the installation is damaged.
     """
     from digits_edge.runtime.checks.doctor import examine
 
@@ -26,33 +30,53 @@ def command(as_json: bool) -> None:
     if as_json:
         print_json(found.to_json())
     else:
-        say(f"python     {found.python} on {found.platform}")
-        installed = [f"{name} {version}" for name, version in (found.packages | found.wheels).items() if version]
-        say(f"packages   {', '.join(installed)}")
-        about = found.processor
-        say(f"processor  {about.name}: {'' if about.int8_is_fast else 'no '}int8 instructions")
-        if about.int8_saturates:
-            say("int8       kernels saturate; model files that could overflow run on slower, exact kernels")
-        for provider, state in found.providers.items():
-            say(f"provider   {provider}: {state}")
-        if found.trial is not None:
-            for line in _trial_lines(found.trial):
-                say(f"auto       {line}")
-        if found.threads is not None:
-            limits = [f"{found.threads.affinity} by affinity"]
-            limits += [f"{found.threads.cgroup_quota:g} by cgroup"] if found.threads.cgroup_quota is not None else []
-            limits += [f"DIGITS_EDGE_THREADS={found.threads.environment}"] if found.threads.environment else []
-            say(f"threads    {found.threads.allowed} ({', '.join(limits)})")
-        for model, is_intact in found.models.items():
-            say(f"model      {model}: {'intact' if is_intact else 'DAMAGED'}")
-        for name, folder in found.data.items():
-            say(f"data       {name} in {folder}")
-        for line in found.missing:
-            say(f"missing    {line}")
-        for line in found.problems:
-            say(f"problem    {line}")
+        for title, lines in _sections(found).items():
+            for line in lines:
+                say(f"{title:10} {line}")
     if found.problems:
         raise ModelError(f"models cannot run on this machine: {len(found.problems)} problem(s), listed above")
+
+
+def _sections(found: "Examination") -> dict[str, Sequence[str]]:
+    """Title → lines of the text output."""
+    from digits_edge.runtime.checks.doctor import OK
+
+    about = found.processor
+    saturation = "kernels saturate; model files that could overflow run on slower, exact kernels"
+    return {
+        "python": [f"{found.python} on {found.platform}"],
+        "packages": [", ".join(f"{name} {version}" for name, version in _base_packages(found).items())],
+        "extras": [", ".join(extra for extra, is_installed in found.extras.items() if is_installed) or "none"],
+        "processor": [f"{about.name}: {'' if about.int8_is_fast else 'no '}int8 instructions"],
+        "int8": [saturation] if about.int8_saturates else [],
+        "provider": [
+            f"{provider}: {state if state == OK else 'cannot be used, see below'}"
+            for provider, state in found.providers.items()
+        ],
+        "auto": _trial_lines(found.trial) if found.trial else [],
+        "threads": [_threads_line(found.threads)] if found.threads else [],
+        "model": [f"{model}: {'intact' if is_intact else 'DAMAGED'}" for model, is_intact in found.models.items()],
+        "data": [f"{name} in {folder}" for name, folder in found.data.items()],
+        "missing": found.missing,
+        "finding": found.findings,
+        "problem": found.problems,
+    }
+
+
+def _threads_line(threads: "Threads") -> str:
+    """Format the number of threads and what limits it."""
+    limits = [f"{threads.affinity} by affinity"]
+    limits += [f"{threads.cgroup_quota:g} by cgroup"] if threads.cgroup_quota is not None else []
+    limits += [f"DIGITS_EDGE_THREADS={threads.environment}"] if threads.environment else []
+    return f"{threads.allowed} ({', '.join(limits)})"
+
+
+def _base_packages(found: "Examination") -> dict[str, str]:
+    """Versions of the base installation and of onnxruntime."""
+    from digits_edge.runtime.packages import DISTRIBUTION, requirements
+
+    base = {DISTRIBUTION, *(each.package for each in requirements(""))}
+    return {name: version for name, version in found.packages.items() if name in base} | found.wheels
 
 
 def _trial_lines(trial: "SpeedTrial") -> list[str]:

@@ -18,7 +18,7 @@ from typing import NoReturn, TextIO
 import click
 
 from digits_edge.cli.options import examples
-from digits_edge.cli.output import note, print_error, wipe
+from digits_edge.cli.output import finish, note, print_error, start
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, UsageError, did_you_mean
 
 PROGRAM = "digits-edge"
@@ -40,7 +40,8 @@ COMMANDS = {
     "models": "List the bundled models.",
     "doctor": "Check the installation and show what is missing.",
 }
-_DEBUG = "--debug"
+#: Flags that are accepted anywhere on the command line.
+_DEBUG, _QUIET = "--debug", "--quiet"
 
 
 class LazyGroup(click.Group):
@@ -81,6 +82,12 @@ class LazyGroup(click.Group):
     epilog=examples("digits-edge predict seven.png", "digits-edge doctor"),
 )
 @click.version_option(package_name="digits-edge", message="%(prog)s %(version)s")
+@click.option(
+    _QUIET,
+    is_flag=True,
+    expose_value=False,
+    help="Print no progress, neither on a terminal nor in a log; accepted anywhere on the command line.",
+)
 @click.option(
     _DEBUG,
     is_flag=True,
@@ -130,9 +137,14 @@ def run(arguments: Sequence[str]) -> int:
         error: missing.png does not exist; check the spelling
         4
     """
+    command = PROGRAM
+    start(quiet=_QUIET in arguments)
     try:
-        with cli.make_context(PROGRAM, [word for word in arguments if word != _DEBUG]) as context:
-            cli.invoke(context)
+        with cli.make_context(PROGRAM, [word for word in arguments if word not in (_DEBUG, _QUIET)]) as context:
+            try:
+                cli.invoke(context)
+            finally:
+                command = context.invoked_subcommand or PROGRAM
         sys.stdout.flush()  # report a full disk here; later errors would be lost
         return 0
     except click.exceptions.Exit as done:
@@ -151,15 +163,15 @@ def run(arguments: Sequence[str]) -> int:
             import traceback
 
             traceback.print_exc()
-        converted = _converted(error)
+        converted = _converted(error, command)
         print_error(converted)
         return converted.exit_code
     finally:
         with contextlib.suppress(OSError):
-            wipe()
+            finish()
 
 
-def _converted(error: Exception) -> DigitsEdgeError:
+def _converted(error: Exception, command: str) -> DigitsEdgeError:
     """Convert any exception to an error with an exit code."""
     if isinstance(error, DigitsEdgeError):
         return error
@@ -170,6 +182,11 @@ def _converted(error: Exception) -> DigitsEdgeError:
         if error.filename is None:
             _discard(sys.stdout)
         return InputError(f"{error.filename or 'standard output'} could not be used: {error.strerror or error}")
+    if isinstance(error, ModuleNotFoundError):
+        from digits_edge.cli.extras import missing_module  # deferred: only needed for an error message
+
+        if missing := missing_module(error, subject=command):
+            return missing
     return DigitsEdgeError(
         f"{type(error).__name__}: {error}; this is a bug; please report it with the traceback that {_DEBUG} shows"
     )

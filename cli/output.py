@@ -1,8 +1,13 @@
-"""Terminal output of the commands: results on stdout, notes and progress on stderr."""
+"""Output of the commands: results on stdout, notes and progress on stderr.
+
+Progress is the last line of a terminal. Without a terminal it is a line every ten seconds, so that a log of long work
+is not silent; `--quiet` turns off both.
+"""
 
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,13 +15,78 @@ from typing import Any
 import click
 
 from digits_edge.runtime.errors import DigitsEdgeError
+from digits_edge.runtime.session.quiet import write_past_silence
 
 SCHEMA_VERSION = 1
 _BAR_COLUMNS = 30
 _REDRAW_INTERVAL_S = 0.2
+#: Time without output after which the current step is printed, if there is no terminal.
+SILENCE_S = 10.0
 
 #: Whether the last line of the terminal shows progress that the next output has to erase.
 _progress_is_shown = False
+
+
+class _Steps:
+    """Prints the current step of long work to stderr after `SILENCE_S` without output, until the work ends."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+        self._text = ""
+        self._started_s = self._printed_s = 0.0
+
+    def show(self, text: str) -> None:
+        """Set the current step."""
+        self._text = text
+        if self._thread is None:
+            self._started_s = self._printed_s = time.monotonic()
+            self._ended = threading.Event()
+            self._thread = threading.Thread(target=self._run, args=(self._ended,), daemon=True)
+            self._thread.start()
+
+    def printed(self) -> None:
+        """Record other output: the step is over, and the work is not silent."""
+        self._text, self._printed_s = "", time.monotonic()
+
+    def end(self) -> None:
+        """Print nothing more."""
+        with self._lock:
+            self._ended.set()
+            self._thread, self._text = None, ""
+
+    def _run(self, ended: threading.Event) -> None:
+        while not ended.wait(max(0.01, self._printed_s + SILENCE_S - time.monotonic())):
+            with self._lock:
+                now = time.monotonic()
+                if ended.is_set() or now - self._printed_s < SILENCE_S:
+                    continue
+                self._printed_s = now
+                if text := self._text:
+                    line = f"{visible(text)} ({now - self._started_s:.0f} s)"
+                    if not write_past_silence(f"{line}\n"):
+                        click.echo(line, err=True)
+
+
+_steps = _Steps()
+_is_quiet = False
+
+
+def start(*, quiet: bool) -> None:
+    """Begin the output of a command.
+
+    Args:
+        quiet: whether to print no progress.
+    """
+    global _is_quiet
+    _is_quiet = quiet
+
+
+def finish() -> None:
+    """End the output of a command: erase the status, and print no more steps."""
+    _steps.end()
+    wipe()
 
 
 def visible(text: str) -> str:
@@ -35,6 +105,7 @@ def _visible_lines(text: str) -> str:
 
 def say(text: str) -> None:
     """Print a result to stdout; the text may have several lines."""
+    _steps.printed()
     if sys.stdout.isatty():
         wipe()
     click.echo(_visible_lines(text))
@@ -42,6 +113,7 @@ def say(text: str) -> None:
 
 def note(text: str) -> None:
     """Print a note to stderr, so that pipes receive results only."""
+    _steps.printed()
     wipe()
     click.echo(_visible_lines(text), err=True)
 
@@ -73,9 +145,17 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int
 
 
 def show(text: str) -> None:
-    """Show a status in the last line of the terminal until the next output; do nothing without a terminal."""
+    """Show what the command is doing, until the next output.
+
+    It is the last line of a terminal; without a terminal, a line that is printed if the command is silent for ten
+    seconds.
+    """
     global _progress_is_shown
-    if _is_interactive():
+    if _is_quiet:
+        return
+    if not _is_interactive():
+        _steps.show(text)
+    else:
         import shutil  # 5 ms with its imports, which non-interactive commands save
 
         columns = shutil.get_terminal_size().columns - 1
@@ -101,6 +181,8 @@ def progress(label: str) -> Callable[[int, int | None], None]:
         A callback for (done, total). Without a total, `done` is shown as megabytes.
     """
     drawn_s = time.monotonic()
+    if label and not _is_interactive():
+        show(label)
 
     def advance(done: int, total: int | None) -> None:
         nonlocal drawn_s
@@ -111,7 +193,8 @@ def progress(label: str) -> Callable[[int, int | None], None]:
             show(f"{label}  {done / 1e6:.1f} MB")
             return
         share = min(done / total, 1)
-        show(f"{label}  [{'#' * round(_BAR_COLUMNS * share):{_BAR_COLUMNS}}] {share:4.0%}")
+        bar = f"[{'#' * round(_BAR_COLUMNS * share):{_BAR_COLUMNS}}] " if _is_interactive() else ""
+        show(f"{label}  {bar}{share:4.0%}")
 
     return advance
 

@@ -1,7 +1,6 @@
 """`digits-edge serve`: the HTTP service and its page."""
 
 import contextlib
-import ipaddress
 import os
 import sys
 
@@ -25,6 +24,14 @@ KEY_VARIABLE = "DIGITS_EDGE_API_KEY"
 @models_option
 @session_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Name under which clients or a proxy may address the service, such as digits.example.com or *.example.com; "
+    "repeatable; * for any.  [default: names of this machine, and its IP addresses]",
+)
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0 for a free one.")
 @click.option(
     "--batch-size",
@@ -59,6 +66,7 @@ def command(
     provider: str,
     threads: int | None,
     host: str,
+    allowed_hosts: tuple[str, ...],
     port: int,
     batch_size: int,
     batch_delay: float,
@@ -71,11 +79,15 @@ def command(
     The API accepts pictures, and images by the Open Inference Protocol; /docs describes it. /metrics has metrics for
     Prometheus. Pictures and images are not stored.
 
+    Requests for other host names than those of this machine are refused, so that no site can reach the service through
+    a name of its own. Behind a proxy that keeps the Host header, pass the public name with --allowed-host.
+
     Without a key, all clients that can reach the address can use the service. By default, only this machine can.
     """
     key = _key(key_file)
-    with needs_extra("cpu,serve"):
+    with needs_extra("cpu", "serve"):
         from digits_edge.runtime.service.app import create_app
+        from digits_edge.runtime.service.host_names import accepted_names
         from digits_edge.runtime.service.limits import Limits
         from digits_edge.runtime.service.metrics import Metrics
         from digits_edge.runtime.service.served_models import Batching, ServedModels
@@ -89,7 +101,8 @@ def command(
         batching=Batching(batch_size, batch_delay / 1000),
         metrics=metrics,
     )
-    app = create_app(served, metrics, limits=limits, key=key, hosts=_accepted_hosts(host))
+    hosts, addresses = accepted_names(host, allowed_hosts)
+    app = create_app(served, metrics, limits=limits, key=key, hosts=hosts, addresses=addresses)
     shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{listening.getsockname()[1]}/"
     if as_json:
@@ -119,11 +132,3 @@ def _checked(text: str, place: str) -> str:
     if not key.isascii() or not key.isprintable() or len(key.split()) != 1:
         raise InputError(f"{place}: invalid API key; use one word of printable ASCII characters")
     return key
-
-
-def _accepted_hosts(host: str) -> list[str]:
-    """Return the accepted Host headers: names of this machine if the address is local, else any."""
-    with contextlib.suppress(ValueError):
-        if ipaddress.ip_address(host).is_loopback:
-            return ["localhost", "127.0.0.1", "[::1]", host]
-    return ["localhost", "127.0.0.1", "[::1]"] if host == "localhost" else ["*"]

@@ -2,7 +2,8 @@
 
 import math
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +28,7 @@ from digits_edge.export.precision.quantize import layer_names, quantize
 from digits_edge.export.source import Source
 from digits_edge.runtime.checks.parity import Parity, compare
 from digits_edge.runtime.datasets import CATALOGUE, Dataset, common_parts, parts, stratified
-from digits_edge.runtime.errors import CheckError, UsageError
+from digits_edge.runtime.errors import CheckError, DigitsEdgeError, ModelError, UsageError, one_line
 from digits_edge.runtime.files import atomic_write, refuse_existing
 from digits_edge.runtime.model.golden import GoldenValues
 from digits_edge.runtime.model.model_file import Member, Metadata, Precision, Preprocessing
@@ -259,6 +260,33 @@ def _convert_member(
     listener(f"converting {source.name} to ONNX")
     float_graph = convert(model)
     listener(f"converting {source.name} to {precision}")
+    with _model_errors(source, precision):
+        return _converted(source, outputs, float_graph, training, precision, float_layers)
+
+
+@contextmanager
+def _model_errors(source: Source, precision: Precision) -> Iterator[None]:
+    """Report errors of the converters as errors of the model, whose layers they do not support."""
+    try:
+        yield
+    except DigitsEdgeError:
+        raise
+    except Exception as error:  # the converters and onnxruntime raise exceptions of many types
+        raise ModelError(
+            f"{source.name} has a layer that cannot be converted to {precision}: {one_line(error)}; "
+            "try another --precision"
+        ) from error
+
+
+def _converted(
+    source: Source,
+    outputs: KerasOutputs,
+    float_graph: ir.Model,
+    training: Dataset | None,
+    precision: Precision,
+    float_layers: tuple[str, ...],
+) -> ConvertedModel:
+    """Convert a float graph to a graph from pixels to calibrated probabilities in the requested precision."""
     logits_graph = divide_logits(float_graph, outputs.temperature)
     if precision == "int8":
         assert training is not None  # `_check_data` raises otherwise

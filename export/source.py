@@ -10,9 +10,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from digits_edge.export.float32 import in_float32
 from digits_edge.export.temperature import softmax
 from digits_edge.runtime.datasets.catalogue import DIGITS
-from digits_edge.runtime.errors import ModelError, UsageError
+from digits_edge.runtime.errors import ModelError, UsageError, one_line
 from digits_edge.runtime.json_record import as_record, read_json
 
 #: Pixel range a Keras model expects: 1 for 0–1, 255 for 0–255.
@@ -88,12 +89,28 @@ class Source:
 
         Returns:
             The model's output, logits or probabilities, float32 (N, C).
+
+        Raises:
+            ModelError: Keras cannot run the model on these images, or an output is not a number.
         """
         inputs = self.inputs(images)
-        batches = [
-            self.model(inputs[start : start + _BATCH], training=False) for start in range(0, len(inputs), _BATCH)
-        ]
-        return np.concatenate([keras.ops.convert_to_numpy(batch) for batch in batches]).astype(np.float32)
+        try:
+            batches = [
+                self.model(inputs[start : start + _BATCH], training=False) for start in range(0, len(inputs), _BATCH)
+            ]
+            outputs = np.concatenate([keras.ops.convert_to_numpy(batch) for batch in batches]).astype(np.float32)
+        except Exception as error:  # Keras and its backends raise exceptions of many types
+            raise ModelError(f"{self.name} cannot be run by Keras: {one_line(error)}") from error
+        if outputs.shape != (len(images), len(self.labels)):
+            raise ModelError(
+                f"{self.name} returns shape {outputs.shape} for {len(images)} images, expected "
+                f"{(len(images), len(self.labels))}; pass a classifier of single images"
+            )
+        if not np.isfinite(outputs).all():
+            raise ModelError(
+                f"{self.name} returns values that are not finite; check its weights, and the pixel range it expects"
+            )
+        return outputs
 
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute logits, float32 (N, C), for images, uint8 (N, 28, 28)."""
@@ -236,7 +253,7 @@ def _load(file: Path) -> keras.Model:
         raise ModelError(f"{file} cannot be read; pass a run folder, a .keras or a .h5 file")
     try:
         # safe_mode rejects Lambda layers, so no code from the file is executed
-        return keras.saving.load_model(file, compile=False, safe_mode=True)
+        return in_float32(keras.saving.load_model(file, compile=False, safe_mode=True))
     except Exception as error:  # Keras raises exceptions of many types
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"{file} is not a Keras model that can be loaded safely: {reason}") from error

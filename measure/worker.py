@@ -24,6 +24,7 @@ from digits_edge.measure.engine_spec import EngineSpec
 from digits_edge.measure.engines import Answer, open_engine
 from digits_edge.runtime.checks.latency import measure
 from digits_edge.runtime.errors import one_line
+from digits_edge.runtime.packages import needs_message
 
 #: Untimed calls of every turn; after the turn of another process, caches are cold and threads asleep.
 _WARM_UP = 3
@@ -74,7 +75,7 @@ def _predict_all(predict: Answer, images: NDArray[np.uint8], batch_size: int) ->
 
 def _message(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
-        return f"{error.name} is not installed; install it with: pip install 'digits-edge[bench]'"
+        return needs_message("this engine", ["bench"])
     return one_line(error)
 
 

@@ -21,6 +21,7 @@ from digits_edge.runtime.errors import (
     ImageError,
     InputError,
     ModelError,
+    ProviderError,
     UsageError,
 )
 from digits_edge.runtime.lazy import lazy_exports
@@ -45,6 +46,7 @@ __all__ = [
     "Metadata",
     "ModelError",
     "Prediction",
+    "ProviderError",
     "UsageError",
     "bundled_models",
 ]

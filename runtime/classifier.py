@@ -25,7 +25,7 @@ from digits_edge.runtime.model.model_file import (
 from digits_edge.runtime.pixel_range import PixelRange, is_scaled, unscaled
 from digits_edge.runtime.prediction import Prediction, Status
 from digits_edge.runtime.session.bound_session import BoundSession
-from digits_edge.runtime.session.precision import Way, ways_to_run
+from digits_edge.runtime.session.precision import Way, open_first, ways_to_run
 from digits_edge.runtime.session.providers import (
     AUTO,
     available_providers,
@@ -162,13 +162,14 @@ class Classifier:
             >>> Classifier("my-model.onnx", provider="cuda")  # doctest: +SKIP
         """
 
-        def bind(path: Path, name: str) -> BoundSession:
-            return open_session(read_model_file(path), name, threads, single_image=single_image, origin=str(path))
+        def bind(way: Way) -> BoundSession:
+            content, origin = read_model_file(way.file), str(way.file)
+            return open_session(content, way.provider, threads, single_image=single_image, origin=origin)
 
-        ways = _ways(model, provider, images)
+        ways = _ways(model, provider)
         self._options: tuple[Any, ...] = (threads, single_image)
-        if len(ways) == 1 or images is None:
-            self._use(ways[0].file, bind(ways[0].file, ways[0].provider))
+        if len(ways) == 1 or images is None or images < FEW_IMAGES:
+            self._use(*open_first(bind, ways))
         else:
             self._use(*_fastest(bind, ways, threads))
         if len(ways) > 1 and images is None:
@@ -386,20 +387,17 @@ class _FirstImages:
     lock: Lock = field(default_factory=Lock)
 
 
-def _ways(model: str | os.PathLike[str] | None, provider: str, images: int | None) -> list[Way]:
+def _ways(model: str | os.PathLike[str] | None, provider: str) -> list[Way]:
     """The candidate ways to run a model; the first is the one selected by rule."""
-    chosen = None if provider.lower() == AUTO else short_name(full_name(provider))
-    if images is not None and images < FEW_IMAGES:
-        return ways_to_run(model, [chosen or "cpu"])[:1]
-    return ways_to_run(model, available_providers() if chosen is None else [chosen])
+    if provider.lower() == AUTO:
+        return ways_to_run(model, available_providers())
+    return ways_to_run(model, [short_name(full_name(provider))])
 
 
-def _fastest(
-    bind: Callable[[Path, str], BoundSession], ways: list[Way], threads: int | None
-) -> tuple[Path, BoundSession]:
+def _fastest(bind: Callable[[Way], BoundSession], ways: list[Way], threads: int | None) -> tuple[Path, BoundSession]:
     from digits_edge.runtime.session.trial import choose  # deferred: not needed for a few pictures
 
-    return choose(lambda way: bind(way.file, way.provider), ways, thread_count(threads))
+    return choose(bind, ways, thread_count(threads))
 
 
 def _closed(*_: object) -> NoReturn:

@@ -5,6 +5,7 @@ DigitsEdgeError       base class
 ├── CheckError        1  a check failed
 ├── UsageError        2  invalid arguments
 ├── ModelError        3  model or execution provider not usable
+│   └── ProviderError    an installed execution provider cannot open or run a model
 └── InputError        4  input not readable, or output not writable
     ├── ImageError       a picture or an array of images
     └── DataError        a data set
@@ -76,6 +77,17 @@ class ModelError(DigitsEdgeError):
     """
 
     exit_code = 3
+
+
+class ProviderError(ModelError):
+    """An execution provider cannot be bound, or cannot open or run a model that is intact.
+
+    `auto` skips a provider or precision with this error and uses the next one.
+
+    Example:
+        >>> issubclass(ProviderError, ModelError), ProviderError.exit_code
+        (True, 3)
+    """
 
 
 class InputError(DigitsEdgeError):

@@ -2,7 +2,8 @@
 
 import os
 import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from digits_edge.runtime.datasets.catalogue import CATALOGUE
@@ -11,22 +12,25 @@ from digits_edge.runtime.datasets.loading import data_folders
 from digits_edge.runtime.errors import DigitsEdgeError, ModelError
 from digits_edge.runtime.model.bundled import MODELS, bundled_models, is_intact
 from digits_edge.runtime.model.model_file import read_model_file
+from digits_edge.runtime.packages import (
+    DISTRIBUTION,
+    EXTRAS,
+    install_command,
+    missing_packages,
+    requirements,
+    versions_of,
+)
+from digits_edge.runtime.session.bound_session import BoundSession
 from digits_edge.runtime.session.int8_kernels import are_fast, saturate
-from digits_edge.runtime.session.library import installed_wheels, versions_of
+from digits_edge.runtime.session.library import installed_wheels, outdated
 from digits_edge.runtime.session.machine import processor
-from digits_edge.runtime.session.precision import ways_to_run
+from digits_edge.runtime.session.precision import Way, find_model, ways_to_run
 from digits_edge.runtime.session.providers import available_providers, open_session
 from digits_edge.runtime.session.threads import ENVIRONMENT, affinity, available_threads, cgroup_quota
-from digits_edge.runtime.session.trial import SpeedTrial, clear_trials, keep_trial, make_trial
+from digits_edge.runtime.session.trial import SpeedTrial, clear_trials, keep_trial, time_ways, trial_of
 
-#: Extra → packages it installs; "" is the base installation.
-_EXTRAS = {
-    "": ("digits-edge", "numpy", "pillow", "click", "platformdirs"),
-    "openvino": ("onnxruntime-ep-openvino",),
-    "parquet": ("pyarrow",),
-    "train": ("tensorflow", "keras", "matplotlib"),
-    "export": ("tf2onnx", "onnx", "onnx-ir"),
-}
+#: State of a provider that runs the default model.
+OK = "ok"
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,9 @@ class Examination:
         python: version of Python.
         platform: operating system and machine.
         processor: its name and int8 support.
-        packages: package → version; None if it is not installed.
+        packages: package → version of the base installation and of all extras; packages that are not installed are
+            omitted.
+        extras: name of each extra → whether all its packages are installed in the versions that it needs.
         wheels: installed distributions that provide onnxruntime → version; two or more conflict.
         providers: short name → "ok", or why it cannot run the default model.
         trial: speed of each precision of the default model with each provider and all threads; None if no model can be
@@ -79,13 +85,16 @@ class Examination:
         models: name of each bundled model → whether its file is intact.
         data: name of each data set found → its folder.
         missing: what is not installed or not found, also if optional, with the command to add it; one line each.
+        findings: providers and models that are installed but cannot be used, with the reason and the remedy, one line
+            each; the machine can classify digits without them.
         problems: what is wrong and how to fix it, one line each; empty if the machine can classify digits.
     """
 
     python: str
     platform: str
     processor: Processor
-    packages: dict[str, str | None]
+    packages: dict[str, str]
+    extras: dict[str, bool]
     wheels: dict[str, str]
     providers: dict[str, str]
     trial: SpeedTrial | None
@@ -93,6 +102,7 @@ class Examination:
     models: dict[str, bool]
     data: dict[str, str]
     missing: tuple[str, ...]
+    findings: tuple[str, ...]
     problems: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -112,26 +122,27 @@ def examine() -> Examination:
         ()
     """
     problems: list[str] = []
-    names = [name for extra in _EXTRAS.values() for name in extra]
-    packages = dict.fromkeys(names) | versions_of(names)
+    lacking = {extra: missing_packages(extra) for extra in EXTRAS}
     threads = _threads(problems)
     models = _models(problems)
-    trial, providers = _timed_providers(
-        problems, can_open=any(models.values()), threads=None if threads is None else threads.allowed
-    )
+    sessions = _opened(problems, models, None if threads is None else threads.allowed)
     data = _data()
     return Examination(
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.release()} {platform.machine()}",
         processor=_processor(),
-        packages=packages,
+        packages=versions_of(
+            [DISTRIBUTION, *(each.package for extra in ("", *EXTRAS) for each in requirements(extra))]
+        ),
+        extras={extra: not packages for extra, packages in lacking.items()},
         wheels=installed_wheels(),
-        providers=providers,
-        trial=trial,
+        providers=sessions.providers,
+        trial=sessions.trial,
         threads=threads,
         models=models,
         data=data,
-        missing=tuple(_missing(packages, data)),
+        missing=tuple(_missing(lacking, data)),
+        findings=sessions.findings,
         problems=tuple(problems),
     )
 
@@ -139,7 +150,7 @@ def examine() -> Examination:
 def _processor() -> Processor:
     try:
         return Processor(processor(), are_fast(), saturate())
-    except ModelError:  # no onnxruntime: `_timed_providers` reports it
+    except ModelError:  # no onnxruntime: `_opened` reports it
         return Processor(processor(), int8_is_fast=False, int8_saturates=None)
 
 
@@ -161,27 +172,56 @@ def _models(problems: list[str]) -> dict[str, bool]:
     return models
 
 
-def _timed_providers(
-    problems: list[str], *, can_open: bool, threads: int | None
-) -> tuple[SpeedTrial | None, dict[str, str]]:
-    """Run a speed trial of the default model; returns it, and the state of each provider.
+@dataclass(frozen=True)
+class _Sessions:
+    """Results of opening the bundled models: the trial, the state of each provider, and what does not work."""
+
+    trial: SpeedTrial | None = None
+    providers: dict[str, str] = field(default_factory=dict)
+    findings: tuple[str, ...] = ()
+
+
+def _opened(problems: list[str], models: dict[str, bool], threads: int | None) -> _Sessions:
+    """Run a speed trial of the default model, and open each other model with the CPU provider.
 
     Stored trials are removed first, because users run the doctor after changing something; the new one is stored.
     """
     clear_trials()
+
+    def bind(way: Way) -> BoundSession:
+        return open_session(read_model_file(way.file), way.provider, threads, origin=way.file.stem)
+
     try:
         names = available_providers()
-        if threads is None or not can_open:
-            return None, dict.fromkeys(names, "not tested: no model can be opened")
+        if threads is None or not any(models.values()):
+            return _Sessions(providers=dict.fromkeys(names, "not tested: no model can be opened"))
         ways = ways_to_run(None, names)
-        trial = make_trial(
-            lambda way: open_session(read_model_file(way.file), way.provider, threads, origin=str(way.file)), ways
-        )
-        keep_trial(trial, ways, threads)
-    except ModelError as error:
+        timings, failures = time_ways(bind, ways)
+    except DigitsEdgeError as error:
         problems.append(str(error))
-        return None, {}
-    return trial, {timing.provider: "ok" for timing in trial.timings} | trial.failed
+        return _Sessions()
+    trial = trial_of(timings, failures)
+    providers = {timing.provider: OK for timing in timings} | trial.failed
+    if not timings:
+        problems.append(f"no provider can open the default model: {failures[ways[0]]}")
+        return _Sessions(providers=providers)
+    keep_trial(trial, ways, threads)
+    old = outdated()
+    findings = [] if old is None else [old]
+    findings += [f"provider {name} is skipped by auto: {reason}" for name, reason in trial.failed.items()]
+    return _Sessions(trial, providers, (*findings, *_closed_models(bind, models)))
+
+
+def _closed_models(bind: Callable[[Way], BoundSession], models: dict[str, bool]) -> list[str]:
+    """Error messages of the intact bundled models that the CPU provider cannot open."""
+    found = []
+    for name, intact in models.items():
+        try:
+            if intact:
+                bind(Way(find_model(name, "cpu"), "cpu"))
+        except DigitsEdgeError as error:
+            found.append(str(error))
+    return found
 
 
 def _data() -> dict[str, str]:
@@ -194,11 +234,15 @@ def _data() -> dict[str, str]:
     return found
 
 
-def _missing(packages: dict[str, str | None], data: dict[str, str]) -> list[str]:
-    missing = []
-    for extra, names in _EXTRAS.items():
-        command = f"`pip install 'digits-edge[{extra}]'`" if extra else "`pip install digits-edge`"
-        missing += [f"{name}: {command}" for name in names if packages[name] is None]
+def _missing(lacking: dict[str, list[str]], data: dict[str, str]) -> list[str]:
+    missing = [_missing_extra(extra, packages) for extra, packages in lacking.items() if packages]
     if "mnist" not in data:
         missing.append(f"mnist: download it with `digits-edge verify --data mnist`, or set {DATA_ENVIRONMENT}")
     return missing
+
+
+def _missing_extra(extra: str, packages: list[str]) -> str:
+    """A line for an extra that is not installed, or that has a package which is too old."""
+    outdated = [package for package in packages if " " in package]
+    reason = f"; it needs {', '.join(outdated)}" if outdated else ""
+    return f'extra "{extra}" ({EXTRAS[extra]}){reason}: {install_command(extra, upgrade=bool(outdated))}'

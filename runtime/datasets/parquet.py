@@ -18,6 +18,7 @@ from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE, ProgressC
 from digits_edge.runtime.datasets.opening import display_name
 from digits_edge.runtime.datasets.table_columns import LABEL, PIXELS, UnknownColumnsError, recognise_columns
 from digits_edge.runtime.errors import DataError, RowError
+from digits_edge.runtime.packages import needs_message
 from digits_edge.runtime.pixel_range import PixelRange, unscaled
 
 IMAGE = "image"
@@ -131,7 +132,7 @@ def _opened(source: Path | BinaryIO, name: str) -> Iterator[Any]:
         import pyarrow as arrow
         import pyarrow.parquet
     except ImportError as error:
-        raise DataError(f"{name} needs pyarrow. Install it with `pip install 'digits-edge[parquet]'`") from error
+        raise DataError(needs_message(name, ["parquet"])) from error
     try:
         # without the buffer, pyarrow reads each column of a row group completely
         with arrow.parquet.ParquetFile(source, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:

@@ -9,10 +9,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digits_edge.runtime.service.limits import Limits
-from digits_edge.runtime.service.responses import ErrorResponse
+from digits_edge.runtime.service.responses import RETRY, ErrorResponse
 
 _BUSY = "the service is busy; try again in a second"
-_RETRY = {"retry-after": "1"}
 #: Paths that do not require the key: health, the pages and their files, and the API description.
 _OPEN = ("/", "/docs", "/openapi.json", "/v2/health/live", "/v2/health/ready")
 _OPEN_FOLDERS = ("/page/", "/docs/")
@@ -47,7 +46,7 @@ class Admission:
             return
         if self.requests >= self._limits.requests:
             self._shed()
-            await ErrorResponse(429, _BUSY, _RETRY)(scope, receive, send)
+            await ErrorResponse(429, _BUSY, RETRY)(scope, receive, send)
             return
         self.requests += 1
         received_bytes = 0
@@ -59,7 +58,7 @@ class Admission:
             self._bytes += length
             if self._bytes > self._limits.bytes:
                 self._shed()
-                raise HTTPException(429, _BUSY, dict(_RETRY))
+                raise HTTPException(429, _BUSY, dict(RETRY))
             return message
 
         try:
@@ -93,7 +92,7 @@ class Admission:
             if has_started or not timer.expired():
                 raise
             response = (
-                ErrorResponse(503, f"no result within {self._limits.answer_s:g} s; send fewer images", _RETRY)
+                ErrorResponse(503, f"no result within {self._limits.answer_s:g} s; send fewer images", RETRY)
                 if has_body
                 else ErrorResponse(408, f"the request body did not arrive within {self._limits.body_s:g} s")
             )

@@ -10,7 +10,6 @@ from offapi import __file__ as offapi_file
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -18,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digits_edge.runtime.errors import DigitsEdgeError
 from digits_edge.runtime.service.admission import Admission, ApiKey
+from digits_edge.runtime.service.host_names import ANY, HostNames
 from digits_edge.runtime.service.inference_protocol import InferenceProtocol
 from digits_edge.runtime.service.limits import Limits
 from digits_edge.runtime.service.metrics import Measured, Metrics
@@ -50,7 +50,8 @@ def create_app(
     *,
     limits: Limits | None = None,
     key: str | None = None,
-    hosts: Sequence[str] = ("*",),
+    hosts: Sequence[str] = (ANY,),
+    addresses: bool = False,
 ) -> Starlette:
     """Create the ASGI application.
 
@@ -60,8 +61,8 @@ def create_app(
         limits: limits on requests; the default limits if None.
         key: API key that all requests must send, except those for the pages and the health endpoints; None requires no
             key.
-        hosts: accepted values of the Host header; "*" accepts any. A restriction prevents DNS rebinding, in which
-            another site points its own name to this machine.
+        hosts: accepted names in the Host header, see `HostNames`.
+        addresses: whether the header may have any IP address.
 
     Example:
         >>> metrics = Metrics()  # doctest: +SKIP
@@ -107,7 +108,7 @@ def create_app(
         middleware=[
             Middleware(_SecurityHeaders),
             Middleware(Measured, metrics=metrics),
-            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
+            Middleware(HostNames, names=hosts, addresses=addresses),
             *([] if key is None else [Middleware(ApiKey, key=key)]),
             Middleware(Admission, limits=limits, shed=metrics.shed.inc),
             Middleware(_InternalErrors),

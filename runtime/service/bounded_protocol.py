@@ -4,13 +4,18 @@
 """
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from digits_edge.runtime.service.limits import Limits
+from digits_edge.runtime.service.responses import RETRY, ErrorResponse
+
+_TOO_MANY = ErrorResponse(
+    503, "the service has too many connections; try again in a second", {**RETRY, "connection": "close"}
+)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -75,10 +80,14 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """End the time limit of the request head."""
+        """End the time limit of the request head; respond with status 503 if there are too many connections."""
         self._has_head = True
         self._cancel_head_timer()
-        super().on_headers_complete()
+        application = self.app
+        if len(self.connections) >= max(self._limits.connections, 2 * self._limits.requests):
+            self.app = cast(Any, _TOO_MANY)
+        super().on_headers_complete()  # takes `self.app` for this request
+        self.app = application
 
     def on_body(self, body: bytes) -> None:
         """Store a part of the body and adjust the count: `data_received` adds the part once."""

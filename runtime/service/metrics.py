@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Plat
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -78,6 +79,14 @@ class Measured:
             await self._app(scope, receive, send_and_record)
         finally:
             self._metrics.in_flight.dec()
-            route = getattr(scope.get("route"), "path", _UNROUTED)  # set by the router
+            route = _route_of(scope)
             self._metrics.requests.labels(scope["method"], route, status).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - started)
+
+
+def _route_of(scope: Scope) -> str:
+    """The path of the route of a request, also if a middleware responded before the router."""
+    route = scope.get("route")  # set by the router
+    if route is None and "app" in scope:
+        route = next((each for each in scope["app"].routes if each.matches(scope)[0] is not Match.NONE), None)
+    return getattr(route, "path", _UNROUTED)

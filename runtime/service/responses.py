@@ -7,6 +7,9 @@ from starlette.responses import Response
 
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError, UsageError
 
+#: Headers of a response that the client should repeat after a second: 429, and 503.
+RETRY = {"retry-after": "1"}
+
 
 class RecordResponse(Response):
     """A record as JSON.

@@ -73,7 +73,6 @@ def server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
         log_level="error",  # a warning for each invalid request could fill the disk
         access_log=False,
         server_header=False,
-        limit_concurrency=max(limits.connections, 2 * limits.requests),
         timeout_graceful_shutdown=limits.shutdown_s,
     )
     return uvicorn.Server(config)

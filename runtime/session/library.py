@@ -1,7 +1,6 @@
 """Import of onnxruntime, with installation advice if it fails, and versions of installed packages."""
 
-import contextlib
-from collections.abc import Iterable
+import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,13 +8,22 @@ from types import ModuleType
 from typing import cast
 
 from digits_edge.runtime.errors import ModelError, one_line
+from digits_edge.runtime.packages import (
+    DISTRIBUTION,
+    ONNXRUNTIME_WHEELS,
+    install_command,
+    is_older,
+    requirements,
+    versions_of,
+)
 
-_WHEELS = ("onnxruntime", *(f"onnxruntime-{kind}" for kind in ("gpu", "directml", "openvino", "qnn", "rocm")))
+#: Reasons of onnxruntime that a later release can remove: an operator, an operator set or a file format is unknown.
+_NEWER_NEEDED = re.compile(r"NOT_IMPLEMENTED|IR[_ ]version|[Oo]pset|No Op registered|not a registered function")
 
 
 def installed_wheels() -> dict[str, str]:
     """The installed distributions that provide `import onnxruntime`, and their versions; two or more conflict."""
-    return versions_of(_WHEELS)
+    return versions_of(ONNXRUNTIME_WHEELS)
 
 
 @cache
@@ -49,7 +57,45 @@ def _how_to_install() -> str:
             "`digits-edge export MODEL --format ort` lists on another machine, or run the model in a browser with "
             "`digits-edge export --target web`"
         )
-    return "install it with `pip install 'digits-edge[cpu]'`, or [gpu] for NVIDIA"
+    return f"install it with `{install_command('cpu')}`, or [gpu] for NVIDIA"
+
+
+def outdated() -> str | None:
+    """What is wrong with the installed onnxruntime and how to fix it; None if it is not too old.
+
+    The minimum is that of the extra `cpu`: an older release opens some models only, and `auto` uses those.
+
+    Raises:
+        ModelError: onnxruntime is not installed.
+    """
+    version = load_onnxruntime().__version__
+    minimum = next((each.minimum for each in requirements("cpu") if each.package in ONNXRUNTIME_WHEELS), "")
+    if not is_older(version, minimum):
+        return None
+    wheel = next(iter(installed_wheels()), "onnxruntime")
+    return f"{wheel} {version} is older than {minimum}, which digits-edge needs; {_how_to_update()}"
+
+
+def update_for(reason: str) -> str | None:
+    """The remedy if onnxruntime could not open a model because a newer release is needed; None for other reasons.
+
+    Args:
+        reason: message of onnxruntime's error.
+
+    Example:
+        >>> update_for("No such file")
+    """
+    if not _NEWER_NEEDED.search(reason):
+        return None
+    return outdated() or f"the model needs a newer release than {load_onnxruntime().__version__}; {_how_to_update()}"
+
+
+def _how_to_update() -> str:
+    wheel = next(iter(installed_wheels()), "onnxruntime")
+    extras = {"onnxruntime": "cpu", "onnxruntime-gpu": "gpu"}
+    if wheel in extras:
+        return f"update it with `{install_command(extras[wheel], upgrade=True)}`"
+    return f"replace it with `pip uninstall -y {wheel} && {install_command('cpu')}`"
 
 
 def _may_clash() -> bool:
@@ -63,25 +109,9 @@ def _may_clash() -> bool:
     names = {
         path.name.partition("-")[0] for path in Path(spec.submodule_search_locations[0]).parent.glob("*.dist-info")
     }
-    return len(names & {wheel.replace("-", "_") for wheel in _WHEELS}) != 1
+    return len(names & {wheel.replace("-", "_") for wheel in ONNXRUNTIME_WHEELS}) != 1
 
 
 def installed_versions() -> dict[str, str]:
     """Versions of the installed packages that affect how a model is computed: onnxruntime, plug-ins, digits-edge."""
-    return versions_of([*_WHEELS, "onnxruntime-ep-openvino", "digits-edge"])
-
-
-def versions_of(packages: Iterable[str]) -> dict[str, str]:
-    """The versions of installed packages by name; packages that are not installed are omitted.
-
-    Example:
-        >>> sorted(versions_of(["numpy", "no-such-package"]))
-        ['numpy']
-    """
-    from importlib.metadata import PackageNotFoundError, version  # deferred: the import takes 10 ms
-
-    found = {}
-    for package in packages:
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
+    return versions_of([*ONNXRUNTIME_WHEELS, "onnxruntime-ep-openvino", DISTRIBUTION])

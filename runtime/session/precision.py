@@ -1,12 +1,12 @@
 """Resolution of model names to files, and candidate combinations of precision and provider."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
-from digits_edge.runtime.errors import ModelError, did_you_mean
+from digits_edge.runtime.errors import ModelError, ProviderError, did_you_mean
 from digits_edge.runtime.model.bundled import MODELS, SUFFIXES, bundled_models
 from digits_edge.runtime.model.model_file import Precision
 from digits_edge.runtime.session import int8_kernels
@@ -20,6 +20,8 @@ CPU_PROVIDERS = ("cpu", "openvino")
 #: Used instead of a provider if the model will run on another machine: selects the smallest file.
 ANOTHER_MACHINE = "another machine"
 
+Session = TypeVar("Session")
+
 
 @dataclass(frozen=True)
 class Way:
@@ -32,6 +34,9 @@ class Way:
 
     file: Path
     provider: str
+
+    def __str__(self) -> str:
+        return f"{self.file.stem} on {self.provider}"
 
 
 def find_model(model: str | os.PathLike[str] | None, provider: str, *, folder: Path = MODELS) -> Path:
@@ -110,6 +115,32 @@ def ways_to_run(model: str | os.PathLike[str] | None, providers: Sequence[str], 
         files = find_precisions(model, provider, folder=folder)
         ways += [Way(file, provider) for file in (files if provider in CPU_PROVIDERS else files[:1])]
     return ways
+
+
+def open_first(bind: Callable[[Way], Session], ways: Sequence[Way]) -> tuple[Path, Session]:
+    """Open a model in the first way that this machine can run.
+
+    Args:
+        bind: opens a way; raises ProviderError if the provider cannot be bound or cannot open the file.
+        ways: the candidates, the expected one first.
+
+    Returns:
+        The opened file and its session.
+
+    Raises:
+        ModelError: no way can be opened; the error is that of the expected way.
+
+    Example:
+        >>> open_first(lambda way: f"session of {way}", [Way(Path("edge-int8.onnx"), "cpu")])[1]
+        'session of edge-int8 on cpu'
+    """
+    reason: ProviderError | None = None
+    for way in ways:
+        try:
+            return way.file, bind(way)
+        except ProviderError as error:
+            reason = reason or error
+    raise reason or ModelError("there is no way to run the model")
 
 
 def _order(provider: str) -> tuple[Precision, ...]:

@@ -5,22 +5,26 @@
 
 import contextlib
 import io
-import json
-import threading
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-from digits_edge.runtime.errors import ModelError, UsageError, one_line
+from digits_edge.runtime.errors import ModelError, ProviderError, UsageError, one_line
 from digits_edge.runtime.model.model_file import BATCH_AXIS, METADATA_KEY, Metadata
 from digits_edge.runtime.session import int8_kernels
 from digits_edge.runtime.session.bound_session import BoundSession
-from digits_edge.runtime.session.library import load_onnxruntime
+from digits_edge.runtime.session.library import load_onnxruntime, update_for
+from digits_edge.runtime.session.plugins import (
+    OPENVINO,
+    devices,
+    openvino_is_installed,
+    openvino_options,
+    plugin_device,
+    register_openvino,
+)
 from digits_edge.runtime.session.threads import thread_count
 
 AUTO = "auto"
 _SUFFIX = "ExecutionProvider"
-_OPENVINO = "OpenVINOExecutionProvider"
 #: Short names that are not the lower-case name of onnxruntime without the suffix.
 _RENAMED = {"directml": "DmlExecutionProvider"}
 _NVIDIA = ("cuda", "tensorrt")
@@ -42,9 +46,6 @@ _OPTIONS: dict[str, dict[str, str]] = {
 #: Would quantize, at every start, layers that the file has as float, and ignores overflow.
 _DISABLED_OPTIMIZERS = ["WeightBiasQuantization"]
 
-_plugin_lock = threading.Lock()
-_openvino_is_registered = False
-
 
 def full_name(name: str) -> str:
     """The full name of a provider in onnxruntime.
@@ -60,7 +61,7 @@ def full_name(name: str) -> str:
         'CPUExecutionProvider'
     """
     ort = load_onnxruntime()
-    names: list[str] = [*ort.get_all_providers(), *(device.ep_name for device in ort.get_ep_devices())]
+    names: list[str] = [*ort.get_all_providers(), *(device.ep_name for device in devices(ort))]
     known = {_without_suffix(full): full for full in names} | _RENAMED
     provider = known.get(_without_suffix(name))
     if provider is None:
@@ -93,8 +94,8 @@ def available_providers() -> list[str]:
         True
     """
     ort = load_onnxruntime()
-    plugged_in = [device.ep_name for device in ort.get_ep_devices()]
-    openvino = [_OPENVINO] if find_spec("onnxruntime_ep_openvino") else []
+    plugged_in = [device.ep_name for device in devices(ort)]
+    openvino = [OPENVINO] if openvino_is_installed() else []
     # "Azure" is in every wheel, but calls a web service and runs no operator
     built_in = [name for name in ort.get_available_providers() if not name.startswith("Azure")]
     # OpenVINO also registers "….AUTO", which selects one of its devices
@@ -121,7 +122,8 @@ def open_session(
         origin: name of the model in error messages, such as its path.
 
     Raises:
-        ModelError: the provider cannot be bound, or onnxruntime cannot load the model.
+        ModelError: onnxruntime is not installed.
+        ProviderError: the provider cannot be bound, or cannot load the model.
         UsageError: the provider is unknown, or `threads` is out of range.
     """
     name, count = short_name(full_name(provider)), thread_count(threads)
@@ -159,7 +161,8 @@ def _bind(
             _preload(ort, name)
             chosen = {"providers": [(provider, _OPTIONS.get(provider, {}))]}
         else:
-            options.add_provider_for_devices([_plugin_device(ort, provider)], _plugin_options(provider, threads))
+            chosen_options = openvino_options(threads) if provider == OPENVINO else _OPTIONS.get(provider, {})
+            options.add_provider_for_devices([_plugin_device(ort, provider)], chosen_options)
         # by default onnxruntime reports a provider's failure on stdout and falls back to the CPU
         session = ort.InferenceSession(
             model, options, enable_fallback=0, disabled_optimizers=_DISABLED_OPTIMIZERS, **chosen
@@ -167,24 +170,27 @@ def _bind(
     except ModelError:
         raise
     except Exception as error:  # onnxruntime's errors have no common base class
-        raise ModelError(f"{origin} could not be opened by provider {name}: {one_line(error)}") from error
+        reason = one_line(error)
+        remedy = update_for(reason)
+        reason += f"; {remedy}" if remedy else ""
+        raise ProviderError(f"{origin} could not be opened by provider {name}: {reason}") from error
     if session.get_providers()[0] != provider:
         remedy = (
             "install CUDA's with `pip install 'onnxruntime-gpu[cuda,cudnn]'`"
             if name in _NVIDIA
             else "see its documentation"
         )
-        raise ModelError(
+        raise ProviderError(
             f"provider {name} was not bound: its driver or libraries are missing or incompatible; {remedy}"
         )
     if name != "cpu" and not _computes(session, provider):
-        raise ModelError(f"provider {name} was bound but cannot run any part of {origin}; use --provider cpu")
+        raise ProviderError(f"provider {name} was bound but cannot run any part of {origin}; use --provider cpu")
     return session
 
 
 def _is_built_in(ort: ModuleType, provider: str) -> bool:
     """Whether a provider is bound by name. Plug-ins are not, although onnxruntime lists them once registered."""
-    plugged_in = {device.ep_name for device in ort.get_ep_devices() if "library_path" in device.ep_metadata}
+    plugged_in = {device.ep_name for device in devices(ort) if "library_path" in device.ep_metadata}
     return provider in ort.get_available_providers() and provider not in plugged_in
 
 
@@ -222,44 +228,15 @@ def _preload(ort: ModuleType, name: str) -> None:
 
 def _plugin_device(ort: ModuleType, provider: str) -> Any:
     """The device of a plug-in provider."""
-    if provider == _OPENVINO:
-        _register_openvino(ort)
-    devices = ort.get_ep_devices()
-    for device in devices:
-        # OpenVINO also lists GPUs and NPUs
-        if device.ep_name == provider and (
-            provider != _OPENVINO or device.device.type == ort.OrtHardwareDeviceType.CPU
-        ):
-            return device
-    if provider == _OPENVINO:  # as of 1.8, see onnxruntime#31981
-        vendor = next(
-            (device.device.vendor for device in devices if device.ep_name.startswith("CPU")), "another vendor"
-        )
-        raise ModelError(
-            f"provider openvino supports Intel processors only, this one is from {vendor}; use --provider cpu"
-        )
-    raise ModelError(_missing(short_name(provider)))
-
-
-def _register_openvino(ort: ModuleType) -> None:
-    """Register the OpenVINO plug-in once per process."""
-    global _openvino_is_registered
-    with _plugin_lock:
-        if _openvino_is_registered:
-            return
+    if provider == OPENVINO:
         try:
-            import onnxruntime_ep_openvino as plugin
+            register_openvino(ort)
         except ImportError as error:
-            raise ModelError(_missing("openvino")) from error
-        ort.register_execution_provider_library("digits_edge.openvino", plugin.get_library_path())
-        _openvino_is_registered = True
-
-
-def _plugin_options(provider: str, threads: int) -> dict[str, str]:
-    if provider != _OPENVINO:
-        return _OPTIONS.get(provider, {})
-    # by default OpenVINO uses all processors, and bfloat16 if the processor supports it
-    return {"load_config": json.dumps({"CPU": {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}})}
+            raise ProviderError(_missing("openvino")) from error
+    device = plugin_device(ort, provider)
+    if device is None:
+        raise ProviderError(_missing(short_name(provider)))
+    return device
 
 
 def _missing(name: str) -> str:

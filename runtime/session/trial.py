@@ -14,19 +14,19 @@ import math
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError
+from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError, ProviderError
 from digits_edge.runtime.files import atomic_write, user_cache
 from digits_edge.runtime.json_record import as_record, read_json
 from digits_edge.runtime.model.model_file import recorded_digest
 from digits_edge.runtime.session.bound_session import BoundSession
 from digits_edge.runtime.session.library import installed_versions
 from digits_edge.runtime.session.machine import processor
-from digits_edge.runtime.session.precision import Way
+from digits_edge.runtime.session.precision import Way, open_first
 
 BATCH = 128
 #: A candidate must cost less than this share of the expected one. Otherwise the selection among equally fast ones, and
@@ -73,9 +73,10 @@ class SpeedTrial:
     """Result of a speed trial.
 
     Attributes:
-        timings: of the candidates whose provider could be bound; the expected one is first.
-        failed: short name of each other provider → error message.
+        timings: of the candidates that could be opened; the expected one is first.
+        failed: short name of each provider that could open no candidate → error message.
         made_at: Unix time of the trial, in seconds.
+        failed_models: other candidates that could not be opened, such as "edge-int8 on cpu" → error message.
 
     Example:
         >>> cpu = Timing("cpu", "edge-int8", open_s=0.01, one_s=4e-4, each_s=1e-4)
@@ -87,6 +88,7 @@ class SpeedTrial:
     timings: tuple[Timing, ...]
     failed: dict[str, str]
     made_at: float
+    failed_models: dict[str, str] = field(default_factory=dict)
 
     def fastest(self) -> Timing:
         """The timing with the lowest cost; the expected one if no other is clearly faster (`MARGIN`)."""
@@ -99,7 +101,7 @@ def choose(bind: Callable[[Way], BoundSession], ways: Sequence[Way], threads: in
     """Open a model in the way that is fastest for many images; runs a trial if none is stored.
 
     Args:
-        bind: opens a way; raises ModelError if the provider cannot be bound.
+        bind: opens a way; raises ProviderError if the provider cannot be bound or cannot open the file.
         ways: the candidates, the expected one first.
         threads: number of threads that share a batch.
 
@@ -107,7 +109,7 @@ def choose(bind: Callable[[Way], BoundSession], ways: Sequence[Way], threads: in
         The opened file and its session.
 
     Raises:
-        ModelError: even the expected way cannot be opened.
+        ModelError: no way can be opened.
     """
     trial = known_trial(ways, threads)
     if trial is None:
@@ -122,7 +124,7 @@ def choose(bind: Callable[[Way], BoundSession], ways: Sequence[Way], threads: in
         _trials_by_key.pop(key := trial_key(ways, threads), None)
         with contextlib.suppress(OSError):
             _path(trials_folder(), key).unlink(missing_ok=True)
-        return ways[0].file, bind(ways[0])
+        return open_first(bind, ways)
 
 
 def known_trial(ways: Sequence[Way], threads: int) -> SpeedTrial | None:
@@ -162,19 +164,43 @@ def clear_trials() -> None:
 
 
 def make_trial(bind: Callable[[Way], BoundSession], ways: Sequence[Way]) -> SpeedTrial:
-    """Time each candidate, for about 0.1 s in addition to opening it.
+    """Time each candidate, for about 0.1 s in addition to opening it; skip those that cannot be opened.
 
     Raises:
-        ModelError: the first candidate, which is the expected one, cannot be opened or run.
+        ModelError: no candidate can be opened or run; the error is that of the expected one.
     """
-    timings, failed = [_timed(ways[0], bind)], dict[str, str]()
-    for way in ways[1:]:
-        if way.provider not in failed:
-            try:
-                timings.append(_timed(way, bind))
-            except DigitsEdgeError as error:
-                failed[way.provider] = str(error)
-    return SpeedTrial(tuple(timing for timing in timings if timing.provider not in failed), failed, time.time())
+    timings, failures = time_ways(bind, ways)
+    if not timings:
+        raise ProviderError(failures[ways[0]])
+    return trial_of(timings, failures)
+
+
+def time_ways(bind: Callable[[Way], BoundSession], ways: Sequence[Way]) -> tuple[tuple[Timing, ...], dict[Way, str]]:
+    """Time each candidate.
+
+    Returns:
+        The timings in the order of the candidates, and the error message of each candidate that cannot be opened.
+
+    Raises:
+        DigitsEdgeError: the file of the expected candidate is damaged, or the settings are invalid.
+    """
+    timings, failures = [], dict[Way, str]()
+    for way in ways:
+        try:
+            timings.append(_timed(way, bind))
+        except DigitsEdgeError as error:
+            if way == ways[0] and not isinstance(error, ProviderError):
+                raise
+            failures[way] = str(error)
+    return tuple(timings), failures
+
+
+def trial_of(timings: tuple[Timing, ...], failures: dict[Way, str]) -> SpeedTrial:
+    """Build a trial from the results of `time_ways`, made now."""
+    usable = {timing.provider for timing in timings}
+    failed = {way.provider: reason for way, reason in reversed(failures.items()) if way.provider not in usable}
+    others = {str(way): reason for way, reason in failures.items() if way.provider in usable}
+    return SpeedTrial(timings, failed, time.time(), others)
 
 
 def stored_trial(folder: Path, key: str, ways: Sequence[Way]) -> SpeedTrial | None:
@@ -183,17 +209,21 @@ def stored_trial(folder: Path, key: str, ways: Sequence[Way]) -> SpeedTrial | No
         stored = read_json(_path(folder, key))
         trial = as_record(SpeedTrial, stored)
         timed = [(timing.provider, timing.model) for timing in trial.timings]
-        expected = [(way.provider, way.file.stem) for way in ways]
+        expected = [
+            (way.provider, way.file.stem)
+            for way in ways
+            if way.provider not in trial.failed and str(way) not in trial.failed_models
+        ]
         is_valid = (
             stored["key"] == key
-            and timed[:1] == expected[:1]
-            and {*timed} == {each for each in expected if each[0] not in trial.failed}
+            and len(timed) > 0
+            and timed == expected
             and {*trial.failed} <= {way.provider for way in ways}
             and all(min(timing.open_s, timing.one_s, timing.each_s) > 0 for timing in trial.timings)
         )
     except (OSError, ValueError, KeyError):
         return None
-    good_for_s = _GOOD_FOR_S_WITH_FAILURES if trial.failed else _GOOD_FOR_S
+    good_for_s = _GOOD_FOR_S_WITH_FAILURES if trial.failed or trial.failed_models else _GOOD_FOR_S
     return trial if is_valid and 0 <= time.time() - trial.made_at < good_for_s else None
 
 
@@ -240,5 +270,5 @@ def _call_s(session: BoundSession, size: int) -> float:
             session.run(images)
             samples.append(time.perf_counter() - started)
     except Exception as error:
-        raise ModelError(f"the provider cannot run the model: {error}") from error
+        raise ProviderError(f"the provider cannot run the model: {error}") from error
     return sorted(samples)[len(samples) // 2]

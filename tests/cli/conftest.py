@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from digits_edge.cli import output
 from digits_edge.cli.main import run as run_command
 from digits_edge.runtime.datasets.synthetic_digits import draw_image
 from digits_edge.runtime.session.precision import find_model
@@ -60,6 +61,12 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 def _in_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run each test in an empty folder, so that leftover files are detected."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _no_lines_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the lines of long work out of stderr, however slow the machine is."""
+    monkeypatch.setattr(output, "SILENCE_S", 1e6)
 
 
 @pytest.fixture(scope="session")

@@ -169,6 +169,16 @@ def test_doctor_finds_an_intact_default_model_and_the_cpu(run):
     assert "onnxruntime" in text
 
 
+def test_doctor_with_a_provider_that_cannot_open_returns_0(run, monkeypatch):
+    from digits_edge.runtime.checks import doctor
+
+    monkeypatch.setattr(doctor, "available_providers", lambda: ["cpu", "cuda"])
+    result = run("doctor")
+    assert result.code == 0, result.stderr
+    assert "provider   cuda: cannot be used, see below" in result.stdout
+    assert "finding    provider cuda is skipped by auto: " in result.stdout
+
+
 def test_benchmark_prints_raw_samples(run, model):
     options = ["--seconds", "0", "--repeats", "3", "--cold-starts", "0", "--batch-size", "1", "--threads", "1"]
     options += ["--provider", "cpu"]

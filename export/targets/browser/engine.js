@@ -35,25 +35,57 @@ const FORMATS = { mnist: toMnistFormat, "fashion-mnist": toFashionMnistFormat };
 ort.env.wasm.numThreads = 1; // small models finish before other threads have started
 ort.env.wasm.wasmPaths = new URL("../onnxruntime/", import.meta.url).href;
 
-/** @type {Map<string, {model: SiteModel, session: ort.InferenceSession}>} */
+/** @type {SiteModel[]} */
+let models = [];
+/** Sessions by the name of the model, from the first use of the model. @type {Map<string, Promise<ort.InferenceSession>>} */
 const sessions = new Map();
 
 /**
- * Load the models and compare them with the reference probabilities.
+ * Load the first model. The others load when they are used first, so the page is usable as soon as possible.
  *
  * @returns {Promise<import("./prediction_view.js").Engine>}
  */
 export async function openEngine() {
-  registerServiceWorker();
-  const models = /** @type {SiteModel[]} */ ((await (await fetched("models.json")).json()).models);
-  let references = 0;
-  for (const model of models) {
-    const session = await ort.InferenceSession.create(await modelFile(model));
-    sessions.set(model.name, { model, session });
-    references += await checked(model);
-    model.latency_us = await measuredUs(model);
+  models = /** @type {SiteModel[]} */ ((await (await fetched("models.json")).json()).models);
+  await load(models[0].name);
+  registerServiceWorker(); // later, because it downloads all files of the site
+  return { models, about: about(), load, read };
+}
+
+/**
+ * Load a model, unless it is loaded, and complete its entry.
+ *
+ * @param {string} name of a model
+ */
+async function load(name) {
+  await opened(named(name));
+}
+
+/**
+ * The session of a model, which is compared with the reference probabilities when it is opened.
+ *
+ * @param {SiteModel} model
+ * @returns {Promise<ort.InferenceSession>}
+ */
+function opened(model) {
+  let session = sessions.get(model.name);
+  if (!session) {
+    session = checkedSession(model);
+    sessions.set(model.name, session);
+    session.catch(() => sessions.delete(model.name)); // the next use tries again
   }
-  return { models, about: about(references), read };
+  return session;
+}
+
+/**
+ * @param {SiteModel} model
+ * @returns {Promise<ort.InferenceSession>}
+ */
+async function checkedSession(model) {
+  const session = await ort.InferenceSession.create(await modelFile(model));
+  await check(model, session);
+  model.latency_us = await measuredUs(session);
+  return session;
 }
 
 /**
@@ -64,7 +96,15 @@ export async function openEngine() {
  * @returns {Promise<Float32Array>} N·C probabilities
  */
 export async function probabilities(name, images) {
-  const { session } = loaded(name);
+  return run(await opened(named(name)), images);
+}
+
+/**
+ * @param {ort.InferenceSession} session
+ * @param {Uint8Array} images N·784 pixels
+ * @returns {Promise<Float32Array>} N·C probabilities
+ */
+async function run(session, images) {
   const image = new ort.Tensor("uint8", images, [images.length / PIXELS, IMAGE_SIDE, IMAGE_SIDE]);
   return (await session.run({ image })).probabilities.data;
 }
@@ -75,7 +115,8 @@ export async function probabilities(name, images) {
  * @returns {Promise<Reading>}
  */
 async function read(picture, { model: name, withMap }) {
-  const { model } = loaded(name);
+  const model = named(name);
+  await opened(model); // before decoding, so that an error of the model is reported first
   const pixels = picture instanceof Blob ? await decoded(picture) : picture;
   const prepared = FORMATS[model.preprocessing](pixels);
   const reading = {
@@ -107,10 +148,10 @@ async function read(picture, { model: name, withMap }) {
 }
 
 /** @param {string} name of a model */
-function loaded(name) {
-  const entry = sessions.get(name);
-  if (!entry) throw new Error(`There is no model ${name}.`);
-  return entry;
+function named(name) {
+  const model = models.find((each) => each.name === name);
+  if (!model) throw new Error(`There is no model ${name}.`);
+  return model;
 }
 
 /**
@@ -120,7 +161,7 @@ function loaded(name) {
  * @returns {Promise<ImageData>}
  */
 async function decoded(blob) {
-  let bitmap = await opened(blob);
+  let bitmap = await bitmapOf(blob);
   try {
     const pixels = bitmap.width * bitmap.height;
     if (pixels > MAX_PIXELS) {
@@ -147,7 +188,7 @@ async function decoded(blob) {
  * @param {Blob} blob
  * @returns {Promise<ImageBitmap>}
  */
-async function opened(blob) {
+async function bitmapOf(blob) {
   try {
     return await createImageBitmap(blob, UNCHANGED);
   } catch {
@@ -184,32 +225,31 @@ async function fetched(path, options = {}) {
  * Compare a model's probabilities in this browser with those of the Keras model.
  *
  * @param {SiteModel} model
- * @returns {Promise<number>} the number of reference images
+ * @param {ort.InferenceSession} session
  */
-async function checked({ name, labels, golden }) {
+async function check({ name, labels, golden }, session) {
   const inflated = new Blob([bytes(golden.images)]).stream().pipeThrough(new DecompressionStream("deflate"));
   const images = new Uint8Array(await new Response(inflated).arrayBuffer());
   const expected = new Float32Array(bytes(golden.probabilities).buffer);
-  const found = await probabilities(name, images);
+  const found = await run(session, images);
   const difference = Math.max(...found.map((probability, i) => Math.abs(probability - expected[i])));
   if (found.length !== golden.count * labels.length || !(difference <= golden.tolerance)) {
     throw new Error(`The predictions of ${name} in this browser differ from the Keras model's; please report it.`);
   }
-  return golden.count;
 }
 
 /**
  * The median latency of a prediction of one image.
  *
- * @param {SiteModel} model
+ * @param {ort.InferenceSession} session
  * @returns {Promise<number>} in µs
  */
-async function measuredUs({ name }) {
+async function measuredUs(session) {
   const image = new Uint8Array(PIXELS);
   const times = [];
   for (let measurement = 0; measurement < MEASUREMENTS; measurement += 1) {
     const started = performance.now();
-    for (let call = 0; call < TIMED_CALLS; call += 1) await probabilities(name, image);
+    for (let call = 0; call < TIMED_CALLS; call += 1) await run(session, image);
     times.push(((performance.now() - started) * 1000) / TIMED_CALLS);
   }
   return times.sort((one, other) => one - other)[MEASUREMENTS / 2];
@@ -220,11 +260,10 @@ function bytes(text) {
   return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }
 
-/** @param {number} references number of reference images */
-function about(references) {
+function about() {
   return [
     "Pictures are processed in this browser and are not sent anywhere. ",
-    `The models reproduce the Keras probabilities of ${references} reference images in this browser.`,
+    "Before a model is used, its probabilities for its reference images are compared with those of Keras.",
   ];
 }
 

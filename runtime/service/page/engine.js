@@ -5,6 +5,7 @@
  * An engine has
  *   models: [{name, bytes, labels, test_errors, test_images, test_data, latency_us, …}], the default first;
  *   about: text about the use of pictures, as nodes to append;
+ *   load(name): completes when the model can be used, and its entry in `models` is complete;
  *   read(picture, {model, withMap, signal}): the response of `POST /predict`, with `image` and `map` as arrays of 784.
  * A picture is a Blob with a picture file, or ImageData.
  */
@@ -17,7 +18,7 @@ const MIN_PAUSE_MS = 200;
 /** @returns {Promise<import("./prediction_view.js").Engine>} */
 export async function openEngine() {
   const { models } = await (await request("models")).json();
-  return { models, about: about(), read };
+  return { models, about: about(), load: async () => {}, read }; // the service has loaded all models
 }
 
 /**

@@ -61,19 +61,36 @@ function chosenModel() {
   return model;
 }
 
-function modelChanged() {
+async function modelChanged() {
   const model = chosenModel();
+  view.setLabels(model.labels);
+  element("figures").textContent = "Loading the model …";
+  try {
+    await engine?.load(model.name);
+  } catch (error) {
+    if (chosenModel() === model) {
+      element("figures").textContent = "";
+      fail(/** @type {Error} */ (error));
+    }
+    return;
+  }
+  if (chosenModel() !== model) return;
+  element("problem").textContent = "";
+  element("figures").textContent = figures(model);
+  if (picture || !drawing.isEmpty) readWithMap();
+}
+
+/** @param {import("./prediction_view.js").Model} model */
+function figures(model) {
   const { test_errors: errors, test_images: images } = model;
   const accuracy = images && errors !== null ? 1 - errors / images : null;
-  element("figures").textContent = [
+  return [
     accuracy === null ? "" : `${(100 * accuracy).toFixed(2)} % accuracy on the ${model.test_data} test set`,
     `${Math.round(model.bytes / 1000).toLocaleString("en")}\u00a0kB`,
     `${latencyText(model.latency_us)} per image`,
   ]
     .filter(Boolean)
     .join(" · ");
-  view.setLabels(model.labels);
-  if (picture || !drawing.isEmpty) readWithMap();
 }
 
 /** @param {number} us */

@@ -31,6 +31,7 @@ import { context2d } from "./drawing.js";
  * @typedef {{
  *   models: Model[],
  *   about: (Node | string)[],
+ *   load: (name: string) => Promise<void>,
  *   read: (picture: Blob | ImageData, options: ReadOptions) => Promise<Reading>,
  * }} Engine
  * @typedef {{

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -39,11 +39,15 @@ def service_factory() -> Iterator[ServiceFactory]:
     with ExitStack() as stack:
 
         def create(
-            *models: str, key: str | None = None, hosts: tuple[str, ...] = ("*",), **limits: float
+            *models: str,
+            key: str | None = None,
+            hosts: Sequence[str] = ("*",),
+            addresses: bool = False,
+            **limits: float,
         ) -> TestClient:
             metrics = Metrics()
             served = ServedModels(models or ("edge-int8",), provider="cpu", threads=1, metrics=metrics)
-            app = create_app(served, metrics, limits=Limits(**limits), key=key, hosts=hosts)
+            app = create_app(served, metrics, limits=Limits(**limits), key=key, hosts=hosts, addresses=addresses)
             return stack.enter_context(TestClient(app, raise_server_exceptions=False))
 
         yield create

@@ -449,6 +449,30 @@ def test_site_rejects_a_modified_model(browser, site: Path, tmp_path: Path) -> N
         sync_api.expect(page.locator("#problem")).to_contain_text("edge-int8.onnx could not be loaded")
 
 
+def test_site_is_usable_before_its_other_models_are_loaded(browser, site: Path, tmp_path: Path) -> None:
+    shutil.copytree(site, tmp_path / "site")
+    other = tmp_path / "site/models/fashion-int8.onnx"
+    content = other.read_bytes()
+    other.write_bytes(b"another")
+    with file_server(tmp_path / "site") as url, browser.new_context(service_workers="block") as context:
+        page, loaded = context.new_page(), []
+        page.on("request", lambda request: loaded.append(request.url.rpartition("/")[2]))
+        page.goto(url)
+        draw(page, 8)
+        shows(page, "8")
+        assert "edge-int8.onnx" in loaded and "fashion-int8.onnx" not in loaded
+
+        page.locator("#model").select_option("fashion-int8")
+        sync_api.expect(page.locator("#problem")).to_contain_text("fashion-int8.onnx could not be loaded")
+        page.locator("#model").select_option("edge-int8")
+        sync_api.expect(page.locator("#problem")).to_be_empty()
+        shows(page, "8")
+        other.write_bytes(content)  # a model that could not be loaded is loaded again when it is selected
+        page.locator("#model").select_option("fashion-int8")
+        sync_api.expect(page.locator("#figures")).to_contain_text("fashion-mnist test set")
+        sync_api.expect(page.locator("#figures")).to_contain_text("per image")
+
+
 def test_export_replaces_only_sites(site: Path, tmp_path: Path) -> None:
     model = find_model("edge", ANOTHER_MACHINE)
     (tmp_path / "letters").mkdir()

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import json
+import socket
 import zlib
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from digits_edge.runtime.datasets.synthetic_digits import draw_digit, draw_image
 from digits_edge.runtime.errors import ModelError, UsageError
 from digits_edge.runtime.service.admission import Admission
 from digits_edge.runtime.service.batching import MicroBatcher
+from digits_edge.runtime.service.host_names import accepted_names
 from digits_edge.runtime.service.limits import Limits
 from fuzz.corpus import inputs
 
@@ -298,10 +300,39 @@ def test_key_is_required_except_for_pages_and_health(create_service: ServiceFact
     assert client.post("/predict", content=b"").status_code == 401
 
 
-def test_other_host_names_are_rejected(create_service: ServiceFactory) -> None:
-    client = create_service(hosts=("127.0.0.1", "localhost"))
-    assert client.get("/", headers={"host": "localhost:8000"}).status_code == 200
-    assert client.get("/", headers={"host": "evil.example"}).status_code == 400
+@pytest.mark.parametrize(
+    ("listening", "allowed", "header", "is_accepted"),
+    [
+        ("127.0.0.1", (), "localhost:8000", True),
+        ("127.0.0.1", (), "LOCALHOST.", True),
+        ("127.0.0.1", (), "[::1]:8000", True),
+        ("127.0.0.1", (), "192.168.1.7:8000", False),
+        ("127.0.0.1", (), "evil.example", False),
+        ("127.0.0.1", (), "localhost.evil.example", False),
+        ("127.0.0.1", ("pi.example",), "pi.example", True),
+        ("0.0.0.0", (), "192.168.1.7:8000", True),
+        ("0.0.0.0", (), "[fe80::1]:8000", True),
+        ("::", (), "10.0.0.1", True),
+        ("0.0.0.0", (), socket.gethostname(), True),
+        ("0.0.0.0", (), f"{socket.gethostname().partition('.')[0]}.local:80", True),
+        ("0.0.0.0", (), "evil.example:8000", False),
+        ("0.0.0.0", (), "192.168.1.7.evil.example", False),
+        ("0.0.0.0", ("*.example.com",), "digits.example.com", True),
+        ("0.0.0.0", ("*.example.com",), "example.com.evil.example", False),
+        ("0.0.0.0", ("*.example.com",), "evilexample.com", False),
+        ("0.0.0.0", ("Digits.Example.com",), "digits.example.com:443", True),
+        ("0.0.0.0", ("*",), "evil.example", True),
+        ("0.0.0.0", (), "", True),
+    ],
+)
+def test_host_names_are_accepted_if_they_are_of_this_machine_or_allowed(
+    create_service: ServiceFactory, listening: str, allowed: tuple[str, ...], header: str, is_accepted: bool
+) -> None:
+    hosts, addresses = accepted_names(listening, allowed)
+    response = create_service(hosts=hosts, addresses=addresses).get("/", headers={"host": header})
+    assert response.status_code == (200 if is_accepted else 400)
+    if not is_accepted:
+        assert "--allowed-host NAME" in response.json()["error"]
 
 
 def test_responses_have_security_headers(client: TestClient) -> None:
@@ -332,6 +363,31 @@ def test_metrics_count_requests(create_service: ServiceFactory) -> None:
     assert 'requests_total{method="GET",route="(none)",status="404"} 1.0' in shown
     assert 'digits_edge_batch_images_sum{model="edge-int8"} 3.0' in shown
     assert "wp-login" not in shown
+
+
+def test_metrics_count_refused_requests_under_their_route(create_service: ServiceFactory) -> None:
+    client = create_service(key="sesame", hosts=("testserver",), requests=0)
+    key = {"authorization": "Bearer sesame"}
+    client.post("/predict", content=b"x")
+    client.get("/v2/models/edge")
+    busy = client.post("/v2/models/edge/infer", json={}, headers=key)
+    assert (busy.status_code, busy.headers["retry-after"]) == (429, "1")
+    client.post("/predict", content=b"x", headers={**key, "sec-fetch-site": "cross-site"})
+    client.post("/predict", content=b"x", headers={**key, "host": "evil.example"})
+    client.get("/predict", headers=key)
+    client.post("/wp-login.php", headers=key)
+    shown = client.get("/metrics", headers=key).text
+    for method, route, status in (
+        ("POST", "/predict", 401),
+        ("GET", "/v2/models/{model}", 401),
+        ("POST", "/v2/models/{model}/infer", 429),
+        ("POST", "/predict", 403),
+        ("POST", "/predict", 400),
+        ("GET", "/predict", 405),
+        ("POST", "(none)", 429),
+    ):
+        assert f'requests_total{{method="{method}",route="{route}",status="{status}"}} 1.0' in shown, (route, status)
+    assert "digits_edge_requests_shed_total 2.0" in shown
 
 
 class Application:

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from digits_edge.runtime.checks.parity import compare
 from digits_edge.runtime.classifier import FEW_IMAGES, TRIAL_IMAGES, Classifier
 from digits_edge.runtime.datasets.synthetic_digits import draw_image
-from digits_edge.runtime.errors import ModelError, UsageError
+from digits_edge.runtime.errors import ModelError, ProviderError, UsageError
 from digits_edge.runtime.session import int8_kernels
 from digits_edge.runtime.session import trial as trials
 from digits_edge.runtime.session.bound_session import BoundSession
-from digits_edge.runtime.session.precision import Way, ways_to_run
+from digits_edge.runtime.session.precision import Way, open_first, ways_to_run
 from digits_edge.runtime.session.providers import available_providers
 from digits_edge.runtime.session.trial import (
     MARGIN,
@@ -86,7 +86,7 @@ def machine(monkeypatch, tmp_path):
         opened.append(name)
         clock.sleep(0.01)
         if seconds[name] is None:
-            raise ModelError(f"{name} is not available")
+            raise ProviderError(f"{name} is not available")
         return BoundSession(Session(seconds[name], clock), way.provider, 1)
 
     monkeypatch.setattr(trials, "time", clock)
@@ -183,6 +183,35 @@ def test_provider_that_cannot_be_bound_is_stored_as_failed(machine):
     assert machine.chosen() == "cpu m-int8"
     assert machine.chosen() == "cpu m-int8"
     assert machine.opened == ["cpu m-int8"]
+
+
+def test_provider_that_is_expected_but_cannot_be_opened_is_skipped(machine):
+    machine.seconds["cpu m-int8"] = None
+    assert machine.chosen() == "openvino m-int8"
+    assert machine.chosen() == "openvino m-int8"
+    assert machine.opened == ["openvino m-int8"]  # the trial without the CPU is stored and valid
+
+
+def test_precision_that_cannot_be_opened_is_skipped(machine):
+    machine.seconds |= {"cpu m-int8": None, "cpu m-fp32": 1e-4, "openvino m-int8": 9e-4}
+    assert machine.chosen() == "cpu m-fp32"
+    assert machine.chosen() == "cpu m-fp32"
+    assert machine.opened == ["cpu m-fp32"]
+
+
+def test_error_is_that_of_the_expected_way_if_none_can_be_opened(machine):
+    machine.seconds |= {"cpu m-int8": None, "openvino m-int8": None}
+    with pytest.raises(ModelError, match="cpu m-int8 is not available"):
+        machine.chosen()
+
+
+def test_damaged_file_of_the_expected_precision_is_not_skipped(tmp_path):
+    def bind(way):
+        raise ModelError(f"{way} is damaged")
+
+    for select in (lambda ways: make_trial(bind, ways), lambda ways: open_first(bind, ways)):
+        with pytest.raises(ModelError, match="m-int8 on cpu is damaged"):
+            select(WAYS)
 
 
 def test_lost_device_falls_back_to_the_cpu_and_is_tried_again(machine):
