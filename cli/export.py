@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from digits_edge.cli.extras import needs_extra
+from digits_edge.cli.model_facts import accuracy_at_export
 from digits_edge.cli.options import (
+    PIXEL_RANGE_OPTIONS,
     data_option,
     examples,
     file_path,
-    input_scale_option,
     json_option,
     labels_option,
     output_option,
     overwrite_option,
+    pixel_range_options,
     refuse_options,
 )
 from digits_edge.cli.output import percent, print_json, progress, say, show
@@ -28,6 +30,7 @@ from digits_edge.runtime.errors import DataError, ModelError, UsageError
 from digits_edge.runtime.files import refuse_existing
 from digits_edge.runtime.model.bundled import is_model_name
 from digits_edge.runtime.model.model_file import PRECISIONS, Precision, operators_path
+from digits_edge.runtime.model.pixel_range import PixelRange
 from digits_edge.runtime.session.precision import ANOTHER_MACHINE, find_model
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ _KERAS_OPTIONS = (
     "ensemble",
     "data",
     "labels",
-    "input_scale",
+    *PIXEL_RANGE_OPTIONS,
     "name",
     "float_layers",
     "quantization_aware_epochs",
@@ -86,7 +89,7 @@ _KERAS_OPTIONS = (
 )
 @data_option
 @labels_option
-@input_scale_option
+@pixel_range_options
 @click.option(
     "--float-layers",
     metavar="A,B,…",
@@ -114,7 +117,7 @@ def command(
     ensemble: bool,
     data: str | None,
     labels: str | None,
-    input_scale: Literal[1, 255] | None,
+    pixel_range: PixelRange,
     float_layers: str | None,
     quantization_aware_epochs: int | None,
     name: str | None,
@@ -148,7 +151,7 @@ def command(
             from digits_edge.export import Ensemble, export, read_source
 
             names = labels.split(",") if labels else None
-            members = tuple(read_source(file_path(source), input_scale=input_scale, labels=names) for source in sources)
+            members = tuple(read_source(file_path(source), pixel_range=pixel_range, labels=names) for source in sources)
             keras_source = Ensemble(members) if ensemble else members[0]
         training, test = _data(data, keras_source.data.get("name"), required=precision == "int8")
         return export(
@@ -238,6 +241,8 @@ def _report(exported: "Exported", *, as_json: bool) -> None:
                 "temperature": metadata.temperature,
                 "calibrated": metadata.calibrated,
                 "parity": metadata.parity,
+                "pixel_range": None if metadata.pixel_range is None else asdict(metadata.pixel_range),
+                "keras_accuracy": metadata.keras_accuracy,
                 "test": metadata.test,
                 "members": [asdict(member) for member in metadata.members],
                 "float_layers": list(exported.float_layers),
@@ -253,6 +258,7 @@ def _report(exported: "Exported", *, as_json: bool) -> None:
         f"{parity.changed} changed predictions"
         + (f", {parity.errors} errors (Keras: {parity.reference_errors})" if parity.errors is not None else "")
     )
+    say(accuracy_at_export(metadata))
     if metadata.test:
         figure = Accuracy(metadata.test["errors"], metadata.test["images"])
         say(

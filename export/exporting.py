@@ -12,19 +12,26 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from digits_edge.export.ensemble import Ensemble, average
+from digits_edge.export.ensemble import Ensemble, average, mean_probabilities
 from digits_edge.export.gate import Gate, GraphOutputs
-from digits_edge.export.graph.contract import end_in_probabilities, take_pixels, take_quantized_pixels
+from digits_edge.export.graph.contract import (
+    QuantizedPixels,
+    end_in_probabilities,
+    take_centred_pixels,
+    take_pixels,
+    take_quantized_pixels,
+)
 from digits_edge.export.graph.convert import convert
 from digits_edge.export.graph.folding import divide_logits, scale_input
 from digits_edge.export.graph.space_to_depth import to_space_to_depth
+from digits_edge.export.input_check import check_accuracy
 from digits_edge.export.keras_outputs import KerasOutputs, ReferenceOutputs, average_outputs, run_keras
 from digits_edge.export.package import package
 from digits_edge.export.precision.exact import exact_probabilities
 from digits_edge.export.precision.half import to_half
 from digits_edge.export.precision.overflow import MAX_PAIR_SUM, bounds
 from digits_edge.export.precision.quantize import layer_names, quantize
-from digits_edge.export.source import Source
+from digits_edge.export.source import Source, calibrated_outputs
 from digits_edge.runtime.checks.parity import Parity, compare
 from digits_edge.runtime.datasets import CATALOGUE, Dataset, common_parts, parts, stratified
 from digits_edge.runtime.errors import CheckError, UsageError
@@ -75,12 +82,14 @@ class ConvertedModel:
     Attributes:
         source: the Keras model.
         keras: its predictions and temperature.
+        labelled: its predictions for the labelled images that its accuracy was checked on; None without such images.
         graph: input uint8 pixels, output calibrated probabilities.
         float_layers: the layers of an int8 graph that are computed in float.
     """
 
     source: Source
     keras: KerasOutputs
+    labelled: ReferenceOutputs | None
     graph: ir.Model
     float_layers: tuple[str, ...]
 
@@ -128,7 +137,8 @@ def export(
         UsageError: int8 has no training data, the data is not that of the model, the target exists, `float_layers` is
             used with another precision, an ensemble or an unknown name, or `quantization_aware_epochs` with another
             precision.
-        CheckError: the converted model disagrees with Keras; no file is written.
+        CheckError: the converted model disagrees with Keras, or Keras itself classifies the labelled images like
+            chance, far below the accuracy of its run, or far better with another pixel range; no file is written.
         ModelError: a layer cannot be converted.
 
     Example:
@@ -144,7 +154,7 @@ def export(
     if quantization_aware_epochs and precision != "int8":
         raise UsageError(f"quantization-aware training is for int8, not {precision}; omit --quantization-aware")
     converted = [
-        _convert_member(member, training, precision, float_layers, quantization_aware_epochs, listener)
+        _convert_member(member, training, test, precision, float_layers, quantization_aware_epochs, listener)
         for member in source.members
     ]
 
@@ -173,6 +183,8 @@ def export(
         data=_data_metadata(source, training),
         test=_test_errors(predict, _held_out(source, training, test), training),
         parity={"on": _compared_on(source, reference), **asdict(parity)},
+        pixel_range=source.pixel_range if isinstance(source, Source) else None,
+        keras_accuracy=_keras_accuracy(reference, converted),
         overflow_free=max(pair_sums.values(), default=0) <= MAX_PAIR_SUM,
         largest_pair_sums=pair_sums,
         members=_members(converted, precision) if isinstance(source, Ensemble) else (),
@@ -245,6 +257,7 @@ def _check_data(source: Source, training: Dataset | None, precision: Precision) 
 def _convert_member(
     source: Source,
     training: Dataset | None,
+    test: Dataset | None,
     precision: Precision,
     float_layers: tuple[str, ...],
     quantization_aware_epochs: int,
@@ -253,6 +266,8 @@ def _convert_member(
     """Run the Keras model and convert it to a graph from pixels to calibrated probabilities."""
     listener(f"running {source.name} in Keras")
     outputs = run_keras(source, training)
+    labelled = _labelled_outputs(source, outputs, test)
+    check_accuracy(source, labelled, training, name=_labelled_name(outputs))
     model = source.model
     if quantization_aware_epochs:
         model = _fine_tuned(source, training, quantization_aware_epochs, listener)
@@ -263,9 +278,35 @@ def _convert_member(
     if precision == "int8":
         assert training is not None  # `_check_data` raises otherwise
         gate = Gate.of(outputs, precision)
-        return ConvertedModel(source, outputs, *_int8(logits_graph, source, training, gate, float_layers))
-    graph = take_pixels(scale_input(logits_graph, source.pixel_scale))
-    return ConvertedModel(source, outputs, end_in_probabilities(to_half(graph) if precision == "fp16" else graph), ())
+        return ConvertedModel(source, outputs, labelled, *_int8(logits_graph, source, training, gate, float_layers))
+    graph = take_pixels(scale_input(logits_graph, source.pixel_range.factor, source.pixel_range.offset))
+    graph = end_in_probabilities(to_half(graph) if precision == "fp16" else graph)
+    return ConvertedModel(source, outputs, labelled, graph, ())
+
+
+def _labelled_outputs(source: Source, outputs: KerasOutputs, test: Dataset | None) -> ReferenceOutputs | None:
+    """Keras's predictions for the validation images or, without them, for the test images."""
+    if outputs.validation is not None or test is None or test.labels is None:
+        return outputs.validation
+    return ReferenceOutputs(test.images, calibrated_outputs(source, test.images, outputs.temperature), test.labels)
+
+
+def _labelled_name(outputs: KerasOutputs) -> str:
+    return "test images" if outputs.validation is None else "validation images"
+
+
+def _keras_accuracy(reference: KerasOutputs, converted: list[ConvertedModel]) -> dict[str, object] | None:
+    """Errors of Keras, of all members together, on the labelled images; None without such images."""
+    labelled = [member.labelled for member in converted if member.labelled is not None]
+    if not labelled:
+        return None
+    counted, labels = reference.validation, labelled[0].labels
+    if counted is None:
+        counted = replace(labelled[0], probabilities=mean_probabilities([each.probabilities for each in labelled]))
+    if labels is None or not len(labels):
+        return None
+    errors = int((counted.probabilities.argmax(axis=1) != labels).sum())
+    return {"on": _labelled_name(reference), "errors": errors, "images": len(labels)}
 
 
 def _fine_tuned(source: Source, training: Dataset | None, epochs: int, listener: Listener) -> keras.Model:
@@ -297,12 +338,13 @@ def _int8(
         if layer not in layers:
             raise UsageError(f"{source.name} has no layer {layer!r}; its layers are {', '.join(layers)}")
     candidates = [layer for layer in layers if layer not in float_layers]
-    calibration = calibration_images(source, training).astype(np.float32) * np.float32(source.pixel_scale)
-    serialized = ir.to_proto(to_space_to_depth(logits_graph))
+    pixels = QuantizedPixels.of(source.pixel_range)
+    calibration = pixels.centred(calibration_images(source, training))
+    serialized = ir.to_proto(to_space_to_depth(take_centred_pixels(logits_graph, pixels)))
 
     def quantized(float_layers: tuple[str, ...]) -> ir.Model:
         graph = quantize(ir.from_proto(serialized), calibration, float_layers=float_layers)
-        return end_in_probabilities(take_quantized_pixels(graph, source.pixel_scale))
+        return end_in_probabilities(take_quantized_pixels(graph, pixels.step, pixels.zero_point))
 
     def distance(float_layers: tuple[str, ...]) -> float:
         probabilities = GraphOutputs(quantized(float_layers))(gate.compared.images)
@@ -363,6 +405,7 @@ def _members(converted: list[ConvertedModel], precision: Precision) -> tuple[Mem
             temperature=member.keras.temperature,
             calibrated=member.keras.calibrated,
             validation=member.source.validation,
+            pixel_range=member.source.pixel_range,
         )
         for member in converted
     )

@@ -15,6 +15,7 @@ from keras import layers  # noqa: E402
 from digits_edge.export import Source, read_source  # noqa: E402
 from digits_edge.runtime.datasets import Dataset  # noqa: E402
 from digits_edge.runtime.datasets.synthetic_digits import draw_digit  # noqa: E402
+from digits_edge.runtime.model.pixel_range import PixelRange  # noqa: E402
 from digits_edge.runtime.preprocessing.mnist_format import to_mnist_format  # noqa: E402
 
 
@@ -121,4 +122,4 @@ def trained(drawn: Dataset, make_once: Callable[..., Path]) -> Callable[[str], P
 @pytest.fixture
 def source(trained: Callable[[str], Path], request: pytest.FixtureRequest) -> Source:
     """A trained network of the kind that the test selects."""
-    return read_source(trained(request.param), input_scale=KINDS[request.param][2])
+    return read_source(trained(request.param), pixel_range=PixelRange(KINDS[request.param][2]))

@@ -13,6 +13,7 @@ from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.model.model_file import Precision, read_model_file
+from digits_edge.runtime.model.pixel_range import PixelRange
 from digits_edge.train import build, names
 from digits_edge.train.models.architectures import input_scale
 
@@ -53,7 +54,7 @@ def network(request: pytest.FixtureRequest, few: Dataset) -> Source:
     gram = rows @ rows.T
     fitted = rows.T @ np.linalg.solve(gram + _RIDGE * np.trace(gram) / len(rows) * np.eye(len(rows)), targets)
     last.set_weights([fitted[:-1].astype(np.float32), fitted[-1].astype(np.float32)])
-    return Source(request.param, request.param, model, scale, few.class_names)
+    return Source(request.param, request.param, model, PixelRange(scale), few.class_names)
 
 
 #: The small networks of `test_exporting.py` resemble most architectures and cover every precision. Only `kaggle-cnn`

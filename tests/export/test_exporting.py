@@ -17,6 +17,7 @@ from digits_edge.runtime.datasets import CATALOGUE, Dataset, parts
 from digits_edge.runtime.errors import CheckError, ModelError, UsageError
 from digits_edge.runtime.model.golden import MAX_PACKED_BYTES
 from digits_edge.runtime.model.model_file import GOLDEN_KEY, PRECISIONS, Precision, read_model_file
+from digits_edge.runtime.model.pixel_range import PixelRange
 from digits_edge.runtime.preprocessing.garment import to_fashion_mnist_format
 from tests.export.conftest import KINDS
 
@@ -143,7 +144,7 @@ def test_existing_file_is_not_overwritten(source: Source, tmp_path: Path) -> Non
 def test_model_that_exceeds_float16_is_not_written(
     trained: Callable[[str], Path], drawn: Dataset, tmp_path: Path
 ) -> None:
-    source = read_source(trained("residual"), input_scale=1)
+    source = read_source(trained("residual"), pixel_range=PixelRange(1))
     # activations far beyond float16's 65,504; the last layer reverts the factor, so Keras's predictions do not change
     first, last = (
         layer
@@ -163,7 +164,7 @@ def test_model_that_exceeds_float16_is_not_written(
 
 
 def test_untrained_model_is_not_exported(trained: Callable[[str], Path], tmp_path: Path) -> None:
-    source = read_source(trained("residual"), input_scale=1)
+    source = read_source(trained("residual"), pixel_range=PixelRange(1))
     source.model.set_weights([weight * 0 for weight in source.model.get_weights()])
     with pytest.raises(CheckError, match="low confidence on all reference digits"):
         export(source, tmp_path / "m.onnx", precision="fp32")
@@ -175,7 +176,7 @@ def test_model_that_ends_in_sigmoid_is_an_error(tmp_path: Path) -> None:
     image = keras.Input((28, 28, 1))
     model = keras.Model(image, keras.layers.Dense(10, activation="sigmoid")(keras.layers.Flatten()(image)))
     model.save(tmp_path / "sigmoid.keras")
-    source = read_source(tmp_path / "sigmoid.keras", input_scale=1)
+    source = read_source(tmp_path / "sigmoid.keras", pixel_range=PixelRange(1))
     with pytest.raises(ModelError, match="Sigmoid"):
         export(source, tmp_path / "m.onnx", precision="fp32")
 
@@ -201,7 +202,7 @@ def test_exported_files_of_a_softmax_operation_are_verified(tmp_path: Path, draw
     model.fit(drawn.images[..., None] / 255, drawn.labels, epochs=3, batch_size=50, verbose=0)
     model.save(tmp_path / "softmax.keras")
     for precision in PRECISIONS:
-        source = read_source(tmp_path / "softmax.keras", input_scale=1)
+        source = read_source(tmp_path / "softmax.keras", pixel_range=PixelRange(1))
         path = export(source, tmp_path / f"{precision}.onnx", precision=precision, training=drawn).path
         with Classifier(path, provider="cpu") as classifier:
             assert verify(classifier).holds
@@ -221,7 +222,7 @@ def test_error_for_an_unsupported_layer_is_one_line(tmp_path: Path, layer: str) 
     }[layer]()
     keras.Model(image, layers.Dense(10)(outputs)).save(tmp_path / "m.keras")
     with pytest.raises(ModelError, match=r"cannot be converted|recurrent") as caught:
-        export(read_source(tmp_path / "m.keras", input_scale=1), tmp_path / "m.onnx", precision="fp32")
+        export(read_source(tmp_path / "m.keras", pixel_range=PixelRange(1)), tmp_path / "m.onnx", precision="fp32")
     assert "\n" not in str(caught.value)
 
 

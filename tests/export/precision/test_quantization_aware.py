@@ -11,6 +11,7 @@ from digits_edge.export import Source, export, read_source
 from digits_edge.export.precision.quantization_aware import fine_tuned
 from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.errors import UsageError
+from digits_edge.runtime.model.pixel_range import PixelRange
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,7 @@ def coarse(trained: Callable[[str], Path]) -> Source:
 
     The large weight belongs to a corner pixel, which is black in every image, so float predictions do not change.
     """
-    source = read_source(trained("softmax-rows"), input_scale=1, labels=tuple("0123456789"))
+    source = read_source(trained("softmax-rows"), pixel_range=PixelRange(1), labels=tuple("0123456789"))
     hidden = next(layer for layer in source.model.layers if isinstance(layer, keras.layers.Dense))
     kernel = np.asarray(hidden.kernel).copy()
     kernel[0] = 60 * np.abs(kernel).max(axis=0)
