@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from digits_edge.cli.extras import needs_extra
-from digits_edge.cli.model_facts import accuracy_at_export
+from digits_edge.cli.model_facts import accuracy_at_export, multiplications_in_int8
 from digits_edge.cli.options import (
     PIXEL_RANGE_OPTIONS,
     data_option,
@@ -47,6 +47,7 @@ _KERAS_OPTIONS = (
     "name",
     "float_layers",
     "quantization_aware_epochs",
+    "allow_float",
 )
 
 
@@ -102,6 +103,9 @@ _KERAS_OPTIONS = (
     metavar="EPOCHS",
     help="Epochs of quantization-aware training before the export, if int8 reduces the accuracy.",
 )
+@click.option(
+    "--allow-float", is_flag=True, help="Write an int8 file even if less than half of its multiplications are int8."
+)
 @click.option("--name", help="Model name.  [default: name of SOURCE and the precision]")
 @overwrite_option
 @json_option
@@ -120,6 +124,7 @@ def command(
     pixel_range: PixelRange,
     float_layers: str | None,
     quantization_aware_epochs: int | None,
+    allow_float: bool,
     name: str | None,
     overwrite: bool,
     as_json: bool,
@@ -148,7 +153,7 @@ def command(
         for source in sources:
             _check_keras(file_path(source), source)
         with needs_extra("export"):
-            from digits_edge.export import Ensemble, export, read_source
+            from digits_edge.export import Ensemble, Int8Options, export, read_source
 
             names = labels.split(",") if labels else None
             members = tuple(read_source(file_path(source), pixel_range=pixel_range, labels=names) for source in sources)
@@ -161,8 +166,11 @@ def command(
             training=training,
             test=test,
             name=name,
-            float_layers=tuple(float_layers.split(",")) if float_layers else (),
-            quantization_aware_epochs=quantization_aware_epochs or 0,
+            int8=Int8Options(
+                float_layers=tuple(float_layers.split(",")) if float_layers else (),
+                quantization_aware_epochs=quantization_aware_epochs or 0,
+                allow_float=allow_float,
+            ),
             command=shlex.join(["digits-edge", *sys.argv[1:]]),
             overwrite=overwrite,
             listener=show,
@@ -243,6 +251,7 @@ def _report(exported: "Exported", *, as_json: bool) -> None:
                 "parity": metadata.parity,
                 "pixel_range": None if metadata.pixel_range is None else asdict(metadata.pixel_range),
                 "keras_accuracy": metadata.keras_accuracy,
+                "int8_share": metadata.int8_share,
                 "test": metadata.test,
                 "members": [asdict(member) for member in metadata.members],
                 "float_layers": list(exported.float_layers),
@@ -265,6 +274,8 @@ def _report(exported: "Exported", *, as_json: bool) -> None:
             f"test: {figure.errors} errors of {figure.images:,} ({percent(figure.value)} accuracy), "
             f"{metadata.test['name']}"
         )
+    if metadata.precision == "int8":
+        say(multiplications_in_int8(metadata.int8_share))
     if exported.float_layers:
         say(f"kept in float: {', '.join(exported.float_layers)}")
     if not metadata.calibrated:

@@ -7,7 +7,7 @@ import click
 
 from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.labelled_images import note_other_classes
-from digits_edge.cli.model_facts import accuracy_at_export
+from digits_edge.cli.model_facts import accuracy_at_export, multiplications_in_int8
 from digits_edge.cli.options import (
     data_option,
     examples,
@@ -150,6 +150,8 @@ def _print(verification: Verification, metadata: Metadata, dataset: Dataset | No
         f"  reference images: {golden.images}, largest difference {golden.max_difference:.2g} "
         f"(allowed {verification.golden_tolerance:g}), {golden.changed} changed predictions"
     )
+    if metadata.precision == "int8":
+        say(f"  {multiplications_in_int8(metadata.int8_share)}")
     if verification.exact_difference is not None:
         say(
             f"  exact arithmetic: largest difference {verification.exact_difference:.2g} "

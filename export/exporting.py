@@ -23,12 +23,14 @@ from digits_edge.export.graph.contract import (
 )
 from digits_edge.export.graph.convert import convert
 from digits_edge.export.graph.folding import divide_logits, scale_input
+from digits_edge.export.graph.multiplications import int8_share
 from digits_edge.export.graph.space_to_depth import to_space_to_depth
 from digits_edge.export.input_check import check_accuracy
 from digits_edge.export.keras_outputs import KerasOutputs, ReferenceOutputs, average_outputs, run_keras
 from digits_edge.export.package import package
 from digits_edge.export.precision.exact import exact_probabilities
 from digits_edge.export.precision.half import to_half
+from digits_edge.export.precision.options import Int8Options
 from digits_edge.export.precision.overflow import MAX_PAIR_SUM, bounds
 from digits_edge.export.precision.quantize import layer_names, quantize
 from digits_edge.export.source import Source, calibrated_outputs
@@ -47,6 +49,8 @@ REFUSED = 0.01
 _MAX_UNCERTAIN_BELOW = 0.99
 #: Maximum difference of a probability from exact arithmetic on the machine that exports.
 _MAX_FROM_EXACT = 0.03
+#: An int8 model with a smaller share of its multiplications in int8 is neither smaller nor faster than a float model.
+MIN_INT8_SHARE = 0.5
 #: Called with a description of each step.
 Listener = Callable[[str], None]
 
@@ -102,8 +106,7 @@ def export(
     training: Dataset | None = None,
     test: Dataset | None = None,
     name: str | None = None,
-    float_layers: tuple[str, ...] = (),
-    quantization_aware_epochs: int = 0,
+    int8: Int8Options | None = None,
     command: str = "",
     overwrite: bool = False,
     listener: Listener = lambda step: None,
@@ -121,11 +124,7 @@ def export(
         test: labelled images for the test error recorded in the file; they influence nothing else. Images held back
             from the training data by the run take precedence.
         name: name of the model; by default the name of the source and the precision.
-        float_layers: names of layers, such as `conv_1`, that int8 does not quantize because they are faster in float.
-            Layers that must remain float for agreement with Keras are found automatically.
-        quantization_aware_epochs: epochs of quantization-aware fine-tuning on the training images before quantization,
-            if int8 costs accuracy (`digits_edge.export.precision.quantization_aware`). The file is still compared with
-            the original Keras model.
+        int8: options of the quantization.
         command: the command line, recorded in the metadata.
         overwrite: replace an existing file.
         listener: called with a description of each step.
@@ -134,11 +133,12 @@ def export(
         Path, size, metadata and parity of the file.
 
     Raises:
-        UsageError: int8 has no training data, the data is not that of the model, the target exists, `float_layers` is
-            used with another precision, an ensemble or an unknown name, or `quantization_aware_epochs` with another
+        UsageError: int8 has no training data, the data is not that of the model, the target exists, float layers are
+            used with another precision, an ensemble or an unknown name, or quantization-aware training with another
             precision.
-        CheckError: the converted model disagrees with Keras, or Keras itself classifies the labelled images like
-            chance, far below the accuracy of its run, or far better with another pixel range; no file is written.
+        CheckError: the converted model disagrees with Keras; less than half of the multiplications of an int8 model are
+            int8; or Keras itself classifies the labelled images like chance, far below the accuracy of its run, or far
+            better with another pixel range. No file is written.
         ModelError: a layer cannot be converted.
 
     Example:
@@ -149,14 +149,12 @@ def export(
     refuse_existing(target, overwrite=overwrite)
     for member in source.members:
         _check_data(member, training, precision)
-    if float_layers and (precision != "int8" or len(source.members) > 1):
+    int8 = int8 or Int8Options()
+    if int8.float_layers and (precision != "int8" or len(source.members) > 1):
         raise UsageError("--float-layers is for int8 models of a single Keras model; omit it")
-    if quantization_aware_epochs and precision != "int8":
+    if int8.quantization_aware_epochs and precision != "int8":
         raise UsageError(f"quantization-aware training is for int8, not {precision}; omit --quantization-aware")
-    converted = [
-        _convert_member(member, training, test, precision, float_layers, quantization_aware_epochs, listener)
-        for member in source.members
-    ]
+    converted = [_convert_member(member, training, test, precision, int8, listener) for member in source.members]
 
     listener("verifying")
     reference = average_outputs(source.members, [member.keras for member in converted])
@@ -165,6 +163,9 @@ def export(
     parity, problems = gate.check(predict)
     if problems:
         raise CheckError(f"the {precision} model disagrees with Keras, nothing is written: {'; '.join(problems)}")
+    share, float_layers = int8_share(graph), _float_layers(source, converted)
+    if precision == "int8" and share < MIN_INT8_SHARE and not int8.allow_float:
+        raise CheckError(_mostly_float(share, float_layers))
     golden, pair_sums = gate.golden, bounds(graph)
     if precision == "int8":
         listener("computing exact golden values")
@@ -185,6 +186,7 @@ def export(
         parity={"on": _compared_on(source, reference), **asdict(parity)},
         pixel_range=source.pixel_range if isinstance(source, Source) else None,
         keras_accuracy=_keras_accuracy(reference, converted),
+        int8_share=round(share, 4),
         overflow_free=max(pair_sums.values(), default=0) <= MAX_PAIR_SUM,
         largest_pair_sums=pair_sums,
         members=_members(converted, precision) if isinstance(source, Ensemble) else (),
@@ -194,12 +196,25 @@ def export(
     content = package(graph, metadata, golden)
     with atomic_write(target) as stream:
         stream.write(content)
-    float_layers = tuple(
+    return Exported(target, len(content), metadata, parity, float_layers)
+
+
+def _float_layers(source: Source | Ensemble, converted: list[ConvertedModel]) -> tuple[str, ...]:
+    return tuple(
         f"{member.source.name} {layer}" if isinstance(source, Ensemble) else layer
         for member in converted
         for layer in member.float_layers
     )
-    return Exported(target, len(content), metadata, parity, float_layers)
+
+
+def _mostly_float(share: float, float_layers: tuple[str, ...]) -> str:
+    names = ", ".join(float_layers[:3]) + (f" and {len(float_layers) - 3} more" if len(float_layers) > 3 else "")
+    return (
+        f"only {share:.0%} of the multiplications are int8"
+        + (f": {names} stayed float" if names else ", because its layers have no int8 form")
+        + "; nothing is written; check the pixel range, use --quantization-aware 3 or --precision fp16, or accept it "
+        "with --allow-float"
+    )
 
 
 def _with_exact(golden: GoldenValues, graph: ir.Model, predict: GraphOutputs) -> GoldenValues:
@@ -259,8 +274,7 @@ def _convert_member(
     training: Dataset | None,
     test: Dataset | None,
     precision: Precision,
-    float_layers: tuple[str, ...],
-    quantization_aware_epochs: int,
+    int8: Int8Options,
     listener: Listener,
 ) -> ConvertedModel:
     """Run the Keras model and convert it to a graph from pixels to calibrated probabilities."""
@@ -269,8 +283,8 @@ def _convert_member(
     labelled = _labelled_outputs(source, outputs, test)
     check_accuracy(source, labelled, training, name=_labelled_name(outputs))
     model = source.model
-    if quantization_aware_epochs:
-        model = _fine_tuned(source, training, quantization_aware_epochs, listener)
+    if int8.quantization_aware_epochs:
+        model = _fine_tuned(source, training, int8.quantization_aware_epochs, listener)
     listener(f"converting {source.name} to ONNX")
     float_graph = convert(model)
     listener(f"converting {source.name} to {precision}")
@@ -278,7 +292,9 @@ def _convert_member(
     if precision == "int8":
         assert training is not None  # `_check_data` raises otherwise
         gate = Gate.of(outputs, precision)
-        return ConvertedModel(source, outputs, labelled, *_int8(logits_graph, source, training, gate, float_layers))
+        return ConvertedModel(
+            source, outputs, labelled, *_int8(logits_graph, source, training, gate, int8.float_layers)
+        )
     graph = take_pixels(scale_input(logits_graph, source.pixel_range.factor, source.pixel_range.offset))
     graph = end_in_probabilities(to_half(graph) if precision == "fp16" else graph)
     return ConvertedModel(source, outputs, labelled, graph, ())

@@ -56,7 +56,12 @@ def add_model(path: Path, metadata: Metadata, *, default: bool = False, folder: 
         architecture=metadata.architecture,
         precision=metadata.precision,
         default=not others_have_default,
-        figures={"parameters": metadata.parameters, "test": metadata.test, "parity": metadata.parity},
+        figures={
+            "parameters": metadata.parameters,
+            "int8_share": metadata.int8_share,
+            "test": metadata.test,
+            "parity": metadata.parity,
+        },
     )
     with atomic_write(folder / added.file) as stream:
         stream.write(content)

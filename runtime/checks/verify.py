@@ -58,6 +58,7 @@ class Verification:
         exact_kernels: whether slower kernels were selected for that reason.
         batch_sizes: tested batch sizes.
         batch_difference: largest difference of a probability between batch sizes.
+        int8_share: share of the multiplications in int8, as recorded at export; None if it was not recorded.
         accuracy_checked: whether the accuracy was measured on labelled images, here or at export.
         accuracy: on the data set; None without one.
         recorded: errors and images recorded at export for the same data; None if not recorded.
@@ -77,6 +78,7 @@ class Verification:
     exact_kernels: bool
     batch_sizes: tuple[int, ...]
     batch_difference: float
+    int8_share: float | None
     accuracy_checked: bool
     accuracy: Accuracy | None
     recorded: Accuracy | None
@@ -174,6 +176,7 @@ def verify(
         exact_kernels=classifier.exact_kernels,
         batch_sizes=BATCH_SIZES,
         batch_difference=batch_difference,
+        int8_share=metadata.int8_share,
         accuracy_checked=accuracy is not None or metadata.accuracy_checked,
         accuracy=accuracy,
         recorded=recorded,

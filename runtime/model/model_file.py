@@ -96,6 +96,7 @@ class Metadata:
             own, and in files of earlier versions.
         keras_accuracy: errors of the Keras model on labelled images, converted as in this file, and the number and name
             of these images; None if export had no labelled images, or in files of earlier versions.
+        int8_share: share of the multiplications that are computed in int8, 0 to 1; None in files of earlier versions.
         overflow_free: whether the int8 weights are small enough that no kernel of onnxruntime can overflow. Models
             without int8 layers cannot overflow.
         largest_pair_sums: node name of each int8 layer → largest sum of two weights of one sign that a kernel
@@ -128,6 +129,7 @@ class Metadata:
     parity: dict[str, Any] | None = None
     pixel_range: PixelRange | None = None
     keras_accuracy: dict[str, Any] | None = None
+    int8_share: float | None = None
     overflow_free: bool = False
     largest_pair_sums: dict[str, int] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
@@ -142,7 +144,8 @@ class Metadata:
     @property
     def accuracy_checked(self) -> bool:
         """Whether the accuracy was measured on labelled images at export."""
-        return self.keras_accuracy is not None or (self.parity or {}).get("reference_errors") is not None
+        counted = (self.parity or {}).get("reference_errors")
+        return self.keras_accuracy is not None or counted is not None or self.test is not None
 
     def to_json(self) -> str:
         """Serialize as JSON for the model file."""

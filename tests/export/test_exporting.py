@@ -9,7 +9,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from digits_edge.export import Source, calibrated_outputs, export, read_source
+from digits_edge.export import Int8Options, Source, calibrated_outputs, export, read_source
 from digits_edge.runtime.checks.parity import compare, shortfalls
 from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
@@ -73,7 +73,13 @@ def test_export_is_reproducible(source: Source, drawn: Dataset, tmp_path: Path) 
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
 def test_float_layers_are_not_quantized(source: Source, drawn: Dataset, tmp_path: Path) -> None:
-    exported = export(source, tmp_path / "m.onnx", precision="int8", training=drawn, float_layers=("conv_1", "gemm_8"))
+    exported = export(
+        source,
+        tmp_path / "m.onnx",
+        precision="int8",
+        training=drawn,
+        int8=Int8Options(float_layers=("conv_1", "gemm_8")),
+    )
     assert exported.float_layers == ("conv_1", "gemm_8")
     graph = onnx.load(exported.path).graph
     float_weights = [value.name for value in graph.initializer if value.data_type == onnx.TensorProto.FLOAT]
@@ -86,9 +92,13 @@ def test_float_layers_are_not_quantized(source: Source, drawn: Dataset, tmp_path
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
 def test_invalid_float_layers_are_an_error(source: Source, drawn: Dataset, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no layer 'conv_99'; its layers are conv_1, "):
-        export(source, tmp_path / "m.onnx", precision="int8", training=drawn, float_layers=("conv_99",))
+        export(
+            source, tmp_path / "m.onnx", precision="int8", training=drawn, int8=Int8Options(float_layers=("conv_99",))
+        )
     with pytest.raises(UsageError, match="--float-layers is for int8 models of a single Keras model"):
-        export(source, tmp_path / "m.onnx", precision="fp32", training=drawn, float_layers=("conv_1",))
+        export(
+            source, tmp_path / "m.onnx", precision="fp32", training=drawn, int8=Int8Options(float_layers=("conv_1",))
+        )
     assert not list(tmp_path.iterdir())
 
 

@@ -229,12 +229,12 @@ def test_commands_agree_on_the_options(
     assert options_in(err) == ["--input-scale", "1", "--invert"]
     code, out, err = run(*exporting, "--input-scale", "1", "--invert")
     assert code == 0, err
-    assert re.search(r"^Keras accuracy: [\d.]+ %, \d+ errors of 100 validation images$", out, re.MULTILINE)
+    assert re.search(r"^accuracy at export: [\d.]+ %, \d+ errors of 100 validation images$", out, re.MULTILINE)
 
     code, out, err = run("verify", target, "--keras", keras_file, "--data", data, "--json")
     verified = json.loads(out)
     assert (code, verified["accuracy_checked"], verified["parity"]["changed"]) == (0, True, 0), err
-    assert "\n  Keras accuracy: " in run("verify", target, "--keras", keras_file)[1]
+    assert "\n  accuracy at export: " in run("verify", target, "--keras", keras_file)[1]
 
     options = ("--input-scale", "1", "--invert")
     by_keras = json.loads(run("evaluate", keras_file, *options, "--data", data, "--json")[1])

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from digits_edge.export import Source, export, read_source
+from digits_edge.export import Int8Options, Source, export, read_source
 from digits_edge.export.precision.quantization_aware import fine_tuned
 from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.errors import UsageError
@@ -42,8 +42,11 @@ def test_original_model_is_not_modified(coarse: Source, drawn: Dataset):
 
 @pytest.mark.slow
 def test_layer_that_remained_float_can_be_int8_after_fine_tuning(coarse: Source, drawn: Dataset, tmp_path: Path):
-    without = export(coarse, tmp_path / "without.onnx", precision="int8", training=drawn)
-    tuned = export(coarse, tmp_path / "tuned.onnx", precision="int8", training=drawn, quantization_aware_epochs=6)
+    may_be_float = Int8Options(allow_float=True)
+    without = export(coarse, tmp_path / "without.onnx", precision="int8", training=drawn, int8=may_be_float)
+    tuned = export(
+        coarse, tmp_path / "tuned.onnx", precision="int8", training=drawn, int8=Int8Options(quantization_aware_epochs=6)
+    )
     assert without.float_layers == ("gemm_1",)
     assert tuned.float_layers == ()
     assert tuned.metadata.overflow_free
@@ -52,4 +55,6 @@ def test_layer_that_remained_float_can_be_int8_after_fine_tuning(coarse: Source,
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
 def test_float_precision_rejects_quantization_aware_epochs(source: Source, drawn: Dataset, tmp_path: Path):
     with pytest.raises(UsageError, match="quantization-aware training is for int8, not fp32"):
-        export(source, tmp_path / "m.onnx", precision="fp32", training=drawn, quantization_aware_epochs=1)
+        export(
+            source, tmp_path / "m.onnx", precision="fp32", training=drawn, int8=Int8Options(quantization_aware_epochs=1)
+        )
