@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,8 @@ from digits_edge.runtime.errors import ModelError, UsageError
 from digits_edge.runtime.json_record import as_record, read_json
 from digits_edge.runtime.model.pixel_range import PixelRange
 
+#: File name of the Keras model in a run folder.
+RUN_MODEL = "model.keras"
 INPUT_SIZES = ((784,), (28, 28), (28, 28, 1))
 _BATCH = 500
 #: Tolerance of the sum of a row of float16 probabilities for ten classes.
@@ -151,6 +154,8 @@ def calibrated_outputs(source: Source, images: NDArray[np.uint8], temperature: f
 def read_source(path: Path, *, pixel_range: PixelRange | None = None, labels: Sequence[str] | None = None) -> Source:
     """Read a run folder or a `.keras` or `.h5` file.
 
+    `model.keras` in a run folder is read like the folder: scale, labels and data are in the `recipe.json` beside it.
+
     Args:
         path: the folder or file.
         pixel_range: the input the model expects; by default, and if its scale is None, the scale is read from the run's
@@ -166,12 +171,8 @@ def read_source(path: Path, *, pixel_range: PixelRange | None = None, labels: Se
         >>> source.labels  # doctest: +SKIP
         ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
-    run: _Run | None = None
-    data: dict[str, Any] = {}
-    file = path
-    if path.is_dir():
-        file = path / "model.keras"
-        run, data = _read_run(path / "recipe.json")
+    file = path / RUN_MODEL if path.is_dir() else path
+    run, data = _run_of(path)
     model = _load(file)
     classes = _check_shape(model, file)
     known = run.data if run is not None else _DataOfRun("")
@@ -220,6 +221,16 @@ class _Run:
     data: _DataOfRun
     versions: dict[str, str] = field(default_factory=dict)
     result: _ResultOfRun = _ResultOfRun()
+
+
+def _run_of(path: Path) -> tuple[_Run | None, dict[str, Any]]:
+    """The run of a run folder or of the model file in one; None for any other Keras file."""
+    if path.is_dir():
+        return _read_run(path / "recipe.json")
+    if path.name == RUN_MODEL:
+        with suppress(ModelError):  # another program's recipe.json
+            return _read_run(path.with_name("recipe.json"))
+    return None, {}
 
 
 def _read_run(path: Path) -> tuple[_Run, dict[str, Any]]:

@@ -102,10 +102,18 @@ def test_run_folder_contains_scale_labels_and_data(tmp_path: Path) -> None:
         "data": {"name": "mnist", "sha256": "ab", "input_scale": 1, "classes": list("abcdefghij")},
     }
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
-    source = read_source(tmp_path)
-    assert (source.name, source.pixel_range.scale, source.labels[0], source.data["name"]) == ("mine", 1, "a", "mnist")
-    with pytest.raises(UsageError, match="input scale 1, not 255"):
-        read_source(tmp_path, pixel_range=PixelRange(255))
+    for path in (tmp_path, tmp_path / "model.keras"):
+        source = read_source(path)
+        about = (source.name, source.pixel_range.scale, source.labels[0], source.data["name"])
+        assert about == ("mine", 1, "a", "mnist")
+        with pytest.raises(UsageError, match="input scale 1, not 255"):
+            read_source(path, pixel_range=PixelRange(255))
+    for content in ("{}", "no JSON", json.dumps({"recipe": "pancakes", "data": []})):
+        (tmp_path / "recipe.json").write_text(content)
+        with pytest.raises(UsageError, match="--input-scale 1"):
+            read_source(tmp_path / "model.keras")
+        with pytest.raises(ModelError, match="not a run folder"):
+            read_source(tmp_path)
 
 
 def test_softmax_of_recovered_logits_equals_the_probabilities(trained: Callable[[str], Path], drawn: Dataset) -> None:
