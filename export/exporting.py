@@ -2,7 +2,7 @@
 
 import math
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -29,10 +29,11 @@ from digits_edge.export.input_check import check_accuracy
 from digits_edge.export.keras_outputs import KerasOutputs, ReferenceOutputs, average_outputs, run_keras
 from digits_edge.export.package import package
 from digits_edge.export.precision.exact import exact_probabilities
+from digits_edge.export.precision.float_layers import find_float_layers
 from digits_edge.export.precision.half import to_half
 from digits_edge.export.precision.options import Int8Options
 from digits_edge.export.precision.overflow import MAX_PAIR_SUM, bounds
-from digits_edge.export.precision.quantize import layer_names, quantize
+from digits_edge.export.precision.quantize import Quantizer, layer_names
 from digits_edge.export.source import Source, calibrated_outputs
 from digits_edge.runtime.checks.parity import Parity, compare
 from digits_edge.runtime.datasets import CATALOGUE, Dataset, common_parts, parts, stratified
@@ -43,6 +44,8 @@ from digits_edge.runtime.model.model_file import Member, Metadata, Precision, Pr
 
 MODEL_VERSION = "1.1.0"
 CALIBRATION_IMAGES = 500
+#: Images on which the effect of each layer in int8 is measured, if some must remain float.
+_SENSITIVITY_IMAGES = 200
 #: Share of the validation images that get the status "uncertain".
 REFUSED = 0.01
 #: Predictions with at least this confidence are never "uncertain", even if a model is overconfident.
@@ -293,7 +296,7 @@ def _convert_member(
         assert training is not None  # `_check_data` raises otherwise
         gate = Gate.of(outputs, precision)
         return ConvertedModel(
-            source, outputs, labelled, *_int8(logits_graph, source, training, gate, int8.float_layers)
+            source, outputs, labelled, *_int8(logits_graph, source, training, gate, int8.float_layers, listener)
         )
     graph = take_pixels(scale_input(logits_graph, source.pixel_range.factor, source.pixel_range.offset))
     graph = end_in_probabilities(to_half(graph) if precision == "fp16" else graph)
@@ -340,11 +343,14 @@ def _fine_tuned(source: Source, training: Dataset | None, epochs: int, listener:
 
 
 def _int8(
-    logits_graph: ir.Model, source: Source, training: Dataset, gate: Gate, float_layers: tuple[str, ...]
+    logits_graph: ir.Model,
+    source: Source,
+    training: Dataset,
+    gate: Gate,
+    float_layers: tuple[str, ...],
+    listener: Listener,
 ) -> tuple[ir.Model, tuple[str, ...]]:
-    """Quantize all layers except `float_layers`.
-
-    While the gate fails, one more layer remains float: the one whose omission brings the predictions closest to Keras.
+    """Quantize all layers except `float_layers` and those that must remain float for agreement with Keras.
 
     Returns:
         The graph, and the names of its float layers.
@@ -356,24 +362,25 @@ def _int8(
     candidates = [layer for layer in layers if layer not in float_layers]
     pixels = QuantizedPixels.of(source.pixel_range)
     calibration = pixels.centred(calibration_images(source, training))
-    serialized = ir.to_proto(to_space_to_depth(take_centred_pixels(logits_graph, pixels)))
+    model = to_space_to_depth(take_centred_pixels(logits_graph, pixels))
+    images, probabilities = gate.compared.images, gate.compared.probabilities
+    rows = np.linspace(0, len(images) - 1, min(len(images), _SENSITIVITY_IMAGES)).astype(np.intp)
 
-    def quantized(float_layers: tuple[str, ...]) -> ir.Model:
-        graph = quantize(ir.from_proto(serialized), calibration, float_layers=float_layers)
-        return end_in_probabilities(take_quantized_pixels(graph, pixels.step, pixels.zero_point))
+    with Quantizer(model, calibration) as quantizer:
 
-    def distance(float_layers: tuple[str, ...]) -> float:
-        probabilities = GraphOutputs(quantized(float_layers))(gate.compared.images)
-        return float(np.abs(probabilities - gate.compared.probabilities).mean())
+        def graph_with(more_float_layers: Sequence[str]) -> ir.Model:
+            graph = quantizer((*float_layers, *more_float_layers))
+            return end_in_probabilities(take_quantized_pixels(graph, pixels.step, pixels.zero_point))
 
-    while True:
-        graph = quantized(float_layers)
-        _, problems = gate.check(GraphOutputs(graph))
-        if not candidates or not problems:
-            return graph, float_layers
-        worst = min(candidates, key=lambda layer: distance((*float_layers, layer)))
-        float_layers = (*float_layers, worst)
-        candidates.remove(worst)
+        def passes(more_float_layers: Sequence[str]) -> bool:
+            return not gate.check(GraphOutputs(graph_with(more_float_layers)))[1]
+
+        def sensitivity(layer: str) -> float:
+            predict = GraphOutputs(graph_with([other for other in candidates if other != layer]))
+            return float(np.abs(predict(images[rows]) - probabilities[rows]).mean())
+
+        found = find_float_layers(candidates, passes, sensitivity, listener=listener)
+        return graph_with(found), tuple(layer for layer in layers if layer in {*float_layers, *found})
 
 
 def _uncertain_below(validation: ReferenceOutputs | None, predict: GraphOutputs) -> float:
