@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from digits_edge.export.reasons import reason
 from digits_edge.export.temperature import softmax
 from digits_edge.runtime.datasets.catalogue import DIGITS
 from digits_edge.runtime.errors import ModelError, UsageError
@@ -255,8 +256,7 @@ def _load(file: Path) -> keras.Model:
         # safe_mode rejects Lambda layers, so no code from the file is executed
         return keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises exceptions of many types
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{file} is not a Keras model that can be loaded safely: {reason}") from error
+        raise ModelError(f"{file} is not a Keras model that can be loaded safely: {reason(error)}") from error
 
 
 def _check_shape(model: Any, file: Path) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from digits_edge.export.reasons import reason
 from digits_edge.measure.keras_peer import KerasPeer
 from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.model.model_file import Precision
@@ -74,5 +75,4 @@ def to_litert(
         with silenced_stderr():
             return bytes(converter.convert())
     except Exception as error:  # the converter raises exceptions of many types
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"the LiteRT converter failed: {reason[:200]}") from error
+        raise ModelError(f"the LiteRT converter failed: {reason(error)}") from error
