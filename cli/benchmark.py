@@ -1,21 +1,21 @@
 """The `digits-edge benchmark` command."""
 
 from itertools import product
-from typing import Literal
 
 import click
 
 from digits_edge.cli.options import (
     BATCH_SIZE,
+    PIXEL_RANGE_OPTIONS,
     THREADS,
     data_option,
     examples,
     file_path,
-    input_scale_option,
     json_option,
     models_option,
     output_option,
     overwrite_option,
+    pixel_range_options,
     refuse_options,
 )
 from digits_edge.cli.output import print_json, print_table, say, show
@@ -23,10 +23,11 @@ from digits_edge.cli.peers import KerasChoice, run_peers
 from digits_edge.runtime.checks.latency import BATCH_SIZES, Benchmark, benchmark
 from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
 from digits_edge.runtime.model.bundled import bundled_models
+from digits_edge.runtime.model.pixel_range import PixelRange
 
 #: Options that apply only without --peers, and only with it.
 _OWN_OPTIONS = ("providers", "repeats", "cold_starts")
-_PEER_OPTIONS = ("keras", "input_scale", "data", "rounds", "output", "overwrite")
+_PEER_OPTIONS = ("keras", *PIXEL_RANGE_OPTIONS, "data", "rounds", "output", "overwrite")
 
 
 @click.command(
@@ -71,7 +72,7 @@ _PEER_OPTIONS = ("keras", "input_scale", "data", "rounds", "output", "overwrite"
 )
 @click.option("--peers", is_flag=True, help="Also measure other engines: plain ONNX Runtime, OpenVINO, LiteRT, Keras.")
 @click.option("--keras", metavar="PATH", help="Keras source of the model files, for LiteRT, Keras and tf.function.")
-@input_scale_option
+@pixel_range_options
 @data_option
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds over all engines.")
 @output_option("Output CSV of --peers; in a folder, the file name contains date and environment.", required=False)
@@ -89,7 +90,7 @@ def command(
     cold_starts: int,
     peers: bool,
     keras: str | None,
-    input_scale: Literal[1, 255] | None,
+    pixel_range: PixelRange,
     data: str | None,
     rounds: int,
     output: str | None,
@@ -109,7 +110,7 @@ def command(
     """
     if peers:
         refuse_options(context, _OWN_OPTIONS, "without --peers")
-        choice = KerasChoice(file_path(keras), input_scale, data) if keras is not None else None
+        choice = KerasChoice(file_path(keras), pixel_range, data) if keras is not None else None
         run_peers(models, choice, threads, batch_sizes, rounds, seconds, output, overwrite, as_json)
         return
     refuse_options(context, _PEER_OPTIONS, "with --peers")

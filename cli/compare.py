@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,14 +13,15 @@ from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.labelled_images import Split, choose_data, note_other_classes
 from digits_edge.cli.loaded_model import LoadedModel, open_model
 from digits_edge.cli.options import (
+    PIXEL_RANGE_OPTIONS,
     batch_size_option,
     data_option,
     examples,
     file_path,
-    input_scale_option,
     json_option,
     output_option,
     overwrite_option,
+    pixel_range_options,
     refuse_options,
     session_options,
     split_option,
@@ -30,13 +31,14 @@ from digits_edge.cli.study import run_study
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.files import refuse_existing
 from digits_edge.runtime.model.bundled import MODELS
+from digits_edge.runtime.model.pixel_range import PixelRange
 from digits_edge.runtime.session.threads import available_threads
 
 if TYPE_CHECKING:
     from digits_edge.train.evaluation.comparison import Candidate
 
 #: Options that apply only without --study, and only with it.
-_MODEL_OPTIONS = ("split", "batch_size", "provider", "threads", "input_scale")
+_MODEL_OPTIONS = ("split", "batch_size", "provider", "threads", *PIXEL_RANGE_OPTIONS)
 _STUDY_OPTIONS = ("epochs", "seed", "seeds", "runs")
 _SHORT_TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 
@@ -52,7 +54,7 @@ _SHORT_TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 @split_option
 @batch_size_option(32)
 @session_options
-@input_scale_option
+@pixel_range_options
 @click.option(
     "--study", metavar="NAME", help="Study to run: dropout, units, depth, optimizer, batch-size, epochs or edge."
 )
@@ -76,7 +78,7 @@ def command(
     batch_size: int,
     provider: str,
     threads: int | None,
-    input_scale: Literal[1, 255] | None,
+    pixel_range: PixelRange,
     study: str | None,
     epochs: int | None,
     seed: int,
@@ -105,7 +107,7 @@ def command(
     if page is not None:
         refuse_existing(page, overwrite=overwrite)
     if study is None:
-        _compare(models, data, split, batch_size, provider, threads, input_scale, page, as_json)
+        _compare(models, data, split, batch_size, provider, threads, pixel_range, page, as_json)
     else:
         folder = Path("runs", "studies", study) if runs is None else file_path(runs)
         run_study(study, data, epochs, range(seed, seed + seeds), folder, page, as_json)
@@ -118,7 +120,7 @@ def _compare(
     batch_size: int,
     provider: str,
     threads: int | None,
-    input_scale: Literal[1, 255] | None,
+    pixel_range: PixelRange,
     page: Path | None,
     as_json: bool,
 ) -> None:
@@ -132,7 +134,7 @@ def _compare(
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
     with ExitStack() as stack:
         loaded_models = [
-            open_model(model, provider=provider, threads=threads, input_scale=input_scale, labels=None)
+            open_model(model, provider=provider, threads=threads, pixel_range=pixel_range, labels=None)
             for model in models
         ]
         for loaded in loaded_models:

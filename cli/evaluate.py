@@ -1,7 +1,7 @@
 """The `digits-edge evaluate` command."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,11 +12,11 @@ from digits_edge.cli.options import (
     data_option,
     examples,
     file_path,
-    input_scale_option,
     json_option,
     labels_option,
     output_option,
     overwrite_option,
+    pixel_range_options,
     session_options,
     split_option,
 )
@@ -24,6 +24,7 @@ from digits_edge.cli.output import percent, print_json, print_table, say, show
 from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.datasets.catalogue import DIGITS
 from digits_edge.runtime.files import refuse_existing
+from digits_edge.runtime.model.pixel_range import PixelRange
 
 if TYPE_CHECKING:
     from digits_edge.train.evaluation.evaluation import Evaluation, Scores
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 @labels_option
 @output_option("HTML page with charts and images.", required=False)
 @session_options
-@input_scale_option
+@pixel_range_options
 @overwrite_option
 @json_option
 def command(
@@ -51,7 +52,7 @@ def command(
     output: str | None,
     provider: str,
     threads: int | None,
-    input_scale: Literal[1, 255] | None,
+    pixel_range: PixelRange,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -69,7 +70,7 @@ def command(
     with needs_extra("train"):
         from digits_edge.train.evaluation.evaluation import evaluate
     names = labels.split(",") if labels else None
-    loaded = open_model(model, provider=provider, threads=threads, input_scale=input_scale, labels=names)
+    loaded = open_model(model, provider=provider, threads=threads, pixel_range=pixel_range, labels=names)
     dataset, split = choose_data([loaded], data, split)
     true_labels = dataset.labels_for(len(loaded.labels), model)
     if names is None and loaded.data:

@@ -133,7 +133,7 @@ def _facts(model: LoadedModel, layers: "Sequence[Layer]") -> list[tuple[str, str
         return [
             ("architecture", model.predictor.architecture),
             ("parameters", f"{sum(layer.parameters for layer in layers):,}"),
-            ("input range", f"0–{model.predictor.input_scale}"),
+            ("input range", model.predictor.pixel_range.description),
             ("temperature", "1, not calibrated"),
             ("trained on", trained_on),
         ]

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from digits_edge.cli.extras import needs_extra
+from digits_edge.cli.model_facts import accuracy_at_export, multiplications_in_int8
 from digits_edge.cli.options import (
+    PIXEL_RANGE_OPTIONS,
     data_option,
     examples,
     file_path,
-    input_scale_option,
     json_option,
     labels_option,
     output_option,
     overwrite_option,
+    pixel_range_options,
     refuse_options,
 )
 from digits_edge.cli.output import percent, print_json, progress, say, show
@@ -28,6 +30,7 @@ from digits_edge.runtime.errors import DataError, ModelError, UsageError
 from digits_edge.runtime.files import refuse_existing
 from digits_edge.runtime.model.bundled import is_model_name
 from digits_edge.runtime.model.model_file import PRECISIONS, Precision, operators_path
+from digits_edge.runtime.model.pixel_range import PixelRange
 from digits_edge.runtime.session.precision import ANOTHER_MACHINE, find_model
 
 if TYPE_CHECKING:
@@ -40,10 +43,11 @@ _KERAS_OPTIONS = (
     "ensemble",
     "data",
     "labels",
-    "input_scale",
+    *PIXEL_RANGE_OPTIONS,
     "name",
     "float_layers",
     "quantization_aware_epochs",
+    "allow_float",
 )
 
 
@@ -86,7 +90,7 @@ _KERAS_OPTIONS = (
 )
 @data_option
 @labels_option
-@input_scale_option
+@pixel_range_options
 @click.option(
     "--float-layers",
     metavar="A,B,…",
@@ -98,6 +102,9 @@ _KERAS_OPTIONS = (
     type=click.IntRange(min=1),
     metavar="EPOCHS",
     help="Epochs of quantization-aware training before the export, if int8 reduces the accuracy.",
+)
+@click.option(
+    "--allow-float", is_flag=True, help="Write an int8 file even if less than half of its multiplications are int8."
 )
 @click.option("--name", help="Model name.  [default: name of SOURCE and the precision]")
 @overwrite_option
@@ -114,9 +121,10 @@ def command(
     ensemble: bool,
     data: str | None,
     labels: str | None,
-    input_scale: Literal[1, 255] | None,
+    pixel_range: PixelRange,
     float_layers: str | None,
     quantization_aware_epochs: int | None,
+    allow_float: bool,
     name: str | None,
     overwrite: bool,
     as_json: bool,
@@ -145,10 +153,10 @@ def command(
         for source in sources:
             _check_keras(file_path(source), source)
         with needs_extra("export"):
-            from digits_edge.export import Ensemble, export, read_source
+            from digits_edge.export import Ensemble, Int8Options, export, read_source
 
             names = labels.split(",") if labels else None
-            members = tuple(read_source(file_path(source), input_scale=input_scale, labels=names) for source in sources)
+            members = tuple(read_source(file_path(source), pixel_range=pixel_range, labels=names) for source in sources)
             keras_source = Ensemble(members) if ensemble else members[0]
         training, test = _data(data, keras_source.data.get("name"), required=precision == "int8")
         return export(
@@ -158,8 +166,11 @@ def command(
             training=training,
             test=test,
             name=name,
-            float_layers=tuple(float_layers.split(",")) if float_layers else (),
-            quantization_aware_epochs=quantization_aware_epochs or 0,
+            int8=Int8Options(
+                float_layers=tuple(float_layers.split(",")) if float_layers else (),
+                quantization_aware_epochs=quantization_aware_epochs or 0,
+                allow_float=allow_float,
+            ),
             command=shlex.join(["digits-edge", *sys.argv[1:]]),
             overwrite=overwrite,
             listener=show,
@@ -238,6 +249,9 @@ def _report(exported: "Exported", *, as_json: bool) -> None:
                 "temperature": metadata.temperature,
                 "calibrated": metadata.calibrated,
                 "parity": metadata.parity,
+                "pixel_range": None if metadata.pixel_range is None else asdict(metadata.pixel_range),
+                "keras_accuracy": metadata.keras_accuracy,
+                "int8_share": metadata.int8_share,
                 "test": metadata.test,
                 "members": [asdict(member) for member in metadata.members],
                 "float_layers": list(exported.float_layers),
@@ -253,12 +267,15 @@ def _report(exported: "Exported", *, as_json: bool) -> None:
         f"{parity.changed} changed predictions"
         + (f", {parity.errors} errors (Keras: {parity.reference_errors})" if parity.errors is not None else "")
     )
+    say(accuracy_at_export(metadata))
     if metadata.test:
         figure = Accuracy(metadata.test["errors"], metadata.test["images"])
         say(
             f"test: {figure.errors} errors of {figure.images:,} ({percent(figure.value)} accuracy), "
             f"{metadata.test['name']}"
         )
+    if metadata.precision == "int8":
+        say(multiplications_in_int8(metadata.int8_share))
     if exported.float_layers:
         say(f"kept in float: {', '.join(exported.float_layers)}")
     if not metadata.calibrated:

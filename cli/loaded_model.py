@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from digits_edge.cli.options import file_path
 from digits_edge.cli.output import progress
 from digits_edge.runtime.classifier import FEW_IMAGES, MAX_BATCH, Classifier
 from digits_edge.runtime.errors import UsageError
+from digits_edge.runtime.model.pixel_range import PixelRange
 
 if TYPE_CHECKING:
     from digits_edge.export import Source
@@ -73,7 +74,7 @@ def open_model(
     *,
     provider: str,
     threads: int | None,
-    input_scale: Literal[1, 255] | None,
+    pixel_range: PixelRange,
     labels: Sequence[str] | None,
 ) -> LoadedModel:
     """Open a run folder, a .keras or .h5 file, a model file or a bundled model.
@@ -82,7 +83,7 @@ def open_model(
         model: name or path.
         provider: ONNX Runtime provider; not used for Keras models.
         threads: number of threads; None for all available.
-        input_scale: pixel range of a Keras model; None to read it from the model.
+        pixel_range: input of a Keras model; without a scale, it is read from the model.
         labels: class names; None for those of the model.
 
     Raises:
@@ -94,7 +95,7 @@ def open_model(
         with needs_extra("export"):
             from digits_edge.export import read_source
 
-            source = read_source(path, input_scale=input_scale, labels=labels)
+            source = read_source(path, pixel_range=pixel_range, labels=labels)
         return LoadedModel(model, source.labels, source.data, source, path)
     classifier = Classifier(model, provider=provider, threads=threads, images=FEW_IMAGES)
     class_names = tuple(labels or classifier.labels)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def command(as_json: bool) -> None:
     """List the bundled models.
 
-    Shows size and test accuracy. For models in several precisions, also shows which precision the plain name selects on
-    this machine.
+    Shows size, test accuracy, and the share of multiplications in int8. For models in several precisions, also shows
+    which precision the plain name selects on this machine.
     """
     from digits_edge.runtime.checks.accuracy import Accuracy
     from digits_edge.runtime.model.bundled import bundled_models
@@ -33,7 +33,7 @@ def command(as_json: bool) -> None:
                 "for_few_images": model.name == few,
                 "for_many_images": None if many is None else model.name == many,
             }
-            print_json(values | values.pop("figures") | selection)
+            print_json(values | {"int8_share": None} | values.pop("figures") | selection)
         return
     rows = []
     for model in models:
@@ -44,11 +44,12 @@ def command(as_json: bool) -> None:
                 model.precision,
                 f"{model.figures['parameters']:,}",
                 f"{model.bytes / 1000:,.0f} kB",
+                percent(share, 0) if (share := model.figures.get("int8_share")) is not None else "",
                 percent(Accuracy(test["errors"], test["images"]).value) if test else "",
                 f"{test['errors']} of {test['images']:,} {test['name']}" if test else "",
             ]
         )
-    print_table(["model", "precision", "parameters", "size", "test accuracy", "errors"], rows)
+    print_table(["model", "precision", "parameters", "size", "int8 share", "test accuracy", "errors"], rows)
     for family, (few, many) in selected.items():
         measured = "" if many is None else f", {many} for many images (measured)"
         say(f"{family} selects {few} for few images{measured}")

@@ -2,17 +2,22 @@
 
 import os
 from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 from click.core import ParameterSource
 
+from digits_edge.runtime.model.pixel_range import PixelRange
 from digits_edge.runtime.session.threads import MAX_THREADS
 
 THREADS = click.IntRange(1, MAX_THREADS)
 #: Larger batches are most likely a typing error and would exhaust the memory.
 BATCH_SIZE = click.IntRange(1, 65_536)
+
+#: Parameter names of `pixel_range_options`.
+PIXEL_RANGE_OPTIONS = ("input_scale", "invert", "mean", "std")
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -94,13 +99,28 @@ def output_option(help: str, *, required: bool = True) -> Callable[[_Command], _
     return click.option("-o", "--output", required=required, metavar="PATH", help=help)
 
 
-def input_scale_option(function: _Command) -> _Command:
-    """Add `--input-scale`, the pixel range of a Keras model."""
-    text = (
+def pixel_range_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--input-scale`, `--invert`, `--mean` and `--std`; the command receives them as one `pixel_range`."""
+
+    @wraps(function)
+    def command(*, input_scale: Literal[1, 255] | None, invert: bool, mean: float, std: float, **options: Any) -> Any:
+        return function(pixel_range=PixelRange(input_scale, invert, mean, std), **options)
+
+    scale_text = (
         "Pixel range the Keras model expects: 1 for 0–1, 255 for 0–255.  "
         "[default: read from the run folder or a Rescaling layer]"
     )
-    return click.option("--input-scale", type=click.Choice([1, 255]), help=text)(function)
+    mean_text = "Mean that is subtracted from the pixels in this range, after --invert."
+    std_text = "Standard deviation that the pixels are divided by after that."
+    added: Callable[..., Any] = command
+    for option in (
+        click.option("--std", type=float, default=1.0, show_default=True, metavar="NUMBER", help=std_text),
+        click.option("--mean", type=float, default=0.0, show_default=True, metavar="NUMBER", help=mean_text),
+        click.option("--invert", is_flag=True, help="Dark ink on white: the Keras model expects inverted pixels."),
+        click.option("--input-scale", type=click.Choice([1, 255]), help=scale_text),
+    ):
+        added = option(added)
+    return added
 
 
 def dtype_policy_option(function: _Command) -> _Command:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.options import file_path
@@ -12,6 +12,7 @@ from digits_edge.runtime.datasets import load
 from digits_edge.runtime.errors import DataError, UsageError
 from digits_edge.runtime.files import refuse_existing
 from digits_edge.runtime.model.bundled import bundled_models
+from digits_edge.runtime.model.pixel_range import PixelRange
 from digits_edge.runtime.session.threads import available_threads
 
 if TYPE_CHECKING:
@@ -29,12 +30,12 @@ class KerasChoice:
 
     Attributes:
         path: run folder or Keras file.
-        input_scale: pixel range of the Keras model, 1 or 255; None to read it from the model.
+        pixel_range: input of the Keras model; the default is the one recorded in the model file.
         data: value of `--data`, the training data; None for the data recorded in the run folder.
     """
 
     path: Path
-    input_scale: Literal[1, 255] | None
+    pixel_range: PixelRange
     data: str | None
 
 
@@ -147,7 +148,9 @@ def _keras_side(
         from digits_edge.export.exporting import calibration_images
         from digits_edge.measure.keras_peer import KerasPeer
 
-        source = read_source(choice.path, input_scale=choice.input_scale, labels=subjects[0].metadata.labels)
+        metadata = subjects[0].metadata
+        pixel_range = choice.pixel_range.or_recorded(metadata.pixel_range)
+        source = read_source(choice.path, pixel_range=pixel_range, labels=metadata.labels)
     peers = {
         subject.name: KerasPeer.of_model_file(source, choice.path, subject.metadata, subject.golden)
         for subject in subjects

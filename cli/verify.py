@@ -1,18 +1,19 @@
 """The `digits-edge verify` command."""
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.labelled_images import note_other_classes
+from digits_edge.cli.model_facts import accuracy_at_export, multiplications_in_int8
 from digits_edge.cli.options import (
     data_option,
     examples,
     file_path,
-    input_scale_option,
     json_option,
+    pixel_range_options,
     session_options,
 )
 from digits_edge.cli.output import percent, print_json, progress, say, show
@@ -21,6 +22,8 @@ from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
 from digits_edge.runtime.datasets import Dataset, load, parts
 from digits_edge.runtime.errors import CheckError, ModelError, UsageError
 from digits_edge.runtime.model.bundled import bundled_models
+from digits_edge.runtime.model.model_file import Metadata
+from digits_edge.runtime.model.pixel_range import PixelRange
 
 if TYPE_CHECKING:
     from digits_edge.export import Source
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     metavar="PATH",
     help="Run folder or Keras file to compare with; repeat for each member of an ensemble, in its order.",
 )
-@input_scale_option
+@pixel_range_options
 @data_option
 @json_option
 def command(
@@ -43,7 +46,7 @@ def command(
     provider: str,
     threads: int | None,
     keras: tuple[str, ...],
-    input_scale: Literal[1, 255] | None,
+    pixel_range: PixelRange,
     data: str | None,
     as_json: bool,
 ) -> None:
@@ -60,7 +63,7 @@ def command(
     dataset = None
     if data is not None:
         dataset = load(split="test", data=data, progress=progress("downloading"))
-    keras_models = _KerasReference(keras, input_scale, data) if keras else None
+    keras_models = _KerasReference(keras, pixel_range, data) if keras else None
     failed = []
     names = models or [model.name for model in bundled_models()]
     if not names:
@@ -77,7 +80,7 @@ def command(
         if as_json:
             print_json(verification.to_json())
         else:
-            _print(verification, counted)
+            _print(verification, classifier.metadata, counted)
         failed += [] if verification.holds else [verification.model]
     if failed:
         raise CheckError(f"verification failed: {', '.join(failed)}")
@@ -86,11 +89,11 @@ def command(
 class _KerasReference:
     """Keras models to compare with, read once for all model files."""
 
-    def __init__(self, paths: tuple[str, ...], input_scale: Literal[1, 255] | None, data: str | None) -> None:
+    def __init__(self, paths: tuple[str, ...], pixel_range: PixelRange, data: str | None) -> None:
         self._paths = paths
-        self._input_scale: Literal[1, 255] | None = input_scale
+        self._pixel_range = pixel_range
         self._data = data
-        self._read: dict[tuple[str, ...], list[Source]] = {}
+        self._read: dict[tuple[tuple[str, ...], tuple[PixelRange, ...]], list[Source]] = {}
 
     def outputs_for(self, classifier: Classifier) -> Reference:
         """Run Keras on the validation images or, without data, on the reference images of the model file."""
@@ -100,7 +103,7 @@ class _KerasReference:
             raise UsageError(
                 f"{metadata.name} has {members} member(s), but --keras was given {len(self._paths)} time(s)"
             )
-        sources = self._sources(classifier.labels)
+        sources = self._sources(classifier)
         for path, source, member in zip(self._paths, sources, metadata.members, strict=False):
             if source.parameters != member.parameters:
                 order = ", ".join(member.name for member in metadata.members)
@@ -116,16 +119,21 @@ class _KerasReference:
         temperatures = [member.temperature for member in metadata.members] or [metadata.temperature]
         return Reference(images, mean_outputs(sources, images, temperatures), labels)
 
-    def _sources(self, labels: tuple[str, ...]) -> "list[Source]":
-        """Read the Keras models for model files with these labels."""
-        if labels not in self._read:
+    def _sources(self, classifier: Classifier) -> "list[Source]":
+        """Read the Keras models with the labels and the pixel ranges of a model file."""
+        metadata = classifier.metadata
+        recorded = [member.pixel_range for member in metadata.members] or [metadata.pixel_range]
+        key = classifier.labels, tuple(map(self._pixel_range.or_recorded, recorded))
+        if key not in self._read:
             with needs_extra("export"):
                 from digits_edge.export import read_source
 
-                self._read[labels] = [
-                    read_source(file_path(path), input_scale=self._input_scale, labels=labels) for path in self._paths
+                labels, ranges = key
+                self._read[key] = [
+                    read_source(file_path(path), pixel_range=pixel_range, labels=labels)
+                    for path, pixel_range in zip(self._paths, ranges, strict=True)
                 ]
-        return self._read[labels]
+        return self._read[key]
 
     @cached_property
     def _training(self) -> Dataset | None:
@@ -134,7 +142,7 @@ class _KerasReference:
         return load(split="train", data=self._data, progress=progress("downloading"))
 
 
-def _print(verification: Verification, dataset: Dataset | None) -> None:
+def _print(verification: Verification, metadata: Metadata, dataset: Dataset | None) -> None:
     state = "ok" if verification.holds else "FAILED"
     say(f"{verification.model} on {verification.provider}, {verification.threads} thread(s): {state}")
     golden = verification.golden
@@ -142,6 +150,8 @@ def _print(verification: Verification, dataset: Dataset | None) -> None:
         f"  reference images: {golden.images}, largest difference {golden.max_difference:.2g} "
         f"(allowed {verification.golden_tolerance:g}), {golden.changed} changed predictions"
     )
+    if metadata.precision == "int8":
+        say(f"  {multiplications_in_int8(metadata.int8_share)}")
     if verification.exact_difference is not None:
         say(
             f"  exact arithmetic: largest difference {verification.exact_difference:.2g} "
@@ -163,5 +173,7 @@ def _print(verification: Verification, dataset: Dataset | None) -> None:
             f"  {dataset.name}: {verification.accuracy.errors} errors of {verification.accuracy.images:,}, "
             f"{percent(verification.accuracy.value)} accuracy (95 % interval: {percent(low)} to {percent(high)})"
         )
+    else:
+        say(f"  {accuracy_at_export(metadata)}")
     for problem in verification.problems:
         say(f"  problem: {problem}")

@@ -11,15 +11,26 @@ from digits_edge.runtime.lazy import lazy_exports
 if TYPE_CHECKING:
     from digits_edge.export.ensemble import Ensemble, mean_outputs
     from digits_edge.export.exporting import Exported, export
+    from digits_edge.export.precision.options import Int8Options
     from digits_edge.export.source import Source, calibrated_outputs, read_source
 
-__all__ = ["Ensemble", "Exported", "Source", "calibrated_outputs", "export", "mean_outputs", "read_source"]
+__all__ = [
+    "Ensemble",
+    "Exported",
+    "Int8Options",
+    "Source",
+    "calibrated_outputs",
+    "export",
+    "mean_outputs",
+    "read_source",
+]
 
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "ensemble": ("Ensemble", "mean_outputs"),
         "exporting": ("Exported", "export"),
+        "precision.options": ("Int8Options",),
         "source": ("Source", "calibrated_outputs", "read_source"),
     },
 )

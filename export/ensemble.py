@@ -114,8 +114,9 @@ def mean_outputs(
 
     Example:
         >>> import keras
+        >>> from digits_edge.runtime.model.pixel_range import PixelRange
         >>> model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10)])
-        >>> source = Source("tiny", "tiny", model, 1, tuple("0123456789"))
+        >>> source = Source("tiny", "tiny", model, PixelRange(1), tuple("0123456789"))
         >>> mean_outputs([source, source], np.zeros((3, 28, 28), np.uint8), [1.0, 2.0]).shape
         (3, 10)
     """

@@ -2,7 +2,7 @@
 
 import math
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -13,19 +13,29 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from digits_edge.export.ensemble import Ensemble, average
+from digits_edge.export.ensemble import Ensemble, average, mean_probabilities
 from digits_edge.export.gate import Gate, GraphOutputs
-from digits_edge.export.graph.contract import end_in_probabilities, take_pixels, take_quantized_pixels
+from digits_edge.export.graph.contract import (
+    QuantizedPixels,
+    end_in_probabilities,
+    take_centred_pixels,
+    take_pixels,
+    take_quantized_pixels,
+)
 from digits_edge.export.graph.convert import convert
 from digits_edge.export.graph.folding import divide_logits, scale_input
+from digits_edge.export.graph.multiplications import int8_share
 from digits_edge.export.graph.space_to_depth import to_space_to_depth
+from digits_edge.export.input_check import check_accuracy
 from digits_edge.export.keras_outputs import KerasOutputs, ReferenceOutputs, average_outputs, run_keras
 from digits_edge.export.package import package
 from digits_edge.export.precision.exact import exact_probabilities
+from digits_edge.export.precision.float_layers import find_float_layers
 from digits_edge.export.precision.half import to_half
+from digits_edge.export.precision.options import Int8Options
 from digits_edge.export.precision.overflow import MAX_PAIR_SUM, bounds
-from digits_edge.export.precision.quantize import layer_names, quantize
-from digits_edge.export.source import Source
+from digits_edge.export.precision.quantize import Quantizer, layer_names
+from digits_edge.export.source import Source, calibrated_outputs
 from digits_edge.runtime.checks.parity import Parity, compare
 from digits_edge.runtime.datasets import CATALOGUE, Dataset, common_parts, parts, stratified
 from digits_edge.runtime.errors import CheckError, DigitsEdgeError, ModelError, UsageError, one_line
@@ -35,12 +45,16 @@ from digits_edge.runtime.model.model_file import Member, Metadata, Precision, Pr
 
 MODEL_VERSION = "1.1.0"
 CALIBRATION_IMAGES = 500
+#: Images on which the effect of each layer in int8 is measured, if some must remain float.
+_SENSITIVITY_IMAGES = 200
 #: Share of the validation images that get the status "uncertain".
 REFUSED = 0.01
 #: Predictions with at least this confidence are never "uncertain", even if a model is overconfident.
 _MAX_UNCERTAIN_BELOW = 0.99
 #: Maximum difference of a probability from exact arithmetic on the machine that exports.
 _MAX_FROM_EXACT = 0.03
+#: An int8 model with a smaller share of its multiplications in int8 is neither smaller nor faster than a float model.
+MIN_INT8_SHARE = 0.5
 #: Called with a description of each step.
 Listener = Callable[[str], None]
 
@@ -76,12 +90,14 @@ class ConvertedModel:
     Attributes:
         source: the Keras model.
         keras: its predictions and temperature.
+        labelled: its predictions for the labelled images that its accuracy was checked on; None without such images.
         graph: input uint8 pixels, output calibrated probabilities.
         float_layers: the layers of an int8 graph that are computed in float.
     """
 
     source: Source
     keras: KerasOutputs
+    labelled: ReferenceOutputs | None
     graph: ir.Model
     float_layers: tuple[str, ...]
 
@@ -94,8 +110,7 @@ def export(
     training: Dataset | None = None,
     test: Dataset | None = None,
     name: str | None = None,
-    float_layers: tuple[str, ...] = (),
-    quantization_aware_epochs: int = 0,
+    int8: Int8Options | None = None,
     command: str = "",
     overwrite: bool = False,
     listener: Listener = lambda step: None,
@@ -113,11 +128,7 @@ def export(
         test: labelled images for the test error recorded in the file; they influence nothing else. Images held back
             from the training data by the run take precedence.
         name: name of the model; by default the name of the source and the precision.
-        float_layers: names of layers, such as `conv_1`, that int8 does not quantize because they are faster in float.
-            Layers that must remain float for agreement with Keras are found automatically.
-        quantization_aware_epochs: epochs of quantization-aware fine-tuning on the training images before quantization,
-            if int8 costs accuracy (`digits_edge.export.precision.quantization_aware`). The file is still compared with
-            the original Keras model.
+        int8: options of the quantization.
         command: the command line, recorded in the metadata.
         overwrite: replace an existing file.
         listener: called with a description of each step.
@@ -126,10 +137,12 @@ def export(
         Path, size, metadata and parity of the file.
 
     Raises:
-        UsageError: int8 has no training data, the data is not that of the model, the target exists, `float_layers` is
-            used with another precision, an ensemble or an unknown name, or `quantization_aware_epochs` with another
+        UsageError: int8 has no training data, the data is not that of the model, the target exists, float layers are
+            used with another precision, an ensemble or an unknown name, or quantization-aware training with another
             precision.
-        CheckError: the converted model disagrees with Keras; no file is written.
+        CheckError: the converted model disagrees with Keras; less than half of the multiplications of an int8 model are
+            int8; or Keras itself classifies the labelled images like chance, far below the accuracy of its run, or far
+            better with another pixel range. No file is written.
         ModelError: a layer cannot be converted.
 
     Example:
@@ -140,14 +153,12 @@ def export(
     refuse_existing(target, overwrite=overwrite)
     for member in source.members:
         _check_data(member, training, precision)
-    if float_layers and (precision != "int8" or len(source.members) > 1):
+    int8 = int8 or Int8Options()
+    if int8.float_layers and (precision != "int8" or len(source.members) > 1):
         raise UsageError("--float-layers is for int8 models of a single Keras model; omit it")
-    if quantization_aware_epochs and precision != "int8":
+    if int8.quantization_aware_epochs and precision != "int8":
         raise UsageError(f"quantization-aware training is for int8, not {precision}; omit --quantization-aware")
-    converted = [
-        _convert_member(member, training, precision, float_layers, quantization_aware_epochs, listener)
-        for member in source.members
-    ]
+    converted = [_convert_member(member, training, test, precision, int8, listener) for member in source.members]
 
     listener("verifying")
     reference = average_outputs(source.members, [member.keras for member in converted])
@@ -156,6 +167,9 @@ def export(
     parity, problems = gate.check(predict)
     if problems:
         raise CheckError(f"the {precision} model disagrees with Keras, nothing is written: {'; '.join(problems)}")
+    share, float_layers = int8_share(graph), _float_layers(source, converted)
+    if precision == "int8" and share < MIN_INT8_SHARE and not int8.allow_float:
+        raise CheckError(_mostly_float(share, float_layers))
     golden, pair_sums = gate.golden, bounds(graph)
     if precision == "int8":
         listener("computing exact golden values")
@@ -174,6 +188,9 @@ def export(
         data=_data_metadata(source, training),
         test=_test_errors(predict, _held_out(source, training, test), training),
         parity={"on": _compared_on(source, reference), **asdict(parity)},
+        pixel_range=source.pixel_range if isinstance(source, Source) else None,
+        keras_accuracy=_keras_accuracy(reference, converted),
+        int8_share=round(share, 4),
         overflow_free=max(pair_sums.values(), default=0) <= MAX_PAIR_SUM,
         largest_pair_sums=pair_sums,
         members=_members(converted, precision) if isinstance(source, Ensemble) else (),
@@ -183,12 +200,25 @@ def export(
     content = package(graph, metadata, golden)
     with atomic_write(target) as stream:
         stream.write(content)
-    float_layers = tuple(
+    return Exported(target, len(content), metadata, parity, float_layers)
+
+
+def _float_layers(source: Source | Ensemble, converted: list[ConvertedModel]) -> tuple[str, ...]:
+    return tuple(
         f"{member.source.name} {layer}" if isinstance(source, Ensemble) else layer
         for member in converted
         for layer in member.float_layers
     )
-    return Exported(target, len(content), metadata, parity, float_layers)
+
+
+def _mostly_float(share: float, float_layers: tuple[str, ...]) -> str:
+    names = ", ".join(float_layers[:3]) + (f" and {len(float_layers) - 3} more" if len(float_layers) > 3 else "")
+    return (
+        f"only {share:.0%} of the multiplications are int8"
+        + (f": {names} stayed float" if names else ", because its layers have no int8 form")
+        + "; nothing is written; check the pixel range, use --quantization-aware 3 or --precision fp16, or accept it "
+        "with --allow-float"
+    )
 
 
 def _with_exact(golden: GoldenValues, graph: ir.Model, predict: GraphOutputs) -> GoldenValues:
@@ -246,22 +276,32 @@ def _check_data(source: Source, training: Dataset | None, precision: Precision) 
 def _convert_member(
     source: Source,
     training: Dataset | None,
+    test: Dataset | None,
     precision: Precision,
-    float_layers: tuple[str, ...],
-    quantization_aware_epochs: int,
+    int8: Int8Options,
     listener: Listener,
 ) -> ConvertedModel:
     """Run the Keras model and convert it to a graph from pixels to calibrated probabilities."""
     listener(f"running {source.name} in Keras")
     outputs = run_keras(source, training)
+    labelled = _labelled_outputs(source, outputs, test)
+    check_accuracy(source, labelled, training, name=_labelled_name(outputs))
     model = source.model
-    if quantization_aware_epochs:
-        model = _fine_tuned(source, training, quantization_aware_epochs, listener)
+    if int8.quantization_aware_epochs:
+        model = _fine_tuned(source, training, int8.quantization_aware_epochs, listener)
     listener(f"converting {source.name} to ONNX")
     float_graph = convert(model)
     listener(f"converting {source.name} to {precision}")
     with _model_errors(source, precision):
-        return _converted(source, outputs, float_graph, training, precision, float_layers)
+        logits_graph = divide_logits(float_graph, outputs.temperature)
+        if precision == "int8":
+            assert training is not None  # `_check_data` raises otherwise
+            gate = Gate.of(outputs, precision)
+            graph, left_float = _int8(logits_graph, source, training, gate, int8.float_layers, listener)
+            return ConvertedModel(source, outputs, labelled, graph, left_float)
+        graph = take_pixels(scale_input(logits_graph, source.pixel_range.factor, source.pixel_range.offset))
+        graph = end_in_probabilities(to_half(graph) if precision == "fp16" else graph)
+        return ConvertedModel(source, outputs, labelled, graph, ())
 
 
 @contextmanager
@@ -278,22 +318,29 @@ def _model_errors(source: Source, precision: Precision) -> Iterator[None]:
         ) from error
 
 
-def _converted(
-    source: Source,
-    outputs: KerasOutputs,
-    float_graph: ir.Model,
-    training: Dataset | None,
-    precision: Precision,
-    float_layers: tuple[str, ...],
-) -> ConvertedModel:
-    """Convert a float graph to a graph from pixels to calibrated probabilities in the requested precision."""
-    logits_graph = divide_logits(float_graph, outputs.temperature)
-    if precision == "int8":
-        assert training is not None  # `_check_data` raises otherwise
-        gate = Gate.of(outputs, precision)
-        return ConvertedModel(source, outputs, *_int8(logits_graph, source, training, gate, float_layers))
-    graph = take_pixels(scale_input(logits_graph, source.pixel_scale))
-    return ConvertedModel(source, outputs, end_in_probabilities(to_half(graph) if precision == "fp16" else graph), ())
+def _labelled_outputs(source: Source, outputs: KerasOutputs, test: Dataset | None) -> ReferenceOutputs | None:
+    """Keras's predictions for the validation images or, without them, for the test images."""
+    if outputs.validation is not None or test is None or test.labels is None:
+        return outputs.validation
+    return ReferenceOutputs(test.images, calibrated_outputs(source, test.images, outputs.temperature), test.labels)
+
+
+def _labelled_name(outputs: KerasOutputs) -> str:
+    return "test images" if outputs.validation is None else "validation images"
+
+
+def _keras_accuracy(reference: KerasOutputs, converted: list[ConvertedModel]) -> dict[str, object] | None:
+    """Errors of Keras, of all members together, on the labelled images; None without such images."""
+    labelled = [member.labelled for member in converted if member.labelled is not None]
+    if not labelled:
+        return None
+    counted, labels = reference.validation, labelled[0].labels
+    if counted is None:
+        counted = replace(labelled[0], probabilities=mean_probabilities([each.probabilities for each in labelled]))
+    if labels is None or not len(labels):
+        return None
+    errors = int((counted.probabilities.argmax(axis=1) != labels).sum())
+    return {"on": _labelled_name(reference), "errors": errors, "images": len(labels)}
 
 
 def _fine_tuned(source: Source, training: Dataset | None, epochs: int, listener: Listener) -> keras.Model:
@@ -311,11 +358,14 @@ def _fine_tuned(source: Source, training: Dataset | None, epochs: int, listener:
 
 
 def _int8(
-    logits_graph: ir.Model, source: Source, training: Dataset, gate: Gate, float_layers: tuple[str, ...]
+    logits_graph: ir.Model,
+    source: Source,
+    training: Dataset,
+    gate: Gate,
+    float_layers: tuple[str, ...],
+    listener: Listener,
 ) -> tuple[ir.Model, tuple[str, ...]]:
-    """Quantize all layers except `float_layers`.
-
-    While the gate fails, one more layer remains float: the one whose omission brings the predictions closest to Keras.
+    """Quantize all layers except `float_layers` and those that must remain float for agreement with Keras.
 
     Returns:
         The graph, and the names of its float layers.
@@ -325,25 +375,27 @@ def _int8(
         if layer not in layers:
             raise UsageError(f"{source.name} has no layer {layer!r}; its layers are {', '.join(layers)}")
     candidates = [layer for layer in layers if layer not in float_layers]
-    calibration = calibration_images(source, training).astype(np.float32) * np.float32(source.pixel_scale)
-    serialized = ir.to_proto(to_space_to_depth(logits_graph))
+    pixels = QuantizedPixels.of(source.pixel_range)
+    calibration = pixels.centred(calibration_images(source, training))
+    model = to_space_to_depth(take_centred_pixels(logits_graph, pixels))
+    images, probabilities = gate.compared.images, gate.compared.probabilities
+    rows = np.linspace(0, len(images) - 1, min(len(images), _SENSITIVITY_IMAGES)).astype(np.intp)
 
-    def quantized(float_layers: tuple[str, ...]) -> ir.Model:
-        graph = quantize(ir.from_proto(serialized), calibration, float_layers=float_layers)
-        return end_in_probabilities(take_quantized_pixels(graph, source.pixel_scale))
+    with Quantizer(model, calibration) as quantizer:
 
-    def distance(float_layers: tuple[str, ...]) -> float:
-        probabilities = GraphOutputs(quantized(float_layers))(gate.compared.images)
-        return float(np.abs(probabilities - gate.compared.probabilities).mean())
+        def graph_with(more_float_layers: Sequence[str]) -> ir.Model:
+            graph = quantizer((*float_layers, *more_float_layers))
+            return end_in_probabilities(take_quantized_pixels(graph, pixels.step, pixels.zero_point))
 
-    while True:
-        graph = quantized(float_layers)
-        _, problems = gate.check(GraphOutputs(graph))
-        if not candidates or not problems:
-            return graph, float_layers
-        worst = min(candidates, key=lambda layer: distance((*float_layers, layer)))
-        float_layers = (*float_layers, worst)
-        candidates.remove(worst)
+        def passes(more_float_layers: Sequence[str]) -> bool:
+            return not gate.check(GraphOutputs(graph_with(more_float_layers)))[1]
+
+        def sensitivity(layer: str) -> float:
+            predict = GraphOutputs(graph_with([other for other in candidates if other != layer]))
+            return float(np.abs(predict(images[rows]) - probabilities[rows]).mean())
+
+        found = find_float_layers(candidates, passes, sensitivity, listener=listener)
+        return graph_with(found), tuple(layer for layer in layers if layer in {*float_layers, *found})
 
 
 def _uncertain_below(validation: ReferenceOutputs | None, predict: GraphOutputs) -> float:
@@ -391,6 +443,7 @@ def _members(converted: list[ConvertedModel], precision: Precision) -> tuple[Mem
             temperature=member.keras.temperature,
             calibrated=member.keras.calibrated,
             validation=member.source.validation,
+            pixel_range=member.source.pixel_range,
         )
         for member in converted
     )

@@ -54,7 +54,7 @@ class Gate:
         if not rows.size:
             raise CheckError(
                 "the Keras model has low confidence on all reference digits; "
-                "check --input-scale, and that the model is trained"
+                "check --input-scale and --invert, and that the model is trained"
             )
         images, probabilities = keras.reference.images[rows], keras.reference.probabilities[rows]
         return cls(precision, keras.compared, GoldenValues(images, probabilities, GOLDEN_TOLERANCE[precision]))

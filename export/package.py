@@ -4,6 +4,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
+from digits_edge.export.reasons import reason
 from digits_edge.runtime.errors import CheckError, ModelError
 from digits_edge.runtime.model.golden import MAX_PACKED_BYTES, GoldenValues
 from digits_edge.runtime.model.model_file import GOLDEN_KEY, METADATA_KEY, Metadata, with_digest
@@ -36,6 +37,7 @@ def package(model: ir.Model, metadata: Metadata, golden: GoldenValues) -> bytes:
     try:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"{metadata.name} has a layer that {metadata.precision} does not support: {reason}") from error
+        raise ModelError(
+            f"{metadata.name} has a layer that {metadata.precision} does not support: {reason(error)}"
+        ) from error
     return with_digest(proto.SerializeToString(deterministic=True))

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.export.float32 import in_float32
+from digits_edge.export.reasons import reason
 from digits_edge.export.temperature import softmax
 from digits_edge.runtime.datasets.catalogue import DIGITS
 from digits_edge.runtime.errors import ModelError, UsageError, one_line
 from digits_edge.runtime.json_record import as_record, read_json
+from digits_edge.runtime.model.pixel_range import PixelRange
 
-#: Pixel range a Keras model expects: 1 for 0–1, 255 for 0–255.
-InputScale = Literal[1, 255]
+#: File name of the Keras model in a run folder.
+RUN_MODEL = "model.keras"
 INPUT_SIZES = ((784,), (28, 28), (28, 28, 1))
 _BATCH = 500
 #: Tolerance of the sum of a row of float16 probabilities for ten classes.
@@ -32,14 +35,15 @@ class Source:
         name: the architecture of a run, or the file name without its suffix.
         architecture: the architecture of a run, or the name of the Keras model.
         model: the Keras model.
-        input_scale: pixel range the model expects: 1 for 0–1, 255 for 0–255.
+        pixel_range: the input the model expects; its scale is known.
         labels: the class names.
         data: the training data recorded in the run folder; empty for a Keras file.
         versions: the versions of the libraries it was trained with, if known.
+        validation_accuracy: the accuracy on the validation images that the run recorded, if known.
 
     Example:
         >>> model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10)])
-        >>> source = Source("tiny", "tiny", model, 255, tuple("0123456789"))
+        >>> source = Source("tiny", "tiny", model, PixelRange(255), tuple("0123456789"))
         >>> source.parameters
         7850
         >>> source.logits(np.zeros((2, 28, 28), np.uint8)).shape
@@ -49,10 +53,11 @@ class Source:
     name: str
     architecture: str
     model: keras.Model
-    input_scale: InputScale
+    pixel_range: PixelRange
     labels: tuple[str, ...]
     data: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    validation_accuracy: float | None = None
 
     @property
     def members(self) -> tuple["Source", ...]:
@@ -69,17 +74,9 @@ class Source:
         """The split rule of the training data, as accepted by `digits_edge.runtime.datasets.parts`."""
         return str(self.data.get("validation", "tenth"))
 
-    @property
-    def pixel_scale(self) -> float:
-        """Factor from a pixel (0–255) to the model's input."""
-        return self.input_scale / 255
-
     def inputs(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Convert images, uint8 (N, 28, 28), to float32 in the model's input shape and scale."""
-        inputs = images.reshape(len(images), *self.model.inputs[0].shape[1:]).astype(np.float32)
-        if self.input_scale == 1:
-            inputs /= np.float32(255)
-        return inputs
+        """Convert images, uint8 (N, 28, 28), to float32 in the model's input shape and pixel range."""
+        return _input_of_each_pixel(self.pixel_range)[images].reshape(len(images), *self.model.inputs[0].shape[1:])
 
     def outputs(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run the Keras model.
@@ -115,6 +112,16 @@ class Source:
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute logits, float32 (N, C), for images, uint8 (N, 28, 28)."""
         return as_logits(self.outputs(images))
+
+
+def _input_of_each_pixel(pixel_range: PixelRange) -> NDArray[np.float32]:
+    """The model's input for the pixels 0 to 255, float32 (256,); rounded as in a training script in float32."""
+    values = np.arange(256, dtype=np.float32)
+    if pixel_range.invert:
+        values = 255 - values
+    if pixel_range.white == 1:
+        values /= np.float32(255)
+    return (values - np.float32(pixel_range.mean)) / np.float32(pixel_range.std)
 
 
 def as_logits(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -155,20 +162,22 @@ def calibrated_outputs(source: Source, images: NDArray[np.uint8], temperature: f
 
     Example:
         >>> model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10)])
-        >>> source = Source("tiny", "tiny", model, 1, tuple("0123456789"))
+        >>> source = Source("tiny", "tiny", model, PixelRange(1), tuple("0123456789"))
         >>> calibrated_outputs(source, np.zeros((2, 28, 28), np.uint8), 1.5).shape
         (2, 10)
     """
     return softmax(source.logits(images), temperature)
 
 
-def read_source(path: Path, *, input_scale: InputScale | None = None, labels: Sequence[str] | None = None) -> Source:
+def read_source(path: Path, *, pixel_range: PixelRange | None = None, labels: Sequence[str] | None = None) -> Source:
     """Read a run folder or a `.keras` or `.h5` file.
+
+    `model.keras` in a run folder is read like the folder: scale, labels and data are in the `recipe.json` beside it.
 
     Args:
         path: the folder or file.
-        input_scale: pixel range the model expects, 1 for 0–1 or 255 for 0–255; by default read from the run's recipe or
-            a Rescaling layer.
+        pixel_range: the input the model expects; by default, and if its scale is None, the scale is read from the run's
+            recipe or a Rescaling layer.
         labels: the class names; by default those of the run, or the ten digits.
 
     Raises:
@@ -180,12 +189,8 @@ def read_source(path: Path, *, input_scale: InputScale | None = None, labels: Se
         >>> source.labels  # doctest: +SKIP
         ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
-    run: _Run | None = None
-    data: dict[str, Any] = {}
-    file = path
-    if path.is_dir():
-        file = path / "model.keras"
-        run, data = _read_run(path / "recipe.json")
+    file = path / RUN_MODEL if path.is_dir() else path
+    run, data = _run_of(path)
     model = _load(file)
     classes = _check_shape(model, file)
     known = run.data if run is not None else _DataOfRun("")
@@ -196,18 +201,15 @@ def read_source(path: Path, *, input_scale: InputScale | None = None, labels: Se
         raise UsageError(
             f"{file} has {classes} classes, but {len(known_labels)} labels are known; pass all labels with --labels"
         )
-    if input_scale and (known.input_scale or input_scale) != input_scale:
-        raise UsageError(
-            f"{path} was trained with input scale {known.input_scale}, not {input_scale}; omit --input-scale"
-        )
     return Source(
         name=run.recipe.model if run is not None else file.stem,
         architecture=run.recipe.model if run is not None else model.name,
         model=model,
-        input_scale=input_scale or known.input_scale or _detect_scale(model, file),
+        pixel_range=_known_range(pixel_range or PixelRange(), known.input_scale, path, model),
         labels=known_labels,
         data=data,
         versions=run.versions if run is not None else {},
+        validation_accuracy=run.result.validation_accuracy if run is not None else None,
     )
 
 
@@ -219,9 +221,14 @@ class _RecipeOfRun:
 @dataclass(frozen=True)
 class _DataOfRun:
     name: str
-    input_scale: InputScale | None = None
+    input_scale: Literal[1, 255] | None = None
     classes: tuple[str, ...] = ()
     validation: str = "tenth"
+
+
+@dataclass(frozen=True)
+class _ResultOfRun:
+    validation_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -231,6 +238,17 @@ class _Run:
     recipe: _RecipeOfRun
     data: _DataOfRun
     versions: dict[str, str] = field(default_factory=dict)
+    result: _ResultOfRun = _ResultOfRun()
+
+
+def _run_of(path: Path) -> tuple[_Run | None, dict[str, Any]]:
+    """The run of a run folder or of the model file in one; None for any other Keras file."""
+    if path.is_dir():
+        return _read_run(path / "recipe.json")
+    if path.name == RUN_MODEL:
+        with suppress(ModelError):  # another program's recipe.json
+            return _read_run(path.with_name("recipe.json"))
+    return None, {}
 
 
 def _read_run(path: Path) -> tuple[_Run, dict[str, Any]]:
@@ -255,8 +273,7 @@ def _load(file: Path) -> keras.Model:
         # safe_mode rejects Lambda layers, so no code from the file is executed
         return in_float32(keras.saving.load_model(file, compile=False, safe_mode=True))
     except Exception as error:  # Keras raises exceptions of many types
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{file} is not a Keras model that can be loaded safely: {reason}") from error
+        raise ModelError(f"{file} is not a Keras model that can be loaded safely: {reason(error)}") from error
 
 
 def _check_shape(model: Any, file: Path) -> int:
@@ -288,7 +305,16 @@ def _layers(model: Any) -> Iterator[Any]:
             yield from _layers(layer)
 
 
-def _detect_scale(model: keras.Model, file: Path) -> InputScale:
+def _known_range(
+    given: PixelRange, recorded_scale: Literal[1, 255] | None, path: Path, model: keras.Model
+) -> PixelRange:
+    """Complete a pixel range with the scale of the run or of the model."""
+    if given.scale and recorded_scale and given.scale != recorded_scale:
+        raise UsageError(f"{path} was trained with input scale {recorded_scale}, not {given.scale}; omit --input-scale")
+    return replace(given, scale=given.scale or recorded_scale or _detect_scale(model, path))
+
+
+def _detect_scale(model: keras.Model, file: Path) -> Literal[1, 255]:
     """Detect the input scale from a Rescaling layer whose output range is 0 to 1 or -1 to 1."""
     for layer in _layers(model):
         if isinstance(layer, keras.layers.Rescaling):

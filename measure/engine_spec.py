@@ -2,7 +2,8 @@
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Literal
+
+from digits_edge.runtime.model.pixel_range import PixelRange
 
 #: Name of this package's own runtime.
 OWN_ENGINE = "digits-edge"
@@ -16,13 +17,13 @@ class KerasSpec:
 
     Attributes:
         path: run folder or Keras file.
-        input_scale: pixel range the model expects: 1 for 0–1, 255 for 0–255.
+        pixel_range: the input the model expects.
         labels: the class names.
         temperature: divisor of the logits in the model file.
     """
 
     path: str
-    input_scale: Literal[1, 255]
+    pixel_range: PixelRange
     labels: tuple[str, ...]
     temperature: float
 
@@ -70,5 +71,7 @@ class EngineSpec:
         """Parse the output of `to_json`."""
         values = json.loads(line)
         if values["keras"] is not None:
-            values["keras"] = KerasSpec(**values["keras"] | {"labels": tuple(values["keras"]["labels"])})
+            keras = values["keras"]
+            labels, pixel_range = tuple(keras["labels"]), PixelRange(**keras["pixel_range"])
+            values["keras"] = KerasSpec(**keras | {"labels": labels, "pixel_range": pixel_range})
         return cls(**values | {"litert": tuple((size, path) for size, path in values["litert"])})

@@ -79,7 +79,7 @@ class KerasPeer:
         Raises:
             ModelError: the model cannot be read.
         """
-        source = read_source(Path(spec.path), input_scale=spec.input_scale, labels=spec.labels)
+        source = read_source(Path(spec.path), pixel_range=spec.pixel_range, labels=spec.labels)
         return cls._with_detected_softmax(source, Path(spec.path), spec.temperature, images)
 
     @classmethod
@@ -91,7 +91,7 @@ class KerasPeer:
     @property
     def spec(self) -> KerasSpec:
         """The specification with which another process opens the model."""
-        return KerasSpec(str(self.path.absolute()), self.source.input_scale, self.source.labels, self.temperature)
+        return KerasSpec(str(self.path.absolute()), self.source.pixel_range, self.source.labels, self.temperature)
 
     def calibrated(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Convert Keras's outputs to probabilities, (N, C), in numpy, which is faster than two Keras operations."""
@@ -106,12 +106,18 @@ class KerasPeer:
 
     def from_pixels(self, pixels: Any) -> Any:
         """Compute probabilities from pixels, uint8 (N, 28, 28), with operations that TensorFlow can trace."""
-        return self.from_scaled(tf.cast(pixels, tf.float32) * np.float32(self.source.pixel_scale))
+        return self.from_scaled(tf.cast(pixels, tf.float32) * np.float32(abs(self.source.pixel_range.factor)))
 
     def from_scaled(self, scaled: Any) -> Any:
-        """Compute probabilities from float32 (N, 28, 28) in the model's input scale; traceable by TensorFlow."""
-        rows = scaled.shape[0]
-        outputs = self.source.model(tf.reshape(scaled, [rows, *self.source.model.inputs[0].shape[1:]]), training=False)
+        """Compute probabilities from pixels times the absolute factor of the pixel range, float32 (N, 28, 28).
+
+        The function is traceable by TensorFlow.
+        """
+        pixel_range, model = self.source.pixel_range, self.source.model
+        inputs = -scaled if pixel_range.invert else scaled
+        if pixel_range.offset:
+            inputs = inputs + np.float32(pixel_range.offset)
+        outputs = model(tf.reshape(inputs, [scaled.shape[0], *model.inputs[0].shape[1:]]), training=False)
         if self.in_softmax:
             if self.temperature == 1:
                 return outputs

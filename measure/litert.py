@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from digits_edge.export.reasons import reason
 from digits_edge.measure.keras_peer import KerasPeer
 from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.model.model_file import Precision
@@ -59,13 +60,13 @@ def to_litert(
     if is_int8:
         if calibration is None:
             raise ModelError("LiteRT needs training images to calibrate int8 ranges; pass them with --data")
-        images = calibration
+        images, factor = calibration, abs(peer.source.pixel_range.factor)
 
         def batches() -> Iterator[list[NDArray[np.float32]]]:
             rows = -len(images) % batch_size + len(images)
             filled = np.resize(images, (rows, 28, 28))  # repeats the first images, which changes no range
             for start in range(0, rows, batch_size):
-                yield [filled[start : start + batch_size].astype(np.float32) * np.float32(peer.source.pixel_scale)]
+                yield [filled[start : start + batch_size].astype(np.float32) * np.float32(factor)]
 
         converter.representative_dataset = batches
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -74,5 +75,4 @@ def to_litert(
         with silenced_stderr():
             return bytes(converter.convert())
     except Exception as error:  # the converter raises exceptions of many types
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"the LiteRT converter failed: {reason[:200]}") from error
+        raise ModelError(f"the LiteRT converter failed: {reason(error)}") from error

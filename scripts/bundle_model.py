@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import onnx
+
+from digits_edge.export.graph.multiplications import int8_share
 from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import CheckError, DigitsEdgeError, UsageError
@@ -56,12 +59,22 @@ def add_model(path: Path, metadata: Metadata, *, default: bool = False, folder: 
         architecture=metadata.architecture,
         precision=metadata.precision,
         default=not others_have_default,
-        figures={"parameters": metadata.parameters, "test": metadata.test, "parity": metadata.parity},
+        figures={
+            "parameters": metadata.parameters,
+            "int8_share": _int8_share(path, metadata),
+            "test": metadata.test,
+            "parity": metadata.parity,
+        },
     )
     with atomic_write(folder / added.file) as stream:
         stream.write(content)
     write_index([*(entries | {added.name: added}).values()], folder)
     return added
+
+
+def _int8_share(path: Path, metadata: Metadata) -> float:
+    """The recorded share of multiplications in int8; files of versions before 1.2 do not record it."""
+    return metadata.int8_share if metadata.int8_share is not None else round(int8_share(onnx.load(path)), 4)
 
 
 def write_index(models: list[BundledModel], folder: Path = MODELS) -> None:

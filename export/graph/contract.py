@@ -1,8 +1,13 @@
 """Input and output of a model file's graph: raw pixels in, probabilities out."""
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
+from digits_edge.export.graph.folding import scale_input
 from digits_edge.export.graph.rewriting import (
     apply_until_still,
     before,
@@ -13,6 +18,10 @@ from digits_edge.export.graph.rewriting import (
     name_by_position,
 )
 from digits_edge.runtime.model.model_file import BATCH_AXIS, INPUT_NAME, OUTPUT_NAME
+from digits_edge.runtime.model.pixel_range import PixelRange
+
+#: A rest below this share of a step is a rounding error.
+_NO_REST = 1e-6
 
 
 def end_in_probabilities(model: ir.Model) -> ir.Model:
@@ -38,12 +47,57 @@ def take_pixels(model: ir.Model) -> ir.Model:
     return model
 
 
-def take_quantized_pixels(model: ir.Model, scale: float) -> ir.Model:
+@dataclass(frozen=True)
+class QuantizedPixels:
+    """A pixel range with the pixel itself as the quantized input: sign·(pixel − zero_point)·step + rest.
+
+    Attributes:
+        step: scale of the quantized input, positive.
+        zero_point: the pixel nearest to the model's input 0.
+        sign: -1 if the pixels are inverted, else 1.
+        rest: remaining shift of the input; at most half a step if the range includes 0.
+
+    Example:
+        >>> QuantizedPixels.of(PixelRange(1, invert=True))
+        QuantizedPixels(step=0.00392156862745098, zero_point=255, sign=-1, rest=0.0)
+        >>> QuantizedPixels.of(PixelRange(255, mean=127.5, std=127.5)).zero_point
+        128
+    """
+
+    step: float
+    zero_point: int
+    sign: int
+    rest: float
+
+    @classmethod
+    def of(cls, pixel_range: PixelRange) -> Self:
+        """Decompose a pixel range."""
+        factor, offset = pixel_range.factor, pixel_range.offset
+        zero_point = min(max(round(-offset / factor), 0), 255)
+        rest = offset + factor * zero_point
+        step = abs(factor)
+        return cls(step, zero_point, -1 if factor < 0 else 1, rest if abs(rest) > _NO_REST * step else 0.0)
+
+    def centred(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Compute (pixel − zero_point)·step, float32 (N, 28, 28), from images, uint8 (N, 28, 28)."""
+        return (images.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.step)
+
+
+def take_centred_pixels(model: ir.Model, pixels: QuantizedPixels) -> ir.Model:
+    """Accept the images of `QuantizedPixels.centred` in a float model: fold sign and rest; in place.
+
+    On the padding of a convolution, the rest is not exact: its error is at most half a quantization step.
+    """
+    return scale_input(model, pixels.sign, pixels.rest, approximate_padding=True)
+
+
+def take_quantized_pixels(model: ir.Model, scale: float, zero_point: int = 0) -> ir.Model:
     """Use the raw pixels as the quantized input of an int8 graph, without Cast, Mul or QuantizeLinear; in place.
 
     Args:
         model: quantized model with float32 input.
-        scale: factor from a pixel to the input of the float model; the zero point is 0.
+        scale: factor from a pixel, minus the zero point, to the input of the float model.
+        zero_point: the pixel for which this input is 0.
 
     Returns:
         The same model.
@@ -51,8 +105,8 @@ def take_quantized_pixels(model: ir.Model, scale: float) -> ir.Model:
     graph = model.graph
     image = graph.inputs[0]
     scale_value = constant(graph, "pixel_scale", np.array(scale, np.float32))
-    zero_point = constant(graph, "pixel_zero_point", np.array(0, np.uint8))
-    insert_after(image, graph, "DequantizeLinear", [image, scale_value, zero_point])
+    zero_value = constant(graph, "pixel_zero_point", np.array(zero_point, np.uint8))
+    insert_after(image, graph, "DequantizeLinear", [image, scale_value, zero_value])
 
     def dequantizes_pixels(node: ir.Node | None) -> bool:
         return node is not None and node.inputs[1] is scale_value
@@ -64,7 +118,7 @@ def take_quantized_pixels(model: ir.Model, scale: float) -> ir.Model:
             return False
         moved = node.outputs[0]
         node.replace_input_with(0, first_input(dequantizing))
-        insert_after(moved, graph, "DequantizeLinear", [moved, scale_value, zero_point])
+        insert_after(moved, graph, "DequantizeLinear", [moved, scale_value, zero_value])
         moved.dtype = ir.DataType.UINT8
         return True
 

@@ -9,6 +9,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from digits_edge.export.graph.rewriting import bypass, first_input
 from digits_edge.export.graph.simplify import simplify
+from digits_edge.export.reasons import reason
 from digits_edge.runtime.errors import ModelError
 
 #: The newest opset that tf2onnx 1.17 is tested with.
@@ -47,8 +48,7 @@ def convert(keras_model: keras.Model) -> ir.Model:
         proto, _ = tf2onnx.convert.from_function(predict, input_signature=predict.input_signature, opset=OPSET)
         model = simplify(ir.from_proto(proto))
     except Exception as error:  # tf2onnx passes unsupported operators through, and onnxruntime rejects the graph
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{keras_model.name} has a layer that cannot be converted: {reason[:200]}") from error
+        raise ModelError(f"{keras_model.name} has a layer that cannot be converted: {reason(error)}") from error
     if loops := sorted({node.op_type for node in model.graph} & _CONTROL_FLOW):
         raise ModelError(
             f"{keras_model.name} has a recurrent layer ({', '.join(loops)}); only feed-forward models are supported"

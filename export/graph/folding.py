@@ -38,11 +38,21 @@ _POSITIVELY_HOMOGENEOUS = ("Relu", "MaxPool")
 _POOLS = ("MaxPool", "AveragePool", "GlobalAveragePool")
 
 
-def scale_input(model: ir.Model, scale: float) -> ir.Model:
-    """Accept unscaled images: fold the input scale into the weights of the first layer; in place."""
-    image = model.graph.inputs[0]
-    insert_after(image, model.graph, "Mul", [image, constant(model.graph, "input_scale", np.array(scale, np.float32))])
-    apply_until_still(model, FOLDING_RULES)
+def scale_input(model: ir.Model, scale: float, shift: float = 0.0, *, approximate_padding: bool = False) -> ir.Model:
+    """Accept other images: compute image·scale + shift, folded into the first layer where that is exact; in place.
+
+    Args:
+        model: float model.
+        scale: factor from the new images to those that the model expects.
+        shift: added after that.
+        approximate_padding: fold the shift into a padded convolution too, as if its padding were shifted.
+    """
+    value = model.graph.inputs[0]
+    for operator, name, number, neutral in (("Mul", "input_scale", scale, 1), ("Add", "input_shift", shift, 0)):
+        if number != neutral:
+            operand = constant(model.graph, name, np.array(number, np.float32))
+            value = insert_after(value, model.graph, operator, [value, operand])
+    apply_until_still(model, (*FOLDING_RULES, _fold_input_shift) if approximate_padding else FOLDING_RULES)
     return model
 
 
@@ -127,8 +137,20 @@ def _scale_back(node: ir.Node) -> bool:
     return True
 
 
-def _fold_forward(layer: ir.Node) -> bool:
-    """A scale or shift, then Conv or Gemm: fold it into weights and bias."""
+def _fold_input_shift(layer: ir.Node) -> bool:
+    """A shift of the image, then Conv: fold it into the bias; on the padding, it is not exact."""
+    node = before(layer, "Add")
+    value = None if node is None else first_input(node)
+    while value is not None and (reshape := value.producer()) is not None and reshape.op_type == "Reshape":
+        value = first_input(reshape)
+    return value is not None and value.is_graph_input() and _fold_forward(layer, shifted_padding=True)
+
+
+def _fold_forward(layer: ir.Node, *, shifted_padding: bool = False) -> bool:
+    """A scale or shift, then Conv or Gemm: fold it into weights and bias.
+
+    With `shifted_padding`, a shift is folded into a padded convolution too, as if it applied to the padding.
+    """
     node = before(layer, *_AFFINE) if is_layer(layer) else None
     affine = _affine(node)
     if affine is None or node is None or not used_once(node.outputs[0]):
@@ -137,7 +159,7 @@ def _fold_forward(layer: ir.Node) -> bool:
     if layer.op_type == "Conv":
         padded = any(integers(layer, "pads")) or "auto_pad" in layer.attributes
         grouped = "group" in layer.attributes and layer.attributes["group"].as_int() != 1
-        if grouped or (padded and affine.shift.any()):
+        if grouped or (padded and affine.shift.any() and not shifted_padding):
             return False
         scale, shift = (np.broadcast_to(v, weights.shape[1]) for v in (affine.scale, affine.shift))
         set_parameters(layer, weights * scale.reshape(1, -1, 1, 1), bias + np.einsum("oihw,i->o", weights, shift))

@@ -4,10 +4,12 @@ On the CPU provider with one thread, the larger models are about 3× faster than
 activations they can be slower than fp32, and dynamic quantization is several times slower.
 """
 
+import inspect
 import logging
 import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import onnx
@@ -33,7 +35,9 @@ QUANTIZED_OPERATORS = [
     "Reshape",
     "Relu",
 ]
+_LAYERS = ("Conv", "Gemm", "MatMul")
 _CALIBRATION_BATCH = 64
+_CACHES_CALIBRATION = "calibration_cache_path" in inspect.signature(quantize_static).parameters
 
 
 def quantize(model: ir.Model, images: NDArray[np.float32], *, float_layers: Collection[str] = ()) -> ir.Model:
@@ -47,31 +51,84 @@ def quantize(model: ir.Model, images: NDArray[np.float32], *, float_layers: Coll
     Returns:
         A new model with float32 input, and QuantizeLinear and DequantizeLinear around int8 operators.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        unprepared, prepared, quantized = (Path(folder, f"{step}.onnx") for step in ("float", "prepared", "int8"))
+    with Quantizer(model, images) as quantizer:
+        return quantizer(float_layers)
+
+
+class Quantizer:
+    """Quantize the same model with different float layers.
+
+    The model is prepared once, and calibrated once with onnxruntime 1.32 or later.
+
+    Args:
+        model: input `image`, float32 (N, 28, 28), scaled; not modified.
+        images: scaled calibration images, float32 (K, 28, 28).
+    """
+
+    def __init__(self, model: ir.Model, images: NDArray[np.float32]) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._images, self._input = images, model.graph.inputs[0].name or ""
+        unprepared, self._prepared = (Path(self._folder.name, f"{step}.onnx") for step in ("float", "prepared"))
         onnx.save(ir.to_proto(model), unprepared)
         # folds constants and infers shapes before calibration; sympy's symbolic inference is not needed for the batch
-        quant_pre_process(str(unprepared), str(prepared), skip_symbolic_shape=True)
-        overrides = quantization_overrides(ir.from_proto(onnx.load(prepared)), float_layers=float_layers)
+        quant_pre_process(str(unprepared), str(self._prepared), skip_symbolic_shape=True)
+        ranges = Path(self._folder.name, "ranges.json")
+        self._options = {"calibration_cache_path": ranges} if _CACHES_CALIBRATION else {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._folder.cleanup()
+
+    def __call__(self, float_layers: Collection[str] = ()) -> ir.Model:
+        """Quantize all layers except `float_layers`; see `quantize`."""
+        quantized = Path(self._folder.name, "int8.onnx")
+        model = ir.from_proto(onnx.load(self._prepared))
+        overrides = quantization_overrides(model, float_layers=float_layers)
         # quantize_static logs a warning about missing pre-processing to the root logger although it was done
         logging.disable(logging.WARNING)
         try:
             quantize_static(
-                str(prepared),
+                str(self._prepared),
                 str(quantized),
-                _CalibrationImages(model.graph.inputs[0].name or "", images),
+                _CalibrationImages(self._input, self._images),
                 quant_format=QuantFormat.QDQ,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 per_channel=True,
                 op_types_to_quantize=QUANTIZED_OPERATORS,
-                nodes_to_exclude=list(float_layers),
+                nodes_to_exclude=[*float_layers, *_between_float_layers(model, float_layers)],
                 extra_options={"TensorQuantOverrides": overrides},
                 calibrate_method=CalibrationMethod.MinMax,
+                **self._options,
             )
         finally:
             logging.disable(logging.NOTSET)
         return _pool_before_relu(_float_gemm_outputs(ir.from_proto(onnx.load(quantized))))
+
+
+def _between_float_layers(model: ir.Model, float_layers: Collection[str]) -> list[str]:
+    """The names of other operators, such as Add, that are connected with float layers only; they stay float too."""
+    names: list[str] = []
+    visited: set[ir.Node] = set()
+    for start in model.graph:
+        if start.op_type in _LAYERS or start in visited:
+            continue
+        region, layers, waiting = [], set(), [start]
+        while waiting:
+            node = waiting.pop()
+            if node.op_type in _LAYERS:
+                layers.add(node.name)
+            elif node not in visited:
+                visited.add(node)
+                region.append(node.name)
+                producers = (value.producer() for value in node.inputs if value is not None)
+                waiting += [producer for producer in producers if producer is not None]
+                waiting += [user for result in node.outputs for user, _ in result.uses()]
+        if layers and layers <= set(float_layers):
+            names += filter(None, region)
+    return names
 
 
 def _float_gemm_outputs(model: ir.Model) -> ir.Model:
@@ -115,7 +172,7 @@ def _pool_before_relu(model: ir.Model) -> ir.Model:
 
 def layer_names(model: ir.Model) -> list[str]:
     """The names of all nodes with weights, in graph order; valid values for `float_layers`."""
-    return [node.name or "" for node in model.graph if node.op_type in ("Conv", "Gemm", "MatMul")]
+    return [node.name or "" for node in model.graph if node.op_type in _LAYERS]
 
 
 class _CalibrationImages(CalibrationDataReader):  # type: ignore[misc]

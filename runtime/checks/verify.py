@@ -58,6 +58,8 @@ class Verification:
         exact_kernels: whether slower kernels were selected for that reason.
         batch_sizes: tested batch sizes.
         batch_difference: largest difference of a probability between batch sizes.
+        int8_share: share of the multiplications in int8, as recorded at export; None if it was not recorded.
+        accuracy_checked: whether the accuracy was measured on labelled images, here or at export.
         accuracy: on the data set; None without one.
         recorded: errors and images recorded at export for the same data; None if not recorded.
         parity: comparison with the reference; None without one.
@@ -76,6 +78,8 @@ class Verification:
     exact_kernels: bool
     batch_sizes: tuple[int, ...]
     batch_difference: float
+    int8_share: float | None
+    accuracy_checked: bool
     accuracy: Accuracy | None
     recorded: Accuracy | None
     parity: Parity | None
@@ -106,7 +110,7 @@ def verify(
     Args:
         classifier: the open model.
         dataset: also count errors on this data set. The check fails if there are clearly more than the export recorded
-            for the same data.
+            for the same data, or if export had no labelled images and the accuracy is like guessing.
         reference: also check the limits of the model's precision, `parity.shortfalls`.
 
     Returns:
@@ -142,6 +146,12 @@ def verify(
     accuracy = recorded = parity = None
     if dataset is not None:
         accuracy, recorded = _count_errors(classifier, dataset), _recorded(metadata, dataset)
+        assert dataset.labels is not None  # `_count_errors` raises otherwise
+        if not metadata.accuracy_checked and accuracy.is_chance(dataset.labels):
+            problems.append(
+                f"accuracy {accuracy.value:.1%} on {dataset.name} is like guessing: export the model with the pixel "
+                "range and the order of labels that it was trained with"
+            )
         if recorded is not None:
             additional = _ADDITIONAL_ERRORS if classifier.provider == "cpu" else _ADDITIONAL_ERRORS_OTHER_PROVIDERS
             max_errors = recorded.errors + additional[metadata.precision] * accuracy.images
@@ -166,6 +176,8 @@ def verify(
         exact_kernels=classifier.exact_kernels,
         batch_sizes=BATCH_SIZES,
         batch_difference=batch_difference,
+        int8_share=metadata.int8_share,
+        accuracy_checked=accuracy is not None or metadata.accuracy_checked,
         accuracy=accuracy,
         recorded=recorded,
         parity=parity,

@@ -26,8 +26,8 @@ class BundledModel:
         architecture: name of the Keras model.
         precision: of weights and arithmetic: "fp32", "fp16" or "int8".
         default: whether `Classifier()` uses this model.
-        figures: `parameters` (number of weights), `test` (errors on the test set) and `parity` (comparison with Keras),
-            as measured at export.
+        figures: `parameters` (number of weights), `int8_share` (share of multiplications in int8), `test` (errors on
+            the test set) and `parity` (comparison with Keras), as measured at export.
 
     Example:
         >>> model = next(model for model in bundled_models() if model.name == "edge-int8")

@@ -19,8 +19,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from digits_edge.runtime.errors import ModelError
+from digits_edge.runtime.errors import ModelError, UsageError
 from digits_edge.runtime.json_record import as_record, parse_json
+from digits_edge.runtime.model.pixel_range import PixelRange
 
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
@@ -56,6 +57,7 @@ class Member:
         temperature: divisor of the logits before the softmax.
         calibrated: whether the temperature was fitted on the validation images of this member.
         validation: rule that selected the validation part of the training data.
+        pixel_range: input of the Keras model; None in files of earlier versions.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Member:
     temperature: float
     calibrated: bool
     validation: str
+    pixel_range: PixelRange | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,11 @@ class Metadata:
             ensemble: of the first member).
         test: errors and number of images of the test set; None if it was not available at export.
         parity: comparison with Keras on the validation images; None if they were not available at export.
+        pixel_range: input of the Keras model for the pixels of an image; None for an ensemble, whose members have their
+            own, and in files of earlier versions.
+        keras_accuracy: errors of the Keras model on labelled images, converted as in this file, and the number and name
+            of these images; None if export had no labelled images, or in files of earlier versions.
+        int8_share: share of the multiplications that are computed in int8, 0 to 1; None in files of earlier versions.
         overflow_free: whether the int8 weights are small enough that no kernel of onnxruntime can overflow. Models
             without int8 layers cannot overflow.
         largest_pair_sums: node name of each int8 layer → largest sum of two weights of one sign that a kernel
@@ -119,6 +127,9 @@ class Metadata:
     data: dict[str, Any] = field(default_factory=dict)
     test: dict[str, Any] | None = None
     parity: dict[str, Any] | None = None
+    pixel_range: PixelRange | None = None
+    keras_accuracy: dict[str, Any] | None = None
+    int8_share: float | None = None
     overflow_free: bool = False
     largest_pair_sums: dict[str, int] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
@@ -129,6 +140,12 @@ class Metadata:
     def may_overflow(self) -> bool:
         """Whether kernels that add two products in 16 bits can overflow with these weights."""
         return self.precision == "int8" and not self.overflow_free
+
+    @property
+    def accuracy_checked(self) -> bool:
+        """Whether the accuracy was measured on labelled images at export."""
+        counted = (self.parity or {}).get("reference_errors")
+        return self.keras_accuracy is not None or counted is not None or self.test is not None
 
     def to_json(self) -> str:
         """Serialize as JSON for the model file."""
@@ -153,7 +170,7 @@ class Metadata:
             if not all(name.isprintable() for name in (metadata.name, *metadata.labels)):
                 raise ValueError(f"control characters in name {metadata.name!r} or labels {metadata.labels!r}")
             return metadata
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, UsageError) as error:
             raise ModelError(f"not digits-edge metadata ({error!r}); export the model again") from error
 
 

@@ -213,3 +213,11 @@ def test_error_names_missing_data(run, model):
     result = run("evaluate", model, "--data", "none.npz")
     assert result.code == 4
     assert result.error.startswith("none.npz: no such file or folder")
+
+
+def test_copy_of_a_model_file_is_another_model(run, model, tmp_path):
+    """A speed trial is stored with the names of its files; a copy with the same content must not find it."""
+    for name in ("one.onnx", "two.onnx"):
+        (tmp_path / name).write_bytes(model.read_bytes())
+        result = run("verify", name, "--json")
+        assert (result.code, result.stderr) == (0, "")

@@ -1,5 +1,6 @@
 """Training, export, verification and evaluation with the commands that need Keras."""
 
+import json
 from importlib.util import find_spec
 
 import numpy as np
@@ -32,6 +33,8 @@ def test_model_is_trained_exported_verified_and_evaluated(run, drawn, tmp_path):
         path.name for path in (tmp_path / "run").iterdir()
     }
 
+    trained_scale = json.loads((tmp_path / "run" / "recipe.json").read_text())["data"]["input_scale"]
+
     again = run("train", "cnn-small", "--data", drawn, "--epochs", "1", "-o", "run")
     assert again.code == 2
     assert again.error.startswith("run already holds a run; use --resume")
@@ -49,6 +52,17 @@ def test_model_is_trained_exported_verified_and_evaluated(run, drawn, tmp_path):
     assert (verifying.code, verifying.stderr, verified["holds"]) == (0, "", True)
     assert verified["parity"]["images"] == 20
     assert verified["accuracy"]["images"] == 50
+
+    in_run = ("export", "run/model.keras", "-o", "n.onnx", "--precision", "fp32", "--data", drawn)
+    wrong = run(*in_run, "--input-scale", str(256 - trained_scale))
+    assert (wrong.code, wrong.error) == (
+        2,
+        f"run/model.keras was trained with input scale {trained_scale}, not {256 - trained_scale}; omit --input-scale",
+    )
+    assert not (tmp_path / "n.onnx").exists()
+    assert run(*in_run, "--json").objects[0]["name"] == "cnn-small-fp32"
+    verifying = run("verify", "n.onnx", "--keras", "run/model.keras", "--data", drawn, "--json")
+    assert (verifying.code, verifying.stderr, verifying.objects[0]["holds"]) == (0, "", True)
 
     by_keras = run("evaluate", "run", "--data", drawn, "--json").objects[0]
     by_file = run("evaluate", "m.onnx", "--data", drawn, "--json").objects[0]

@@ -178,7 +178,7 @@ def trained(drawn: Dataset, make_once: Callable[..., Path]) -> Callable[[str], P
 @pytest.fixture(scope="session")
 def read(trained: Callable[[str], Path]) -> Callable[[str], Source]:
     """A function that returns the fitted network of a kind; tests must not change it."""
-    return cache(lambda kind: read_source(trained(kind), input_scale=KINDS[kind][2]))
+    return cache(lambda kind: read_source(trained(kind), pixel_range=PixelRange(KINDS[kind][2])))
 
 
 @pytest.fixture

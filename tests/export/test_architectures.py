@@ -13,6 +13,7 @@ from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.model.model_file import Precision, read_model_file
+from digits_edge.runtime.model.pixel_range import PixelRange
 from digits_edge.train import build, names
 from digits_edge.train.models.architectures import input_scale
 from tests.export.conftest import fit
@@ -32,7 +33,7 @@ def network(request: pytest.FixtureRequest, few: Dataset) -> Source:
     model = build(request.param)
     scale = input_scale(model)
     fit(model, few.images[..., np.newaxis].astype(np.float32) * np.float32(scale / 255), few.labels, ridge=0.1)
-    return Source(request.param, request.param, model, scale, few.class_names)
+    return Source(request.param, request.param, model, PixelRange(scale), few.class_names)
 
 
 #: The small networks of `test_exporting.py` resemble most architectures and cover every precision. Only `kaggle-cnn`

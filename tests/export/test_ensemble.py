@@ -18,6 +18,7 @@ from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import CheckError, ModelError, UsageError
 from digits_edge.runtime.model.model_file import PRECISIONS, Member, Metadata, Precision, read_model_file
+from digits_edge.runtime.model.pixel_range import PixelRange
 from tests.export.conftest import shared_conversions
 
 #: These differ in input shape, input scale and output (logits or probabilities).
@@ -187,7 +188,7 @@ def test_without_data_ensemble_is_not_calibrated(sources: tuple[Source, ...], tm
 def test_ensemble_that_disagrees_with_keras_is_not_written(
     trained: Callable[[str], Path], sources: tuple[Source, ...], drawn: Dataset, tmp_path: Path
 ) -> None:
-    broken = read_source(trained("pooled"), input_scale=1)
+    broken = read_source(trained("pooled"), pixel_range=PixelRange(1))
     # activations exceed float16; the last layer reverts the factor, so Keras's predictions do not change
     last = next(layer for layer in reversed(broken.model.layers) if layer.get_weights())
     first, second = [layer for layer in broken.model.layers if layer.name.startswith("conv2d")]

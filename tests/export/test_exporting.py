@@ -9,7 +9,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from digits_edge.export import Exported, Source, calibrated_outputs, export, read_source
+from digits_edge.export import Exported, Int8Options, Source, calibrated_outputs, export, read_source
 from digits_edge.runtime.checks.parity import compare, shortfalls
 from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
@@ -17,6 +17,7 @@ from digits_edge.runtime.datasets import CATALOGUE, Dataset, parts
 from digits_edge.runtime.errors import CheckError, ModelError, UsageError
 from digits_edge.runtime.model.golden import MAX_PACKED_BYTES
 from digits_edge.runtime.model.model_file import GOLDEN_KEY, PRECISIONS, Precision, read_model_file
+from digits_edge.runtime.model.pixel_range import PixelRange
 from digits_edge.runtime.preprocessing.garment import to_fashion_mnist_format
 from tests.export.conftest import KINDS, fit
 
@@ -89,7 +90,13 @@ def test_export_is_reproducible(
 
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
 def test_float_layers_are_not_quantized(source: Source, drawn: Dataset, tmp_path: Path) -> None:
-    exported = export(source, tmp_path / "m.onnx", precision="int8", training=drawn, float_layers=("conv_1", "gemm_8"))
+    exported = export(
+        source,
+        tmp_path / "m.onnx",
+        precision="int8",
+        training=drawn,
+        int8=Int8Options(float_layers=("conv_1", "gemm_8")),
+    )
     assert exported.float_layers == ("conv_1", "gemm_8")
     graph = onnx.load(exported.path).graph
     float_weights = [value.name for value in graph.initializer if value.data_type == onnx.TensorProto.FLOAT]
@@ -102,9 +109,13 @@ def test_float_layers_are_not_quantized(source: Source, drawn: Dataset, tmp_path
 @small
 def test_invalid_float_layers_are_an_error(source: Source, drawn: Dataset, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no layer 'conv_99'; its layers are gemm_1, "):
-        export(source, tmp_path / "m.onnx", precision="int8", training=drawn, float_layers=("conv_99",))
+        export(
+            source, tmp_path / "m.onnx", precision="int8", training=drawn, int8=Int8Options(float_layers=("conv_99",))
+        )
     with pytest.raises(UsageError, match="--float-layers is for int8 models of a single Keras model"):
-        export(source, tmp_path / "m.onnx", precision="fp32", training=drawn, float_layers=("gemm_1",))
+        export(
+            source, tmp_path / "m.onnx", precision="fp32", training=drawn, int8=Int8Options(float_layers=("gemm_1",))
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -123,7 +134,7 @@ def test_one_percent_of_the_validation_images_are_uncertain(source: Source, draw
 def test_uncertain_threshold_of_an_overconfident_model_is_limited(
     trained: Callable[[str], Path], drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = read_source(trained("softmax-rows"), input_scale=1)
+    source = read_source(trained("softmax-rows"), pixel_range=PixelRange(1))
     *hidden, kernel, bias = source.model.get_weights()
     source.model.set_weights([*hidden, kernel * 4, bias * 4])
     monkeypatch.setattr("digits_edge.export.exporting.REFUSED", 0.9)  # 90 % of the confidences are nearly 1
@@ -162,7 +173,7 @@ def test_existing_file_is_not_overwritten(source: Source, tmp_path: Path) -> Non
 def test_model_that_exceeds_float16_is_not_written(
     trained: Callable[[str], Path], drawn: Dataset, tmp_path: Path
 ) -> None:
-    source = read_source(trained("residual"), input_scale=1)
+    source = read_source(trained("residual"), pixel_range=PixelRange(1))
     # activations far beyond float16's 65,504; the last layer reverts the factor, so Keras's predictions do not change
     first, last = (
         layer
@@ -182,7 +193,7 @@ def test_model_that_exceeds_float16_is_not_written(
 
 
 def test_untrained_model_is_not_exported(trained: Callable[[str], Path], tmp_path: Path) -> None:
-    source = read_source(trained("softmax-rows"), input_scale=1)
+    source = read_source(trained("softmax-rows"), pixel_range=PixelRange(1))
     source.model.set_weights([weight * 0 for weight in source.model.get_weights()])
     with pytest.raises(CheckError, match="low confidence on all reference digits"):
         export(source, tmp_path / "m.onnx", precision="fp32")
@@ -194,7 +205,7 @@ def test_model_that_ends_in_sigmoid_is_an_error(tmp_path: Path) -> None:
     image = keras.Input((28, 28, 1))
     model = keras.Model(image, keras.layers.Dense(10, activation="sigmoid")(keras.layers.Flatten()(image)))
     model.save(tmp_path / "sigmoid.keras")
-    source = read_source(tmp_path / "sigmoid.keras", input_scale=1)
+    source = read_source(tmp_path / "sigmoid.keras", pixel_range=PixelRange(1))
     with pytest.raises(ModelError, match="Sigmoid"):
         export(source, tmp_path / "m.onnx", precision="fp32")
 
@@ -218,7 +229,7 @@ def test_exported_files_of_a_softmax_operation_are_verified(tmp_path: Path, draw
     model = keras.Model(image, keras.ops.softmax(logits))
     fit(model, drawn.images[..., None].astype(np.float32) / 255, drawn.labels, ridge=0.01)
     model.save(tmp_path / "softmax.keras")
-    source = read_source(tmp_path / "softmax.keras", input_scale=1)
+    source = read_source(tmp_path / "softmax.keras", pixel_range=PixelRange(1))
     for precision in PRECISIONS:
         path = export(source, tmp_path / f"{precision}.onnx", precision=precision, training=drawn).path
         with Classifier(path, provider="cpu") as classifier:
@@ -239,7 +250,7 @@ def test_error_for_an_unsupported_layer_is_one_line(tmp_path: Path, layer: str) 
     }[layer]()
     keras.Model(image, layers.Dense(10)(outputs)).save(tmp_path / "m.keras")
     with pytest.raises(ModelError, match=r"cannot be converted|recurrent") as caught:
-        export(read_source(tmp_path / "m.keras", input_scale=1), tmp_path / "m.onnx", precision="fp32")
+        export(read_source(tmp_path / "m.keras", pixel_range=PixelRange(1)), tmp_path / "m.onnx", precision="fp32")
     assert "\n" not in str(caught.value)
 
 

@@ -13,6 +13,7 @@ from keras import layers
 from digits_edge.export import read_source
 from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.errors import ModelError, UsageError
+from digits_edge.runtime.model.pixel_range import PixelRange
 
 
 def saved(path: Path, *stack: Any, shape: tuple[int, ...] = (28, 28, 1)) -> Path:
@@ -22,29 +23,29 @@ def saved(path: Path, *stack: Any, shape: tuple[int, ...] = (28, 28, 1)) -> Path
 
 def test_h5_file_is_read(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.h5", layers.Flatten(), layers.Dense(10))
-    assert read_source(path, input_scale=1).labels == tuple("0123456789")
+    assert read_source(path, pixel_range=PixelRange(1)).labels == tuple("0123456789")
 
 
 def test_rescaling_layer_sets_input_scale_255(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.keras", layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(10))
-    assert read_source(path).input_scale == 255
+    assert read_source(path).pixel_range.scale == 255
 
 
 def test_rescaling_layer_in_a_nested_model_is_found(tmp_path: Path) -> None:
     nested = keras.Sequential([keras.Input((28, 28, 1)), layers.Rescaling(1 / 127.5, offset=-1)])
-    assert read_source(saved(tmp_path / "m.keras", nested, layers.Flatten(), layers.Dense(10))).input_scale == 255
+    assert read_source(saved(tmp_path / "m.keras", nested, layers.Flatten(), layers.Dense(10))).pixel_range.scale == 255
 
 
 def test_rescaling_of_scaled_images_sets_input_scale_1(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.keras", layers.Rescaling(2.0, offset=-1), layers.Flatten(), layers.Dense(10))
-    assert read_source(path).input_scale == 1
+    assert read_source(path).pixel_range.scale == 1
 
 
 @pytest.mark.parametrize("labels", [["a"] * 10, [*"abcdefghi", ""]])
 def test_labels_must_be_unique_and_not_empty(tmp_path: Path, labels: list[str]) -> None:
     path = saved(tmp_path / "m.keras", layers.Flatten(), layers.Dense(10))
     with pytest.raises(UsageError, match="empty or repeated"):
-        read_source(path, input_scale=1, labels=labels)
+        read_source(path, pixel_range=PixelRange(1), labels=labels)
 
 
 def test_unknown_input_scale_is_an_error(tmp_path: Path) -> None:
@@ -57,25 +58,25 @@ def test_unknown_input_scale_is_an_error(tmp_path: Path) -> None:
 def test_unsupported_input_shape_is_in_the_error(tmp_path: Path, shape: tuple[int, ...]) -> None:
     path = saved(tmp_path / "m.keras", layers.Flatten(), layers.Dense(10), shape=shape)
     with pytest.raises(ModelError, match=str(shape[0])):
-        read_source(path, input_scale=1)
+        read_source(path, pixel_range=PixelRange(1))
 
 
 def test_output_with_one_class_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="at least two"):
-        read_source(saved(tmp_path / "m.keras", layers.Flatten(), layers.Dense(1)), input_scale=1)
+        read_source(saved(tmp_path / "m.keras", layers.Flatten(), layers.Dense(1)), pixel_range=PixelRange(1))
 
 
 def test_other_number_of_classes_needs_labels(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.keras", layers.Flatten(), layers.Dense(3))
     with pytest.raises(UsageError, match="--labels"):
-        read_source(path, input_scale=1)
-    assert read_source(path, input_scale=1, labels=["a", "b", "c"]).labels == ("a", "b", "c")
+        read_source(path, pixel_range=PixelRange(1))
+    assert read_source(path, pixel_range=PixelRange(1), labels=["a", "b", "c"]).labels == ("a", "b", "c")
 
 
 def test_code_in_a_file_is_not_executed(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.keras", layers.Lambda(lambda x: x * 2), layers.Flatten(), layers.Dense(10))
     with pytest.raises(ModelError, match="safely"):
-        read_source(path, input_scale=1)
+        read_source(path, pixel_range=PixelRange(1))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"PK\x03\x04broken"])
@@ -83,7 +84,7 @@ def test_error_for_a_damaged_file_is_one_line(tmp_path: Path, content: bytes) ->
     path = tmp_path / "broken.keras"
     path.write_bytes(content)
     with pytest.raises(ModelError, match=r"broken\.keras") as caught:
-        read_source(path, input_scale=1)
+        read_source(path, pixel_range=PixelRange(1))
     assert "\n" not in str(caught.value)
 
 
@@ -101,14 +102,22 @@ def test_run_folder_contains_scale_labels_and_data(tmp_path: Path) -> None:
         "data": {"name": "mnist", "sha256": "ab", "input_scale": 1, "classes": list("abcdefghij")},
     }
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
-    source = read_source(tmp_path)
-    assert (source.name, source.input_scale, source.labels[0], source.data["name"]) == ("mine", 1, "a", "mnist")
-    with pytest.raises(UsageError, match="input scale 1, not 255"):
-        read_source(tmp_path, input_scale=255)
+    for path in (tmp_path, tmp_path / "model.keras"):
+        source = read_source(path)
+        about = (source.name, source.pixel_range.scale, source.labels[0], source.data["name"])
+        assert about == ("mine", 1, "a", "mnist")
+        with pytest.raises(UsageError, match="input scale 1, not 255"):
+            read_source(path, pixel_range=PixelRange(255))
+    for content in ("{}", "no JSON", json.dumps({"recipe": "pancakes", "data": []})):
+        (tmp_path / "recipe.json").write_text(content)
+        with pytest.raises(UsageError, match="--input-scale 1"):
+            read_source(tmp_path / "model.keras")
+        with pytest.raises(ModelError, match="not a run folder"):
+            read_source(tmp_path)
 
 
 def test_softmax_of_recovered_logits_equals_the_probabilities(trained: Callable[[str], Path], drawn: Dataset) -> None:
-    source = read_source(trained("softmax-rows"), input_scale=1)
+    source = read_source(trained("softmax-rows"), pixel_range=PixelRange(1))
     logits, probabilities = source.logits(drawn.images[:50]), source.outputs(drawn.images[:50])
     recovered = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(recovered, probabilities, atol=1e-6)

@@ -25,6 +25,7 @@ from digits_edge.measure.peers import Subject, measure_engines
 from digits_edge.measure.process import EngineError, EngineProcess
 from digits_edge.measure.round_robin import round_robin
 from digits_edge.runtime.errors import CheckError, ModelError, UsageError
+from digits_edge.runtime.model.pixel_range import PixelRange
 from digits_edge.runtime.session.precision import find_model
 
 LIBRARIES = {"openvino": "openvino", LITERT: "ai_edge_litert"}
@@ -48,7 +49,7 @@ def exported(request, trained, drawn, tmp_path_factory):
     """A model file, the Keras model it was exported from, and their folder."""
     kind, folder = request.param, tmp_path_factory.mktemp("peers")
     path = trained(kind)
-    source = read_source(path, input_scale=255 if kind == "batch-norm-before-padding" else 1)
+    source = read_source(path, pixel_range=PixelRange(255 if kind == "batch-norm-before-padding" else 1))
     model = export(source, folder / "m.onnx", precision=FILES[kind], training=drawn)
     subject = Subject.of(str(model.path))
     return subject, KerasPeer.of_model_file(source, path, subject.metadata, subject.golden), folder
@@ -88,7 +89,7 @@ def test_keras_peer_predicts_calibrated_probabilities(exported, temperature):
 
 def test_other_keras_model_is_an_error(exported, trained):
     subject, peer, _ = exported
-    other = read_source(trained("pooled"), input_scale=1)
+    other = read_source(trained("pooled"), pixel_range=PixelRange(1))
     with pytest.raises(UsageError, match=r"pooled\.keras is not the Keras model of .*: it has [\d,]+ parameters, not"):
         KerasPeer.of_model_file(other, trained("pooled"), subject.metadata, subject.golden)
     weights = peer.source.model.get_weights()

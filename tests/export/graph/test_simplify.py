@@ -73,7 +73,7 @@ def test_shift_before_a_padded_convolution_is_not_folded(graph: ir.Model) -> Non
 def test_rewritten_graph_predicts_like_keras(
     source: Source, graph: ir.Model, drawn: Dataset, temperature: float
 ) -> None:
-    model = scale_input(divide_logits(graph, temperature), source.pixel_scale)
+    model = scale_input(divide_logits(graph, temperature), source.pixel_range.factor)
     session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
     for count in (1, 2, 7, 64):
         images = drawn.images[:count]
@@ -86,15 +86,15 @@ def test_rewritten_graph_predicts_like_keras(
 
 @pytest.mark.parametrize("source", [kind for kind in KINDS if kind != "batch-norm-of-rows"], indirect=True)
 def test_raw_pixels_are_the_int8_input(source: Source, graph: ir.Model, drawn: Dataset) -> None:
-    images = drawn.images[:100].astype(np.float32) * source.pixel_scale
-    model = end_in_probabilities(take_quantized_pixels(quantize(graph, images), source.pixel_scale))
+    images = drawn.images[:100].astype(np.float32) * source.pixel_range.factor
+    model = end_in_probabilities(take_quantized_pixels(quantize(graph, images), source.pixel_range.factor))
     (image,) = model.graph.inputs
     assert image.dtype == ir.DataType.UINT8
     first = next(node for node, _ in image.uses())
     if first.op_type == "Reshape":
         first = next(node for node, _ in first.outputs[0].uses())
     assert first.op_type == "DequantizeLinear"
-    assert first.inputs[1].const_value.numpy() == np.float32(source.pixel_scale)
+    assert first.inputs[1].const_value.numpy() == np.float32(source.pixel_range.factor)
     assert first.inputs[2].const_value.numpy() == 0
     assert not {"Cast", "Mul"} & set(operators(model))
     onnx.checker.check_model(ir.to_proto(model), full_check=True)
@@ -104,7 +104,7 @@ def test_raw_pixels_are_the_int8_input(source: Source, graph: ir.Model, drawn: D
 def test_int8_quantizes_every_layer_but_not_the_logits(source: Source, graph: ir.Model, drawn: Dataset) -> None:
     float_model = graph
     layers = layer_names(float_model)
-    model = quantize(float_model, drawn.images[:100].astype(np.float32) * source.pixel_scale)
+    model = quantize(float_model, drawn.images[:100].astype(np.float32) * source.pixel_range.factor)
     quantized = [
         node
         for node in model.graph

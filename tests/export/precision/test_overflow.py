@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from digits_edge.export import Exported, Source, export, exporting
+from digits_edge.export import Exported, Int8Options, Source, export, exporting
 from digits_edge.export.precision.exact import exact_probabilities
 from digits_edge.export.precision.overflow import MAX_PAIR_SUM, bounds, channel_scales, pair_sums, quantized
 from digits_edge.runtime.checks.verify import verify
@@ -154,7 +154,13 @@ def test_export_cannot_overflow_and_agrees_with_exact_arithmetic(
 @pytest.mark.parametrize("source", ["residual"], indirect=True)
 def test_float_layers_are_computed_in_float(source: Source, drawn: Dataset, tmp_path: Path):
     """onnxruntime would quantize them again between QuantizeLinear and DequantizeLinear."""
-    exported = export(source, tmp_path / "m.onnx", precision="int8", training=drawn, float_layers=("conv_1", "conv_3"))
+    exported = export(
+        source,
+        tmp_path / "m.onnx",
+        precision="int8",
+        training=drawn,
+        int8=Int8Options(("conv_1", "conv_3"), allow_float=True),
+    )
     assert set(exported.metadata.largest_pair_sums) & {"conv_1", "conv_3"} == set()
     graph = ir.from_proto(onnx.load_from_string(read_model_file(exported.path)))
     with Classifier(exported.path, provider="cpu") as classifier:
