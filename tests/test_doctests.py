@@ -44,7 +44,5 @@ def test_every_public_name_has_an_example(package):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     module = import_module(f"digits_edge.{package}")
     public = {name: getattr(module, name) for name in module.__all__}
-    without = [
-        name for name, value in public.items() if (callable(value) and ">>> " not in (value.__doc__ or ""))
-    ]
+    without = [name for name, value in public.items() if (callable(value) and ">>> " not in (value.__doc__ or ""))]
     assert without == []

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digits_edge.runtime.preprocessing.levels import flattened, reduced, resized, without_idle_alpha
+from digits_edge.runtime.preprocessing.levels import reduced, resized
 from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, PreparedPicture, Step
 from digits_edge.runtime.preprocessing.morphology import GRID, MEDIAN, MID_GREY, Array, Mask, percentile, pieces
+from digits_edge.runtime.preprocessing.transparency import flattened, without_idle_alpha
 
 #: Maximum difference from the background's colour, of 255 in any channel, for a background pixel: 5 % in the paper.
 GROUND_TOLERANCE = 0.05 * 255

@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from digits_edge.runtime.preprocessing.components import bounds, cleaned, noise_of
-from digits_edge.runtime.preprocessing.levels import Box, border_is_even, flattened, grey, light_ink, reduced
+from digits_edge.runtime.preprocessing.levels import Box, border_is_even, grey, light_ink, reduced
 from digits_edge.runtime.preprocessing.morphology import Array, blurred, boxes, opened, otsu, pieces
+from digits_edge.runtime.preprocessing.transparency import flattened, ink_margin
 
 # --- sheets of paper -------------------------------------------------------------------------------------------------
 
@@ -69,18 +70,18 @@ def find_ink(picture: Image.Image, region: Box) -> Ink:
         >>> find_ink(page, (0, 0, 100, 100)).box
         (45, 20, 55, 80)
     """
-    levels = light_ink(grey(flattened(reduced(picture, region))))
+    levels, margin = _levels(picture, region)
     sheet = _sheet(levels)
     if sheet is not None:
-        region = _in_picture(sheet, region, levels.shape)
-        levels = light_ink(grey(flattened(reduced(picture, region))))
+        region = _in_picture(sheet, region, levels.shape, margin)
+        levels, margin = _levels(picture, region)
     raised = without_background(levels)
     digit = cleaned(raised, noise_of(levels))
     solid = digit > BOX_THRESHOLD * digit.max()
     if not solid.any():
         return Ink(levels, raised, digit, digit[:0, :0], box=None)
     left, upper, right, lower = box = bounds(solid)
-    return Ink(levels, raised, digit, digit[upper:lower, left:right], _in_picture(box, region, digit.shape))
+    return Ink(levels, raised, digit, digit[upper:lower, left:right], _in_picture(box, region, digit.shape, margin))
 
 
 def without_background(levels: Array) -> Array:
@@ -105,6 +106,15 @@ def without_background(levels: Array) -> Array:
     return np.asarray(np.maximum(levels - opened(blurred(levels, PAPER_BLUR_RADIUS), side, side), 0))
 
 
+def _levels(picture: Image.Image, region: Box) -> tuple[Array, int]:
+    """The grey levels of a region, the ink lighter than the paper; and the width of the margin around it, in pixels."""
+    pixels = reduced(picture, region)
+    margin = ink_margin(pixels)
+    if margin:
+        pixels = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)))
+    return light_ink(grey(flattened(pixels))), margin
+
+
 def _sheet(levels: Array) -> Box | None:
     """The box of a sheet of paper on a darker table, or of a card: a solid, wide component instead of ink."""
     if not border_is_even(levels):
@@ -124,9 +134,15 @@ def _sheet(levels: Array) -> Box | None:
     return left + inset, upper + inset, right - inset, lower - inset
 
 
-def _in_picture(box: Box, region: Box, shape: tuple[int, ...]) -> Box:
-    """A box of the reduced region, in pixels of the picture."""
-    x_scale, y_scale = (region[2] - region[0]) / shape[1], (region[3] - region[1]) / shape[0]
-    left, upper = region[0] + int(box[0] * x_scale), region[1] + int(box[1] * y_scale)
-    right, lower = region[0] + int(np.ceil(box[2] * x_scale)), region[1] + int(np.ceil(box[3] * y_scale))
-    return left, upper, min(right, region[2]), min(lower, region[3])
+def _in_picture(box: Box, region: Box, shape: tuple[int, ...], margin: int) -> Box:
+    """A box of the reduced region with a margin, in pixels of the picture."""
+    height, width = shape[0] - 2 * margin, shape[1] - 2 * margin
+    x_scale, y_scale = (region[2] - region[0]) / width, (region[3] - region[1]) / height
+    left, upper = (min(max(side - margin, 0), end - 1) for side, end in zip(box[:2], (width, height), strict=True))
+    right, lower = max(box[2] - margin, left + 1), max(box[3] - margin, upper + 1)
+    return (
+        region[0] + int(left * x_scale),
+        region[1] + int(upper * y_scale),
+        min(region[0] + int(np.ceil(right * x_scale)), region[2]),
+        min(region[1] + int(np.ceil(lower * y_scale)), region[3]),
+    )

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digits_edge.runtime.preprocessing.ink import Ink, find_ink
-from digits_edge.runtime.preprocessing.levels import Box, without_idle_alpha
+from digits_edge.runtime.preprocessing.levels import Box
 from digits_edge.runtime.preprocessing.morphology import Array, on_grid, percentile, running
+from digits_edge.runtime.preprocessing.transparency import without_idle_alpha
 
 #: Side of an image in pixels.
 IMAGE_SIDE = 28

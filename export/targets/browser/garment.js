@@ -11,10 +11,11 @@
  */
 
 import { GROUND_TOLERANCE, IMAGE_SIDE, LUMINANCE, MEDIAN, MID_GREY, MIN_COMPONENT_SHARE } from "./constants.js";
-import { bounds, flattened, reduced, resized, withoutIdleAlpha } from "./ink.js";
+import { bounds, reduced, resized } from "./ink.js";
 import { blankPicture, placed } from "./mnist_format.js";
 import { percentileOfColours, pieces } from "./morphology.js";
 import { mixed, rint } from "./numeric.js";
+import { flattened, withoutIdleAlpha } from "./transparency.js";
 
 /**
  * Convert a picture of one garment on a plain background to the Fashion-MNIST format.

@@ -34,7 +34,6 @@ import {
   MAX_COMPONENT_GAP,
   MAX_WIDTH_BESIDE_RULES,
   MEDIAN,
-  MID_GREY,
   MIN_COMPONENT_WEIGHT,
   MIN_CONTRAST,
   MIN_CONTRAST_TO_NOISE,
@@ -44,9 +43,7 @@ import {
   MIN_SHARE,
   MIN_SHEET_FILL,
   MIN_SHEET_SHARE,
-  MIN_TOTAL_ALPHA,
   NOISE_PER_DIFFERENCE,
-  OPAQUE_ALPHA,
   PAPER_BLUR_RADIUS,
   PAPER_SIDE_DIVISOR,
   RULE_DILATION,
@@ -65,14 +62,14 @@ import {
   opened,
   otsu,
   percentile,
-  percentileOfColours,
   pieces,
   running,
   stepsAcross,
   transposed,
 } from "./morphology.js";
 import { mean, mixed, onGrid, rint, sum } from "./numeric.js";
-import { premultiplied, resizedByBox, straight } from "./resampling.js";
+import { resizedByBox, straight } from "./resampling.js";
+import { flattened, inkMargin, padded } from "./transparency.js";
 
 /**
  * Find the ink of the one digit in a region of a picture.
@@ -83,31 +80,17 @@ import { premultiplied, resizedByBox, straight } from "./resampling.js";
  *   the picture; null if no ink was found
  */
 export function findInk(picture, region) {
-  let levels = levelsOf(picture, region);
+  let { levels, margin } = levelsOf(picture, region);
   const sheet = sheetIn(levels);
   if (sheet !== null) {
-    region = inPicture(sheet, region, levels);
-    levels = levelsOf(picture, region);
+    region = inPicture(sheet, region, levels, margin);
+    ({ levels, margin } = levelsOf(picture, region));
   }
   const digit = cleaned(withoutBackground(levels), noiseOf(levels));
   const solid = above(digit, Math.fround(BOX_THRESHOLD) * largest(digit.values));
   if (!solid.values.includes(1)) return { cut: { values: new Float32Array(0), height: 0, width: 0 }, box: null };
   const box = bounds(solid);
-  return { cut: cutOut(digit, box), box: inPicture(box, region, digit) };
-}
-
-/**
- * Check a picture and premultiply its colours by alpha if any pixel is transparent.
- *
- * @param {Picture} picture
- * @returns {Prepared}
- * @throws {RangeError} if the data are not width × height × 4 values
- */
-export function withoutIdleAlpha({ width, height, data }) {
-  if (!(width > 0 && height > 0) || data.length !== 4 * width * height) {
-    throw new RangeError(`${data.length} values are not an RGBA picture of ${width}×${height} pixels`);
-  }
-  return { width, height, data, premultiplied: isOpaque(data) ? null : premultiplied(data) };
+  return { cut: cutOut(digit, box), box: inPicture(box, region, digit, margin) };
 }
 
 /**
@@ -141,22 +124,6 @@ export function resized(picture, region, size) {
 }
 
 /**
- * Composite the picture on an opaque background.
- *
- * If most of the picture is transparent, the opaque part is the ink and the background black or white, whichever
- * contrasts more. Otherwise the paper is part of the picture, and its colour fills the transparent parts.
- *
- * @param {Prepared} picture
- * @returns {FloatPlane} (H, W, 3)
- */
-export function flattened({ width, height, data, premultiplied: product }) {
-  const colours = new Float32Array(3 * width * height);
-  for (let i = 0, c = 0; c < colours.length; i += 1) if ((i & 3) !== 3) colours[c++] = data[i];
-  const values = product === null ? colours : onGround(colours, alphaOf(data));
-  return { values, height, width };
-}
-
-/**
  * Convert to grey with the channel weights that give the ink the most contrast: the first principal axis of the local
  * colour differences.
  *
@@ -172,29 +139,16 @@ export function grey(colours) {
 }
 
 /**
+ * The grey levels of a region, the ink lighter than the paper; and the width of the margin around it, in pixels.
+ *
  * @param {Prepared} picture
  * @param {Box} region
- * @returns {FloatPlane} (H, W)
+ * @returns {{levels: FloatPlane, margin: number}} (H, W)
  */
 function levelsOf(picture, region) {
-  return lightInk(grey(flattened(reduced(picture, region))));
-}
-
-/**
- * @param {Picture["data"]} data
- * @returns {boolean}
- */
-function isOpaque(data) {
-  for (let i = 3; i < data.length; i += 4) if (data[i] !== 255) return false;
-  return true;
-}
-
-/**
- * @param {Picture["data"]} data
- * @returns {Float32Array} (H, W) in 0…1
- */
-function alphaOf(data) {
-  return new Float32Array(data.length / 4).map((_, i) => data[4 * i + 3] / 255);
+  const pixels = reduced(picture, region);
+  const margin = inkMargin(pixels);
+  return { levels: lightInk(grey(flattened(padded(pixels, margin)))), margin };
 }
 
 /**
@@ -207,32 +161,6 @@ function roundedDifferences(levels) {
   const around = blurred(levels, Math.floor(longerSide(levels) / LOCAL_RADIUS_DIVISOR));
   const differences = levels.values.map((level, i) => level - around.values[i]);
   return Float64Array.from(differences, (value) => rint(Math.fround(value * DIFFERENCE_STEPS)));
-}
-
-/**
- * @param {Float32Array} colours (H, W, 3)
- * @param {Float32Array} alpha (H, W)
- * @returns {Float32Array} (H, W, 3)
- */
-function onGround(colours, alpha) {
-  const inked = colours.map((value, i) => value * alpha[Math.floor(i / 3)]);
-  const opaque = colours.filter((_, i) => alpha[Math.floor(i / 3)] > OPAQUE_ALPHA);
-  if ((2 * opaque.length) / 3 > alpha.length) return onPaper(inked, alpha, percentileOfColours(opaque, MEDIAN));
-  const totalAlpha = (3 * sum(alpha.map((share) => rint(share * 255)))) / 255;
-  const ground = sum(onGrid(inked)) / Math.max(totalAlpha, MIN_TOTAL_ALPHA) > MID_GREY ? 0 : 255;
-  return onGrid(Float64Array.from(inked, (value, i) => value + ground * Math.fround(1 - alpha[Math.floor(i / 3)])));
-}
-
-/**
- * @param {Float32Array} inked (H, W, 3)
- * @param {Float32Array} alpha (H, W)
- * @param {Float32Array} paper (3,)
- * @returns {Float32Array} (H, W, 3)
- */
-function onPaper(inked, alpha, paper) {
-  return onGrid(
-    inked.map((value, i) => value + Math.fround(paper[i % 3] * Math.fround(1 - alpha[Math.floor(i / 3)]))),
-  );
 }
 
 /**
@@ -723,20 +651,24 @@ export function bounds({ values, width }) {
 }
 
 /**
- * A box of the reduced region, in pixels of the picture.
+ * A box of the reduced region with a margin, in pixels of the picture.
  *
  * @param {Box} box
  * @param {Box} region
- * @param {{height: number, width: number}} size of the reduced region
+ * @param {{height: number, width: number}} size of the reduced region with its margin
+ * @param {number} margin
  * @returns {Box}
  */
-function inPicture(box, region, { height, width }) {
+function inPicture(box, region, size, margin) {
+  const [width, height] = [size.width - 2 * margin, size.height - 2 * margin];
   const [xScale, yScale] = [(region[2] - region[0]) / width, (region[3] - region[1]) / height];
-  const [right, lower] = [region[0] + Math.ceil(box[2] * xScale), region[1] + Math.ceil(box[3] * yScale)];
+  const left = Math.min(Math.max(box[0] - margin, 0), width - 1);
+  const upper = Math.min(Math.max(box[1] - margin, 0), height - 1);
+  const [right, lower] = [Math.max(box[2] - margin, left + 1), Math.max(box[3] - margin, upper + 1)];
   return [
-    region[0] + Math.floor(box[0] * xScale),
-    region[1] + Math.floor(box[1] * yScale),
-    Math.min(right, region[2]),
-    Math.min(lower, region[3]),
+    region[0] + Math.floor(left * xScale),
+    region[1] + Math.floor(upper * yScale),
+    Math.min(region[0] + Math.ceil(right * xScale), region[2]),
+    Math.min(region[1] + Math.ceil(lower * yScale), region[3]),
   ];
 }

@@ -23,10 +23,11 @@ import {
   THICKENING_SCALE,
   THICKENING_SIDE,
 } from "./constants.js";
-import { findInk, withoutIdleAlpha } from "./ink.js";
+import { findInk } from "./ink.js";
 import { largest, percentile, running, stepsAcross, stepsDown } from "./morphology.js";
 import { onGrid, rint, sum } from "./numeric.js";
 import { resizedByTriangle } from "./resampling.js";
+import { withoutIdleAlpha } from "./transparency.js";
 
 /**
  * Convert a picture of one digit to the MNIST format.

@@ -16,9 +16,10 @@ from PIL import Image
 
 from digits_edge.export.targets.preprocessing_constants import constants_js
 from digits_edge.runtime.preprocessing.garment import to_fashion_mnist_format
-from digits_edge.runtime.preprocessing.levels import resized, without_idle_alpha
+from digits_edge.runtime.preprocessing.levels import resized
 from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, to_mnist_format
 from digits_edge.runtime.preprocessing.pictures import find_pictures, open_picture
+from digits_edge.runtime.preprocessing.transparency import without_idle_alpha
 from tests.runtime.preprocessing.drawn_pictures import BLANK_PAGES, DIGITS, GARMENTS, ODD_SIZES, Pixels, noise, rgba
 
 BROWSER = Path(__file__).parents[3] / "export" / "targets" / "browser"

@@ -114,11 +114,32 @@ def on_transparent(digit: int, ink: int, size: int = 280) -> Pixels:
     return pixels
 
 
+def cropped_ink(digit: int, thickness: float, colour: tuple[int, int, int] = (0, 0, 0), *, size: int = 280) -> Pixels:
+    """The export of a signature pad, cropped to its ink: bold strokes cover more than half of it."""
+    drawn = draw_digit(digit, np.random.default_rng(digit), size=size, thickness=thickness)
+    alpha = np.asarray(drawn.crop(drawn.getbbox()))
+    return np.dstack([np.broadcast_to(np.array(colour, np.uint8), (*alpha.shape, 3)), alpha])
+
+
+def narrow_card(digit: int) -> Pixels:
+    """A form field with a digit, its corners transparent: its height is less than 0.45 of its width."""
+    pixels = rgba(np.pad(written(digit, flat((240, 240, 230), 90), (30, 30, 60)), ((0, 0), (0, 190), (0, 0)), "edge"))
+    pixels = pixels.copy()
+    pixels[:6, :6] = pixels[-6:, -6:] = 0
+    return pixels
+
+
 def card(digit: int) -> Pixels:
     """Opaque paper with corners that are transparent or half transparent."""
     pixels = rgba(written(digit, flat((240, 240, 230)), (30, 30, 60))).copy()
     pixels[:15, :15] = pixels[-15:, -15:] = (90, 200, 30, 0)
     pixels[:15, -15:, 3] = 100
+    return pixels
+
+
+def empty_card() -> Pixels:
+    pixels = rgba(flat((240, 240, 230))).copy()
+    pixels[:15, :15] = pixels[-15:, -15:] = 0
     return pixels
 
 
@@ -143,12 +164,16 @@ DIGITS: dict[str, Callable[[], Pixels]] = {
     },
     **{f"{ink} on transparent": lambda ink=ink: on_transparent(5, ink) for ink in (0, 60, 127, 128, 255)},
     "below the working size, on transparent": lambda: on_transparent(6, 0, 100),
+    **{f"{digit}, cropped bold ink": lambda digit=digit: cropped_ink(digit, 0.25) for digit in (0, 1, 8)},
+    "cropped white ink": lambda: cropped_ink(2, 0.3, (255, 255, 255)),
     "on a card": lambda: card(9),
+    "on a narrow card": lambda: narrow_card(3),
     "in the corner of a wide page": lambda: in_corner(2, 1500, 600),
     "in the corner of a tall page": lambda: in_corner(2, 500, 2300),
 }
 BLANK_PAGES: dict[str, Callable[[], Pixels]] = {
     **{name: lambda name=name: rgba(BLANKS[name]) for name in BLANKS},
+    "an empty card": empty_card,
     "transparent": lambda: np.zeros((280, 280, 4), np.uint8),
     "one pixel": lambda: np.array([[[200, 30, 70, 255]]], np.uint8),
     "one transparent pixel": lambda: np.array([[[200, 30, 70, 0]]], np.uint8),

@@ -15,7 +15,16 @@ from digits_edge.runtime import Classifier
 from digits_edge.runtime.datasets.synthetic_digits import draw_digit
 from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, PreparedPicture, to_mnist_format
 from digits_edge.runtime.preprocessing.pictures import open_picture
-from tests.runtime.preprocessing.drawn_pictures import BLANKS, CONDITIONS, flat, ink_of, picture_of, written
+from tests.runtime.preprocessing.drawn_pictures import (
+    BLANKS,
+    CONDITIONS,
+    cropped_ink,
+    flat,
+    ink_of,
+    narrow_card,
+    picture_of,
+    written,
+)
 
 DIGITS = range(10)
 
@@ -77,6 +86,30 @@ def test_card_with_transparent_corners_keeps_its_paper(plain: list[PreparedPictu
     mask.paste(255, (15, 15, 285, 285))
     card.putalpha(mask)
     assert is_same(to_mnist_format(card), plain[5])
+
+
+@given(
+    digit=st.sampled_from(DIGITS),
+    thickness=st.floats(0.05, 0.25),
+    colour=st.sampled_from([(0, 0, 0), (255, 255, 255), (30, 60, 200), (250, 220, 90)]),
+    size=st.integers(60, 500),
+)
+@settings(max_examples=40, deadline=None)
+def test_ink_on_transparent_gives_the_same_image_when_cropped(digit: int, thickness: float, colour, size: int):
+    cropped = Image.fromarray(cropped_ink(digit, thickness, colour, size=size))
+    page = Image.new("RGB", (2 * size, 2 * size), (0, 0, 0) if min(colour) > 80 else (255, 255, 255))
+    page.paste(cropped, (size // 2, size // 2), cropped)
+    found = to_mnist_format(cropped)
+    assert similarity(found, to_mnist_format(page)) > 0.6
+    assert found.box is not None
+    assert all(abs(found.box[i] - side) <= 1 + size // 40 for i, side in enumerate((0, 0, *cropped.size)))
+
+
+def test_digit_on_a_narrow_card_with_transparent_corners_is_found():
+    for digit in DIGITS:
+        found = to_mnist_format(Image.fromarray(narrow_card(digit)))
+        assert found.box is not None
+        assert found.box[2] < 100
 
 
 @pytest.mark.parametrize(("orientation", "turn"), [(3, 2), (6, 4), (8, 3)])
