@@ -16,13 +16,14 @@ from digits_edge.runtime.preprocessing import (
     mnist_format,
     morphology,
     pictures,
+    rules,
     transparency,
 )
 
 Value = int | float | tuple[int | float, ...]
 
 #: Modules of which every public constant that is a number, or a tuple of numbers, is exported.
-_MODULES: tuple[ModuleType, ...] = (morphology, transparency, levels, components, ink, mnist_format, garment)
+_MODULES: tuple[ModuleType, ...] = (morphology, transparency, levels, rules, components, ink, mnist_format, garment)
 _HEAD = "// Constants of the preprocessing, written by digits-edge from its Python modules. Do not edit."
 
 

@@ -1,4 +1,4 @@
-"""The connected components of ink that are the digit, without ruled lines, specks and noise: `cleaned`."""
+"""The connected components of ink that are the digit, without specks and noise: `cleaned`."""
 
 from typing import Any
 
@@ -12,7 +12,6 @@ from digits_edge.runtime.preprocessing.morphology import (
     Mask,
     blurred,
     boxes,
-    opened,
     otsu,
     percentile,
     pieces,
@@ -23,23 +22,6 @@ from digits_edge.runtime.preprocessing.morphology import (
 NOISE_PER_DIFFERENCE = 1.05
 #: The radius of the box filter before the threshold is the longer side divided by this.
 SMOOTHING_DIVISOR = 100
-
-# --- ruled lines -----------------------------------------------------------------------------------------------------
-
-#: Threshold of ruled lines, as a share of Otsu's. Lower than INK_THRESHOLD, because a slanted thin line alternates
-#: between two rows of pixels.
-RULE_THRESHOLD = 0.3
-#: Height of the dilation that joins the parts of a slanted line, in pixels.
-RULE_DILATION = 5
-#: Lines thicker than the longer side divided by this are not ruled lines.
-RULE_THICKNESS_DIVISOR = 25
-#: Minimum length of a part of a ruled line, as a share of the width.
-MIN_RULE_LENGTH = 0.45
-#: Minimum share of the columns that ruled lines cover.
-MIN_RULE_COVERAGE = 0.9
-#: Maximum width of everything else, as a share of the width. The bar of a "7" that was cropped tightly reaches from
-#: edge to edge too, but the rest of the "7" is as wide.
-MAX_WIDTH_BESIDE_RULES = 0.8
 
 # --- connected components of the digit -------------------------------------------------------------------------------
 
@@ -67,12 +49,12 @@ MIN_PIXELS = 3
 
 
 def cleaned(ink: Array, noise: float) -> Array:
-    """Keep only the digit: remove specks, ruled lines and the edge of the table.
+    """Keep only the digit: remove specks and the edge of the table.
 
     The digit is the heaviest connected component of ink and the components close to it.
 
     Args:
-        ink: float32, (H, W), as `without_background` returns it.
+        ink: float32, (H, W), as `without_rules` returns it.
         noise: Standard deviation of the paper's noise, in levels.
 
     Returns:
@@ -88,7 +70,7 @@ def cleaned(ink: Array, noise: float) -> Array:
     """
     smooth = blurred(ink, max(ink.shape) // SMOOTHING_DIVISOR)
     threshold = otsu(smooth)
-    mask = (smooth > INK_THRESHOLD * threshold) & ~_rules(smooth > RULE_THRESHOLD * threshold)
+    mask = smooth > INK_THRESHOLD * threshold
     numbered, count = pieces(mask)
     if count == 0:
         return np.zeros_like(ink)
@@ -106,26 +88,6 @@ def noise_of(levels: Array) -> float:
     if levels.shape[1] < 2:
         return 0.0
     return NOISE_PER_DIFFERENCE * float(percentile(np.abs(np.diff(levels, axis=1)).ravel(), MEDIAN))
-
-
-def _rules(mask: Mask) -> Mask:
-    """The pixels of horizontal and vertical ruled lines in a mask."""
-    return _horizontal_rules(mask) | _horizontal_rules(mask.T).T
-
-
-def _horizontal_rules(mask: Mask) -> Mask:
-    """The pixels of thin, nearly horizontal lines, if they reach from edge to edge and beyond everything else."""
-    width = mask.shape[1]
-    thickness = max(mask.shape) // RULE_THICKNESS_DIVISOR | 1
-    lines = opened(running(np.maximum, mask, RULE_DILATION, 1), 1, int(MIN_RULE_LENGTH * width) | 1)
-    rules = mask & lines & ~opened(mask, thickness, 1)
-    rest = (mask & ~rules).any(0)
-    is_ruled = (
-        rules.any(0).mean() > MIN_RULE_COVERAGE
-        and rest.any()
-        and np.ptp(np.flatnonzero(rest)) < MAX_WIDTH_BESIDE_RULES * width
-    )
-    return rules if is_ruled else np.zeros_like(mask)
 
 
 def _centredness(ink: Array) -> Array:

@@ -12,6 +12,7 @@ from PIL import Image
 from digits_edge.runtime.preprocessing.components import bounds, cleaned, noise_of
 from digits_edge.runtime.preprocessing.levels import Box, border_is_even, grey, light_ink, reduced
 from digits_edge.runtime.preprocessing.morphology import Array, blurred, boxes, opened, otsu, pieces
+from digits_edge.runtime.preprocessing.rules import without_rules
 from digits_edge.runtime.preprocessing.transparency import flattened, ink_margin
 
 # --- sheets of paper -------------------------------------------------------------------------------------------------
@@ -41,7 +42,7 @@ class Ink:
 
     Attributes:
         levels: Grey levels of the picture, the ink lighter than the background.
-        raised: Difference of each pixel from the paper around it.
+        raised: Difference of each pixel from the paper around it, without ruled lines.
         digit: `raised` of the digit's pixels; 0 elsewhere.
         cut: The digit cropped to its bounding box; empty if no ink was found.
         box: Left, upper, right, lower of the digit in pixels of the picture; None if no ink was found.
@@ -75,7 +76,7 @@ def find_ink(picture: Image.Image, region: Box) -> Ink:
     if sheet is not None:
         region = _in_picture(sheet, region, levels.shape, margin)
         levels, margin = _levels(picture, region)
-    raised = without_background(levels)
+    raised = without_rules(without_background(levels))
     digit = cleaned(raised, noise_of(levels))
     solid = digit > BOX_THRESHOLD * digit.max()
     if not solid.any():
@@ -98,7 +99,7 @@ def without_background(levels: Array) -> Array:
     Example:
         >>> levels = np.tile(np.linspace(0, 60, 30, dtype=np.float32), (30, 1))
         >>> levels[10:20, 15] += 100
-        >>> raised = without_background(levels)
+        >>> raised = without_rules(without_background(levels))
         >>> bool(raised[15, 15] > 90), bool(raised[15, 5] < 5)
         (True, True)
     """

@@ -2,7 +2,7 @@
  * Detection of the ink of a digit in a picture: `findInk`.
  *
  * The steps are functions of small planes, applied in this order: `reduced`, `flattened`, `grey`, `lightInk`,
- * `withoutBackground`, `cleaned`. runtime/preprocessing/ink.py gives the reasons for the method.
+ * `withoutBackground`, `withoutRules`, `cleaned`. runtime/preprocessing/ink.py gives the reasons for the method.
  *
  * @typedef {import("./morphology.js").Box} Box
  * @typedef {import("./morphology.js").FloatPlane} FloatPlane
@@ -32,23 +32,17 @@ import {
   LOWER_QUARTILE,
   MAX_BORDER_SPREAD,
   MAX_COMPONENT_GAP,
-  MAX_WIDTH_BESIDE_RULES,
   MEDIAN,
   MIN_COMPONENT_WEIGHT,
   MIN_CONTRAST,
   MIN_CONTRAST_TO_NOISE,
   MIN_PIXELS,
-  MIN_RULE_COVERAGE,
-  MIN_RULE_LENGTH,
   MIN_SHARE,
   MIN_SHEET_FILL,
   MIN_SHEET_SHARE,
   NOISE_PER_DIFFERENCE,
   PAPER_BLUR_RADIUS,
   PAPER_SIDE_DIVISOR,
-  RULE_DILATION,
-  RULE_THICKNESS_DIVISOR,
-  RULE_THRESHOLD,
   SHEET_INSET_DIVISOR,
   SMOOTHING_DIVISOR,
   UPPER_QUARTILE,
@@ -65,10 +59,10 @@ import {
   pieces,
   running,
   stepsAcross,
-  transposed,
 } from "./morphology.js";
 import { mean, mixed, onGrid, rint, sum } from "./numeric.js";
 import { resizedByBox, straight } from "./resampling.js";
+import { withoutRules } from "./rules.js";
 import { flattened, inkMargin, padded } from "./transparency.js";
 
 /**
@@ -86,7 +80,7 @@ export function findInk(picture, region) {
     region = inPicture(sheet, region, levels, margin);
     ({ levels, margin } = levelsOf(picture, region));
   }
-  const digit = cleaned(withoutBackground(levels), noiseOf(levels));
+  const digit = cleaned(withoutRules(withoutBackground(levels)), noiseOf(levels));
   const solid = above(digit, Math.fround(BOX_THRESHOLD) * largest(digit.values));
   if (!solid.values.includes(1)) return { cut: { values: new Float32Array(0), height: 0, width: 0 }, box: null };
   const box = bounds(solid);
@@ -292,15 +286,14 @@ export function withoutBackground(levels) {
 /**
  * Keep only the digit: 0 elsewhere, all 0 if there is no digit.
  *
- * @param {FloatPlane} ink (H, W), as `withoutBackground` returns it
+ * @param {FloatPlane} ink (H, W), as `withoutRules` returns it
  * @param {number} noise standard deviation of the paper's noise, in levels
  * @returns {FloatPlane} (H, W)
  */
 export function cleaned(ink, noise) {
   const smooth = blurred(ink, Math.floor(longerSide(ink) / SMOOTHING_DIVISOR));
   const threshold = otsu(smooth.values);
-  const rules = rulesIn(above(smooth, RULE_THRESHOLD * threshold));
-  const mask = without(above(smooth, INK_THRESHOLD * threshold), rules);
+  const mask = above(smooth, INK_THRESHOLD * threshold);
   const { numbered, count } = pieces(mask);
   const nothing = { ...ink, values: new Float32Array(ink.values.length) };
   if (count === 0) return nothing;
@@ -392,36 +385,6 @@ function borderIsEven(levels, isLight) {
  */
 function noiseOf(levels) {
   return levels.width > 1 ? NOISE_PER_DIFFERENCE * percentile(stepsAcross(levels), MEDIAN) : 0;
-}
-
-/**
- * The pixels of horizontal and vertical ruled lines in a mask.
- *
- * @param {Mask} mask
- * @returns {Mask}
- */
-function rulesIn(mask) {
-  return either(horizontalRules(mask), transposed(horizontalRules(transposed(mask))));
-}
-
-/**
- * The pixels of thin, nearly horizontal lines, if they reach from edge to edge and beyond everything else.
- *
- * @param {Mask} mask
- * @returns {Mask}
- */
-function horizontalRules(mask) {
-  const thickness = Math.floor(longerSide(mask) / RULE_THICKNESS_DIVISOR) | 1;
-  const length = Math.floor(MIN_RULE_LENGTH * mask.width) | 1;
-  const lines = opened(running("maximum", mask, RULE_DILATION, 1), 1, length);
-  const rules = without(both(mask, lines), opened(mask, thickness, 1));
-  const columns = columnsWithAny(rules);
-  const rest = columnsWithAny(without(mask, rules));
-  const isRuled =
-    columns.length / mask.width > MIN_RULE_COVERAGE &&
-    rest.length > 0 &&
-    rest[rest.length - 1] - rest[0] < MAX_WIDTH_BESIDE_RULES * mask.width;
-  return isRuled ? rules : { ...mask, values: new Uint8Array(mask.values.length) };
 }
 
 /**
@@ -581,49 +544,6 @@ function selected(values, mask, wanted = 1) {
   let count = 0;
   for (let i = 0; i < mask.length; i += 1) if (mask[i] === wanted) found[count++] = values[i];
   return found.subarray(0, count);
-}
-
-/**
- * @param {Mask} one
- * @param {Mask} other
- * @returns {Mask}
- */
-function both(one, other) {
-  const values = one.values.slice();
-  for (let i = 0; i < values.length; i += 1) values[i] &= other.values[i];
-  return { ...one, values };
-}
-
-/**
- * @param {Mask} one
- * @param {Mask} other
- * @returns {Mask}
- */
-function either(one, other) {
-  const values = one.values.slice();
-  for (let i = 0; i < values.length; i += 1) values[i] |= other.values[i];
-  return { ...one, values };
-}
-
-/**
- * @param {Mask} one
- * @param {Mask} other
- * @returns {Mask}
- */
-function without(one, other) {
-  const values = one.values.slice();
-  for (let i = 0; i < values.length; i += 1) values[i] &= ~other.values[i];
-  return { ...one, values };
-}
-
-/**
- * @param {Mask} mask
- * @returns {number[]} the columns in which any pixel is 1
- */
-function columnsWithAny({ values, width }) {
-  const any = new Uint8Array(width);
-  for (let i = 0; i < values.length; i += 1) if (values[i]) any[i % width] = 1;
-  return [...any.keys()].filter((x) => any[x]);
 }
 
 /**

@@ -41,10 +41,17 @@ def picture_of(page: Page) -> Image.Image:
     return Image.fromarray(np.clip(page, 0, 255).astype(np.uint8))
 
 
-def ruled(colour: tuple[int, int, int]) -> Page:
+def ruled(colour: tuple[int, int, int], first: int = 10) -> Page:
     paper = flat((245, 245, 240))
-    for row in range(10, 300, 45):
+    for row in range(first, 300, 45):
         paper[row : row + 2] = colour
+    return paper
+
+
+def squared(colour: tuple[int, int, int], first: int = 0) -> Page:
+    paper = flat((245, 245, 240))
+    for row in range(first, 300, 25):
+        paper[row : row + 2] = paper[:, row : row + 2] = colour
     return paper
 
 
@@ -79,6 +86,9 @@ CONDITIONS: dict[str, Callable[[int], Page]] = {
     "faint pencil": lambda digit: written(digit, flat((235, 235, 230)), (200, 200, 200)) + noise_of(2),
     "light rules": lambda digit: written(digit, ruled((170, 190, 220)), (40, 40, 70)),
     "dark rules": lambda digit: written(digit, ruled((110, 110, 130)), (50, 50, 60)),
+    "rules on the edge": lambda digit: written(digit, ruled((110, 110, 130), 0), (50, 50, 60)),
+    "squares": lambda digit: written(digit, squared((120, 120, 120), 12), (50, 50, 60)),
+    "squares on the edge": lambda digit: written(digit, squared((100, 110, 160)), (50, 50, 60)),
     "on a dark table": on_a_table,
     "in a frame": framed_in_ink,
     "dust": dusty,

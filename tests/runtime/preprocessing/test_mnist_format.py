@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from tests.runtime.preprocessing.drawn_pictures import (
     picture_of,
     written,
 )
+from tests.runtime.preprocessing.ruled_pages import PageStyle, ruled_page
 
 DIGITS = range(10)
 
@@ -174,6 +176,61 @@ def test_odd_sizes_give_an_image(size: tuple[int, int]):
     rng = np.random.default_rng(0)
     found = to_mnist_format(Image.fromarray(rng.integers(0, 256, size, np.uint8)))
     assert found.image.shape == (IMAGE_SIDE, IMAGE_SIDE)
+
+
+@st.composite
+def page_styles(draw: st.DrawFn) -> PageStyle:
+    """Paper on which a person reads a digit: its pen is wider or darker than the lines."""
+    side = draw(st.integers(280, 700))
+    unit = side / 600
+    pen_px = max(2.5, draw(st.floats(4.5, 14)) * unit)
+    line_grey = draw(st.integers(60, 200))
+    return PageStyle(
+        side=side,
+        spacing=draw(st.floats(25, 75)) * unit,
+        offset=draw(st.floats(0, 1)),
+        line_px=min(max(1, draw(st.floats(1, 2.5)) * unit), 0.6 * pen_px),
+        line_grey=line_grey,
+        squared=draw(st.booleans()),
+        turn_degrees=draw(st.floats(-3, 3)),
+        share=draw(st.floats(0.3, 0.85)),
+        pen_px=pen_px,
+        ink_grey=draw(st.integers(0, min(70, line_grey - 30))),
+        place=(draw(st.floats(0.05, 0.95)), draw(st.floats(0.05, 0.95))),
+    )
+
+
+def test_digit_on_ruled_and_squared_paper_is_classified_correctly():
+    found: list[bool] = []
+    classifier = Classifier("edge-int8", provider="cpu")
+
+    @given(digit=st.sampled_from(DIGITS), seed=st.integers(0, 10_000), style=page_styles())
+    @settings(max_examples=100, deadline=None, derandomize=True)
+    def classify(digit: int, seed: int, style: PageStyle):
+        found.append(classifier.predict(ruled_page(digit, seed, style)).digit == digit)
+
+    classify()
+    print(f"{sum(found)} of {len(found)} on ruled and squared paper")  # pytest -rP shows it
+    assert sum(found) >= 0.95 * len(found)
+
+
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("offset", np.arange(0, 1, 0.2))
+def test_lines_are_removed_at_any_offset(offset: float, squared: bool):
+    style = PageStyle(600, 40, offset, 2, 90, squared, 0, 0.4, 5, 30, (0.5, 0.4))
+    unlined = replace(style, line_grey=250)
+    for digit in DIGITS:
+        assert is_same(
+            to_mnist_format(ruled_page(digit, digit, style)), to_mnist_format(ruled_page(digit, digit, unlined))
+        )
+
+
+@pytest.mark.parametrize("digit", [1, 2, 5, 7])
+def test_straight_strokes_of_a_tightly_cropped_digit_are_not_ruled_lines(digit: int):
+    drawn = draw_digit(digit, np.random.default_rng(digit), size=300, thickness=0.05, wobble=0)
+    page = Image.eval(drawn, lambda level: 255 - level)
+    cropped = page.crop(drawn.getbbox())
+    assert similarity(to_mnist_format(cropped), to_mnist_format(page)) > 0.65
 
 
 def test_photos_of_real_handwriting_are_classified_correctly(data_folder: Path):
