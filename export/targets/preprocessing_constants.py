@@ -17,13 +17,24 @@ from digits_edge.runtime.preprocessing import (
     morphology,
     pictures,
     rules,
+    separate_digits,
     transparency,
 )
 
 Value = int | float | tuple[int | float, ...]
 
 #: Modules of which every public constant that is a number, or a tuple of numbers, is exported.
-_MODULES: tuple[ModuleType, ...] = (morphology, transparency, levels, rules, components, ink, mnist_format, garment)
+_MODULES: tuple[ModuleType, ...] = (
+    morphology,
+    transparency,
+    levels,
+    rules,
+    separate_digits,
+    components,
+    ink,
+    mnist_format,
+    garment,
+)
 _HEAD = "// Constants of the preprocessing, written by digits-edge from its Python modules. Do not edit."
 
 

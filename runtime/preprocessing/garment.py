@@ -55,7 +55,8 @@ def to_fashion_mnist_format(picture: Image.Image) -> PreparedPicture:
     garment = flattened(resized(picture, (left, upper, right, lower), size))
     levels = _contrast(garment, ground)
     step = Step("difference from the background", levels)
-    return PreparedPicture(_centred(levels), blank=False, box=(left, upper, right, lower), steps=(step,))
+    box = (left, upper, right, lower)
+    return PreparedPicture(_centred(levels), blank=False, box=box, boxes=(box,), steps=(step,))
 
 
 def _without_specks(mask: Mask) -> Mask:

@@ -46,6 +46,7 @@ class Ink:
         digit: `raised` of the digit's pixels; 0 elsewhere.
         cut: The digit cropped to its bounding box; empty if no ink was found.
         box: Left, upper, right, lower of the digit in pixels of the picture; None if no ink was found.
+        boxes: Boxes of the digits found, from left to right, in pixels of the picture.
     """
 
     levels: Array
@@ -53,6 +54,7 @@ class Ink:
     digit: Array
     cut: Array
     box: Box | None
+    boxes: tuple[Box, ...] = ()
 
 
 def find_ink(picture: Image.Image, region: Box) -> Ink:
@@ -77,12 +79,15 @@ def find_ink(picture: Image.Image, region: Box) -> Ink:
         region = _in_picture(sheet, region, levels.shape, margin)
         levels, margin = _levels(picture, region)
     raised = without_rules(without_background(levels))
-    digit = cleaned(raised, noise_of(levels))
+    found = cleaned(raised, noise_of(levels))
+    digit = found.ink
     solid = digit > BOX_THRESHOLD * digit.max()
     if not solid.any():
         return Ink(levels, raised, digit, digit[:0, :0], box=None)
     left, upper, right, lower = box = bounds(solid)
-    return Ink(levels, raised, digit, digit[upper:lower, left:right], _in_picture(box, region, digit.shape, margin))
+    cut = digit[upper:lower, left:right]
+    box, *digits = (_in_picture(each, region, digit.shape, margin) for each in (box, *found.boxes))
+    return Ink(levels, raised, digit, cut, box, tuple(digits) or (box,))
 
 
 def without_background(levels: Array) -> Array:

@@ -6,7 +6,7 @@
 The numeric constants are exported to JavaScript by `digits_edge.export.targets.preprocessing_constants`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -64,12 +64,15 @@ class PreparedPicture:
         image: uint8, (28, 28), white ink on black; all zero if the picture is blank.
         blank: Whether no ink was found.
         box: Left, upper, right, lower of the ink in pixels of the picture; None if blank.
+        boxes: Boxes of the digits found, from left to right; if there are several, `image` and `box` are those of the
+            most prominent ink.
         steps: Intermediate results, in order.
     """
 
     image: NDArray[np.uint8]
     blank: bool
     box: Box | None
+    boxes: tuple[Box, ...] = ()
     steps: tuple[Step, ...] = field(default=(), repr=False)
 
 
@@ -97,10 +100,10 @@ def to_mnist_format(picture: Image.Image) -> PreparedPicture:
         return PreparedPicture(np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8), blank=True, box=None, steps=_steps(ink))
     if max(ink.box[2] - ink.box[0], ink.box[3] - ink.box[1]) < CLOSE_UP_SHARE * max(picture.size):
         close_up = find_ink(picture, _with_margin(ink.box, picture.size))
-        ink = ink if close_up.box is None else close_up
+        ink = ink if close_up.box is None else _with_boxes(close_up, ink)
     thick = thickened(ink.cut)
     steps = (*_steps(ink), Step("strokes widened", thick, 1.0))
-    return PreparedPicture(framed(thick), blank=False, box=ink.box, steps=steps)
+    return PreparedPicture(framed(thick), blank=False, box=ink.box, boxes=ink.boxes, steps=steps)
 
 
 def thickened(ink: Array) -> Array:
@@ -160,6 +163,11 @@ def framed(ink: Array) -> NDArray[np.uint8]:
     image = np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8)
     image[upper : upper + height, left : left + width] = levels
     return image
+
+
+def _with_boxes(close_up: Ink, ink: Ink) -> Ink:
+    """The close-up with the boxes of the complete picture if there are several digits in it."""
+    return replace(close_up, boxes=ink.boxes) if len(ink.boxes) > 1 else close_up
 
 
 def _steps(ink: Ink) -> tuple[Step, ...]:

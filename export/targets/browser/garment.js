@@ -37,7 +37,7 @@ export function toFashionMnistFormat(picture) {
   const [newWidth, newHeight] = [Math.max(1, rint(width * scale)), Math.max(1, rint(height * scale))];
   const levels = contrast(flattened(resized(prepared, box, [newWidth, newHeight])), ground);
   const [left, upper] = [Math.floor((IMAGE_SIDE - newWidth) / 2), Math.floor((IMAGE_SIDE - newHeight) / 2)];
-  return { image: placed(levels, left, upper), blank: false, box };
+  return { image: placed(levels, left, upper), blank: false, box, boxes: [box] };
 }
 
 /**

@@ -36,6 +36,7 @@ import {
   MIN_COMPONENT_WEIGHT,
   MIN_CONTRAST,
   MIN_CONTRAST_TO_NOISE,
+  MIN_PART_WEIGHT,
   MIN_PIXELS,
   MIN_SHARE,
   MIN_SHEET_FILL,
@@ -63,6 +64,7 @@ import {
 import { mean, mixed, onGrid, rint, sum } from "./numeric.js";
 import { resizedByBox, straight } from "./resampling.js";
 import { withoutRules } from "./rules.js";
+import { separateDigits } from "./separate_digits.js";
 import { flattened, inkMargin, padded } from "./transparency.js";
 
 /**
@@ -70,8 +72,8 @@ import { flattened, inkMargin, padded } from "./transparency.js";
  *
  * @param {Prepared} picture
  * @param {Box} region in pixels
- * @returns {{cut: FloatPlane, box: Box | null}} the ink cropped to its bounding box, 0…255, and the box in pixels of
- *   the picture; null if no ink was found
+ * @returns {{cut: FloatPlane, box: Box | null, boxes: Box[]}} the ink cropped to its bounding box, 0…255; the box in
+ *   pixels of the picture, null if no ink was found; the boxes of the digits
  */
 export function findInk(picture, region) {
   let { levels, margin } = levelsOf(picture, region);
@@ -80,11 +82,12 @@ export function findInk(picture, region) {
     region = inPicture(sheet, region, levels, margin);
     ({ levels, margin } = levelsOf(picture, region));
   }
-  const digit = cleaned(withoutRules(withoutBackground(levels)), noiseOf(levels));
+  const { digit, parts } = cleaned(withoutRules(withoutBackground(levels)), noiseOf(levels));
   const solid = above(digit, Math.fround(BOX_THRESHOLD) * largest(digit.values));
-  if (!solid.values.includes(1)) return { cut: { values: new Float32Array(0), height: 0, width: 0 }, box: null };
+  if (!solid.values.includes(1)) return { cut: { values: new Float32Array(0), height: 0, width: 0 }, box: null, boxes: [] };
   const box = bounds(solid);
-  return { cut: cutOut(digit, box), box: inPicture(box, region, digit, margin) };
+  const [whole, ...digits] = [box, ...parts].map((each) => inPicture(each, region, digit, margin));
+  return { cut: cutOut(digit, box), box: whole, boxes: digits.length ? digits : [whole] };
 }
 
 /**
@@ -284,26 +287,56 @@ export function withoutBackground(levels) {
 }
 
 /**
- * Keep only the digit: 0 elsewhere, all 0 if there is no digit.
+ * Keep only the digit: 0 elsewhere, all 0 if there is no digit. `parts` are the boxes of the digits if there are
+ * several side by side.
  *
  * @param {FloatPlane} ink (H, W), as `withoutRules` returns it
  * @param {number} noise standard deviation of the paper's noise, in levels
- * @returns {FloatPlane} (H, W)
+ * @returns {{digit: FloatPlane, parts: Box[]}} (H, W)
  */
 export function cleaned(ink, noise) {
   const smooth = blurred(ink, Math.floor(longerSide(ink) / SMOOTHING_DIVISOR));
   const threshold = otsu(smooth.values);
   const mask = above(smooth, INK_THRESHOLD * threshold);
   const { numbered, count } = pieces(mask);
-  const nothing = { ...ink, values: new Float32Array(ink.values.length) };
+  const nothing = { digit: { ...ink, values: new Float32Array(ink.values.length) }, parts: [] };
   if (count === 0) return nothing;
   const weights = weightsOf(smooth, numbered, count);
   const onBorder = countsOf(border({ ...ink, values: numbered }), count);
-  const isDigit = digitPieces(boxes(numbered, count, ink.width), weights, onBorder);
+  const pieceBoxes = boxes(numbered, count, ink.width);
+  const { heaviest, possible } = candidates(pieceBoxes, weights, onBorder);
+  const isDigit = digitPieces(pieceBoxes, heaviest, possible);
   const digit = { ...mask, values: mask.values.map((_, i) => (numbered[i] && isDigit[numbered[i] - 1] ? 1 : 0)) };
   if (!standsOut(smooth, digit, mask, noise)) return nothing;
   const near = running("maximum", digit, DIGIT_DILATION, DIGIT_DILATION);
-  return { ...ink, values: ink.values.map((value, i) => (near.values[i] ? value : 0)) };
+  const isPart = possible.map((can, i) => i === heaviest || (can && weights[i] > MIN_PART_WEIGHT * weights[heaviest]));
+  const partBoxes = pieceBoxes.filter((_, i) => isPart[i]);
+  const partMask = { ...mask, values: mask.values.map((_, i) => (numbered[i] && isPart[numbered[i] - 1] ? 1 : 0)) };
+  return {
+    digit: { ...ink, values: ink.values.map((value, i) => (near.values[i] ? value : 0)) },
+    parts: partBoxes.length > 1 ? separateDigits(partBoxes, strokeWidth(partMask)) : [],
+  };
+}
+
+/**
+ * The mean width of strokes in pixels: twice their area divided by their outline, averaged over directions.
+ *
+ * @param {Mask} mask (H, W)
+ * @returns {number}
+ */
+function strokeWidth({ values, height, width }) {
+  let [area, outline] = [0, 0];
+  for (let y = 0, i = 0; y < height; y += 1) {
+    for (let x = 0; x < width; x += 1, i += 1) {
+      if (!values[i]) continue;
+      area += 1;
+      if (x === 0 || !values[i - 1]) outline += 1;
+      if (x === width - 1 || !values[i + 1]) outline += 1;
+      if (y === 0 || !values[i - width]) outline += 1;
+      if (y === height - 1 || !values[i + width]) outline += 1;
+    }
+  }
+  return (2 * area) / ((outline * Math.PI) / 4);
 }
 
 /**
@@ -432,14 +465,14 @@ function countsOf(numbers, count) {
 }
 
 /**
- * Select the components of the digit: the heaviest, then repeatedly those close to the selected ones.
+ * The heaviest component, and the components that may belong to the digit.
  *
  * @param {Box[]} pieceBoxes
  * @param {Float64Array} weights sum of ink weighted by centredness
  * @param {Int32Array} borderPixels number of a component's pixels on the picture's border
- * @returns {boolean[]}
+ * @returns {{heaviest: number, possible: boolean[]}}
  */
-function digitPieces(pieceBoxes, weights, borderPixels) {
+function candidates(pieceBoxes, weights, borderPixels) {
   const alongBorder = pieceBoxes.map(
     ([left, upper, right, lower], i) =>
       borderPixels[i] > BORDER_COMPONENT_SHARE * Math.max(right - left, lower - upper),
@@ -447,10 +480,22 @@ function digitPieces(pieceBoxes, weights, borderPixels) {
   const centralWeights = weights.map((weight, i) => (alongBorder[i] ? BORDER_COMPONENT_WEIGHT * weight : weight));
   const heaviest = centralWeights.indexOf(largest(centralWeights));
   const minWeight = MIN_COMPONENT_WEIGHT * weights[heaviest];
-  let taken = pieceBoxes.map((_, i) => i === heaviest);
-  let possible = pieceBoxes.map(
+  const possible = pieceBoxes.map(
     (_, i) => weights[i] > minWeight && !alongBorder[i] && (borderPixels[i] === 0 || borderPixels[heaviest] > 0),
   );
+  return { heaviest, possible };
+}
+
+/**
+ * Select the components of the digit: the heaviest, then repeatedly those close to the selected ones.
+ *
+ * @param {Box[]} pieceBoxes
+ * @param {number} heaviest
+ * @param {boolean[]} possible
+ * @returns {boolean[]}
+ */
+function digitPieces(pieceBoxes, heaviest, possible) {
+  let taken = pieceBoxes.map((_, i) => i === heaviest);
   for (;;) {
     const around = joined(pieceBoxes.filter((_, i) => taken[i]));
     const reach = MAX_COMPONENT_GAP * Math.max(around[2] - around[0], around[3] - around[1]);

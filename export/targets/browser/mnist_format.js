@@ -7,8 +7,9 @@
  * @typedef {import("./ink.js").Box} Box
  * @typedef {import("./ink.js").Picture} Picture
  * @typedef {import("./morphology.js").FloatPlane} FloatPlane
- * @typedef {{image: Uint8Array, blank: boolean, box: Box | null}} PreparedPicture the image, (28, 28), all zero if the
- *   picture is blank; whether no ink was found; the box of the ink in pixels of the picture
+ * @typedef {{image: Uint8Array, blank: boolean, box: Box | null, boxes: Box[]}} PreparedPicture the image, (28, 28), all
+ *   zero if the picture is blank; whether no ink was found; the box of the ink and of each digit in pixels of the
+ *   picture
  */
 
 import {
@@ -41,13 +42,16 @@ export function toMnistFormat(picture) {
   const prepared = withoutIdleAlpha(picture);
   const { width, height } = prepared;
   const ink = findInk(prepared, [0, 0, width, height]);
-  let { cut, box } = ink;
+  let { cut, box, boxes } = ink;
   if (box === null) return blankPicture();
   if (Math.max(box[2] - box[0], box[3] - box[1]) < CLOSE_UP_SHARE * Math.max(width, height)) {
     const closeUp = findInk(prepared, withMargin(box, width, height));
-    if (closeUp.box !== null) ({ cut, box } = closeUp);
+    if (closeUp.box !== null) {
+      ({ cut, box } = closeUp);
+      if (boxes.length < 2) boxes = closeUp.boxes;
+    }
   }
-  return { image: framed(thickened(cut)), blank: false, box };
+  return { image: framed(thickened(cut)), blank: false, box, boxes };
 }
 
 /**
@@ -56,7 +60,7 @@ export function toMnistFormat(picture) {
  * @returns {PreparedPicture}
  */
 export function blankPicture() {
-  return { image: new Uint8Array(IMAGE_SIDE * IMAGE_SIDE), blank: true, box: null };
+  return { image: new Uint8Array(IMAGE_SIDE * IMAGE_SIDE), blank: true, box: null, boxes: [] };
 }
 
 /**

@@ -159,6 +159,19 @@ def in_corner(digit: int, width: int, height: int) -> Pixels:
     return rgba(page)
 
 
+def number(digits: str, height: int = 90, gap: float = 0.3) -> Pixels:
+    """A number on a wide page; `gap` between its digits as a share of their height."""
+    drawn = [draw_digit(int(digit), np.random.default_rng(i), size=200) for i, digit in enumerate(digits)]
+    cropped = [ink.crop(ink.getbbox()) for ink in drawn]
+    inks = [ink.resize((max(4, round(ink.width * height / ink.height)), height)) for ink in cropped]
+    page = Image.new("L", (sum(ink.width for ink in inks) + round((len(digits) * gap + 1) * height), 2 * height), 250)
+    left = height // 2
+    for ink in inks:
+        page.paste(40, (left, height // 2), ink)
+        left += ink.width + round(gap * height)
+    return rgba(page)
+
+
 def noise(height: int, width: int, seed: int = 0) -> Pixels:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 4), np.uint8)
 
@@ -180,6 +193,9 @@ DIGITS: dict[str, Callable[[], Pixels]] = {
     "on a narrow card": lambda: narrow_card(3),
     "in the corner of a wide page": lambda: in_corner(2, 1500, 600),
     "in the corner of a tall page": lambda: in_corner(2, 500, 2300),
+}
+NUMBERS: dict[str, Callable[[], Pixels]] = {
+    text: lambda text=text: number(text) for text in ("17", "204", "3958", "61204", "987654")
 }
 BLANK_PAGES: dict[str, Callable[[], Pixels]] = {
     **{name: lambda name=name: rgba(BLANKS[name]) for name in BLANKS},

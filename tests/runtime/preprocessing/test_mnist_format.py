@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from digits_edge.runtime import Classifier
 from digits_edge.runtime.datasets.synthetic_digits import draw_digit
@@ -23,6 +23,7 @@ from tests.runtime.preprocessing.drawn_pictures import (
     flat,
     ink_of,
     narrow_card,
+    number,
     picture_of,
     written,
 )
@@ -233,14 +234,48 @@ def test_straight_strokes_of_a_tightly_cropped_digit_are_not_ruled_lines(digit: 
     assert similarity(to_mnist_format(cropped), to_mnist_format(page)) > 0.65
 
 
+@pytest.mark.parametrize("text", ["17", "44", "808", "2026", "31415", "900125"])
+@pytest.mark.parametrize("gap", [0.12, 0.3, 0.6])
+@pytest.mark.parametrize("height", [40, 150])
+def test_digits_side_by_side_are_several(text: str, gap: float, height: int):
+    found = to_mnist_format(Image.fromarray(number(text, height, gap)))
+    assert len(found.boxes) > 1
+    assert list(found.boxes) == sorted(found.boxes)
+    assert all(0 <= left < right <= 5000 and upper < lower for left, upper, right, lower in found.boxes)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_single_digit_is_not_several(condition: str):
+    for digit in DIGITS:
+        found = to_mnist_format(picture_of(CONDITIONS[condition](digit)))
+        assert found.boxes == (found.box,)
+
+
+@pytest.mark.parametrize(
+    "strokes",
+    [
+        [((90, 40), (180, 42)), ((80, 70), (80, 130), (150, 140), (170, 200), (90, 250))],  # a "5" with a separate bar
+        [((80, 40), (180, 40), (110, 260)), ((100, 20), (130, 22))],  # a "7" and a stray dash
+        [((90, 40), (80, 150), (150, 150)), ((190, 30), (185, 260))],  # an open "4"
+        [((80 + 3 * i, 50 + 20 * i), (80 + 3 * i, 52 + 20 * i)) for i in range(10)],  # a dotted "1"
+    ],
+)
+def test_digit_of_several_pieces_is_one_digit(strokes: list[tuple[tuple[int, int], ...]]):
+    page = Image.new("L", (300, 300), 250)
+    for stroke in strokes:
+        ImageDraw.Draw(page).line(stroke, fill=20, width=12, joint="curve")
+    assert len(to_mnist_format(page).boxes) == 1
+
+
 def test_photos_of_real_handwriting_are_classified_correctly(data_folder: Path):
     folder = data_folder / "photos"
     if not folder.is_dir():
         pytest.skip(f"no photos at {folder}")
     with (folder / "labels.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    images = np.stack([to_mnist_format(open_picture(folder / row["file"])).image for row in rows])
-    predicted = Classifier().predict_batch(images).argmax(axis=1)
+    prepared = [to_mnist_format(open_picture(folder / row["file"])) for row in rows]
+    predicted = Classifier().predict_batch(np.stack([found.image for found in prepared])).argmax(axis=1)
+    assert not any(len(found.boxes) > 1 for found in prepared)
     correct = np.array([int(row["label"]) for row in rows]) == predicted
     kinds = np.array([row["kind"] for row in rows])
     shares = {str(kind): round(float(correct[kinds == kind].mean()), 3) for kind in np.unique(kinds)}

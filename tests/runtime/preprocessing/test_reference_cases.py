@@ -26,6 +26,7 @@ def test_case_is_reproduced(case: dict):
     expected = np.frombuffer(base64.b64decode(case["image"]), np.uint8).reshape(28, 28)
     np.testing.assert_array_equal(prepared.image, expected)
     assert prepared.blank == case["blank"]
+    assert [list(box) for box in prepared.boxes] == case["boxes"]
     assert prepared.box == (case["box"] and tuple(case["box"]))
 
 
