@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: Maximum number of rows in the image of --explain; a row is about 250 pixels high.
 _MAX_EXPLAINED = 100
 #: JSON values for a picture that could not be read, apart from the error.
-_UNREADABLE = {
+_UNREADABLE: dict[str, Any] = {
     "digit": None,
     "label": None,
     "confidence": None,

@@ -18,6 +18,7 @@ from digits_edge.runtime.preprocessing import (
     pictures,
     rules,
     separate_digits,
+    small_digits,
     transparency,
 )
 
@@ -32,6 +33,7 @@ _MODULES: tuple[ModuleType, ...] = (
     separate_digits,
     components,
     ink,
+    small_digits,
     mnist_format,
     garment,
 )

@@ -101,7 +101,7 @@ def cleaned(ink: Array, noise: float) -> Digit:
     found: list[Box] = []
     if np.count_nonzero(is_part) > 1:
         parts: list[Box] = [(box[0], box[1], box[2], box[3]) for box in piece_boxes[is_part].tolist()]
-        found = separate_digits(parts, _stroke_width(np.append(False, is_part)[numbered]))
+        found = separate_digits(parts, stroke_width(np.append(False, is_part)[numbered]))
     return Digit(np.where(near, ink, 0), tuple(found))
 
 
@@ -153,8 +153,16 @@ def _digit_pieces(piece_boxes: NDArray[np.intp], heaviest: int, possible: Mask) 
         selected, possible = more, possible & ~encloses
 
 
-def _stroke_width(mask: Mask) -> float:
-    """The mean width of strokes in pixels: twice their area divided by their outline, averaged over directions."""
+def stroke_width(mask: Mask) -> float:
+    """The mean width of strokes in pixels: twice their area divided by their outline, averaged over directions.
+
+    Args:
+        mask: bool, (H, W), not empty.
+
+    Example:
+        >>> stroke_width(np.ones((4, 400), np.bool_))  # a bar that is parallel to an axis appears wider
+        5.0...
+    """
     padded = np.pad(mask, 1)
     outline = sum(int(np.count_nonzero(np.diff(padded, axis=axis))) for axis in (0, 1))
     return 2 * int(np.count_nonzero(mask)) / (outline * np.pi / 4)

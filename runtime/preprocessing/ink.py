@@ -47,6 +47,9 @@ class Ink:
         cut: The digit cropped to its bounding box; empty if no ink was found.
         box: Left, upper, right, lower of the digit in pixels of the picture; None if no ink was found.
         boxes: Boxes of the digits found, from left to right, in pixels of the picture.
+        region: The region of the picture, in pixels.
+        margin: Width of the margin around the reduced region.
+        noise: Standard deviation of the paper's noise, in levels.
     """
 
     levels: Array
@@ -54,7 +57,14 @@ class Ink:
     digit: Array
     cut: Array
     box: Box | None
-    boxes: tuple[Box, ...] = ()
+    boxes: tuple[Box, ...]
+    region: Box
+    margin: int
+    noise: float
+
+    def in_picture(self, box: Box) -> Box:
+        """A box of the reduced region, in pixels of the picture."""
+        return _in_picture(box, self.region, self.levels.shape, self.margin)
 
 
 def find_ink(picture: Image.Image, region: Box) -> Ink:
@@ -79,15 +89,16 @@ def find_ink(picture: Image.Image, region: Box) -> Ink:
         region = _in_picture(sheet, region, levels.shape, margin)
         levels, margin = _levels(picture, region)
     raised = without_rules(without_background(levels))
-    found = cleaned(raised, noise_of(levels))
+    noise = noise_of(levels)
+    found = cleaned(raised, noise)
     digit = found.ink
     solid = digit > BOX_THRESHOLD * digit.max()
     if not solid.any():
-        return Ink(levels, raised, digit, digit[:0, :0], box=None)
+        return Ink(levels, raised, digit, digit[:0, :0], None, (), region, margin, noise)
     left, upper, right, lower = box = bounds(solid)
     cut = digit[upper:lower, left:right]
     box, *digits = (_in_picture(each, region, digit.shape, margin) for each in (box, *found.boxes))
-    return Ink(levels, raised, digit, cut, box, tuple(digits) or (box,))
+    return Ink(levels, raised, digit, cut, box, tuple(digits) or (box,), region, margin, noise)
 
 
 def without_background(levels: Array) -> Array:

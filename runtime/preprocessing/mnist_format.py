@@ -1,6 +1,7 @@
 """Conversion of a picture of a digit to the MNIST format: `to_mnist_format`.
 
-`find_ink` finds the digit in the complete picture, and again in a close-up if the digit is a small part of it. Then
+`find_ink` finds the digit in the complete picture, and again in a close-up if the digit is a small part of it;
+`find_small_digits` finds one that is a few pixels of the reduced picture. Then
 `thickened` widens thin strokes, and `framed` scales and centres the digit.
 
 The numeric constants are exported to JavaScript by `digits_edge.export.targets.preprocessing_constants`.
@@ -16,6 +17,7 @@ from PIL import Image
 from digits_edge.runtime.preprocessing.ink import Ink, find_ink
 from digits_edge.runtime.preprocessing.levels import Box
 from digits_edge.runtime.preprocessing.morphology import Array, on_grid, percentile, running
+from digits_edge.runtime.preprocessing.small_digits import find_small_digits
 from digits_edge.runtime.preprocessing.transparency import without_idle_alpha
 
 #: Side of an image in pixels.
@@ -97,6 +99,8 @@ def to_mnist_format(picture: Image.Image) -> PreparedPicture:
     picture = without_idle_alpha(picture)
     ink = find_ink(picture, (0, 0, *picture.size))
     if ink.box is None:
+        ink = _small_digit(picture, ink)
+    if ink.box is None:
         return PreparedPicture(np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8), blank=True, box=None, steps=_steps(ink))
     if max(ink.box[2] - ink.box[0], ink.box[3] - ink.box[1]) < CLOSE_UP_SHARE * max(picture.size):
         close_up = find_ink(picture, _with_margin(ink.box, picture.size))
@@ -163,6 +167,12 @@ def framed(ink: Array) -> NDArray[np.uint8]:
     image = np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8)
     image[upper : upper + height, left : left + width] = levels
     return image
+
+
+def _small_digit(picture: Image.Image, page: Ink) -> Ink:
+    """The close-up of the largest small digit, with the boxes of all; the page if there are none."""
+    found = find_small_digits(picture, page)
+    return replace(found[0], boxes=tuple(sorted(box for ink in found for box in ink.boxes))) if found else page
 
 
 def _with_boxes(close_up: Ink, ink: Ink) -> Ink:

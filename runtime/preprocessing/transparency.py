@@ -122,4 +122,4 @@ def _is_paper(pixels: NDArray[np.uint8], opaque: Mask) -> bool:
         return False
     colours = pixels[opaque][:, :3].astype(np.float32)
     differs = np.abs(colours - percentile(colours, MEDIAN)).max(axis=1) > INK_TOLERANCE
-    return np.count_nonzero(differs) > MAX_DIFFERING_SHARE * len(differs)
+    return int(np.count_nonzero(differs)) > MAX_DIFFERING_SHARE * len(differs)

@@ -9,6 +9,17 @@
  * @typedef {import("./morphology.js").Mask} Mask
  * @typedef {{width: number, height: number, data: Uint8Array | Uint8ClampedArray}} Picture RGBA, straight alpha
  * @typedef {Picture & {premultiplied: Uint8Array | null}} Prepared null if no pixel is transparent
+ * @typedef {{
+ *   raised: FloatPlane,
+ *   noise: number,
+ *   region: Box,
+ *   margin: number,
+ *   cut: FloatPlane,
+ *   box: Box | null,
+ *   boxes: Box[],
+ * }} Ink the difference of each pixel from the paper around it, 0…255; the paper's noise; the region and the margin
+ *   around it; the ink cropped to its bounding box; the box in pixels of the picture, null if no ink was found; and the
+ *   boxes of the digits
  */
 
 /**
@@ -72,8 +83,7 @@ import { flattened, inkMargin, padded } from "./transparency.js";
  *
  * @param {Prepared} picture
  * @param {Box} region in pixels
- * @returns {{cut: FloatPlane, box: Box | null, boxes: Box[]}} the ink cropped to its bounding box, 0…255; the box in
- *   pixels of the picture, null if no ink was found; the boxes of the digits
+ * @returns {Ink}
  */
 export function findInk(picture, region) {
   let { levels, margin } = levelsOf(picture, region);
@@ -82,12 +92,17 @@ export function findInk(picture, region) {
     region = inPicture(sheet, region, levels, margin);
     ({ levels, margin } = levelsOf(picture, region));
   }
-  const { digit, parts } = cleaned(withoutRules(withoutBackground(levels)), noiseOf(levels));
+  const raised = withoutRules(withoutBackground(levels));
+  const noise = noiseOf(levels);
+  const { digit, parts } = cleaned(raised, noise);
+  const found = { raised, noise, region, margin };
   const solid = above(digit, Math.fround(BOX_THRESHOLD) * largest(digit.values));
-  if (!solid.values.includes(1)) return { cut: { values: new Float32Array(0), height: 0, width: 0 }, box: null, boxes: [] };
+  if (!solid.values.includes(1)) {
+    return { ...found, cut: { values: new Float32Array(0), height: 0, width: 0 }, box: null, boxes: [] };
+  }
   const box = bounds(solid);
   const [whole, ...digits] = [box, ...parts].map((each) => inPicture(each, region, digit, margin));
-  return { cut: cutOut(digit, box), box: whole, boxes: digits.length ? digits : [whole] };
+  return { ...found, cut: cutOut(digit, box), box: whole, boxes: digits.length ? digits : [whole] };
 }
 
 /**
@@ -324,7 +339,7 @@ export function cleaned(ink, noise) {
  * @param {Mask} mask (H, W)
  * @returns {number}
  */
-function strokeWidth({ values, height, width }) {
+export function strokeWidth({ values, height, width }) {
   let [area, outline] = [0, 0];
   for (let y = 0, i = 0; y < height; y += 1) {
     for (let x = 0; x < width; x += 1, i += 1) {
@@ -569,7 +584,7 @@ function longerSide({ height, width }) {
  * @param {number} threshold
  * @returns {Mask}
  */
-function above({ values, height, width }, threshold) {
+export function above({ values, height, width }, threshold) {
   const rounded = Math.fround(threshold);
   const mask = new Uint8Array(values.length);
   for (let i = 0; i < mask.length; i += 1) mask[i] = values[i] > rounded ? 1 : 0;
@@ -624,7 +639,7 @@ export function bounds({ values, width }) {
  * @param {number} margin
  * @returns {Box}
  */
-function inPicture(box, region, size, margin) {
+export function inPicture(box, region, size, margin) {
   const [width, height] = [size.width - 2 * margin, size.height - 2 * margin];
   const [xScale, yScale] = [(region[2] - region[0]) / width, (region[3] - region[1]) / height];
   const left = Math.min(Math.max(box[0] - margin, 0), width - 1);

@@ -28,6 +28,8 @@ import { findInk } from "./ink.js";
 import { largest, percentile, running, stepsAcross, stepsDown } from "./morphology.js";
 import { onGrid, rint, sum } from "./numeric.js";
 import { resizedByTriangle } from "./resampling.js";
+import { inReadingOrder } from "./separate_digits.js";
+import { findSmallDigits } from "./small_digits.js";
 import { withoutIdleAlpha } from "./transparency.js";
 
 /**
@@ -41,8 +43,7 @@ import { withoutIdleAlpha } from "./transparency.js";
 export function toMnistFormat(picture) {
   const prepared = withoutIdleAlpha(picture);
   const { width, height } = prepared;
-  const ink = findInk(prepared, [0, 0, width, height]);
-  let { cut, box, boxes } = ink;
+  let { cut, box, boxes } = smallDigitIn(prepared, findInk(prepared, [0, 0, width, height]));
   if (box === null) return blankPicture();
   if (Math.max(box[2] - box[0], box[3] - box[1]) < CLOSE_UP_SHARE * Math.max(width, height)) {
     const closeUp = findInk(prepared, withMargin(box, width, height));
@@ -52,6 +53,19 @@ export function toMnistFormat(picture) {
     }
   }
   return { image: framed(thickened(cut)), blank: false, box, boxes };
+}
+
+/**
+ * The ink of the page, or of its largest small digit if the page has no ink, with the boxes of all small digits.
+ *
+ * @param {import("./ink.js").Prepared} picture
+ * @param {import("./ink.js").Ink} page
+ * @returns {import("./ink.js").Ink}
+ */
+function smallDigitIn(picture, page) {
+  if (page.box !== null) return page;
+  const found = findSmallDigits(picture, page);
+  return found.length ? { ...found[0], boxes: found.flatMap((ink) => ink.boxes).sort(inReadingOrder) } : page;
 }
 
 /**

@@ -77,11 +77,13 @@ function heightOf(box) {
 }
 
 /**
+ * Compare boxes by their left sides, then the upper ones.
+ *
  * @param {Box} one
  * @param {Box} other
  * @returns {number}
  */
-function inReadingOrder(one, other) {
+export function inReadingOrder(one, other) {
   for (let side = 0; side < one.length; side += 1) if (one[side] !== other[side]) return one[side] - other[side];
   return 0;
 }

@@ -26,6 +26,7 @@ from tests.runtime.preprocessing.drawn_pictures import (
     GARMENTS,
     NUMBERS,
     ODD_SIZES,
+    SMALL_DIGITS,
     Pixels,
     noise,
     rgba,
@@ -120,6 +121,11 @@ def test_digit_gives_the_same_image(name: str, node: NodeProcess):
     pixels = DIGITS[name]()
     assert differences(node, "toMnistFormat", [pixels]) == [0]
     assert not to_mnist_format(Image.fromarray(pixels)).blank
+
+
+@pytest.mark.parametrize("name", SMALL_DIGITS)
+def test_small_digit_on_a_large_page_gives_the_same_image(name: str, node: NodeProcess):
+    assert differences(node, "toMnistFormat", [rgba(SMALL_DIGITS[name]())]) == [0]
 
 
 @pytest.mark.parametrize("name", NUMBERS)

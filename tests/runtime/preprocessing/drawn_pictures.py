@@ -172,6 +172,20 @@ def number(digits: str, height: int = 90, gap: float = 0.3) -> Pixels:
     return rgba(page)
 
 
+def small_on_a_page(
+    digits: tuple[int, ...], longer_px: int = 70, size: tuple[int, int] = (2480, 3508), dust: int = 3
+) -> Image.Image:
+    """A large page, mode L, with small digits, one below the other, and dust of up to 13 pixels."""
+    rng = np.random.default_rng(sum(digits))
+    page = Image.new("L", size, 246)
+    for x, y, side in rng.integers((50, 50, 4), (size[0] - 100, size[1] - 100, 14), (dust, 3)).tolist():
+        page.paste(60, (x, y, x + side, y + side))
+    for place, digit in enumerate(digits, start=1):
+        drawn = draw_digit(digit, rng, size=round(longer_px / 0.8))
+        page.paste(40, (size[0] * place // 4, size[1] * place // 5), drawn)
+    return page
+
+
 def noise(height: int, width: int, seed: int = 0) -> Pixels:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 4), np.uint8)
 
@@ -193,6 +207,12 @@ DIGITS: dict[str, Callable[[], Pixels]] = {
     "on a narrow card": lambda: narrow_card(3),
     "in the corner of a wide page": lambda: in_corner(2, 1500, 600),
     "in the corner of a tall page": lambda: in_corner(2, 500, 2300),
+}
+SMALL_DIGITS: dict[str, Callable[[], Image.Image]] = {
+    "small on A4": lambda: small_on_a_page((3,)),
+    "small and wide": lambda: small_on_a_page((7,), 40, (1800, 900)),
+    "two small ones": lambda: small_on_a_page((5, 8), 80, (3000, 2200)),
+    "only dust": lambda: small_on_a_page((), size=(2480, 3508)),
 }
 NUMBERS: dict[str, Callable[[], Pixels]] = {
     text: lambda text=text: number(text) for text in ("17", "204", "3958", "61204", "987654")

@@ -25,6 +25,7 @@ from tests.runtime.preprocessing.drawn_pictures import (
     narrow_card,
     number,
     picture_of,
+    small_on_a_page,
     written,
 )
 from tests.runtime.preprocessing.ruled_pages import PageStyle, ruled_page
@@ -265,6 +266,28 @@ def test_digit_of_several_pieces_is_one_digit(strokes: list[tuple[tuple[int, int
     for stroke in strokes:
         ImageDraw.Draw(page).line(stroke, fill=20, width=12, joint="curve")
     assert len(to_mnist_format(page).boxes) == 1
+
+
+@given(
+    digit=st.sampled_from(DIGITS),
+    longer_px=st.integers(60, 90),
+    size=st.sampled_from([(2480, 3508), (3508, 2480), (4000, 3000)]),
+)
+@settings(max_examples=20, deadline=None, derandomize=True)
+def test_small_digit_on_a_large_page_is_found(digit: int, longer_px: int, size: tuple[int, int]):
+    prediction = Classifier("edge-int8", provider="cpu").predict(small_on_a_page((digit,), longer_px, size))
+    assert (prediction.status, prediction.digit) == ("ok", digit)
+
+
+@pytest.mark.parametrize("digits", [(5, 8), (1, 4, 7)])
+def test_small_digits_far_apart_are_several(digits: tuple[int, ...]):
+    found = to_mnist_format(small_on_a_page(digits))
+    assert len(found.boxes) == len(digits)
+
+
+@pytest.mark.parametrize("dust", [1, 5, 25])
+def test_large_page_with_dust_only_is_blank(dust: int):
+    assert to_mnist_format(small_on_a_page((), dust=dust)).blank
 
 
 def test_photos_of_real_handwriting_are_classified_correctly(data_folder: Path):
