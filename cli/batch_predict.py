@@ -190,9 +190,11 @@ def _predict_locally(
                 classifier, pictures, output, pictures_per_block=batch_size, resume=resume, **common
             )
             counted = f"{report.pictures:,} picture{'' if report.pictures == 1 else 's'}"
-            details = f", {report.blank:,} blank, {report.uncertain:,} uncertain"
+            details = (
+                f", {report.blank:,} blank, {report.several:,} with several digits, {report.uncertain:,} uncertain"
+            )
             counts: dict[str, Any] = {"pictures": report.pictures, "blank": report.blank}
-            counts |= {"uncertain": report.uncertain, "failed": report.failed}
+            counts |= {"several": report.several, "uncertain": report.uncertain, "failed": report.failed}
             failed, unread = report.failed, report.unread
         else:
             report = batch_predict(

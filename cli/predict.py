@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 #: Maximum number of rows in the image of --explain; a row is about 250 pixels high.
 _MAX_EXPLAINED = 100
 #: JSON values for a picture that could not be read, apart from the error.
-_UNREADABLE = {
+_UNREADABLE: dict[str, Any] = {
     "digit": None,
     "label": None,
     "confidence": None,
     "probabilities": None,
     "status": "error",
     "provider": None,
+    "boxes": [],
 }
 
 
@@ -55,9 +56,9 @@ def command(
 
     IMAGE is a picture file, a folder of pictures (without subfolders), a glob, or - for one picture on standard input.
 
-    The status of a picture is `ok`, `blank` if it has no ink, or `uncertain` if the confidence is low. A picture that
-    cannot be read does not stop the command: the others are classified, and the exit code is 4. With --json its
-    status is `error`.
+    The status of a picture is `ok`, `blank` if it has no ink, `several` if it has several digits, or `uncertain` if the
+    confidence is low. A picture that cannot be read does not stop the command: the others are classified, and the exit
+    code is 4. With --json its status is `error`.
     """
     from digits_edge.runtime.classifier import Classifier
     from digits_edge.runtime.preprocessing.pictures import printable
@@ -117,11 +118,14 @@ def _print(name: str, prediction: "Prediction", top: int, width: int, *, as_json
                 "probabilities": [round(p, 6) for p in prediction.probabilities],
                 "status": prediction.status,
                 "provider": prediction.provider,
+                "boxes": prediction.boxes,
             }
         )
         return
     classes = "  ".join(f"{label} {probability_text(p)}" for label, p in prediction.top(top))
     status = "" if prediction.status == "ok" else f"  {prediction.status}"
+    if prediction.status == "several":
+        status += f": {len(prediction.boxes)} digits found; crop the picture to one"
     say(f"{printable(name).ljust(width)}  {classes}{status}".rstrip())
 
 
@@ -148,12 +152,15 @@ def _explanation_path(argument: str, pictures: int, *, overwrite: bool) -> Path:
 
 
 def _explained(classifier: "Classifier", source: Any, name: str) -> "tuple[Prediction, Image]":
+    import numpy as np
+
     from digits_edge.runtime.preprocessing.explanation import explanation
     from digits_edge.runtime.preprocessing.pictures import open_picture
 
     picture = open_picture(source)
     seen = classifier.prepare(picture)
-    prediction = classifier.predict(seen.image)
+    probabilities = classifier.predict_batch(seen.image[np.newaxis])[0]
+    prediction = classifier.prediction(seen.image, probabilities, seen.boxes)
     return prediction, explanation(picture, seen, prediction, name=name)
 
 

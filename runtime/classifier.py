@@ -1,7 +1,7 @@
 """`Classifier`: the main class of the package, a loaded model that classifies pictures of digits."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from digits_edge.runtime.model.golden import GoldenValues
+    from digits_edge.runtime.preprocessing.levels import Box
     from digits_edge.runtime.preprocessing.mnist_format import PreparedPicture
     from digits_edge.runtime.preprocessing.pictures import PictureSource
 
@@ -205,7 +206,7 @@ class Classifier:
                 to the input format of the model first, see `prepare`.
 
         Returns:
-            The prediction; its `status` is "blank" if the picture has no ink.
+            The prediction; its `status` is "blank" if the picture has no ink, and "several" if it has several digits.
 
         Raises:
             ImageError: the source is not a picture, or is damaged.
@@ -220,15 +221,20 @@ class Classifier:
             >>> blank.status, blank.label, blank.confidence
             ('blank', None, 0.0)
         """
-        image = source if _is_image(source) else self.prepare(source).image
-        return self.prediction(image, self.predict_batch(image[np.newaxis])[0])
+        if _is_image(source):
+            return self.prediction(source, self.predict_batch(source[np.newaxis])[0])
+        prepared = self.prepare(source)
+        return self.prediction(prepared.image, self.predict_batch(prepared.image[np.newaxis])[0], prepared.boxes)
 
-    def prediction(self, image: NDArray[np.uint8], probabilities: FloatArray) -> Prediction:
+    def prediction(
+        self, image: NDArray[np.uint8], probabilities: FloatArray, boxes: "Sequence[Box]" = ()
+    ) -> Prediction:
         """Create the `Prediction` of an image whose probabilities are known.
 
         Args:
             image: uint8 (28, 28), white ink on black. If it is all zeros, the status is "blank".
             probabilities: float32 (C,), the row of `predict_batch` for this image.
+            boxes: boxes of the digits in the picture. If there are several, the status is "several".
 
         Example:
             >>> with Classifier("edge-int8", provider="cpu") as classifier:
@@ -237,9 +243,11 @@ class Classifier:
             ...     [classifier.prediction(image, row).label for image, row in zip(images, rows)]
             ['0', '1', '2']
         """
-        if not image.any():
+        boxes = tuple(boxes)
+        if not image.any() or len(boxes) > 1:
             zeros = (0.0,) * len(self.labels)
-            return Prediction(None, None, 0.0, zeros, "blank", self.labels, self.provider)
+            no_digit: Status = "several" if len(boxes) > 1 else "blank"
+            return Prediction(None, None, 0.0, zeros, no_digit, self.labels, self.provider, boxes)
         digit = int(probabilities.argmax())
         confidence = float(probabilities[digit])
         status: Status = "uncertain" if confidence < self.metadata.uncertain_below else "ok"
@@ -251,6 +259,7 @@ class Classifier:
             status=status,
             labels=self.labels,
             provider=self.provider,
+            boxes=boxes,
         )
 
     def prepare(self, source: "PictureSource") -> "PreparedPicture":

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Status = Literal["ok", "blank", "uncertain"]
+Status = Literal["ok", "blank", "uncertain", "several"]
 
 
 @dataclass(frozen=True)
@@ -11,14 +11,16 @@ class Prediction:
     """The result of classifying one picture.
 
     Attributes:
-        digit: index of the most probable class; None if the picture is blank.
-        label: name of that class; None if the picture is blank.
-        confidence: probability of that class, 0 to 1; 0 if the picture is blank.
-        probabilities: probability of each class, in the order of `labels`; zeros if the picture is blank.
-        status: "blank" if the picture has no ink, "uncertain" if `confidence` is below the model's threshold
-            (`Metadata.uncertain_below`), else "ok".
+        digit: index of the most probable class; None if the picture is blank or has several digits.
+        label: name of that class; None likewise.
+        confidence: probability of that class, 0 to 1; 0 likewise.
+        probabilities: probability of each class, in the order of `labels`; zeros likewise.
+        status: "blank" if the picture has no ink, "several" if it has several digits, "uncertain" if `confidence` is
+            below the model's threshold (`Metadata.uncertain_below`), else "ok".
         labels: names of the classes.
         provider: short name of the execution provider that computed it.
+        boxes: left, upper, right, lower of each digit found, from left to right, in pixels of the picture as
+            `open_picture` returns it; empty if the picture is blank or is an image in the model's format already.
 
     Example:
         >>> prediction = Prediction(
@@ -44,10 +46,11 @@ class Prediction:
     status: Status
     labels: tuple[str, ...]
     provider: str
+    boxes: tuple[tuple[int, int, int, int], ...] = ()
 
     def top(self, count: int) -> list[tuple[str, float]]:
-        """The `count` most probable classes as (label, probability), most probable first; empty if blank."""
-        if self.status == "blank":
+        """The `count` most probable classes as (label, probability), most probable first; empty without a label."""
+        if self.label is None:
             return []
         return sorted(zip(self.labels, self.probabilities, strict=True), key=lambda pair: -pair[1])[:count]
 

@@ -1,8 +1,8 @@
 """Draw the reference cases of the preprocessing: `python -m scripts.draw_preprocessing_cases`.
 
 Writes tests/data/preprocessing_cases.json, against which Python and JavaScript are tested independently: pictures, and
-the image, `blank` and box that the Python preprocessing computes. With `--check`, nothing is written, and the exit code
-is 1 if the file differs from what would be written.
+the image, `blank` and boxes that the Python preprocessing computes. With `--check`, nothing is written, and the exit
+code is 1 if the file differs from what would be written.
 
 Run it after a deliberate change of the preprocessing, with Pillow 13 or later.
 """
@@ -21,7 +21,7 @@ from PIL import Image
 
 from digits_edge.runtime.files import atomic_write
 from digits_edge.runtime.preprocessing.picture_format import picture_format
-from tests.runtime.preprocessing.drawn_pictures import BLANK_PAGES, DIGITS, GARMENTS, Pixels
+from tests.runtime.preprocessing.drawn_pictures import BLANK_PAGES, DIGITS, GARMENTS, NUMBERS, Pixels
 
 CASES_FILE = Path(__file__).resolve().parents[1] / "tests" / "data" / "preprocessing_cases.json"
 #: Pictures that compress to more bytes than this are reduced to this longer side in pixels.
@@ -39,7 +39,7 @@ def drawn_cases() -> Iterator[dict[str, Any]]:
         A case in the form in which the file contains it, but with `pixels` and `image` as bytes.
     """
     drawings: tuple[tuple[str, dict[str, Callable[[], Pixels]]], ...] = (
-        ("mnist", DIGITS | BLANK_PAGES),
+        ("mnist", DIGITS | NUMBERS | BLANK_PAGES),
         ("fashion-mnist", GARMENTS),
     )
     for preprocessing, pictures in drawings:
@@ -88,6 +88,7 @@ def _case(name: str, preprocessing: Any, pixels: Pixels) -> dict[str, Any]:
         "pixels": pixels.tobytes(),
         "image": prepared.image.tobytes(),
         "blank": prepared.blank,
+        "boxes": [[int(side) for side in box] for box in prepared.boxes],
         "box": None if prepared.box is None else [int(side) for side in prepared.box],
     }
 

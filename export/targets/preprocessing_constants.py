@@ -8,12 +8,35 @@ constant is defined twice.
 from types import ModuleType
 
 from digits_edge.runtime.checks import occlusion
-from digits_edge.runtime.preprocessing import components, garment, ink, levels, mnist_format, morphology, pictures
+from digits_edge.runtime.preprocessing import (
+    components,
+    garment,
+    ink,
+    levels,
+    mnist_format,
+    morphology,
+    pictures,
+    rules,
+    separate_digits,
+    small_digits,
+    transparency,
+)
 
 Value = int | float | tuple[int | float, ...]
 
 #: Modules of which every public constant that is a number, or a tuple of numbers, is exported.
-_MODULES: tuple[ModuleType, ...] = (morphology, levels, components, ink, mnist_format, garment)
+_MODULES: tuple[ModuleType, ...] = (
+    morphology,
+    transparency,
+    levels,
+    rules,
+    separate_digits,
+    components,
+    ink,
+    small_digits,
+    mnist_format,
+    garment,
+)
 _HEAD = "// Constants of the preprocessing, written by digits-edge from its Python modules. Do not edit."
 
 

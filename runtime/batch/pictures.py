@@ -10,14 +10,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from digits_edge.runtime.batch.output import STANDARD_STREAM, ResumeCallback, batch_output, csv_lines
 from digits_edge.runtime.batch.table import in_order
@@ -25,7 +24,8 @@ from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets.dataset import ProgressCallback
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.model.model_file import Preprocessing, recorded_digest
-from digits_edge.runtime.prediction import Prediction
+from digits_edge.runtime.prediction import Prediction, Status
+from digits_edge.runtime.preprocessing.mnist_format import PreparedPicture
 from digits_edge.runtime.preprocessing.picture_format import picture_format
 from digits_edge.runtime.preprocessing.pictures import open_picture
 
@@ -36,8 +36,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 FEW_PICTURES = 300
 #: Pictures per worker that are opened ahead of the model.
 _READ_AHEAD = 8
-#: A picture's path, with its image or the error.
-_Prepared = tuple[Path, NDArray[np.uint8] | InputError]
+#: A picture's path, with its image and boxes or the error.
+_Prepared = tuple[Path, PreparedPicture | InputError]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class PictureReport:
     Attributes:
         pictures: number of pictures with a prediction.
         blank: number of those without ink.
+        several: number of those with several digits.
         uncertain: number of those with a confidence below the model's threshold.
         unread: number of pictures that could not be read.
         failed: reason for each picture that this run could not read, by name.
@@ -55,6 +56,7 @@ class PictureReport:
 
     pictures: int
     blank: int
+    several: int
     uncertain: int
     unread: int
     failed: dict[str, str]
@@ -79,7 +81,8 @@ def batch_predict_pictures(
         classifier: an open model.
         pictures: paths, for example from `find_pictures`.
         target: output file with the columns `File,Label,Confidence,Status`; it appears complete or not at all. "-" is
-            standard output. A blank picture has no label. A picture that cannot be read has neither label nor
+            standard output. A picture that is blank or has several digits has no
+            label. A picture that cannot be read has neither label nor
             confidence, and the status `error`.
         pictures_per_block: batch size of the model.
         workers: number of pictures opened at once. For more than `FEW_PICTURES` pictures, each worker is a process: for
@@ -118,15 +121,15 @@ def batch_predict_pictures(
         ) as output,
         _worker_pool(workers if len(pictures) > FEW_PICTURES else 1) as pool,
     ):
-        done, counts = output.done, dict.fromkeys(("ok", "blank", "uncertain", "error"), 0) | output.counts
+        done, counts = output.done, dict.fromkeys((*get_args(Status), "error"), 0) | output.counts
         prepare = partial(_prepare, classifier.metadata.preprocessing)
         prepared = in_order(pool, prepare, pictures[done:], ahead=_READ_AHEAD * workers)
         for block in _blocks(prepared, pictures_per_block):
-            images = [None if isinstance(image, InputError) else image for _, image in block]
+            found = [None if isinstance(picture, InputError) else picture for _, picture in block]
             lines: list[tuple[str, ...]] = []
-            for (path, image), prediction in zip(block, predictions(classifier, images), strict=True):
-                if isinstance(image, InputError):
-                    failed[path.name] = str(image)
+            for (path, picture), prediction in zip(block, predictions(classifier, found), strict=True):
+                if isinstance(picture, InputError):
+                    failed[path.name] = str(picture)
                 counts["error" if prediction is None else prediction.status] += 1
                 lines.append(cells(path.name, prediction))
             done += len(block)
@@ -135,7 +138,9 @@ def batch_predict_pictures(
                 progress(done, len(pictures))
     elapsed_s = time.perf_counter() - start_s
     predicted = sum(counts.values()) - counts["error"]
-    return PictureReport(predicted, counts["blank"], counts["uncertain"], counts["error"], failed, elapsed_s)
+    return PictureReport(
+        predicted, counts["blank"], counts["several"], counts["uncertain"], counts["error"], failed, elapsed_s
+    )
 
 
 @contextmanager
@@ -172,27 +177,35 @@ def _wait_for_parent() -> None:
         os._exit(1)
 
 
-def _prepare(preprocessing: Preprocessing, path: Path) -> NDArray[np.uint8] | InputError:
-    """Return a picture's image in the model's input format, or the error."""
+def _prepare(preprocessing: Preprocessing, path: Path) -> PreparedPicture | InputError:
+    """Return a picture's image in the model's input format and its boxes, or the error."""
     try:
-        return picture_format(preprocessing)(open_picture(path)).image
+        return without_steps(picture_format(preprocessing)(open_picture(path)))
     except InputError as error:
         return error
 
 
-def predictions(classifier: Classifier, images: Sequence[NDArray[np.uint8] | None]) -> list[Prediction | None]:
-    """Classify images, uint8 (28, 28), in one batch.
+def without_steps(picture: PreparedPicture) -> PreparedPicture:
+    """Return the picture without its intermediate results, which would be copied between processes."""
+    return replace(picture, steps=())
+
+
+def predictions(classifier: Classifier, pictures: Sequence[PreparedPicture | None]) -> list[Prediction | None]:
+    """Classify prepared pictures in one batch.
 
     Args:
         classifier: an open model.
-        images: images; None for a picture that could not be read.
+        pictures: results of `picture_format`; None for a picture that could not be read.
 
     Returns:
-        One prediction per image; None for None.
+        One prediction per picture; None for None.
     """
-    present = [image for image in images if image is not None]
+    present = [picture.image for picture in pictures if picture is not None]
     probabilities = iter(classifier.predict_batch(np.stack(present), pixel_range=255) if present else ())
-    return [None if image is None else classifier.prediction(image, next(probabilities)) for image in images]
+    return [
+        None if picture is None else classifier.prediction(picture.image, next(probabilities), picture.boxes)
+        for picture in pictures
+    ]
 
 
 def cells(name: str, prediction: Prediction | None) -> tuple[str, str, str, str]:

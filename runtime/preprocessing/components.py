@@ -1,5 +1,6 @@
-"""The connected components of ink that are the digit, without ruled lines, specks and noise: `cleaned`."""
+"""The connected components of ink that are the digit, without specks and noise: `cleaned`."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,34 +13,17 @@ from digits_edge.runtime.preprocessing.morphology import (
     Mask,
     blurred,
     boxes,
-    opened,
     otsu,
     percentile,
     pieces,
     running,
 )
+from digits_edge.runtime.preprocessing.separate_digits import separate_digits
 
 #: Standard deviation of noise divided by the median difference of neighbouring pixels.
 NOISE_PER_DIFFERENCE = 1.05
 #: The radius of the box filter before the threshold is the longer side divided by this.
 SMOOTHING_DIVISOR = 100
-
-# --- ruled lines -----------------------------------------------------------------------------------------------------
-
-#: Threshold of ruled lines, as a share of Otsu's. Lower than INK_THRESHOLD, because a slanted thin line alternates
-#: between two rows of pixels.
-RULE_THRESHOLD = 0.3
-#: Height of the dilation that joins the parts of a slanted line, in pixels.
-RULE_DILATION = 5
-#: Lines thicker than the longer side divided by this are not ruled lines.
-RULE_THICKNESS_DIVISOR = 25
-#: Minimum length of a part of a ruled line, as a share of the width.
-MIN_RULE_LENGTH = 0.45
-#: Minimum share of the columns that ruled lines cover.
-MIN_RULE_COVERAGE = 0.9
-#: Maximum width of everything else, as a share of the width. The bar of a "7" that was cropped tightly reaches from
-#: edge to edge too, but the rest of the "7" is as wide.
-MAX_WIDTH_BESIDE_RULES = 0.8
 
 # --- connected components of the digit -------------------------------------------------------------------------------
 
@@ -53,6 +37,8 @@ BORDER_COMPONENT_SHARE = 0.6
 BORDER_COMPONENT_WEIGHT = 0.05
 #: Minimum weight of a component of the digit, as a share of the heaviest one's.
 MIN_COMPONENT_WEIGHT = 0.02
+#: Minimum weight of a component of another digit, as a share of the heaviest one's.
+MIN_PART_WEIGHT = 0.1
 #: Maximum distance of a component from the digit, as a share of the digit's longer side.
 MAX_COMPONENT_GAP = 0.2
 #: Side of the square by which the digit's mask is dilated, in pixels.
@@ -66,39 +52,57 @@ MIN_SHARE = 0.04
 MIN_PIXELS = 3
 
 
-def cleaned(ink: Array, noise: float) -> Array:
-    """Keep only the digit: remove specks, ruled lines and the edge of the table.
+@dataclass(frozen=True)
+class Digit:
+    """The result of `cleaned`.
+
+    Attributes:
+        ink: float32, (H, W): 0 outside the digit; all 0 if there is no digit.
+        boxes: Boxes of the digits from left to right if there are several side by side; otherwise empty.
+    """
+
+    ink: Array
+    boxes: tuple[Box, ...] = ()
+
+
+def cleaned(ink: Array, noise: float) -> Digit:
+    """Keep only the digit: remove specks and the edge of the table.
 
     The digit is the heaviest connected component of ink and the components close to it.
 
     Args:
-        ink: float32, (H, W), as `without_background` returns it.
+        ink: float32, (H, W), as `without_rules` returns it.
         noise: Standard deviation of the paper's noise, in levels.
-
-    Returns:
-        float32, (H, W): 0 outside the digit; all 0 if there is no digit.
 
     Example:
         >>> ink = np.zeros((100, 100), np.float32)
         >>> ink[20:80, 45:55] = 200
         >>> ink[5, 5] = 200
         >>> digit = cleaned(ink, noise=1)
-        >>> float(digit[50, 50]), float(digit[5, 5])
-        (200.0, 0.0)
+        >>> float(digit.ink[50, 50]), float(digit.ink[5, 5]), digit.boxes
+        (200.0, 0.0, ())
     """
     smooth = blurred(ink, max(ink.shape) // SMOOTHING_DIVISOR)
     threshold = otsu(smooth)
-    mask = (smooth > INK_THRESHOLD * threshold) & ~_rules(smooth > RULE_THRESHOLD * threshold)
+    mask = np.asarray(smooth > INK_THRESHOLD * threshold)
     numbered, count = pieces(mask)
+    nothing = Digit(np.zeros_like(ink))
     if count == 0:
-        return np.zeros_like(ink)
+        return nothing
     weights = np.bincount(numbered.ravel(), (smooth * _centredness(ink)).ravel())[1:]
     border_pixels = np.bincount(border(numbered), minlength=count + 1)[1:]
-    is_digit = _digit_pieces(boxes(numbered, count), weights, border_pixels)
-    digit = np.append(False, is_digit)[numbered]
+    piece_boxes = boxes(numbered, count)
+    heaviest, possible = _candidates(piece_boxes, weights, border_pixels)
+    digit = np.append(False, _digit_pieces(piece_boxes, heaviest, possible))[numbered]
     if not _stands_out(smooth, digit, mask, noise):
-        return np.zeros_like(ink)
-    return np.where(running(np.maximum, digit, DIGIT_DILATION, DIGIT_DILATION), ink, 0)
+        return nothing
+    near = running(np.maximum, digit, DIGIT_DILATION, DIGIT_DILATION)
+    is_part = possible & (weights > MIN_PART_WEIGHT * weights[heaviest]) | (np.arange(count) == heaviest)
+    found: list[Box] = []
+    if np.count_nonzero(is_part) > 1:
+        parts: list[Box] = [(box[0], box[1], box[2], box[3]) for box in piece_boxes[is_part].tolist()]
+        found = separate_digits(parts, stroke_width(np.append(False, is_part)[numbered]))
+    return Digit(np.where(near, ink, 0), tuple(found))
 
 
 def noise_of(levels: Array) -> float:
@@ -108,50 +112,36 @@ def noise_of(levels: Array) -> float:
     return NOISE_PER_DIFFERENCE * float(percentile(np.abs(np.diff(levels, axis=1)).ravel(), MEDIAN))
 
 
-def _rules(mask: Mask) -> Mask:
-    """The pixels of horizontal and vertical ruled lines in a mask."""
-    return _horizontal_rules(mask) | _horizontal_rules(mask.T).T
-
-
-def _horizontal_rules(mask: Mask) -> Mask:
-    """The pixels of thin, nearly horizontal lines, if they reach from edge to edge and beyond everything else."""
-    width = mask.shape[1]
-    thickness = max(mask.shape) // RULE_THICKNESS_DIVISOR | 1
-    lines = opened(running(np.maximum, mask, RULE_DILATION, 1), 1, int(MIN_RULE_LENGTH * width) | 1)
-    rules = mask & lines & ~opened(mask, thickness, 1)
-    rest = (mask & ~rules).any(0)
-    is_ruled = (
-        rules.any(0).mean() > MIN_RULE_COVERAGE
-        and rest.any()
-        and np.ptp(np.flatnonzero(rest)) < MAX_WIDTH_BESIDE_RULES * width
-    )
-    return rules if is_ruled else np.zeros_like(mask)
-
-
 def _centredness(ink: Array) -> Array:
     """Weights of pixels: 1, decreasing to 0 near the edges, where tables, shadows and spiral bindings are."""
     rows, columns = (np.minimum(np.arange(n) + 0.5, n - np.arange(n) - 0.5) / (EDGE_SHARE * n) for n in ink.shape)
     return np.asarray(np.minimum(1, np.minimum.outer(rows, columns)), np.float32)
 
 
-def _digit_pieces(piece_boxes: NDArray[np.intp], weights: NDArray[Any], border_pixels: NDArray[np.intp]) -> Mask:
-    """Select the components of the digit: the heaviest, then repeatedly those close to the selected ones.
+def _candidates(
+    piece_boxes: NDArray[np.intp], weights: NDArray[Any], border_pixels: NDArray[np.intp]
+) -> tuple[int, Mask]:
+    """The heaviest component, and the components that may belong to the digit, bool (P,).
 
     Args:
         piece_boxes: int, (P, 4), left, upper, right, lower.
         weights: float64, (P,), sum of ink weighted by centredness.
         border_pixels: int, (P,), number of a component's pixels on the picture's border.
-
-    Returns:
-        bool, (P,).
     """
     left, upper, right, lower = piece_boxes.T
     along_border = border_pixels > BORDER_COMPONENT_SHARE * np.maximum(right - left, lower - upper)
-    central_weights = np.where(along_border, BORDER_COMPONENT_WEIGHT * weights, weights)
-    selected: Mask = np.arange(len(weights)) == np.argmax(central_weights)
+    heaviest = int(np.argmax(np.where(along_border, BORDER_COMPONENT_WEIGHT * weights, weights)))
     touches = border_pixels > 0
     # A component that touches the border belongs to the digit only if the digit does: the picture was cropped tightly.
-    possible = (weights > MIN_COMPONENT_WEIGHT * weights[selected]) & ~along_border & (touches <= touches[selected])
+    return heaviest, (
+        (weights > MIN_COMPONENT_WEIGHT * weights[heaviest]) & ~along_border & (touches <= touches[heaviest])
+    )
+
+
+def _digit_pieces(piece_boxes: NDArray[np.intp], heaviest: int, possible: Mask) -> Mask:
+    """Select the components of the digit, bool (P,): the heaviest, then repeatedly those close to the selected ones."""
+    left, upper, right, lower = piece_boxes.T
+    selected: Mask = np.arange(len(piece_boxes)) == heaviest
     while True:
         x0, y0 = piece_boxes[selected, :2].min(0)
         x1, y1 = piece_boxes[selected, 2:].max(0)
@@ -161,6 +151,21 @@ def _digit_pieces(piece_boxes: NDArray[np.intp], weights: NDArray[Any], border_p
         if np.array_equal(more, selected):
             return selected
         selected, possible = more, possible & ~encloses
+
+
+def stroke_width(mask: Mask) -> float:
+    """The mean width of strokes in pixels: twice their area divided by their outline, averaged over directions.
+
+    Args:
+        mask: bool, (H, W), not empty.
+
+    Example:
+        >>> stroke_width(np.ones((4, 400), np.bool_))  # a bar that is parallel to an axis appears wider
+        5.0...
+    """
+    padded = np.pad(mask, 1)
+    outline = sum(int(np.count_nonzero(np.diff(padded, axis=axis))) for axis in (0, 1))
+    return 2 * int(np.count_nonzero(mask)) / (outline * np.pi / 4)
 
 
 def _stands_out(ink: Array, digit: Mask, mask: Mask, noise: float) -> bool:

@@ -38,7 +38,8 @@ def explanation(picture: Image.Image, seen: PreparedPicture, prediction: Predict
     image = Step("28 by 28, model input", seen.image)
     tiles = [("picture" if seen.blank else "picture, ink boxed", _with_box(picture, seen))]
     tiles += [(step.name, _step_tile(step)) for step in (*seen.steps, *([] if seen.blank else [image]))]
-    columns = len(tiles) + (not seen.blank)
+    has_bars = prediction.label is not None
+    columns = len(tiles) + has_bars
     title, font = _title(prediction, name), ImageFont.load_default(_TEXT + 2)
     width = max(columns * (TILE + GAP) + GAP, round(font.getlength(title)) + 2 * GAP)
     row = Image.new("RGB", (width, TILE + 2 * GAP + 2 * _CAPTION), _PAPER)
@@ -48,7 +49,7 @@ def explanation(picture: Image.Image, seen: PreparedPicture, prediction: Predict
         left = GAP + place * (TILE + GAP)
         draw.text((left, GAP + _CAPTION), caption, fill=_FAINT, font=ImageFont.load_default(_TEXT - 2))
         row.paste(tile, (left, GAP + 2 * _CAPTION))
-    if not seen.blank:
+    if has_bars:
         _draw_bars(draw, prediction, GAP + len(tiles) * (TILE + GAP), GAP + 2 * _CAPTION)
     return row
 
@@ -75,7 +76,7 @@ def stacked(rows: Sequence[Image.Image]) -> Image.Image:
 
 
 def _title(prediction: Prediction, name: str) -> str:
-    result = "blank: no ink found"
+    result = "several digits found" if prediction.status == "several" else "blank: no ink found"
     if prediction.label is not None:
         result = f"{prediction.label}, {probability_text(prediction.confidence)}"
         result += "" if prediction.status == "ok" else f", {prediction.status}"
@@ -83,15 +84,15 @@ def _title(prediction: Prediction, name: str) -> str:
 
 
 def _with_box(picture: Image.Image, seen: PreparedPicture) -> Image.Image:
-    """A tile with the picture and the box of its ink; transparent parts show a checkerboard."""
+    """A tile with the picture and the boxes of its digits; transparent parts show a checkerboard."""
     scale, size, offset = _fitted(picture.size)
     small = picture.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST).convert("RGBA")
     tile = Image.new("RGBA", (TILE, TILE), _PAPER)
     rows, columns = np.indices((size[1], size[0])) // 8
     checkerboard = np.where((rows + columns) % 2, 215, 240).astype(np.uint8)
     tile.paste(Image.alpha_composite(Image.fromarray(checkerboard).convert("RGBA"), small), offset)
-    if seen.box is not None:
-        sides = [round(side * scale) + offset[index % 2] for index, side in enumerate(seen.box)]
+    for box in seen.boxes:
+        sides = [round(side * scale) + offset[index % 2] for index, side in enumerate(box)]
         sides[2], sides[3] = max(sides[2] - 1, sides[0]), max(sides[3] - 1, sides[1])
         ImageDraw.Draw(tile).rectangle(tuple(sides), outline=_BOX, width=2)
     return tile.convert("RGB")

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digits_edge.runtime.preprocessing.levels import flattened, reduced, resized, without_idle_alpha
+from digits_edge.runtime.preprocessing.levels import reduced, resized
 from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, PreparedPicture, Step
 from digits_edge.runtime.preprocessing.morphology import GRID, MEDIAN, MID_GREY, Array, Mask, percentile, pieces
+from digits_edge.runtime.preprocessing.transparency import flattened, without_idle_alpha
 
 #: Maximum difference from the background's colour, of 255 in any channel, for a background pixel: 5 % in the paper.
 GROUND_TOLERANCE = 0.05 * 255
@@ -54,7 +55,8 @@ def to_fashion_mnist_format(picture: Image.Image) -> PreparedPicture:
     garment = flattened(resized(picture, (left, upper, right, lower), size))
     levels = _contrast(garment, ground)
     step = Step("difference from the background", levels)
-    return PreparedPicture(_centred(levels), blank=False, box=(left, upper, right, lower), steps=(step,))
+    box = (left, upper, right, lower)
+    return PreparedPicture(_centred(levels), blank=False, box=box, boxes=(box,), steps=(step,))
 
 
 def _without_specks(mask: Mask) -> Mask:

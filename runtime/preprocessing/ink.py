@@ -10,8 +10,10 @@ import numpy as np
 from PIL import Image
 
 from digits_edge.runtime.preprocessing.components import bounds, cleaned, noise_of
-from digits_edge.runtime.preprocessing.levels import Box, border_is_even, flattened, grey, light_ink, reduced
+from digits_edge.runtime.preprocessing.levels import Box, border_is_even, grey, light_ink, reduced
 from digits_edge.runtime.preprocessing.morphology import Array, blurred, boxes, opened, otsu, pieces
+from digits_edge.runtime.preprocessing.rules import without_rules
+from digits_edge.runtime.preprocessing.transparency import flattened, ink_margin
 
 # --- sheets of paper -------------------------------------------------------------------------------------------------
 
@@ -40,10 +42,14 @@ class Ink:
 
     Attributes:
         levels: Grey levels of the picture, the ink lighter than the background.
-        raised: Difference of each pixel from the paper around it.
+        raised: Difference of each pixel from the paper around it, without ruled lines.
         digit: `raised` of the digit's pixels; 0 elsewhere.
         cut: The digit cropped to its bounding box; empty if no ink was found.
         box: Left, upper, right, lower of the digit in pixels of the picture; None if no ink was found.
+        boxes: Boxes of the digits found, from left to right, in pixels of the picture.
+        region: The region of the picture, in pixels.
+        margin: Width of the margin around the reduced region.
+        noise: Standard deviation of the paper's noise, in levels.
     """
 
     levels: Array
@@ -51,6 +57,14 @@ class Ink:
     digit: Array
     cut: Array
     box: Box | None
+    boxes: tuple[Box, ...]
+    region: Box
+    margin: int
+    noise: float
+
+    def in_picture(self, box: Box) -> Box:
+        """A box of the reduced region, in pixels of the picture."""
+        return _in_picture(box, self.region, self.levels.shape, self.margin)
 
 
 def find_ink(picture: Image.Image, region: Box) -> Ink:
@@ -69,18 +83,22 @@ def find_ink(picture: Image.Image, region: Box) -> Ink:
         >>> find_ink(page, (0, 0, 100, 100)).box
         (45, 20, 55, 80)
     """
-    levels = light_ink(grey(flattened(reduced(picture, region))))
+    levels, margin = _levels(picture, region)
     sheet = _sheet(levels)
     if sheet is not None:
-        region = _in_picture(sheet, region, levels.shape)
-        levels = light_ink(grey(flattened(reduced(picture, region))))
-    raised = without_background(levels)
-    digit = cleaned(raised, noise_of(levels))
+        region = _in_picture(sheet, region, levels.shape, margin)
+        levels, margin = _levels(picture, region)
+    raised = without_rules(without_background(levels))
+    noise = noise_of(levels)
+    found = cleaned(raised, noise)
+    digit = found.ink
     solid = digit > BOX_THRESHOLD * digit.max()
     if not solid.any():
-        return Ink(levels, raised, digit, digit[:0, :0], box=None)
+        return Ink(levels, raised, digit, digit[:0, :0], None, (), region, margin, noise)
     left, upper, right, lower = box = bounds(solid)
-    return Ink(levels, raised, digit, digit[upper:lower, left:right], _in_picture(box, region, digit.shape))
+    cut = digit[upper:lower, left:right]
+    box, *digits = (_in_picture(each, region, digit.shape, margin) for each in (box, *found.boxes))
+    return Ink(levels, raised, digit, cut, box, tuple(digits) or (box,), region, margin, noise)
 
 
 def without_background(levels: Array) -> Array:
@@ -97,12 +115,21 @@ def without_background(levels: Array) -> Array:
     Example:
         >>> levels = np.tile(np.linspace(0, 60, 30, dtype=np.float32), (30, 1))
         >>> levels[10:20, 15] += 100
-        >>> raised = without_background(levels)
+        >>> raised = without_rules(without_background(levels))
         >>> bool(raised[15, 15] > 90), bool(raised[15, 5] < 5)
         (True, True)
     """
     side = max(levels.shape) // PAPER_SIDE_DIVISOR | 1
     return np.asarray(np.maximum(levels - opened(blurred(levels, PAPER_BLUR_RADIUS), side, side), 0))
+
+
+def _levels(picture: Image.Image, region: Box) -> tuple[Array, int]:
+    """The grey levels of a region, the ink lighter than the paper; and the width of the margin around it, in pixels."""
+    pixels = reduced(picture, region)
+    margin = ink_margin(pixels)
+    if margin:
+        pixels = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)))
+    return light_ink(grey(flattened(pixels))), margin
 
 
 def _sheet(levels: Array) -> Box | None:
@@ -124,9 +151,15 @@ def _sheet(levels: Array) -> Box | None:
     return left + inset, upper + inset, right - inset, lower - inset
 
 
-def _in_picture(box: Box, region: Box, shape: tuple[int, ...]) -> Box:
-    """A box of the reduced region, in pixels of the picture."""
-    x_scale, y_scale = (region[2] - region[0]) / shape[1], (region[3] - region[1]) / shape[0]
-    left, upper = region[0] + int(box[0] * x_scale), region[1] + int(box[1] * y_scale)
-    right, lower = region[0] + int(np.ceil(box[2] * x_scale)), region[1] + int(np.ceil(box[3] * y_scale))
-    return left, upper, min(right, region[2]), min(lower, region[3])
+def _in_picture(box: Box, region: Box, shape: tuple[int, ...], margin: int) -> Box:
+    """A box of the reduced region with a margin, in pixels of the picture."""
+    height, width = shape[0] - 2 * margin, shape[1] - 2 * margin
+    x_scale, y_scale = (region[2] - region[0]) / width, (region[3] - region[1]) / height
+    left, upper = (min(max(side - margin, 0), end - 1) for side, end in zip(box[:2], (width, height), strict=True))
+    right, lower = max(box[2] - margin, left + 1), max(box[3] - margin, upper + 1)
+    return (
+        region[0] + int(left * x_scale),
+        region[1] + int(upper * y_scale),
+        min(region[0] + int(np.ceil(right * x_scale)), region[2]),
+        min(region[1] + int(np.ceil(lower * y_scale)), region[3]),
+    )

@@ -1,6 +1,7 @@
 """Grey levels of a picture with the ink lighter than the background.
 
-The steps are functions of small arrays, applied in this order: `reduced`, `flattened`, `grey`, `light_ink`.
+The steps are functions of small arrays, applied in this order: `reduced`, `flattened` of `transparency`, `grey`,
+`light_ink`.
 The numeric constants are exported to JavaScript by `digits_edge.export.targets.preprocessing_constants`.
 """
 
@@ -11,8 +12,6 @@ from PIL import Image
 from digits_edge.runtime.preprocessing.morphology import (
     GRID,
     LOWER_QUARTILE,
-    MEDIAN,
-    MID_GREY,
     UPPER_QUARTILE,
     Array,
     T,
@@ -35,12 +34,8 @@ REGION_OFFSET = 2.0**-9
 #: `reducing_gap` of `PIL.Image.Image.resize`.
 REDUCING_GAP = 3.0
 
-# --- flattening and conversion to grey -------------------------------------------------------------------------------
+# --- conversion to grey ----------------------------------------------------------------------------------------------
 
-#: Pixels with a higher alpha, in 0…1, are opaque.
-OPAQUE_ALPHA = 0.5
-#: Lower bound of the divisor of the mean brightness of transparent pictures; prevents division by zero.
-MIN_TOTAL_ALPHA = 1e-6
 #: Every n-th pixel and row is used to find the colours of ink and paper.
 COLOUR_STRIDE = 2
 #: The radius of the local mean is the longer side divided by this.
@@ -53,25 +48,6 @@ COVARIANCE_OFFSET = 2.0**-6
 LIGHT_BORDER_SHARE = 0.5
 #: Maximum difference between the quartiles of an even border, as a share of the contrast of the picture.
 MAX_BORDER_SPREAD = 0.25
-
-
-def without_idle_alpha(picture: Image.Image) -> Image.Image:
-    """Remove the alpha channel if no pixel is transparent: resizing with alpha takes five times as long.
-
-    Args:
-        picture: Mode L, LA, RGB or RGBA.
-
-    Returns:
-        The picture itself, or a picture without alpha.
-
-    Example:
-        >>> without_idle_alpha(Image.new("RGBA", (2, 2), "white")).mode
-        'RGB'
-    """
-    # numpy's minimum is faster than getextrema
-    if picture.mode not in ("LA", "RGBA") or np.asarray(picture.getchannel("A")).min() < 255:
-        return picture
-    return picture.convert("L" if picture.mode == "LA" else "RGB")
 
 
 def reduced(picture: Image.Image, region: Box) -> NDArray[np.uint8]:
@@ -118,40 +94,6 @@ def resized(picture: Image.Image, region: Box, size: tuple[int, int]) -> NDArray
     box = (left + offset, upper + offset, right, lower)
     small = picture.resize(size, Image.Resampling.BOX, box=box, reducing_gap=REDUCING_GAP)
     return np.asarray(small if small.mode == "RGBA" else small.convert("RGB"))
-
-
-def flattened(pixels: NDArray[np.uint8]) -> Array:
-    """Composite the picture on an opaque background.
-
-    If most of the picture is transparent, the opaque part is the ink and the background black or white, whichever
-    contrasts more. Otherwise the paper is part of the picture, and its colour fills the transparent parts.
-
-    Args:
-        pixels: uint8, (H, W, 3) or (H, W, 4).
-
-    Returns:
-        float32, (H, W, 3) in 0…255.
-
-    Example:
-        >>> black_dot = np.zeros((3, 3, 4), np.uint8)
-        >>> black_dot[1, 1, 3] = 255
-        >>> flattened(black_dot)[:, :, 0]
-        array([[255., 255., 255.],
-               [255.,   0., 255.],
-               [255., 255., 255.]], dtype=float32)
-    """
-    colours = pixels[:, :, :3].astype(np.float32)
-    if pixels.shape[2] == 3:
-        return colours
-    alpha = pixels[:, :, 3:].astype(np.float32) / 255
-    opaque = colours[alpha[:, :, 0] > OPAQUE_ALPHA]
-    if 2 * len(opaque) > alpha.size:
-        ground = percentile(opaque, MEDIAN)
-    else:
-        inked = on_grid(colours * alpha).sum(dtype=np.float64)
-        brightness = inked / max(3 * int(pixels[:, :, 3].sum(dtype=np.int64)) / 255, MIN_TOTAL_ALPHA)
-        ground = np.full(3, 0.0 if brightness > MID_GREY else 255.0)
-    return on_grid(colours * alpha + ground * (1 - alpha))
 
 
 def grey(colours: Array) -> Array:

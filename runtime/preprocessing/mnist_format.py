@@ -1,12 +1,13 @@
 """Conversion of a picture of a digit to the MNIST format: `to_mnist_format`.
 
-`find_ink` finds the digit in the complete picture, and again in a close-up if the digit is a small part of it. Then
+`find_ink` finds the digit in the complete picture, and again in a close-up if the digit is a small part of it;
+`find_small_digits` finds one that is a few pixels of the reduced picture. Then
 `thickened` widens thin strokes, and `framed` scales and centres the digit.
 
 The numeric constants are exported to JavaScript by `digits_edge.export.targets.preprocessing_constants`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digits_edge.runtime.preprocessing.ink import Ink, find_ink
-from digits_edge.runtime.preprocessing.levels import Box, without_idle_alpha
+from digits_edge.runtime.preprocessing.levels import Box
 from digits_edge.runtime.preprocessing.morphology import Array, on_grid, percentile, running
+from digits_edge.runtime.preprocessing.small_digits import find_small_digits
+from digits_edge.runtime.preprocessing.transparency import without_idle_alpha
 
 #: Side of an image in pixels.
 IMAGE_SIDE = 28
@@ -63,12 +66,15 @@ class PreparedPicture:
         image: uint8, (28, 28), white ink on black; all zero if the picture is blank.
         blank: Whether no ink was found.
         box: Left, upper, right, lower of the ink in pixels of the picture; None if blank.
+        boxes: Boxes of the digits found, from left to right; if there are several, `image` and `box` are those of the
+            most prominent ink.
         steps: Intermediate results, in order.
     """
 
     image: NDArray[np.uint8]
     blank: bool
     box: Box | None
+    boxes: tuple[Box, ...] = ()
     steps: tuple[Step, ...] = field(default=(), repr=False)
 
 
@@ -93,13 +99,15 @@ def to_mnist_format(picture: Image.Image) -> PreparedPicture:
     picture = without_idle_alpha(picture)
     ink = find_ink(picture, (0, 0, *picture.size))
     if ink.box is None:
+        ink = _small_digit(picture, ink)
+    if ink.box is None:
         return PreparedPicture(np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8), blank=True, box=None, steps=_steps(ink))
     if max(ink.box[2] - ink.box[0], ink.box[3] - ink.box[1]) < CLOSE_UP_SHARE * max(picture.size):
         close_up = find_ink(picture, _with_margin(ink.box, picture.size))
-        ink = ink if close_up.box is None else close_up
+        ink = ink if close_up.box is None else _with_boxes(close_up, ink)
     thick = thickened(ink.cut)
     steps = (*_steps(ink), Step("strokes widened", thick, 1.0))
-    return PreparedPicture(framed(thick), blank=False, box=ink.box, steps=steps)
+    return PreparedPicture(framed(thick), blank=False, box=ink.box, boxes=ink.boxes, steps=steps)
 
 
 def thickened(ink: Array) -> Array:
@@ -159,6 +167,17 @@ def framed(ink: Array) -> NDArray[np.uint8]:
     image = np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8)
     image[upper : upper + height, left : left + width] = levels
     return image
+
+
+def _small_digit(picture: Image.Image, page: Ink) -> Ink:
+    """The close-up of the largest small digit, with the boxes of all; the page if there are none."""
+    found = find_small_digits(picture, page)
+    return replace(found[0], boxes=tuple(sorted(box for ink in found for box in ink.boxes))) if found else page
+
+
+def _with_boxes(close_up: Ink, ink: Ink) -> Ink:
+    """The close-up with the boxes of the complete picture if there are several digits in it."""
+    return replace(close_up, boxes=ink.boxes) if len(ink.boxes) > 1 else close_up
 
 
 def _steps(ink: Ink) -> tuple[Step, ...]:

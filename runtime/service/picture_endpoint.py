@@ -3,7 +3,6 @@
 import asyncio
 import base64
 from concurrent.futures import Executor
-from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel
@@ -13,6 +12,7 @@ from starlette.responses import Response
 from digits_edge.runtime.checks.occlusion import occlusion_maps
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import UsageError
+from digits_edge.runtime.prediction import Status
 from digits_edge.runtime.preprocessing.mnist_format import PreparedPicture
 from digits_edge.runtime.preprocessing.pictures import open_picture
 from digits_edge.runtime.service.bodies import body_of
@@ -28,7 +28,8 @@ class Reading(BaseModel):
     """The prediction for a picture.
 
     `width` and `height` are the size of the decoded picture in pixels: upright, and reduced if a JPEG is large. `box`
-    is the region of the ink in this picture: left, upper, right, lower.
+    is the region of the ink in this picture: left, upper, right, lower. `boxes` has the region of each digit found; if
+    there are several, `status` is "several" and `digit` is null.
 
     `image` and `map` are present if `show` requests them. `image` is the 28 × 28 uint8 input of the model, row by row,
     in base64. `map` is the contribution of each pixel to the prediction, −1 to 1, row by row.
@@ -40,11 +41,12 @@ class Reading(BaseModel):
     confidence: float
     probabilities: list[float]
     labels: list[str]
-    status: Literal["ok", "blank", "uncertain"]
+    status: Status
     provider: str
     width: int
     height: int
     box: list[int] | None
+    boxes: list[list[int]] = []
     image: str | None = None
     map: list[float] | None = None
 
@@ -93,7 +95,7 @@ class PictureEndpoint:
         body, loop = await body_of(request, _KINDS, _REMEDY), asyncio.get_running_loop()
         (width, height), prepared = await loop.run_in_executor(self._decoders, self._prepare, model.classifier, body)
         probabilities = (await model.batcher.predict(prepared.image[np.newaxis]))[0]
-        prediction = model.classifier.prediction(prepared.image, probabilities)
+        prediction = model.classifier.prediction(prepared.image, probabilities, prepared.boxes)
         occlusion_map = None
         if "map" in show and prediction.digit is not None:
             maps = await loop.run_in_executor(
@@ -113,6 +115,7 @@ class PictureEndpoint:
                 width=width,
                 height=height,
                 box=None if prepared.box is None else list(prepared.box),
+                boxes=[list(box) for box in prediction.boxes],
                 image=base64.b64encode(prepared.image.tobytes()).decode() if "image" in show else None,
                 map=occlusion_map,
             )

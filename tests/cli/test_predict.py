@@ -9,6 +9,8 @@ import zlib
 import pytest
 from PIL import Image
 
+from tests.runtime.preprocessing.drawn_pictures import number
+
 
 def png_header(width, height):
     """Return a PNG with these dimensions in its header and little content."""
@@ -37,6 +39,7 @@ def test_json_has_the_documented_keys(run, seven):
         "probabilities",
         "status",
         "provider",
+        "boxes",
     ]
     assert (prediction["schema_version"], prediction["path"], prediction["digit"]) == (1, "seven.png", 7)
     assert (prediction["status"], prediction["provider"]) == ("ok", "cpu")
@@ -55,6 +58,17 @@ def test_blank_page_has_the_status_blank(run, blank):
     assert (result.code, result.stderr) == (0, "")
     assert (prediction["status"], prediction["digit"], prediction["label"]) == ("blank", None, None)
     assert run("predict", "blank.png").stdout == "blank.png    blank\n"
+
+
+def test_number_has_the_status_several_and_a_box_for_each_digit(run, tmp_path):
+    Image.fromarray(number("4071")).save(tmp_path / "number.png")
+    result = run("predict", "number.png", "--json")
+    [prediction] = result.objects
+    assert (result.code, result.stderr) == (0, "")
+    assert (prediction["status"], prediction["digit"], prediction["label"]) == ("several", None, None)
+    assert len(prediction["boxes"]) == 4
+    assert run("predict", "number.png").stdout == "number.png    several: 4 digits found; crop the picture to one\n"
+    assert run("predict", "number.png", "--explain", "seen.png").code == 0
 
 
 def test_folders_globs_and_files_can_be_combined(run, seven, blank, tmp_path):

@@ -23,6 +23,7 @@ from digits_edge.export.graph.convert import convert  # noqa: E402
 from digits_edge.runtime.datasets import Dataset  # noqa: E402
 from digits_edge.runtime.datasets.synthetic_digits import draw_digit  # noqa: E402
 from digits_edge.runtime.model.model_file import Precision  # noqa: E402
+from digits_edge.runtime.model.pixel_range import PixelRange  # noqa: E402
 from digits_edge.runtime.preprocessing.mnist_format import to_mnist_format  # noqa: E402
 
 #: Target logits of the true class and of the others: confident, but not saturated predictions.

@@ -10,6 +10,7 @@ from PIL import Image
 
 from digits_edge.runtime.classifier import MAX_BATCH, Classifier
 from digits_edge.runtime.errors import ImageError, ModelError, UsageError
+from tests.runtime.preprocessing.drawn_pictures import number
 
 
 def test_probabilities_equal_those_of_keras(classifier, squares, keras_probabilities):
@@ -74,6 +75,13 @@ def test_pictures_are_preprocessed(classifier, tmp_path):
     from_path, from_picture = classifier.predict(tmp_path / "stroke.png"), classifier.predict(page)
     assert from_path == from_picture
     assert from_path.digit is not None
+
+
+def test_number_has_a_box_for_each_digit_and_no_label(classifier):
+    prediction = classifier.predict(Image.fromarray(number("592")))
+    assert (prediction.status, prediction.label, prediction.confidence) == ("several", None, 0)
+    assert len(prediction.boxes) == 3
+    assert prediction.top(3) == []
 
 
 @pytest.mark.parametrize("blank", [Image.new("L", (100, 100), 255), np.zeros((28, 28), np.uint8)])

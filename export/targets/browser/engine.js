@@ -126,12 +126,15 @@ async function read(picture, { model: name, withMap }) {
     width: pixels.width,
     height: pixels.height,
     box: prepared.box,
+    boxes: prepared.boxes,
     image: prepared.image,
     map: null,
   };
-  if (prepared.blank || !prepared.image.some(Boolean)) {
+  const isSeveral = prepared.boxes.length > 1;
+  if (isSeveral || prepared.blank || !prepared.image.some(Boolean)) {
     const none = model.labels.map(() => 0);
-    return { ...reading, digit: null, label: null, confidence: 0, probabilities: none, status: "blank" };
+    const status = isSeveral ? "several" : "blank";
+    return { ...reading, digit: null, label: null, confidence: 0, probabilities: none, status };
   }
   const found = await probabilities(name, prepared.image);
   const confidence = Math.max(...found);

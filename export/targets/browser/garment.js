@@ -11,10 +11,11 @@
  */
 
 import { GROUND_TOLERANCE, IMAGE_SIDE, LUMINANCE, MEDIAN, MID_GREY, MIN_COMPONENT_SHARE } from "./constants.js";
-import { bounds, flattened, reduced, resized, withoutIdleAlpha } from "./ink.js";
+import { bounds, reduced, resized } from "./ink.js";
 import { blankPicture, placed } from "./mnist_format.js";
 import { percentileOfColours, pieces } from "./morphology.js";
 import { mixed, rint } from "./numeric.js";
+import { flattened, withoutIdleAlpha } from "./transparency.js";
 
 /**
  * Convert a picture of one garment on a plain background to the Fashion-MNIST format.
@@ -36,7 +37,7 @@ export function toFashionMnistFormat(picture) {
   const [newWidth, newHeight] = [Math.max(1, rint(width * scale)), Math.max(1, rint(height * scale))];
   const levels = contrast(flattened(resized(prepared, box, [newWidth, newHeight])), ground);
   const [left, upper] = [Math.floor((IMAGE_SIDE - newWidth) / 2), Math.floor((IMAGE_SIDE - newHeight) / 2)];
-  return { image: placed(levels, left, upper), blank: false, box };
+  return { image: placed(levels, left, upper), blank: false, box, boxes: [box] };
 }
 
 /**

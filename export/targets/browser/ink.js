@@ -2,13 +2,24 @@
  * Detection of the ink of a digit in a picture: `findInk`.
  *
  * The steps are functions of small planes, applied in this order: `reduced`, `flattened`, `grey`, `lightInk`,
- * `withoutBackground`, `cleaned`. runtime/preprocessing/ink.py gives the reasons for the method.
+ * `withoutBackground`, `withoutRules`, `cleaned`. runtime/preprocessing/ink.py gives the reasons for the method.
  *
  * @typedef {import("./morphology.js").Box} Box
  * @typedef {import("./morphology.js").FloatPlane} FloatPlane
  * @typedef {import("./morphology.js").Mask} Mask
  * @typedef {{width: number, height: number, data: Uint8Array | Uint8ClampedArray}} Picture RGBA, straight alpha
  * @typedef {Picture & {premultiplied: Uint8Array | null}} Prepared null if no pixel is transparent
+ * @typedef {{
+ *   raised: FloatPlane,
+ *   noise: number,
+ *   region: Box,
+ *   margin: number,
+ *   cut: FloatPlane,
+ *   box: Box | null,
+ *   boxes: Box[],
+ * }} Ink the difference of each pixel from the paper around it, 0…255; the paper's noise; the region and the margin
+ *   around it; the ink cropped to its bounding box; the box in pixels of the picture, null if no ink was found; and the
+ *   boxes of the digits
  */
 
 /**
@@ -32,26 +43,18 @@ import {
   LOWER_QUARTILE,
   MAX_BORDER_SPREAD,
   MAX_COMPONENT_GAP,
-  MAX_WIDTH_BESIDE_RULES,
   MEDIAN,
-  MID_GREY,
   MIN_COMPONENT_WEIGHT,
   MIN_CONTRAST,
   MIN_CONTRAST_TO_NOISE,
+  MIN_PART_WEIGHT,
   MIN_PIXELS,
-  MIN_RULE_COVERAGE,
-  MIN_RULE_LENGTH,
   MIN_SHARE,
   MIN_SHEET_FILL,
   MIN_SHEET_SHARE,
-  MIN_TOTAL_ALPHA,
   NOISE_PER_DIFFERENCE,
-  OPAQUE_ALPHA,
   PAPER_BLUR_RADIUS,
   PAPER_SIDE_DIVISOR,
-  RULE_DILATION,
-  RULE_THICKNESS_DIVISOR,
-  RULE_THRESHOLD,
   SHEET_INSET_DIVISOR,
   SMOOTHING_DIVISOR,
   UPPER_QUARTILE,
@@ -65,49 +68,41 @@ import {
   opened,
   otsu,
   percentile,
-  percentileOfColours,
   pieces,
   running,
   stepsAcross,
-  transposed,
 } from "./morphology.js";
 import { mean, mixed, onGrid, rint, sum } from "./numeric.js";
-import { premultiplied, resizedByBox, straight } from "./resampling.js";
+import { resizedByBox, straight } from "./resampling.js";
+import { withoutRules } from "./rules.js";
+import { separateDigits } from "./separate_digits.js";
+import { flattened, inkMargin, padded } from "./transparency.js";
 
 /**
  * Find the ink of the one digit in a region of a picture.
  *
  * @param {Prepared} picture
  * @param {Box} region in pixels
- * @returns {{cut: FloatPlane, box: Box | null}} the ink cropped to its bounding box, 0…255, and the box in pixels of
- *   the picture; null if no ink was found
+ * @returns {Ink}
  */
 export function findInk(picture, region) {
-  let levels = levelsOf(picture, region);
+  let { levels, margin } = levelsOf(picture, region);
   const sheet = sheetIn(levels);
   if (sheet !== null) {
-    region = inPicture(sheet, region, levels);
-    levels = levelsOf(picture, region);
+    region = inPicture(sheet, region, levels, margin);
+    ({ levels, margin } = levelsOf(picture, region));
   }
-  const digit = cleaned(withoutBackground(levels), noiseOf(levels));
+  const raised = withoutRules(withoutBackground(levels));
+  const noise = noiseOf(levels);
+  const { digit, parts } = cleaned(raised, noise);
+  const found = { raised, noise, region, margin };
   const solid = above(digit, Math.fround(BOX_THRESHOLD) * largest(digit.values));
-  if (!solid.values.includes(1)) return { cut: { values: new Float32Array(0), height: 0, width: 0 }, box: null };
-  const box = bounds(solid);
-  return { cut: cutOut(digit, box), box: inPicture(box, region, digit) };
-}
-
-/**
- * Check a picture and premultiply its colours by alpha if any pixel is transparent.
- *
- * @param {Picture} picture
- * @returns {Prepared}
- * @throws {RangeError} if the data are not width × height × 4 values
- */
-export function withoutIdleAlpha({ width, height, data }) {
-  if (!(width > 0 && height > 0) || data.length !== 4 * width * height) {
-    throw new RangeError(`${data.length} values are not an RGBA picture of ${width}×${height} pixels`);
+  if (!solid.values.includes(1)) {
+    return { ...found, cut: { values: new Float32Array(0), height: 0, width: 0 }, box: null, boxes: [] };
   }
-  return { width, height, data, premultiplied: isOpaque(data) ? null : premultiplied(data) };
+  const box = bounds(solid);
+  const [whole, ...digits] = [box, ...parts].map((each) => inPicture(each, region, digit, margin));
+  return { ...found, cut: cutOut(digit, box), box: whole, boxes: digits.length ? digits : [whole] };
 }
 
 /**
@@ -141,22 +136,6 @@ export function resized(picture, region, size) {
 }
 
 /**
- * Composite the picture on an opaque background.
- *
- * If most of the picture is transparent, the opaque part is the ink and the background black or white, whichever
- * contrasts more. Otherwise the paper is part of the picture, and its colour fills the transparent parts.
- *
- * @param {Prepared} picture
- * @returns {FloatPlane} (H, W, 3)
- */
-export function flattened({ width, height, data, premultiplied: product }) {
-  const colours = new Float32Array(3 * width * height);
-  for (let i = 0, c = 0; c < colours.length; i += 1) if ((i & 3) !== 3) colours[c++] = data[i];
-  const values = product === null ? colours : onGround(colours, alphaOf(data));
-  return { values, height, width };
-}
-
-/**
  * Convert to grey with the channel weights that give the ink the most contrast: the first principal axis of the local
  * colour differences.
  *
@@ -172,29 +151,16 @@ export function grey(colours) {
 }
 
 /**
+ * The grey levels of a region, the ink lighter than the paper; and the width of the margin around it, in pixels.
+ *
  * @param {Prepared} picture
  * @param {Box} region
- * @returns {FloatPlane} (H, W)
+ * @returns {{levels: FloatPlane, margin: number}} (H, W)
  */
 function levelsOf(picture, region) {
-  return lightInk(grey(flattened(reduced(picture, region))));
-}
-
-/**
- * @param {Picture["data"]} data
- * @returns {boolean}
- */
-function isOpaque(data) {
-  for (let i = 3; i < data.length; i += 4) if (data[i] !== 255) return false;
-  return true;
-}
-
-/**
- * @param {Picture["data"]} data
- * @returns {Float32Array} (H, W) in 0…1
- */
-function alphaOf(data) {
-  return new Float32Array(data.length / 4).map((_, i) => data[4 * i + 3] / 255);
+  const pixels = reduced(picture, region);
+  const margin = inkMargin(pixels);
+  return { levels: lightInk(grey(flattened(padded(pixels, margin)))), margin };
 }
 
 /**
@@ -207,32 +173,6 @@ function roundedDifferences(levels) {
   const around = blurred(levels, Math.floor(longerSide(levels) / LOCAL_RADIUS_DIVISOR));
   const differences = levels.values.map((level, i) => level - around.values[i]);
   return Float64Array.from(differences, (value) => rint(Math.fround(value * DIFFERENCE_STEPS)));
-}
-
-/**
- * @param {Float32Array} colours (H, W, 3)
- * @param {Float32Array} alpha (H, W)
- * @returns {Float32Array} (H, W, 3)
- */
-function onGround(colours, alpha) {
-  const inked = colours.map((value, i) => value * alpha[Math.floor(i / 3)]);
-  const opaque = colours.filter((_, i) => alpha[Math.floor(i / 3)] > OPAQUE_ALPHA);
-  if ((2 * opaque.length) / 3 > alpha.length) return onPaper(inked, alpha, percentileOfColours(opaque, MEDIAN));
-  const totalAlpha = (3 * sum(alpha.map((share) => rint(share * 255)))) / 255;
-  const ground = sum(onGrid(inked)) / Math.max(totalAlpha, MIN_TOTAL_ALPHA) > MID_GREY ? 0 : 255;
-  return onGrid(Float64Array.from(inked, (value, i) => value + ground * Math.fround(1 - alpha[Math.floor(i / 3)])));
-}
-
-/**
- * @param {Float32Array} inked (H, W, 3)
- * @param {Float32Array} alpha (H, W)
- * @param {Float32Array} paper (3,)
- * @returns {Float32Array} (H, W, 3)
- */
-function onPaper(inked, alpha, paper) {
-  return onGrid(
-    inked.map((value, i) => value + Math.fround(paper[i % 3] * Math.fround(1 - alpha[Math.floor(i / 3)]))),
-  );
 }
 
 /**
@@ -362,27 +302,56 @@ export function withoutBackground(levels) {
 }
 
 /**
- * Keep only the digit: 0 elsewhere, all 0 if there is no digit.
+ * Keep only the digit: 0 elsewhere, all 0 if there is no digit. `parts` are the boxes of the digits if there are
+ * several side by side.
  *
- * @param {FloatPlane} ink (H, W), as `withoutBackground` returns it
+ * @param {FloatPlane} ink (H, W), as `withoutRules` returns it
  * @param {number} noise standard deviation of the paper's noise, in levels
- * @returns {FloatPlane} (H, W)
+ * @returns {{digit: FloatPlane, parts: Box[]}} (H, W)
  */
 export function cleaned(ink, noise) {
   const smooth = blurred(ink, Math.floor(longerSide(ink) / SMOOTHING_DIVISOR));
   const threshold = otsu(smooth.values);
-  const rules = rulesIn(above(smooth, RULE_THRESHOLD * threshold));
-  const mask = without(above(smooth, INK_THRESHOLD * threshold), rules);
+  const mask = above(smooth, INK_THRESHOLD * threshold);
   const { numbered, count } = pieces(mask);
-  const nothing = { ...ink, values: new Float32Array(ink.values.length) };
+  const nothing = { digit: { ...ink, values: new Float32Array(ink.values.length) }, parts: [] };
   if (count === 0) return nothing;
   const weights = weightsOf(smooth, numbered, count);
   const onBorder = countsOf(border({ ...ink, values: numbered }), count);
-  const isDigit = digitPieces(boxes(numbered, count, ink.width), weights, onBorder);
+  const pieceBoxes = boxes(numbered, count, ink.width);
+  const { heaviest, possible } = candidates(pieceBoxes, weights, onBorder);
+  const isDigit = digitPieces(pieceBoxes, heaviest, possible);
   const digit = { ...mask, values: mask.values.map((_, i) => (numbered[i] && isDigit[numbered[i] - 1] ? 1 : 0)) };
   if (!standsOut(smooth, digit, mask, noise)) return nothing;
   const near = running("maximum", digit, DIGIT_DILATION, DIGIT_DILATION);
-  return { ...ink, values: ink.values.map((value, i) => (near.values[i] ? value : 0)) };
+  const isPart = possible.map((can, i) => i === heaviest || (can && weights[i] > MIN_PART_WEIGHT * weights[heaviest]));
+  const partBoxes = pieceBoxes.filter((_, i) => isPart[i]);
+  const partMask = { ...mask, values: mask.values.map((_, i) => (numbered[i] && isPart[numbered[i] - 1] ? 1 : 0)) };
+  return {
+    digit: { ...ink, values: ink.values.map((value, i) => (near.values[i] ? value : 0)) },
+    parts: partBoxes.length > 1 ? separateDigits(partBoxes, strokeWidth(partMask)) : [],
+  };
+}
+
+/**
+ * The mean width of strokes in pixels: twice their area divided by their outline, averaged over directions.
+ *
+ * @param {Mask} mask (H, W)
+ * @returns {number}
+ */
+export function strokeWidth({ values, height, width }) {
+  let [area, outline] = [0, 0];
+  for (let y = 0, i = 0; y < height; y += 1) {
+    for (let x = 0; x < width; x += 1, i += 1) {
+      if (!values[i]) continue;
+      area += 1;
+      if (x === 0 || !values[i - 1]) outline += 1;
+      if (x === width - 1 || !values[i + 1]) outline += 1;
+      if (y === 0 || !values[i - width]) outline += 1;
+      if (y === height - 1 || !values[i + width]) outline += 1;
+    }
+  }
+  return (2 * area) / ((outline * Math.PI) / 4);
 }
 
 /**
@@ -467,36 +436,6 @@ function noiseOf(levels) {
 }
 
 /**
- * The pixels of horizontal and vertical ruled lines in a mask.
- *
- * @param {Mask} mask
- * @returns {Mask}
- */
-function rulesIn(mask) {
-  return either(horizontalRules(mask), transposed(horizontalRules(transposed(mask))));
-}
-
-/**
- * The pixels of thin, nearly horizontal lines, if they reach from edge to edge and beyond everything else.
- *
- * @param {Mask} mask
- * @returns {Mask}
- */
-function horizontalRules(mask) {
-  const thickness = Math.floor(longerSide(mask) / RULE_THICKNESS_DIVISOR) | 1;
-  const length = Math.floor(MIN_RULE_LENGTH * mask.width) | 1;
-  const lines = opened(running("maximum", mask, RULE_DILATION, 1), 1, length);
-  const rules = without(both(mask, lines), opened(mask, thickness, 1));
-  const columns = columnsWithAny(rules);
-  const rest = columnsWithAny(without(mask, rules));
-  const isRuled =
-    columns.length / mask.width > MIN_RULE_COVERAGE &&
-    rest.length > 0 &&
-    rest[rest.length - 1] - rest[0] < MAX_WIDTH_BESIDE_RULES * mask.width;
-  return isRuled ? rules : { ...mask, values: new Uint8Array(mask.values.length) };
-}
-
-/**
  * The sum of each component's ink, weighted by centredness.
  *
  * @param {FloatPlane} smooth (H, W)
@@ -541,14 +480,14 @@ function countsOf(numbers, count) {
 }
 
 /**
- * Select the components of the digit: the heaviest, then repeatedly those close to the selected ones.
+ * The heaviest component, and the components that may belong to the digit.
  *
  * @param {Box[]} pieceBoxes
  * @param {Float64Array} weights sum of ink weighted by centredness
  * @param {Int32Array} borderPixels number of a component's pixels on the picture's border
- * @returns {boolean[]}
+ * @returns {{heaviest: number, possible: boolean[]}}
  */
-function digitPieces(pieceBoxes, weights, borderPixels) {
+function candidates(pieceBoxes, weights, borderPixels) {
   const alongBorder = pieceBoxes.map(
     ([left, upper, right, lower], i) =>
       borderPixels[i] > BORDER_COMPONENT_SHARE * Math.max(right - left, lower - upper),
@@ -556,10 +495,22 @@ function digitPieces(pieceBoxes, weights, borderPixels) {
   const centralWeights = weights.map((weight, i) => (alongBorder[i] ? BORDER_COMPONENT_WEIGHT * weight : weight));
   const heaviest = centralWeights.indexOf(largest(centralWeights));
   const minWeight = MIN_COMPONENT_WEIGHT * weights[heaviest];
-  let taken = pieceBoxes.map((_, i) => i === heaviest);
-  let possible = pieceBoxes.map(
+  const possible = pieceBoxes.map(
     (_, i) => weights[i] > minWeight && !alongBorder[i] && (borderPixels[i] === 0 || borderPixels[heaviest] > 0),
   );
+  return { heaviest, possible };
+}
+
+/**
+ * Select the components of the digit: the heaviest, then repeatedly those close to the selected ones.
+ *
+ * @param {Box[]} pieceBoxes
+ * @param {number} heaviest
+ * @param {boolean[]} possible
+ * @returns {boolean[]}
+ */
+function digitPieces(pieceBoxes, heaviest, possible) {
+  let taken = pieceBoxes.map((_, i) => i === heaviest);
   for (;;) {
     const around = joined(pieceBoxes.filter((_, i) => taken[i]));
     const reach = MAX_COMPONENT_GAP * Math.max(around[2] - around[0], around[3] - around[1]);
@@ -633,7 +584,7 @@ function longerSide({ height, width }) {
  * @param {number} threshold
  * @returns {Mask}
  */
-function above({ values, height, width }, threshold) {
+export function above({ values, height, width }, threshold) {
   const rounded = Math.fround(threshold);
   const mask = new Uint8Array(values.length);
   for (let i = 0; i < mask.length; i += 1) mask[i] = values[i] > rounded ? 1 : 0;
@@ -653,49 +604,6 @@ function selected(values, mask, wanted = 1) {
   let count = 0;
   for (let i = 0; i < mask.length; i += 1) if (mask[i] === wanted) found[count++] = values[i];
   return found.subarray(0, count);
-}
-
-/**
- * @param {Mask} one
- * @param {Mask} other
- * @returns {Mask}
- */
-function both(one, other) {
-  const values = one.values.slice();
-  for (let i = 0; i < values.length; i += 1) values[i] &= other.values[i];
-  return { ...one, values };
-}
-
-/**
- * @param {Mask} one
- * @param {Mask} other
- * @returns {Mask}
- */
-function either(one, other) {
-  const values = one.values.slice();
-  for (let i = 0; i < values.length; i += 1) values[i] |= other.values[i];
-  return { ...one, values };
-}
-
-/**
- * @param {Mask} one
- * @param {Mask} other
- * @returns {Mask}
- */
-function without(one, other) {
-  const values = one.values.slice();
-  for (let i = 0; i < values.length; i += 1) values[i] &= ~other.values[i];
-  return { ...one, values };
-}
-
-/**
- * @param {Mask} mask
- * @returns {number[]} the columns in which any pixel is 1
- */
-function columnsWithAny({ values, width }) {
-  const any = new Uint8Array(width);
-  for (let i = 0; i < values.length; i += 1) if (values[i]) any[i % width] = 1;
-  return [...any.keys()].filter((x) => any[x]);
 }
 
 /**
@@ -723,20 +631,24 @@ export function bounds({ values, width }) {
 }
 
 /**
- * A box of the reduced region, in pixels of the picture.
+ * A box of the reduced region with a margin, in pixels of the picture.
  *
  * @param {Box} box
  * @param {Box} region
- * @param {{height: number, width: number}} size of the reduced region
+ * @param {{height: number, width: number}} size of the reduced region with its margin
+ * @param {number} margin
  * @returns {Box}
  */
-function inPicture(box, region, { height, width }) {
+export function inPicture(box, region, size, margin) {
+  const [width, height] = [size.width - 2 * margin, size.height - 2 * margin];
   const [xScale, yScale] = [(region[2] - region[0]) / width, (region[3] - region[1]) / height];
-  const [right, lower] = [region[0] + Math.ceil(box[2] * xScale), region[1] + Math.ceil(box[3] * yScale)];
+  const left = Math.min(Math.max(box[0] - margin, 0), width - 1);
+  const upper = Math.min(Math.max(box[1] - margin, 0), height - 1);
+  const [right, lower] = [Math.max(box[2] - margin, left + 1), Math.max(box[3] - margin, upper + 1)];
   return [
-    region[0] + Math.floor(box[0] * xScale),
-    region[1] + Math.floor(box[1] * yScale),
-    Math.min(right, region[2]),
-    Math.min(lower, region[3]),
+    region[0] + Math.floor(left * xScale),
+    region[1] + Math.floor(upper * yScale),
+    Math.min(region[0] + Math.ceil(right * xScale), region[2]),
+    Math.min(region[1] + Math.ceil(lower * yScale), region[3]),
   ];
 }

@@ -7,8 +7,9 @@
  * @typedef {import("./ink.js").Box} Box
  * @typedef {import("./ink.js").Picture} Picture
  * @typedef {import("./morphology.js").FloatPlane} FloatPlane
- * @typedef {{image: Uint8Array, blank: boolean, box: Box | null}} PreparedPicture the image, (28, 28), all zero if the
- *   picture is blank; whether no ink was found; the box of the ink in pixels of the picture
+ * @typedef {{image: Uint8Array, blank: boolean, box: Box | null, boxes: Box[]}} PreparedPicture the image, (28, 28), all
+ *   zero if the picture is blank; whether no ink was found; the box of the ink and of each digit in pixels of the
+ *   picture
  */
 
 import {
@@ -23,10 +24,13 @@ import {
   THICKENING_SCALE,
   THICKENING_SIDE,
 } from "./constants.js";
-import { findInk, withoutIdleAlpha } from "./ink.js";
+import { findInk } from "./ink.js";
 import { largest, percentile, running, stepsAcross, stepsDown } from "./morphology.js";
 import { onGrid, rint, sum } from "./numeric.js";
 import { resizedByTriangle } from "./resampling.js";
+import { inReadingOrder } from "./separate_digits.js";
+import { findSmallDigits } from "./small_digits.js";
+import { withoutIdleAlpha } from "./transparency.js";
 
 /**
  * Convert a picture of one digit to the MNIST format.
@@ -39,14 +43,29 @@ import { resizedByTriangle } from "./resampling.js";
 export function toMnistFormat(picture) {
   const prepared = withoutIdleAlpha(picture);
   const { width, height } = prepared;
-  const ink = findInk(prepared, [0, 0, width, height]);
-  let { cut, box } = ink;
+  let { cut, box, boxes } = smallDigitIn(prepared, findInk(prepared, [0, 0, width, height]));
   if (box === null) return blankPicture();
   if (Math.max(box[2] - box[0], box[3] - box[1]) < CLOSE_UP_SHARE * Math.max(width, height)) {
     const closeUp = findInk(prepared, withMargin(box, width, height));
-    if (closeUp.box !== null) ({ cut, box } = closeUp);
+    if (closeUp.box !== null) {
+      ({ cut, box } = closeUp);
+      if (boxes.length < 2) boxes = closeUp.boxes;
+    }
   }
-  return { image: framed(thickened(cut)), blank: false, box };
+  return { image: framed(thickened(cut)), blank: false, box, boxes };
+}
+
+/**
+ * The ink of the page, or of its largest small digit if the page has no ink, with the boxes of all small digits.
+ *
+ * @param {import("./ink.js").Prepared} picture
+ * @param {import("./ink.js").Ink} page
+ * @returns {import("./ink.js").Ink}
+ */
+function smallDigitIn(picture, page) {
+  if (page.box !== null) return page;
+  const found = findSmallDigits(picture, page);
+  return found.length ? { ...found[0], boxes: found.flatMap((ink) => ink.boxes).sort(inReadingOrder) } : page;
 }
 
 /**
@@ -55,7 +74,7 @@ export function toMnistFormat(picture) {
  * @returns {PreparedPicture}
  */
 export function blankPicture() {
-  return { image: new Uint8Array(IMAGE_SIDE * IMAGE_SIDE), blank: true, box: null };
+  return { image: new Uint8Array(IMAGE_SIDE * IMAGE_SIDE), blank: true, box: null, boxes: [] };
 }
 
 /**

@@ -52,12 +52,13 @@ class BlockPredictor:
 
     def _predict_pictures(self, block: SourceBlock) -> tuple[bytes | None, dict[str, int]]:
         size = self._run.batch_size
-        images = dict(zip(block.rows.tolist(), block.images, strict=True))
-        all_images = [images.get(row) for row in range(block.first, block.last + 1)]
-        batches = [all_images[start : start + size] for start in range(0, len(all_images), size)]
+        prepared = dict(zip(block.rows.tolist(), block.prepared, strict=True))
+        pictures = [prepared.get(row) for row in range(block.first, block.last + 1)]
+        batches = [pictures[start : start + size] for start in range(0, len(pictures), size)]
         found: list[Prediction | None] = [each for batch in batches for each in predictions(self._classifier, batch)]
         statuses = Counter(each.status for each in found if each is not None)
-        counts = {"answered": statuses.total(), "blank": statuses["blank"], "uncertain": statuses["uncertain"]}
+        counts = {"answered": statuses.total()}
+        counts |= {status: statuses[status] for status in ("blank", "several", "uncertain")}
         return shard_of_pictures(block.pictures, found, self._run.file_format), counts
 
     def _predict_rows(self, block: SourceBlock) -> tuple[bytes | None, dict[str, int]]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from digits_edge.runtime.batch.distributed.file_system import is_local, shown
 from digits_edge.runtime.batch.distributed.record import Bad, Record, is_intact, one_after_another
 from digits_edge.runtime.batch.distributed.source import Source, pictures_in
+from digits_edge.runtime.batch.pictures import without_steps
 from digits_edge.runtime.batch.table import in_order
 from digits_edge.runtime.datasets.block import Block
 from digits_edge.runtime.datasets.dataset import IMAGE_SHAPE
@@ -27,6 +28,7 @@ from digits_edge.runtime.datasets.parquet import read_parquet_blocks, rows_of_gr
 from digits_edge.runtime.errors import InputError, one_line
 from digits_edge.runtime.model.model_file import Preprocessing
 from digits_edge.runtime.pixel_range import PixelRange
+from digits_edge.runtime.preprocessing.mnist_format import PreparedPicture
 from digits_edge.runtime.preprocessing.picture_format import picture_format
 from digits_edge.runtime.preprocessing.pictures import MAX_BYTES, open_picture
 
@@ -95,6 +97,7 @@ class SourceBlock:
         images: images of the good rows or pictures, uint8, (n, 28, 28).
         rows: row or picture number of each image, int64, (n,).
         labels: uint8, (n,); None without labels.
+        prepared: the good pictures, whose images are in `images`; empty for a table.
         pictures: names of all pictures from `first` to `last`, including the bad ones; empty for a table.
         bad: malformed rows or unreadable pictures.
         ends: whether this is the end of the source.
@@ -108,6 +111,7 @@ class SourceBlock:
     images: NDArray[np.uint8]
     rows: NDArray[np.int64]
     labels: NDArray[np.uint8] | None = None
+    prepared: tuple[PreparedPicture, ...] = ()
     pictures: tuple[str, ...] = ()
     bad: tuple[Bad, ...] = ()
     ends: bool = False
@@ -283,33 +287,35 @@ def _read_pictures(piece: Piece, preprocessing: Preprocessing) -> Iterator[Sourc
     """Read the pictures of a piece as one block."""
     source, to_image = piece.source, picture_format(preprocessing)
 
-    def read_image(path: str) -> NDArray[np.uint8] | str:
-        """Return the image of a picture, or the reason why it has none."""
+    def read_image(path: str) -> PreparedPicture | str:
+        """Return the image of a picture and its boxes, or the reason why it has none."""
         try:
-            return to_image(open_picture(_picture(source, path))).image
+            return without_steps(to_image(open_picture(_picture(source, path))))
         except InputError as error:
             return str(error)
         except Exception as error:  # each file system has its own exception types
             return f"{shown(source.fs, path)} could not be read: {one_line(error)}"
 
-    images, rows, bad = [], [], []
+    prepared: list[PreparedPicture] = []
+    rows, bad = [], []
     # processing a picture takes about 1 ms, fetching it over a network much longer
     threads = 1 if is_local(source.fs) else _CONCURRENT_FETCHES
     with ThreadPoolExecutor(threads) as pool:
         found = in_order(pool, read_image, piece.pictures, ahead=2 * threads)
-        for row, (_, image) in enumerate(found, start=piece.first):
-            if isinstance(image, str):
-                bad.append(Bad(row, image))
+        for row, (_, picture) in enumerate(found, start=piece.first):
+            if isinstance(picture, str):
+                bad.append(Bad(row, picture))
             else:
-                images.append(image)
+                prepared.append(picture)
                 rows.append(row)
     yield SourceBlock(
         piece.number,
         source.name,
         piece.first,
         piece.first + len(piece.pictures) - 1,
-        np.stack(images) if images else np.empty((0, *IMAGE_SHAPE), np.uint8),
+        np.stack([picture.image for picture in prepared]) if prepared else np.empty((0, *IMAGE_SHAPE), np.uint8),
         np.array(rows, np.int64),
+        prepared=tuple(prepared),
         pictures=tuple(shown(source.fs, path) for path in piece.pictures),
         bad=tuple(bad),
         ends=piece.ends,

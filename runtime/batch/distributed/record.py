@@ -33,8 +33,8 @@ class Record:
         source: index of the source in the manifest.
         first: first row or picture, counted from 1.
         last: last row or picture; smaller than `first` if the source is empty.
-        counts: "answered" (with a prediction) and "bad"; for pictures also "blank" and "uncertain"; for labelled rows
-            also "labelled" and "errors".
+        counts: "answered" (with a prediction) and "bad"; for pictures also "blank", "several" and "uncertain"; for
+            labelled rows also "labelled" and "errors".
         ends: whether this is the end of the source.
         bad: rows or pictures without a prediction.
         failed: reason why the source could not be read from `first` on; None if it could.

@@ -190,7 +190,7 @@ async function openPicture(blob) {
 }
 
 /**
- * Mark the region of the ink in the picture.
+ * Mark the region of the ink in the picture; of each digit if there are several.
  *
  * @param {Reading} reading
  * @param {Placed | null} placed
@@ -201,10 +201,12 @@ function drawInkBox(reading, placed) {
   if (!placed || !reading.box) return;
   const { scale, left, upper, width } = placed;
   const ownScale = (scale * width) / reading.width; // the engine may have reduced a large picture
-  const [x0, y0, x1, y1] = reading.box.map((side) => side * ownScale);
   context.strokeStyle = "#d55e00";
   context.lineWidth = 2;
-  context.strokeRect(left + x0, upper + y0, x1 - x0, y1 - y0);
+  for (const box of reading.boxes.length > 1 ? reading.boxes : [reading.box]) {
+    const [x0, y0, x1, y1] = box.map((side) => side * ownScale);
+    context.strokeRect(left + x0, upper + y0, x1 - x0, y1 - y0);
+  }
 }
 
 /**

@@ -19,6 +19,7 @@ import { context2d } from "./drawing.js";
  *   width: number,
  *   height: number,
  *   box: number[] | null,
+ *   boxes: number[][],
  *   image: Uint8Array | null,
  *   map: number[] | null,
  *   digit: number | null,
@@ -116,6 +117,10 @@ export class PredictionView {
   /** @param {Reading} reading the result of an engine */
   show(reading) {
     const { label, confidence, status, image, map } = reading;
+    if (status === "several") {
+      this.clear(`Several digits: ${reading.boxes.length} found. Draw or upload one at a time.`);
+      return;
+    }
     if (status === "blank" || label === null) {
       this.clear("Blank: no ink found.");
       return;

@@ -16,8 +16,9 @@ import { pathToFileURL } from "node:url";
 
 const folder = pathToFileURL(`${process.argv[2]}/`);
 const { toFashionMnistFormat } = await import(new URL("garment.js", folder));
-const { resized, withoutIdleAlpha } = await import(new URL("ink.js", folder));
+const { resized } = await import(new URL("ink.js", folder));
 const { toMnistFormat } = await import(new URL("mnist_format.js", folder));
+const { withoutIdleAlpha } = await import(new URL("transparency.js", folder));
 
 const OPERATIONS = {
   toMnistFormat,

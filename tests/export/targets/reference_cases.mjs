@@ -16,11 +16,12 @@ const { toMnistFormat } = await import(new URL("mnist_format.js", folder));
 
 const FORMATS = { mnist: toMnistFormat, "fashion-mnist": toFashionMnistFormat };
 
-function problem({ format, width, height, pixels, image, blank, box }) {
+function problem({ format, width, height, pixels, image, blank, box, boxes }) {
   const data = new Uint8ClampedArray(inflateSync(Buffer.from(pixels, "base64")));
   const found = FORMATS[format]({ width, height, data });
   if (found.blank !== blank) return `blank is ${found.blank}, expected ${blank}`;
   if (JSON.stringify(found.box) !== JSON.stringify(box)) return `box is [${found.box}], expected [${box}]`;
+  if (JSON.stringify(found.boxes) !== JSON.stringify(boxes)) return `boxes are ${JSON.stringify(found.boxes)}`;
   const expected = Buffer.from(image, "base64");
   const differing = expected.filter((value, i) => value !== found.image[i]).length;
   return differing || found.image.length !== expected.length ? `${differing} pixels of the image differ` : null;

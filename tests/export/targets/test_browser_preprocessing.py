@@ -16,10 +16,21 @@ from PIL import Image
 
 from digits_edge.export.targets.preprocessing_constants import constants_js
 from digits_edge.runtime.preprocessing.garment import to_fashion_mnist_format
-from digits_edge.runtime.preprocessing.levels import resized, without_idle_alpha
+from digits_edge.runtime.preprocessing.levels import resized
 from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, to_mnist_format
 from digits_edge.runtime.preprocessing.pictures import find_pictures, open_picture
-from tests.runtime.preprocessing.drawn_pictures import BLANK_PAGES, DIGITS, GARMENTS, ODD_SIZES, Pixels, noise, rgba
+from digits_edge.runtime.preprocessing.transparency import without_idle_alpha
+from tests.runtime.preprocessing.drawn_pictures import (
+    BLANK_PAGES,
+    DIGITS,
+    GARMENTS,
+    NUMBERS,
+    ODD_SIZES,
+    SMALL_DIGITS,
+    Pixels,
+    noise,
+    rgba,
+)
 
 BROWSER = Path(__file__).parents[3] / "export" / "targets" / "browser"
 DRIVER = Path(__file__).with_name("prepare.mjs")
@@ -86,6 +97,7 @@ def differences(node: NodeProcess, function: str, pictures: list[Pixels]) -> lis
         image = bytes_of(result, "image", (IMAGE_SIDE, IMAGE_SIDE)).astype(int)
         assert result["blank"] == expected.blank
         assert result["box"] == (None if expected.box is None else [int(side) for side in expected.box])
+        assert result["boxes"] == [[int(side) for side in box] for box in expected.boxes]
         found.append(int(np.abs(image - expected.image).max()))
     return found
 
@@ -109,6 +121,18 @@ def test_digit_gives_the_same_image(name: str, node: NodeProcess):
     pixels = DIGITS[name]()
     assert differences(node, "toMnistFormat", [pixels]) == [0]
     assert not to_mnist_format(Image.fromarray(pixels)).blank
+
+
+@pytest.mark.parametrize("name", SMALL_DIGITS)
+def test_small_digit_on_a_large_page_gives_the_same_image(name: str, node: NodeProcess):
+    assert differences(node, "toMnistFormat", [rgba(SMALL_DIGITS[name]())]) == [0]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_number_gives_the_same_boxes(name: str, node: NodeProcess):
+    pixels = NUMBERS[name]()
+    assert differences(node, "toMnistFormat", [pixels]) == [0]
+    assert len(to_mnist_format(Image.fromarray(pixels)).boxes) == len(name)
 
 
 @pytest.mark.parametrize("name", BLANK_PAGES)

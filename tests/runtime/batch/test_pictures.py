@@ -20,6 +20,7 @@ from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets.synthetic_digits import draw_digit
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.preprocessing.pictures import find_pictures
+from tests.runtime.preprocessing.drawn_pictures import number as number_picture
 
 
 @pytest.fixture(scope="module")
@@ -196,3 +197,10 @@ def test_no_file_name_is_written_as_a_formula(classifier, tmp_path, first):
 def test_standard_output_cannot_be_resumed(classifier, folder):
     with pytest.raises(UsageError, match="cannot be resumed; name a file"):
         batch_predict_pictures(classifier, find_pictures([folder]), "-", resume=True)
+
+
+def test_pictures_with_several_digits_have_no_label(classifier, tmp_path):
+    Image.fromarray(number_picture("4071")).save(tmp_path / "number.png")
+    report = batch_predict_pictures(classifier, [tmp_path / "number.png"], tmp_path / "out.csv")
+    assert (report.pictures, report.several) == (1, 1)
+    assert (tmp_path / "out.csv").read_text().splitlines()[1] == "number.png,,0.000000,several"

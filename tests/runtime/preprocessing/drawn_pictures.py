@@ -45,10 +45,17 @@ def picture_of(page: Page) -> Image.Image:
     return Image.fromarray(np.clip(page, 0, 255).astype(np.uint8))
 
 
-def ruled(colour: tuple[int, int, int]) -> Page:
+def ruled(colour: tuple[int, int, int], first: int = 10) -> Page:
     paper = flat((245, 245, 240))
-    for row in range(10, 300, 45):
+    for row in range(first, 300, 45):
         paper[row : row + 2] = colour
+    return paper
+
+
+def squared(colour: tuple[int, int, int], first: int = 0) -> Page:
+    paper = flat((245, 245, 240))
+    for row in range(first, 300, 25):
+        paper[row : row + 2] = paper[:, row : row + 2] = colour
     return paper
 
 
@@ -83,6 +90,9 @@ CONDITIONS: dict[str, Callable[[int], Page]] = {
     "faint pencil": lambda digit: written(digit, flat((235, 235, 230)), (200, 200, 200)) + noise_of(2),
     "light rules": lambda digit: written(digit, ruled((170, 190, 220)), (40, 40, 70)),
     "dark rules": lambda digit: written(digit, ruled((110, 110, 130)), (50, 50, 60)),
+    "rules on the edge": lambda digit: written(digit, ruled((110, 110, 130), 0), (50, 50, 60)),
+    "squares": lambda digit: written(digit, squared((120, 120, 120), 12), (50, 50, 60)),
+    "squares on the edge": lambda digit: written(digit, squared((100, 110, 160)), (50, 50, 60)),
     "on a dark table": on_a_table,
     "in a frame": framed_in_ink,
     "dust": dusty,
@@ -118,6 +128,21 @@ def on_transparent(digit: int, ink: int, size: int = 280) -> Pixels:
     return pixels
 
 
+def cropped_ink(digit: int, thickness: float, colour: tuple[int, int, int] = (0, 0, 0), *, size: int = 280) -> Pixels:
+    """The export of a signature pad, cropped to its ink: bold strokes cover more than half of it."""
+    drawn = draw_digit(digit, np.random.default_rng(digit), size=size, thickness=thickness)
+    alpha = np.asarray(drawn.crop(drawn.getbbox()))
+    return np.dstack([np.broadcast_to(np.array(colour, np.uint8), (*alpha.shape, 3)), alpha])
+
+
+def narrow_card(digit: int) -> Pixels:
+    """A form field with a digit, its corners transparent: its height is less than 0.45 of its width."""
+    pixels = rgba(np.pad(written(digit, flat((240, 240, 230), 90), (30, 30, 60)), ((0, 0), (0, 190), (0, 0)), "edge"))
+    pixels = pixels.copy()
+    pixels[:6, :6] = pixels[-6:, -6:] = 0
+    return pixels
+
+
 def card(digit: int) -> Pixels:
     """Opaque paper with corners that are transparent or half transparent."""
     pixels = rgba(written(digit, flat((240, 240, 230)), (30, 30, 60))).copy()
@@ -126,10 +151,43 @@ def card(digit: int) -> Pixels:
     return pixels
 
 
+def empty_card() -> Pixels:
+    pixels = rgba(flat((240, 240, 230))).copy()
+    pixels[:15, :15] = pixels[-15:, -15:] = 0
+    return pixels
+
+
 def in_corner(digit: int, width: int, height: int) -> Pixels:
     page = Image.new("RGB", (width, height), (250, 250, 255))
     page.paste(picture_of(written(digit, flat((250, 250, 255), 120), (20, 20, 90))), (width - 150, height // 3))
     return rgba(page)
+
+
+def number(digits: str, height: int = 90, gap: float = 0.3) -> Pixels:
+    """A number on a wide page; `gap` between its digits as a share of their height."""
+    drawn = [draw_digit(int(digit), np.random.default_rng(i), size=200) for i, digit in enumerate(digits)]
+    cropped = [ink.crop(ink.getbbox()) for ink in drawn]
+    inks = [ink.resize((max(4, round(ink.width * height / ink.height)), height)) for ink in cropped]
+    page = Image.new("L", (sum(ink.width for ink in inks) + round((len(digits) * gap + 1) * height), 2 * height), 250)
+    left = height // 2
+    for ink in inks:
+        page.paste(40, (left, height // 2), ink)
+        left += ink.width + round(gap * height)
+    return rgba(page)
+
+
+def small_on_a_page(
+    digits: tuple[int, ...], longer_px: int = 70, size: tuple[int, int] = (2480, 3508), dust: int = 3
+) -> Image.Image:
+    """A large page, mode L, with small digits, one below the other, and dust of up to 13 pixels."""
+    rng = np.random.default_rng(sum(digits))
+    page = Image.new("L", size, 246)
+    for x, y, side in rng.integers((50, 50, 4), (size[0] - 100, size[1] - 100, 14), (dust, 3)).tolist():
+        page.paste(60, (x, y, x + side, y + side))
+    for place, digit in enumerate(digits, start=1):
+        drawn = draw_digit(digit, rng, size=round(longer_px / 0.8))
+        page.paste(40, (size[0] * place // 4, size[1] * place // 5), drawn)
+    return page
 
 
 def noise(height: int, width: int, seed: int = 0) -> Pixels:
@@ -147,12 +205,25 @@ DIGITS: dict[str, Callable[[], Pixels]] = {
     },
     **{f"{ink} on transparent": lambda ink=ink: on_transparent(5, ink) for ink in (0, 60, 127, 128, 255)},
     "below the working size, on transparent": lambda: on_transparent(6, 0, 100),
+    **{f"{digit}, cropped bold ink": lambda digit=digit: cropped_ink(digit, 0.25) for digit in (0, 1, 8)},
+    "cropped white ink": lambda: cropped_ink(2, 0.3, (255, 255, 255)),
     "on a card": lambda: card(9),
+    "on a narrow card": lambda: narrow_card(3),
     "in the corner of a wide page": lambda: in_corner(2, 1500, 600),
     "in the corner of a tall page": lambda: in_corner(2, 500, 2300),
 }
+SMALL_DIGITS: dict[str, Callable[[], Image.Image]] = {
+    "small on A4": lambda: small_on_a_page((3,)),
+    "small and wide": lambda: small_on_a_page((7,), 40, (1800, 900)),
+    "two small ones": lambda: small_on_a_page((5, 8), 80, (3000, 2200)),
+    "only dust": lambda: small_on_a_page((), size=(2480, 3508)),
+}
+NUMBERS: dict[str, Callable[[], Pixels]] = {
+    text: lambda text=text: number(text) for text in ("17", "204", "3958", "61204", "987654")
+}
 BLANK_PAGES: dict[str, Callable[[], Pixels]] = {
     **{name: lambda name=name: rgba(BLANKS[name]) for name in BLANKS},
+    "an empty card": empty_card,
     "transparent": lambda: np.zeros((280, 280, 4), np.uint8),
     "one pixel": lambda: np.array([[[200, 30, 70, 255]]], np.uint8),
     "one transparent pixel": lambda: np.array([[[200, 30, 70, 0]]], np.uint8),

@@ -26,6 +26,7 @@ def test_case_is_reproduced(case: dict):
     expected = np.frombuffer(base64.b64decode(case["image"]), np.uint8).reshape(28, 28)
     np.testing.assert_array_equal(prepared.image, expected)
     assert prepared.blank == case["blank"]
+    assert [list(box) for box in prepared.boxes] == case["boxes"]
     assert prepared.box == (case["box"] and tuple(case["box"]))
 
 
@@ -33,4 +34,4 @@ def test_cases_cover_both_formats_and_blank_pictures():
     assert {(case["format"], case["blank"]) for case in CASES} == {
         (name, blank) for name in ("mnist", "fashion-mnist") for blank in (True, False)
     }
-    assert CASES_FILE.stat().st_size < 400_000
+    assert CASES_FILE.stat().st_size < 500_000

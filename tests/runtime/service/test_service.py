@@ -28,6 +28,7 @@ from digits_edge.runtime.service.batching import MicroBatcher
 from digits_edge.runtime.service.host_names import accepted_names
 from digits_edge.runtime.service.limits import Limits
 from fuzz.corpus import inputs
+from tests.runtime.preprocessing.drawn_pictures import number
 
 from .conftest import ServiceFactory
 
@@ -80,6 +81,11 @@ def test_blank_picture_has_status_blank(client: TestClient) -> None:
     response = client.post("/predict?show=map,image", content=png(Image.new("L", (50, 50), "white"))).json()
     assert (response["status"], response["digit"], response["label"], response["box"]) == ("blank", None, None, None)
     assert response["map"] is None and set(base64.b64decode(response["image"])) == {0}
+
+
+def test_number_has_status_several_and_boxes(client: TestClient) -> None:
+    response = client.post("/predict", content=png(Image.fromarray(number("4071")))).json()
+    assert (response["status"], response["digit"], len(response["boxes"])) == ("several", None, 4)
 
 
 def test_models_are_selected_by_name_with_or_without_precision(create_service: ServiceFactory) -> None:

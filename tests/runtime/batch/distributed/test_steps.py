@@ -67,6 +67,7 @@ def test_predictions_for_tables_are_bit_identical_to_a_local_run(steps, archive,
         "labelled": 2 * ROWS,
         "errors": 2 * errors,
         "blank": 0,
+        "several": 0,
         "uncertain": manifest.counts["uncertain"],
     }
 
