@@ -22,7 +22,7 @@ from digits_edge.runtime.model.model_file import (
     Metadata,
     read_model_file,
 )
-from digits_edge.runtime.pixel_range import PixelRange, is_scaled, unscaled
+from digits_edge.runtime.pixel_scale import PixelScale, is_scaled, unscaled
 from digits_edge.runtime.prediction import Prediction, Status
 from digits_edge.runtime.session.bound_session import BoundSession
 from digits_edge.runtime.session.precision import Way, open_first, ways_to_run
@@ -292,7 +292,7 @@ class Classifier:
 
         return picture_format(self.metadata.preprocessing)
 
-    def predict_batch(self, images: NDArray[Any], *, pixel_range: PixelRange | None = None) -> FloatArray:
+    def predict_batch(self, images: NDArray[Any], *, pixel_range: PixelScale | None = None) -> FloatArray:
         """Predict the class probabilities of a batch of images.
 
         Args:
@@ -300,7 +300,7 @@ class Classifier:
                 `MAX_BATCH` images are passed to onnxruntime per call.
             pixel_range: 255 for pixels from 0 to 255; 1 for pixels from 0 to 1 of any dtype, which are converted and
                 rounded; None for 255 and an error if several images have ink but no pixel above 1, because they are
-                probably scaled to 0–1 (`digits_edge.runtime.pixel_range`).
+                probably scaled to 0–1 (`digits_edge.runtime.pixel_scale`).
 
         Returns:
             float32, (N, C). Each row sums to 1; the columns are in the order of `labels`.

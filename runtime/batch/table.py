@@ -17,7 +17,7 @@ from digits_edge.runtime.datasets.block import Block
 from digits_edge.runtime.datasets.dataset import ProgressCallback
 from digits_edge.runtime.datasets.kaggle_csv import read_blocks
 from digits_edge.runtime.errors import DataError, RowError, UsageError
-from digits_edge.runtime.pixel_range import PixelRange
+from digits_edge.runtime.pixel_scale import PixelScale
 
 #: Blocks per worker that are read ahead; a block of 128 rows takes 0.1 MB.
 _READ_AHEAD = 16
@@ -56,7 +56,7 @@ def batch_predict(
     skip_bad_rows: bool = False,
     resume_as: str | None = None,
     on_resume: ResumeCallback | None = None,
-    pixel_range: PixelRange | None = None,
+    pixel_range: PixelScale | None = None,
     progress: ProgressCallback | None = None,
 ) -> BatchReport:
     r"""Classify every row of a table and write the predictions to a CSV, in constant memory.
@@ -131,7 +131,7 @@ def _digits(predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], block: 
     return predict(block.images).argmax(axis=1) if len(block.images) else np.empty(0, np.intp)
 
 
-def _identity(source: str | Path, model: str, pixel_range: PixelRange | None) -> dict[str, Any]:
+def _identity(source: str | Path, model: str, pixel_range: PixelScale | None) -> dict[str, Any]:
     """Return everything that determines the predictions; a run may be resumed with another treatment of bad rows."""
     if source == STANDARD_STREAM:
         raise UsageError("standard input cannot be resumed; name a file")
@@ -148,7 +148,7 @@ def _read(
     rows_per_block: int,
     first_row: int,
     skip_bad_rows: bool,
-    pixel_range: PixelRange | None,
+    pixel_range: PixelScale | None,
     progress: ProgressCallback | None,
 ) -> Iterator[Block]:
     options: dict[str, Any] = {"rows_per_block": rows_per_block, "first_row": first_row, "skip_bad_rows": skip_bad_rows}

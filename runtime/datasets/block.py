@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.errors import DataError, RowError
-from digits_edge.runtime.pixel_range import PixelRange, RangeCheck
+from digits_edge.runtime.pixel_scale import PixelScale, RangeCheck
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Block:
 
 
 def range_checked(
-    blocks: Iterator[Block], name: str, pixel_range: PixelRange | None, *, is_part: bool
+    blocks: Iterator[Block], name: str, pixel_range: PixelScale | None, *, is_part: bool
 ) -> Generator[Block, None, None]:
     """Yield blocks, and refuse a table whose pixels seem to be scaled to 0–1 if no pixel range is given.
 

@@ -14,7 +14,7 @@ from digits_edge.runtime.datasets.csv_dialect import SPACES, Dialect
 from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE
 from digits_edge.runtime.datasets.table_columns import PIXELS
 from digits_edge.runtime.datasets.table_numbers import number, numbers
-from digits_edge.runtime.pixel_range import PixelRange, unscaled
+from digits_edge.runtime.pixel_scale import PixelScale, unscaled
 
 _NEWLINE = ord("\n")
 
@@ -32,7 +32,7 @@ class RowParser:
         "column pixel0: 'x' is not an integer from 0 to 255; correct it"
     """
 
-    def __init__(self, dialect: Dialect, pixel_range: PixelRange = 255) -> None:
+    def __init__(self, dialect: Dialect, pixel_range: PixelScale = 255) -> None:
         """Create a parser.
 
         Args:

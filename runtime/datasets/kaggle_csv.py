@@ -21,7 +21,7 @@ from digits_edge.runtime.datasets.dataset import IMAGE_SHAPE, ProgressCallback
 from digits_edge.runtime.datasets.opening import display_name, opened
 from digits_edge.runtime.datasets.table_columns import PIXELS
 from digits_edge.runtime.errors import DataError, RowError
-from digits_edge.runtime.pixel_range import PixelRange
+from digits_edge.runtime.pixel_scale import PixelScale
 
 #: One digit and one separator per pixel.
 MIN_ROW_BYTES = 2 * len(PIXELS)
@@ -34,7 +34,7 @@ def read_blocks(
     rows_per_block: int = 1024,
     first_row: int = 1,
     skip_bad_rows: bool = False,
-    pixel_range: PixelRange | None = None,
+    pixel_range: PixelScale | None = None,
     progress: ProgressCallback | None = None,
 ) -> Generator[Block, None, None]:
     r"""Read a CSV block by block, in constant memory.
@@ -46,7 +46,7 @@ def read_blocks(
         first_row: first row to read, counted from 1; earlier rows are not checked.
         skip_bad_rows: skip malformed rows and list them in `Block.bad` instead of raising an error.
         pixel_range: 255 for pixels from 0 to 255; 1 for pixels from 0 to 1, which are converted to 0 to 255 and
-            rounded; None for 255 and an error if they seem to be scaled to 0–1 (`digits_edge.runtime.pixel_range`).
+            rounded; None for 255 and an error if they seem to be scaled to 0–1 (`digits_edge.runtime.pixel_scale`).
         progress: called with (bytes read so far, file size in bytes or None if `source` is not a file).
 
     Yields:
@@ -77,7 +77,7 @@ def read_blocks(
 
 
 def read_csv(
-    path: Path, *, pixel_range: PixelRange | None = None
+    path: Path, *, pixel_range: PixelScale | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """Read all images and labels of a CSV.
 
@@ -100,7 +100,7 @@ def read_csv(
 
 
 def read_csv_on_disk(
-    path: Path, target: Path, *, pixel_range: PixelRange | None = None
+    path: Path, target: Path, *, pixel_range: PixelScale | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """Read a CSV that is larger than the memory: write its images to a file and memory-map that file.
 

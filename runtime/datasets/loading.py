@@ -14,7 +14,7 @@ from digits_edge.runtime.datasets.kaggle_csv import read_csv, read_csv_on_disk
 from digits_edge.runtime.datasets.npz import read_npz
 from digits_edge.runtime.errors import DataError, UsageError
 from digits_edge.runtime.files import user_cache
-from digits_edge.runtime.pixel_range import PixelRange, is_scaled, unscaled
+from digits_edge.runtime.pixel_scale import PixelScale, is_scaled, unscaled
 
 ENVIRONMENT = "DIGITS_EDGE_DATA"
 #: Endings of the names of a CSV, and of its compressed files.
@@ -29,7 +29,7 @@ def load(
     data: str | Path | None = None,
     progress: ProgressCallback | None = None,
     disk: Path | None = None,
-    pixel_range: PixelRange | None = None,
+    pixel_range: PixelScale | None = None,
 ) -> Dataset:
     """Read one split of a data set.
 
@@ -58,7 +58,7 @@ def load(
         disk: existing folder. The images of a CSV are written to a file there and memory-mapped, so that the CSV may
             be larger than the memory. No effect on other formats.
         pixel_range: 255 for pixels from 0 to 255; 1 for pixels from 0 to 1, which are converted to 0 to 255; None for
-            255 and an error if they seem to be scaled to 0–1 (`digits_edge.runtime.pixel_range`).
+            255 and an error if they seem to be scaled to 0–1 (`digits_edge.runtime.pixel_scale`).
 
     Returns:
         The split; `labels` is None if the file has no labels.
@@ -187,7 +187,7 @@ def _endings(name: str) -> tuple[str, ...]:
     return COMPRESSED if name.endswith(TABLES) else (".gz",)
 
 
-def _read(path: Path, split: str, *, name: str, disk: Path | None, pixel_range: PixelRange | None) -> Dataset:
+def _read(path: Path, split: str, *, name: str, disk: Path | None, pixel_range: PixelScale | None) -> Dataset:
     """Read a split from a file; the file name decides the format."""
     kind = path.name.removesuffix(".gz")
     if kind.endswith(".npz"):
@@ -211,7 +211,7 @@ def _read(path: Path, split: str, *, name: str, disk: Path | None, pixel_range: 
 
 
 def _read_table(
-    path: Path, disk: Path | None, pixel_range: PixelRange | None
+    path: Path, disk: Path | None, pixel_range: PixelScale | None
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     if disk is None:
         return read_csv(path, pixel_range=pixel_range)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from digits_edge.runtime.datasets.dataset import IMAGE_SHAPE, check_labels
 from digits_edge.runtime.datasets.opening import is_bomb
 from digits_edge.runtime.errors import DataError, one_line
-from digits_edge.runtime.pixel_range import PixelRange, unscaled
+from digits_edge.runtime.pixel_scale import PixelScale, unscaled
 
 
 def read_npz(
-    path: Path, split: str, *, pixel_range: PixelRange | None = None
+    path: Path, split: str, *, pixel_range: PixelScale | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """Read images and labels of one split of an archive.
 
@@ -68,7 +68,7 @@ def _refuse_bomb(members: list[zipfile.ZipInfo]) -> None:
             raise ValueError(f"{member.filename} unpacks to {member.file_size} bytes from {member.compress_size}")
 
 
-def _as_images(array: NDArray[Any], where: str, pixel_range: PixelRange | None) -> NDArray[np.uint8]:
+def _as_images(array: NDArray[Any], where: str, pixel_range: PixelScale | None) -> NDArray[np.uint8]:
     if pixel_range == 1 and (array.dtype == bool or np.issubdtype(array.dtype, np.number)):
         pixels = unscaled(array)
         if pixels is None:

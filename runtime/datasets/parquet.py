@@ -19,7 +19,7 @@ from digits_edge.runtime.datasets.opening import display_name
 from digits_edge.runtime.datasets.table_columns import LABEL, PIXELS, UnknownColumnsError, recognise_columns
 from digits_edge.runtime.errors import DataError, RowError
 from digits_edge.runtime.packages import needs_message
-from digits_edge.runtime.pixel_range import PixelRange, unscaled
+from digits_edge.runtime.pixel_scale import PixelScale, unscaled
 
 IMAGE = "image"
 #: Each batch has a cost per column. Time for 10,000 rows of 785 columns: 3.5 s in batches of 128, 0.3 s in these.
@@ -32,7 +32,7 @@ class _Columns(NamedTuple):
 
     label: str | None
     pixels: tuple[str, ...]
-    pixel_range: PixelRange = 255
+    pixel_range: PixelScale = 255
 
     @property
     def has_lists(self) -> bool:
@@ -51,7 +51,7 @@ def read_parquet_blocks(
     rows_per_block: int = 1024,
     first_row: int = 1,
     skip_bad_rows: bool = False,
-    pixel_range: PixelRange | None = None,
+    pixel_range: PixelScale | None = None,
     progress: ProgressCallback | None = None,
 ) -> Generator[Block, None, None]:
     """Read a Parquet file block by block, in constant memory.
@@ -94,7 +94,7 @@ def _read(
     rows_per_block: int,
     first_row: int,
     skip_bad_rows: bool,
-    pixel_range: PixelRange,
+    pixel_range: PixelScale,
     progress: ProgressCallback | None,
 ) -> Iterator[Block]:
     """Read row groups of an open file; the arguments are those of `read_parquet_blocks`."""
@@ -195,7 +195,7 @@ def _block(batch: Any, columns: _Columns, first_row: int, table: str) -> Block:
     return Block(images.reshape(-1, *IMAGE_SHAPE), labels, numbered(first_row, len(batch)))
 
 
-def _images(column: Any, pixel_range: PixelRange, first_row: int, table: str) -> NDArray[np.uint8]:
+def _images(column: Any, pixel_range: PixelScale, first_row: int, table: str) -> NDArray[np.uint8]:
     """Convert a column of lists or binary values to uint8 (n, 784)."""
     import pyarrow as arrow
     import pyarrow.compute

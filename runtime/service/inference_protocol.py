@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from digits_edge.runtime.errors import ImageError
 from digits_edge.runtime.model.model_file import INPUT_NAME, OUTPUT_NAME
-from digits_edge.runtime.pixel_range import is_scaled
+from digits_edge.runtime.pixel_scale import is_scaled
 from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE
 from digits_edge.runtime.service.bodies import body_of
 from digits_edge.runtime.service.responses import RecordResponse, UnknownModelError

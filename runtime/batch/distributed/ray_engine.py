@@ -33,7 +33,7 @@ from digits_edge.runtime.batch.distributed.source import find_sources
 from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError, UsageError, one_line
 from digits_edge.runtime.model.model_file import Preprocessing, recorded_digest
-from digits_edge.runtime.pixel_range import PixelRange
+from digits_edge.runtime.pixel_scale import PixelScale
 from digits_edge.runtime.session.precision import find_precisions
 from digits_edge.runtime.session.providers import AUTO, full_name, short_name
 from digits_edge.runtime.session.quiet import silenced_stderr
@@ -82,7 +82,7 @@ def predict_with_ray(
     batch_size: int = 128,
     file_format: FileFormat = "parquet",
     overwrite: bool = False,
-    pixel_range: PixelRange | None = None,
+    pixel_range: PixelScale | None = None,
     listener: Listener = lambda done: None,
 ) -> RayReport:
     """Classify tables and pictures block by block, in constant memory.
@@ -276,7 +276,7 @@ def _divide(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _read(
-    row: dict[str, Any], preprocessing: Preprocessing, pixel_range: PixelRange | None
+    row: dict[str, Any], preprocessing: Preprocessing, pixel_range: PixelScale | None
 ) -> Iterator[dict[str, Any]]:
     piece: Piece = row["piece"]
     for block in read(piece, preprocessing, pixel_range):

@@ -27,7 +27,7 @@ from digits_edge.runtime.datasets.kaggle_csv import read_blocks
 from digits_edge.runtime.datasets.parquet import read_parquet_blocks, rows_of_groups
 from digits_edge.runtime.errors import InputError, one_line
 from digits_edge.runtime.model.model_file import Preprocessing
-from digits_edge.runtime.pixel_range import PixelRange
+from digits_edge.runtime.pixel_scale import PixelScale
 from digits_edge.runtime.preprocessing.mnist_format import PreparedPicture
 from digits_edge.runtime.preprocessing.picture_format import picture_format
 from digits_edge.runtime.preprocessing.pictures import MAX_BYTES, open_picture
@@ -142,7 +142,7 @@ def divide(work: Work) -> Iterator[Piece]:
             yield Piece(work.number, work.source, (), first, failed=_reason(work.source, error))
 
 
-def read(piece: Piece, preprocessing: Preprocessing, pixel_range: PixelRange | None = None) -> Iterator[SourceBlock]:
+def read(piece: Piece, preprocessing: Preprocessing, pixel_range: PixelScale | None = None) -> Iterator[SourceBlock]:
     """Yield the unprocessed blocks of a piece; if it cannot be read, a final block with the reason.
 
     Args:
@@ -221,7 +221,7 @@ def _first_unprocessed(piece: Piece) -> int:
     return first
 
 
-def _read_table(piece: Piece, first_row: int, pixel_range: PixelRange | None) -> Iterator[SourceBlock]:
+def _read_table(piece: Piece, first_row: int, pixel_range: PixelScale | None) -> Iterator[SourceBlock]:
     """Read the rows of a table from `first_row` on; only the last block has `ends` set."""
     source, size = piece.source, _rows_per_block(piece)
     options: dict[str, Any] = {"rows_per_block": size, "first_row": first_row, "skip_bad_rows": True}

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from digits_edge.runtime.json_record import as_record, parse_json
-from digits_edge.runtime.pixel_range import PixelRange
+from digits_edge.runtime.pixel_scale import PixelScale
 
 FileFormat = Literal["parquet", "csv"]
 _SCHEMA_VERSION = 1
@@ -112,7 +112,7 @@ class Manifest:
     sources: tuple[Named, ...]
     records: tuple[Record, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
-    pixel_range: PixelRange = 255
+    pixel_range: PixelScale = 255
 
     def differs_in(self, other: "Manifest") -> list[str]:
         """Return the names of the settings that differ, so that predictions of both runs must not be mixed."""

@@ -13,7 +13,7 @@ from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import load, read_blocks
 from digits_edge.runtime.datasets.synthetic_digits import draw_image
 from digits_edge.runtime.errors import DataError, ImageError, RowError, UsageError
-from digits_edge.runtime.pixel_range import MIN_IMAGES_OF_PART, RangeCheck, is_scaled
+from digits_edge.runtime.pixel_scale import MIN_IMAGES_OF_PART, RangeCheck, is_scaled
 
 HEADER = ",".join(f"pixel{index}" for index in range(784))
 DIGITS = np.stack([draw_image(number % 10, np.random.default_rng(number)) for number in range(20)])

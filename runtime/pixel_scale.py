@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Value of white: 1 for pixels from 0 to 1, 255 for pixels from 0 to 255.
-PixelRange = Literal[1, 255]
+PixelScale = Literal[1, 255]
 
 #: Number of images with ink, none of which has a pixel above 1, that are taken for scaled to 0–1.
 MIN_IMAGES, MIN_IMAGES_OF_PART = 2, 64
