@@ -118,7 +118,7 @@ def test_one_percent_of_the_validation_images_are_uncertain(source: Source, draw
 def test_uncertain_threshold_of_an_overconfident_model_is_limited(
     source: Source, drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("digits_edge.export.exporting.REFUSED", 0.9)  # 90 % of the confidences are nearly 1
+    monkeypatch.setattr("digits_edge.export.description.REFUSED", 0.9)  # 90 % of the confidences are nearly 1
     assert export(source, tmp_path / "m.onnx", precision="fp32", training=drawn).metadata.uncertain_below == 0.99
 
 
