@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from digits_edge.export.exporting import REFUSED
+from digits_edge.export.description import REFUSED
 from digits_edge.runtime.checks.accuracy import Accuracy
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import load

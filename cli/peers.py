@@ -145,7 +145,7 @@ def _keras_side(
     """Return the Keras engine of each model file by name, and training images if int8 has to be calibrated."""
     with needs_extra("export"):
         from digits_edge.export import read_source
-        from digits_edge.export.exporting import calibration_images
+        from digits_edge.export.member import calibration_images
         from digits_edge.measure.keras_peer import KerasPeer
 
         metadata = subjects[0].metadata

@@ -1,62 +1,43 @@
 """`export()`: convert Keras models to a model file, and write it only if it agrees with Keras."""
 
-import math
-import platform
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 
-import keras
-import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from digits_edge.export.ensemble import Ensemble, average, mean_probabilities
-from digits_edge.export.gate import Gate, GraphOutputs
-from digits_edge.export.graph.contract import (
-    QuantizedPixels,
-    end_in_probabilities,
-    take_centred_pixels,
-    take_pixels,
-    take_quantized_pixels,
+from digits_edge.export.description import (
+    compared_on,
+    data_metadata,
+    held_out,
+    keras_accuracy,
+    members,
+    preprocessing,
+    test_errors,
+    uncertain_below,
+    versions,
 )
-from digits_edge.export.graph.convert import convert
-from digits_edge.export.graph.folding import divide_logits, scale_input
+from digits_edge.export.ensemble import Ensemble, average
+from digits_edge.export.gate import Gate, GraphOutputs
 from digits_edge.export.graph.multiplications import int8_share
-from digits_edge.export.graph.space_to_depth import to_space_to_depth
-from digits_edge.export.input_check import check_accuracy
-from digits_edge.export.keras_outputs import KerasOutputs, ReferenceOutputs, average_outputs, run_keras
+from digits_edge.export.keras_outputs import average_outputs
+from digits_edge.export.member import ConvertedModel, Listener, convert_member
 from digits_edge.export.package import package
 from digits_edge.export.precision.exact import exact_probabilities
-from digits_edge.export.precision.float_layers import find_float_layers
-from digits_edge.export.precision.half import to_half
 from digits_edge.export.precision.options import Int8Options
 from digits_edge.export.precision.overflow import MAX_PAIR_SUM, bounds
-from digits_edge.export.precision.quantize import Quantizer, layer_names
-from digits_edge.export.source import Source, calibrated_outputs
+from digits_edge.export.source import Source
 from digits_edge.runtime.checks.parity import Parity, compare
-from digits_edge.runtime.datasets import CATALOGUE, Dataset, common_parts, parts, stratified
-from digits_edge.runtime.errors import CheckError, DigitsEdgeError, ModelError, UsageError, one_line
+from digits_edge.runtime.datasets import Dataset
+from digits_edge.runtime.errors import CheckError, UsageError
 from digits_edge.runtime.files import atomic_write, refuse_existing
 from digits_edge.runtime.model.golden import GoldenValues
-from digits_edge.runtime.model.model_file import Member, Metadata, Precision, Preprocessing
+from digits_edge.runtime.model.model_file import Metadata, Precision
 
 MODEL_VERSION = "1.1.0"
-CALIBRATION_IMAGES = 500
-#: Images on which the effect of each layer in int8 is measured, if some must remain float.
-_SENSITIVITY_IMAGES = 200
-#: Share of the validation images that get the status "uncertain".
-REFUSED = 0.01
-#: Predictions with at least this confidence are never "uncertain", even if a model is overconfident.
-_MAX_UNCERTAIN_BELOW = 0.99
 #: Maximum difference of a probability from exact arithmetic on the machine that exports.
 _MAX_FROM_EXACT = 0.03
 #: An int8 model with a smaller share of its multiplications in int8 is neither smaller nor faster than a float model.
 MIN_INT8_SHARE = 0.5
-#: Called with a description of each step.
-Listener = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -80,25 +61,6 @@ class Exported:
     size_bytes: int
     metadata: Metadata
     parity: Parity
-    float_layers: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class ConvertedModel:
-    """A source, Keras's predictions, and the converted graph.
-
-    Attributes:
-        source: the Keras model.
-        keras: its predictions and temperature.
-        labelled: its predictions for the labelled images that its accuracy was checked on; None without such images.
-        graph: input uint8 pixels, output calibrated probabilities.
-        float_layers: the layers of an int8 graph that are computed in float.
-    """
-
-    source: Source
-    keras: KerasOutputs
-    labelled: ReferenceOutputs | None
-    graph: ir.Model
     float_layers: tuple[str, ...]
 
 
@@ -158,7 +120,7 @@ def export(
         raise UsageError("--float-layers is for int8 models of a single Keras model; omit it")
     if int8.quantization_aware_epochs and precision != "int8":
         raise UsageError(f"quantization-aware training is for int8, not {precision}; omit --quantization-aware")
-    converted = [_convert_member(member, training, test, precision, int8, listener) for member in source.members]
+    converted = [convert_member(member, training, test, precision, int8, listener) for member in source.members]
 
     listener("verifying")
     reference = average_outputs(source.members, [member.keras for member in converted])
@@ -181,20 +143,20 @@ def export(
         precision=precision,
         labels=source.labels,
         parameters=source.parameters,
-        preprocessing=_preprocessing(source.labels),
+        preprocessing=preprocessing(source.labels),
         temperature=reference.temperature,
         calibrated=reference.calibrated,
-        uncertain_below=_uncertain_below(reference.validation, predict),
-        data=_data_metadata(source, training),
-        test=_test_errors(predict, _held_out(source, training, test), training),
-        parity={"on": _compared_on(source, reference), **asdict(parity)},
+        uncertain_below=uncertain_below(reference.validation, predict),
+        data=data_metadata(source, training),
+        test=test_errors(predict, held_out(source, training, test), training),
+        parity={"on": compared_on(source, reference), **asdict(parity)},
         pixel_range=source.pixel_range if isinstance(source, Source) else None,
-        keras_accuracy=_keras_accuracy(reference, converted),
+        keras_accuracy=keras_accuracy(reference, converted),
         int8_share=round(share, 4),
         overflow_free=max(pair_sums.values(), default=0) <= MAX_PAIR_SUM,
         largest_pair_sums=pair_sums,
-        members=_members(converted, precision) if isinstance(source, Ensemble) else (),
-        versions=_versions(source),
+        members=members(converted, precision) if isinstance(source, Ensemble) else (),
+        versions=versions(source),
         command=command,
     )
     content = package(graph, metadata, golden)
@@ -241,21 +203,6 @@ def _with_exact(golden: GoldenValues, graph: ir.Model, predict: GraphOutputs) ->
     return replace(golden, exact=exact, exact_tolerance=max(golden.exact_tolerance, 2 * difference))
 
 
-def calibration_images(source: Source, training: Dataset) -> NDArray[np.uint8]:
-    """Select a stratified sample of the training images for the calibration of int8 ranges.
-
-    Args:
-        source: the model; its validation images are excluded.
-        training: its training data, with labels.
-
-    Returns:
-        Shape (500, 28, 28), uint8.
-    """
-    assert training.labels is not None
-    rows = parts(training.labels, source.validation).train
-    return training.images[rows[stratified(training.labels[rows], CALIBRATION_IMAGES)]]
-
-
 def _check_data(source: Source, training: Dataset | None, precision: Precision) -> None:
     if training is None or training.labels is None:
         if precision == "int8":
@@ -271,198 +218,3 @@ def _check_data(source: Source, training: Dataset | None, precision: Precision) 
         raise UsageError(
             f"{training.name} has labels beyond the model's {len(source.labels)} classes; pass its training data"
         )
-
-
-def _convert_member(
-    source: Source,
-    training: Dataset | None,
-    test: Dataset | None,
-    precision: Precision,
-    int8: Int8Options,
-    listener: Listener,
-) -> ConvertedModel:
-    """Run the Keras model and convert it to a graph from pixels to calibrated probabilities."""
-    listener(f"running {source.name} in Keras")
-    outputs = run_keras(source, training)
-    labelled = _labelled_outputs(source, outputs, test)
-    check_accuracy(source, labelled, training, name=_labelled_name(outputs))
-    model = source.model
-    if int8.quantization_aware_epochs:
-        model = _fine_tuned(source, training, int8.quantization_aware_epochs, listener)
-    listener(f"converting {source.name} to ONNX")
-    float_graph = convert(model)
-    listener(f"converting {source.name} to {precision}")
-    with _model_errors(source, precision):
-        logits_graph = divide_logits(float_graph, outputs.temperature)
-        if precision == "int8":
-            assert training is not None  # `_check_data` raises otherwise
-            gate = Gate.of(outputs, precision)
-            graph, left_float = _int8(logits_graph, source, training, gate, int8.float_layers, listener)
-            return ConvertedModel(source, outputs, labelled, graph, left_float)
-        graph = take_pixels(scale_input(logits_graph, source.pixel_range.factor, source.pixel_range.offset))
-        graph = end_in_probabilities(to_half(graph) if precision == "fp16" else graph)
-        return ConvertedModel(source, outputs, labelled, graph, ())
-
-
-@contextmanager
-def _model_errors(source: Source, precision: Precision) -> Iterator[None]:
-    """Report errors of the converters as errors of the model, whose layers they do not support."""
-    try:
-        yield
-    except DigitsEdgeError:
-        raise
-    except Exception as error:  # the converters and onnxruntime raise exceptions of many types
-        raise ModelError(
-            f"{source.name} has a layer that cannot be converted to {precision}: {one_line(error)}; "
-            "try another --precision"
-        ) from error
-
-
-def _labelled_outputs(source: Source, outputs: KerasOutputs, test: Dataset | None) -> ReferenceOutputs | None:
-    """Keras's predictions for the validation images or, without them, for the test images."""
-    if outputs.validation is not None or test is None or test.labels is None:
-        return outputs.validation
-    return ReferenceOutputs(test.images, calibrated_outputs(source, test.images, outputs.temperature), test.labels)
-
-
-def _labelled_name(outputs: KerasOutputs) -> str:
-    return "test images" if outputs.validation is None else "validation images"
-
-
-def _keras_accuracy(reference: KerasOutputs, converted: list[ConvertedModel]) -> dict[str, object] | None:
-    """Errors of Keras, of all members together, on the labelled images; None without such images."""
-    labelled = [member.labelled for member in converted if member.labelled is not None]
-    if not labelled:
-        return None
-    counted, labels = reference.validation, labelled[0].labels
-    if counted is None:
-        counted = replace(labelled[0], probabilities=mean_probabilities([each.probabilities for each in labelled]))
-    if labels is None or not len(labels):
-        return None
-    errors = int((counted.probabilities.argmax(axis=1) != labels).sum())
-    return {"on": _labelled_name(reference), "errors": errors, "images": len(labels)}
-
-
-def _fine_tuned(source: Source, training: Dataset | None, epochs: int, listener: Listener) -> keras.Model:
-    from digits_edge.export.precision.quantization_aware import fine_tuned
-
-    assert training is not None and training.labels is not None  # `_check_data` raises otherwise
-    rows = parts(training.labels, source.validation).train
-    return fine_tuned(
-        source.model,
-        source.inputs(training.images[rows]),
-        source.inputs(calibration_images(source, training)),
-        epochs=epochs,
-        listener=lambda epoch: listener(f"fine-tuning {source.name} for int8, epoch {epoch} of {epochs}"),
-    )
-
-
-def _int8(
-    logits_graph: ir.Model,
-    source: Source,
-    training: Dataset,
-    gate: Gate,
-    float_layers: tuple[str, ...],
-    listener: Listener,
-) -> tuple[ir.Model, tuple[str, ...]]:
-    """Quantize all layers except `float_layers` and those that must remain float for agreement with Keras.
-
-    Returns:
-        The graph, and the names of its float layers.
-    """
-    layers = layer_names(logits_graph)
-    for layer in float_layers:
-        if layer not in layers:
-            raise UsageError(f"{source.name} has no layer {layer!r}; its layers are {', '.join(layers)}")
-    candidates = [layer for layer in layers if layer not in float_layers]
-    pixels = QuantizedPixels.of(source.pixel_range)
-    calibration = pixels.centred(calibration_images(source, training))
-    model = to_space_to_depth(take_centred_pixels(logits_graph, pixels))
-    images, probabilities = gate.compared.images, gate.compared.probabilities
-    rows = np.linspace(0, len(images) - 1, min(len(images), _SENSITIVITY_IMAGES)).astype(np.intp)
-
-    with Quantizer(model, calibration) as quantizer:
-
-        def graph_with(more_float_layers: Sequence[str]) -> ir.Model:
-            graph = quantizer((*float_layers, *more_float_layers))
-            return end_in_probabilities(take_quantized_pixels(graph, pixels.step, pixels.zero_point))
-
-        def passes(more_float_layers: Sequence[str]) -> bool:
-            return not gate.check(GraphOutputs(graph_with(more_float_layers)))[1]
-
-        def sensitivity(layer: str) -> float:
-            predict = GraphOutputs(graph_with([other for other in candidates if other != layer]))
-            return float(np.abs(predict(images[rows]) - probabilities[rows]).mean())
-
-        found = find_float_layers(candidates, passes, sensitivity, listener=listener)
-        return graph_with(found), tuple(layer for layer in layers if layer in {*float_layers, *found})
-
-
-def _uncertain_below(validation: ReferenceOutputs | None, predict: GraphOutputs) -> float:
-    """The confidence threshold that 99 % of the validation images reach; the default with too few images."""
-    if validation is None or len(validation.images) * REFUSED < 1:
-        return Metadata.uncertain_below
-    threshold = float(np.quantile(predict(validation.images).max(axis=1), REFUSED))
-    # rounded down, so that no more images are below it
-    return min(math.floor(threshold * 1e4) / 1e4, _MAX_UNCERTAIN_BELOW)
-
-
-def _compared_on(source: Source | Ensemble, reference: KerasOutputs) -> str:
-    if reference.validation is None:
-        return "reference images"
-    # the validation images of one fold are training images of the others: valid for parity, but not for accuracy
-    shared = all(member.validation == source.validation for member in source.members)
-    return "validation images" if shared else f"validation images of {source.validation}"
-
-
-def _held_out(source: Source | Ensemble, training: Dataset | None, test: Dataset | None) -> Dataset | None:
-    """The images that the runs of all members held back; without any, the test set."""
-    if training is None or training.labels is None:
-        return test
-    rows = common_parts(training.labels, [member.validation for member in source.members]).held_back
-    return training.taken(rows, "held-back") if len(rows) else test
-
-
-def _test_errors(predict: GraphOutputs, test: Dataset | None, training: Dataset | None) -> dict[str, object] | None:
-    """Errors on the test set; None if it has no labels or is the training data."""
-    if test is None or test.labels is None or not len(test):
-        return None
-    if training is not None and training.sha256 == test.sha256:
-        return None
-    errors = int((predict(test.images).argmax(axis=1) != test.labels).sum())
-    return {"name": test.name, "sha256": test.sha256, "errors": errors, "images": len(test.images)}
-
-
-def _members(converted: list[ConvertedModel], precision: Precision) -> tuple[Member, ...]:
-    return tuple(
-        Member(
-            name=member.source.name,
-            architecture=member.source.architecture,
-            precision=precision,
-            parameters=member.source.parameters,
-            temperature=member.keras.temperature,
-            calibrated=member.keras.calibrated,
-            validation=member.source.validation,
-            pixel_range=member.source.pixel_range,
-        )
-        for member in converted
-    )
-
-
-def _preprocessing(labels: tuple[str, ...]) -> Preprocessing:
-    """The input format: `fashion-mnist` if the labels are those of Fashion-MNIST, else `mnist`."""
-    return "fashion-mnist" if labels == CATALOGUE["fashion-mnist"].class_names else "mnist"
-
-
-def _data_metadata(source: Source | Ensemble, training: Dataset | None) -> dict[str, str]:
-    """The training data recorded in the run or, without a record, the data passed to `export`."""
-    data = {key: source.data[key] for key in ("name", "sha256", "licence") if key in source.data}
-    if not data and training is not None:
-        data = {"name": training.name, "sha256": training.sha256, "licence": training.licence}
-    return data | ({"validation": source.validation} if data else {})
-
-
-def _versions(source: Source | Ensemble) -> dict[str, str]:
-    libraries = ("digits-edge", "keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "numpy")
-    exported_with = {library: version(library) for library in libraries} | {"python": platform.python_version()}
-    return exported_with | {f"trained with {library}": number for library, number in source.versions.items()}

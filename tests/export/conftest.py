@@ -18,7 +18,7 @@ keras = pytest.importorskip("keras", reason="exporting needs the extras [train] 
 
 from keras import layers  # noqa: E402
 
-from digits_edge.export import Exported, Source, export, exporting, read_source  # noqa: E402
+from digits_edge.export import Exported, Source, export, member, read_source  # noqa: E402
 from digits_edge.export.graph.convert import convert  # noqa: E402
 from digits_edge.runtime.datasets import Dataset  # noqa: E402
 from digits_edge.runtime.datasets.synthetic_digits import draw_digit  # noqa: E402
@@ -217,7 +217,7 @@ def convert_once(model: keras.Model) -> ir.Model:
 def shared_conversions() -> Iterator[None]:
     """Convert each Keras model only once in all exports; tests must not change it between them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporting, "convert", convert_once)
+        patch.setattr(member, "convert", convert_once)
         yield
 
 

@@ -137,7 +137,7 @@ def test_uncertain_threshold_of_an_overconfident_model_is_limited(
     source = read_source(trained("softmax-rows"), pixel_range=PixelRange(1))
     *hidden, kernel, bias = source.model.get_weights()
     source.model.set_weights([*hidden, kernel * 4, bias * 4])
-    monkeypatch.setattr("digits_edge.export.exporting.REFUSED", 0.9)  # 90 % of the confidences are nearly 1
+    monkeypatch.setattr("digits_edge.export.description.REFUSED", 0.9)  # 90 % of the confidences are nearly 1
     assert export(source, tmp_path / "m.onnx", precision="fp32", training=drawn).metadata.uncertain_below == 0.99
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digits_edge.export import export, read_source
-from digits_edge.export.exporting import calibration_images
+from digits_edge.export.member import calibration_images
 from digits_edge.export.source import as_logits
 from digits_edge.export.temperature import softmax
 from digits_edge.measure.engine_spec import BASELINE_ENGINE, OWN_ENGINE, EngineSpec
