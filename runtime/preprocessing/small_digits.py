@@ -48,7 +48,7 @@ def find_small_digits(picture: Image.Image, page: Ink) -> list[Ink]:
         >>> page.paste(0, (1500, 700, 1506, 750))  # a "1"
         >>> page.paste(0, (300, 300, 310, 310))  # dust
         >>> [ink.box for ink in find_small_digits(page, find_ink(page, (0, 0, 2000, 2000)))]
-        [(1500, 700, 1506, 750)]
+        [(1500, 700, 1507, 750)]
     """
     found: list[Ink] = []
     for spot in _spots(page):
