@@ -46,7 +46,11 @@ def open_csv(stream: io.BufferedIOBase, name: str) -> tuple[Dialect, Iterator[by
     head = stream.read(_SAMPLE_BYTES)
     mark = next((mark for mark in _MARKS if head.startswith(mark)), b"")
     encoding = _MARKS.get(mark) or _encoding_without_mark(head)
-    complete = len(head) < _SAMPLE_BYTES
+    size = _SAMPLE_BYTES
+    if encoding != "utf-8":  # up to four bytes for each character
+        size *= 4
+        head += stream.read(size - len(head))
+    complete = len(head) < size
     pieces: Iterator[bytes] = chain([head[len(mark) :]], iter(lambda: stream.read(_CHUNK_BYTES), b""))
     if encoding != "utf-8" or (b"\r" in head and b"\n" not in head):
         pieces = _decoded(pieces, encoding, name)

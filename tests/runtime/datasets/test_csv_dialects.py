@@ -304,3 +304,9 @@ def test_a_data_set_is_loaded_from_any_dialect(tmp_path, name, packed):
     assert data.labels.tolist() == LABELS.tolist()
     if name.startswith("train.csv"):
         assert len(load(tmp_path, "train")) == 12
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32"])
+def test_rows_of_long_numbers_are_read_in_every_encoding(encoding):
+    how = Writing(encoding=encoding, number="scientific", header=None, quoting=csv_module.QUOTE_ALL)
+    np.testing.assert_array_equal(read(write(IMAGES, None, how))[0], IMAGES)
