@@ -141,12 +141,12 @@ def keep_trial(trial: SpeedTrial, ways: Sequence[Way], threads: int) -> None:
 
 
 def trial_key(ways: Sequence[Way], threads: int) -> str:
-    """Key of a trial: providers, checksums of the files, number of threads, machine, and installed versions.
+    """Key of a trial: providers, names and checksums of the files, number of threads, machine, and installed versions.
 
     Raises:
         ModelError: a file cannot be read.
     """
-    candidates = [[way.provider, recorded_digest(way.file)] for way in ways]
+    candidates = [[way.provider, way.file.stem, recorded_digest(way.file)] for way in ways]
     return json.dumps([candidates, threads, platform.node(), processor(), sorted(installed_versions().items())])
 
 
