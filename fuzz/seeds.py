@@ -158,6 +158,11 @@ def _recipe() -> Iterator[bytes]:
         yield json.dumps({"recipe": recipe, "data": about, "versions": {"keras": "3.15.0"}}).encode()
 
 
+def _keras_model() -> Iterator[bytes]:
+    for policy in range(6):
+        yield bytes((policy, policy, policy % 2, policy % 2, 0, 5, 9))
+
+
 def _index() -> Iterator[bytes]:
     yield (MODELS / "index.json").read_bytes()
 
@@ -201,6 +206,7 @@ _SEEDS = {
     "model-text": _model_text,
     "model": _model,
     "keras-file": _keras,
+    "keras-model": _keras_model,
     "recipe": _recipe,
     "index": _index,
     "trial": _trial,

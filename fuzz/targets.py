@@ -195,6 +195,22 @@ def keras_file(content: bytes) -> None:
             read_source(_file("model.keras", file))
 
 
+def keras_model(content: bytes) -> None:
+    """Read the Keras model that the bytes describe, with any dtype policy, and run it on two images."""
+    from digits_edge.export.source import read_source
+    from digits_edge.runtime.errors import ModelError, UsageError
+    from fuzz.keras_models import keras_file
+
+    file = keras_file(content)
+    if file is None:
+        return
+    with suppress(ModelError, UsageError):
+        source = read_source(_file("model.keras", file), input_scale=1)
+        outputs = source.outputs(np.zeros((2, 28, 28), np.uint8))
+        assert outputs.shape == (2, 10), outputs.shape
+        assert outputs.dtype == np.float32, outputs.dtype
+
+
 @cache
 def _small_weights() -> bytes:
     """Return the weights file of the seed model."""
@@ -303,6 +319,7 @@ TARGETS = {
     "model-text": Target(model_text, 4096, 150_000),
     "model": Target(model, 8192, 50_000),
     "keras-file": Target(keras_file, 8192, 5_000),
+    "keras-model": Target(keras_model, 8, 500),
     "recipe": Target(recipe, 4096, 60_000),
     "index": Target(index, 4096, 80_000),
     "trial": Target(trial, 2048, 80_000),

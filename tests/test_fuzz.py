@@ -5,7 +5,14 @@ import pytest
 from fuzz.corpus import inputs
 from fuzz.targets import TARGETS
 
-NEEDS = {"keras-file": "keras", "recipe": "keras", "checkpoint": "keras", "model": "onnx", "parquet": "pyarrow"}
+NEEDS = {
+    "keras-file": "keras",
+    "keras-model": "keras",
+    "recipe": "keras",
+    "checkpoint": "keras",
+    "model": "onnx",
+    "parquet": "pyarrow",
+}
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -21,7 +22,7 @@ from digits_edge.runtime.errors import ModelError, ProviderError, UsageError
 from digits_edge.runtime.session import int8_kernels
 from digits_edge.runtime.session import trial as trials
 from digits_edge.runtime.session.bound_session import BoundSession
-from digits_edge.runtime.session.precision import Way, open_first, ways_to_run
+from digits_edge.runtime.session.precision import Way, find_model, open_first, ways_to_run
 from digits_edge.runtime.session.providers import available_providers
 from digits_edge.runtime.session.trial import (
     MARGIN,
@@ -355,6 +356,14 @@ def test_precisions_of_a_model_agree_on_clear_predictions():
         parity = compare(float_model.predict_batch(images), int8_model.predict_batch(images))
     assert parity.clear > 180
     assert parity.changed_clear == 0
+
+
+def test_copy_of_a_model_under_another_name_has_a_trial_of_its_own(tmp_path):
+    original = find_model("edge-int8", "cpu")
+    copy = Path(shutil.copy(original, tmp_path / "copy.onnx"))
+    for file in (original, copy):
+        with Classifier(file, images=FEW_IMAGES) as classifier:
+            assert classifier.path == file
 
 
 def test_auto_binds_an_available_provider(model_path):

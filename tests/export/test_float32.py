@@ -1,0 +1,92 @@
+"""Keras models of any floating-point dtype policy are exported in float32."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+keras = pytest.importorskip("keras", reason="needs the extra [export]")
+pytest.importorskip("tf2onnx", reason="needs the extra [export]")
+
+from digits_edge.export import export, read_source  # noqa: E402
+from digits_edge.export import source as sources  # noqa: E402
+from digits_edge.export.float32 import in_float32  # noqa: E402
+from digits_edge.runtime import Classifier, DigitsEdgeError  # noqa: E402
+from digits_edge.runtime.datasets import Dataset  # noqa: E402
+from fuzz.keras_models import MAX_LAYERS, POLICIES, keras_file, keras_model  # noqa: E402
+
+POLICY = st.integers(0, len(POLICIES) - 1)
+
+
+def trained(policy: str, images: Dataset, *, own_end: bool) -> keras.Model:
+    """A small trained classifier in a dtype policy; the output layer in float32, as Keras's guide says, or not."""
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(8, 5, strides=2, dtype=policy),
+            layers.BatchNormalization(dtype=policy, momentum=0.8),
+            layers.ReLU(dtype=policy),
+            layers.Flatten(dtype=policy),
+            layers.Dense(10, activation="softmax", dtype=policy if own_end else "float32"),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(0.005), keras.losses.SparseCategoricalCrossentropy())
+    model.fit(images.images[..., None] / 255, images.labels, epochs=6, batch_size=50, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize("own_end", [True, False])
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+def test_trained_model_is_exported_in_every_precision_and_predicts_like_keras(
+    drawn: Dataset, tmp_path: Path, policy: str, own_end: bool
+) -> None:
+    model = trained(policy, drawn, own_end=own_end)
+    model.save(tmp_path / "model.keras")
+    own = np.asarray(model.predict(drawn.images[:100, ..., None] / 255, verbose=0), np.float32).argmax(axis=1)
+    source = read_source(tmp_path / "model.keras", input_scale=1)
+    for precision in ("fp32", "fp16", "int8"):
+        exported = export(source, tmp_path / f"{precision}.onnx", precision=precision, training=drawn)
+        with Classifier(exported.path, provider="cpu") as classifier:
+            assert (classifier.predict_batch(drawn.images[:100]).argmax(axis=1) == own).mean() >= 0.97
+
+
+@given(POLICY, POLICY)
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_copy_has_the_same_weights_and_float32_outputs(policy: int, end: int) -> None:
+    model = keras_model(bytes((policy, 0, 1, end, 0, 5)))
+    copy = in_float32(model)
+    assert {layer.compute_dtype for layer in copy.layers} == {"float32"}
+    for before, after in zip(model.get_weights(), copy.get_weights(), strict=True):
+        np.testing.assert_array_equal(np.asarray(before, np.float32), after)
+    assert in_float32(copy) is copy
+
+
+def test_dtypes_of_integers_are_unchanged() -> None:
+    image = keras.Input((28, 28, 1), dtype="uint8")
+    model = keras.Model(image, keras.layers.Dense(10)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image))))
+    assert in_float32(model).inputs[0].dtype == "uint8"
+
+
+@given(st.tuples(POLICY, st.integers(0, 2), st.integers(0, 5), st.integers(0, 1)), st.data())
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_model_is_converted_or_refused_with_a_documented_error(
+    drawn: Dataset, tmp_path_factory: pytest.TempPathFactory, head: tuple[int, ...], data: st.DataObject
+) -> None:
+    layers = data.draw(st.lists(st.integers(0, 30), max_size=MAX_LAYERS))
+    content = keras_file(bytes((*head, *layers)))
+    assume(content is not None)
+    folder = tmp_path_factory.mktemp("any")
+    (folder / "model.keras").write_bytes(content)
+    precision = data.draw(st.sampled_from(["fp32", "fp16", "int8"]))
+    with pytest.MonkeyPatch.context() as patch:
+        # an untrained model has no confident predictions, which would end the export before the conversion
+        outputs = sources.Source.outputs
+        patch.setattr(sources.Source, "outputs", lambda self, images: 50 * outputs(self, images))
+        with suppress(DigitsEdgeError):
+            source = read_source(folder / "model.keras", input_scale=1)
+            export(source, folder / "model.onnx", precision=precision, training=drawn)
