@@ -199,13 +199,14 @@ def keras_model(content: bytes) -> None:
     """Read the Keras model that the bytes describe, with any dtype policy, and run it on two images."""
     from digits_edge.export.source import read_source
     from digits_edge.runtime.errors import ModelError, UsageError
+    from digits_edge.runtime.model.pixel_range import PixelRange
     from fuzz.keras_models import keras_file
 
     file = keras_file(content)
     if file is None:
         return
     with suppress(ModelError, UsageError):
-        source = read_source(_file("model.keras", file), input_scale=1)
+        source = read_source(_file("model.keras", file), pixel_range=PixelRange(1))
         outputs = source.outputs(np.zeros((2, 28, 28), np.uint8))
         assert outputs.shape == (2, 10), outputs.shape
         assert outputs.dtype == np.float32, outputs.dtype

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.metadata import PackagePath, distribution, distributions
+from importlib.metadata import PackagePath, distributions
 from pathlib import Path
 
 import digits_edge.cli
@@ -28,9 +28,9 @@ def installation(folder: Path, *, without: tuple[str, ...] = (), only: tuple[str
             continue
         for top in {Path(file).parts[0] for file in found.files or [] if not _is_outside(file)}:
             _link(folder / top, Path(str(found.locate_file(top))))
-    own = distribution("digits-edge")
-    metadata = Path(str(own.locate_file(""))) / f"digits_edge-{own.version}.dist-info"
-    _link(folder / metadata.name, metadata)
+    for own in distributions(name="digits-edge"):  # a source folder may have a digits_edge.egg-info besides
+        for metadata in Path(str(own.locate_file(""))).glob("digits_edge-*.dist-info"):
+            _link(folder / metadata.name, metadata)
     (folder / "digits_edge").mkdir()
     for package in ("cli", "export", "measure", "runtime", "train"):
         parent = Path(digits_edge.runtime.__file__).parent.parent

@@ -16,6 +16,7 @@ from digits_edge.export import source as sources  # noqa: E402
 from digits_edge.export.float32 import in_float32  # noqa: E402
 from digits_edge.runtime import Classifier, DigitsEdgeError  # noqa: E402
 from digits_edge.runtime.datasets import Dataset  # noqa: E402
+from digits_edge.runtime.model.pixel_range import PixelRange  # noqa: E402
 from fuzz.keras_models import MAX_LAYERS, POLICIES, keras_file, keras_model  # noqa: E402
 
 POLICY = st.integers(0, len(POLICIES) - 1)
@@ -48,7 +49,7 @@ def test_trained_model_is_exported_in_every_precision_and_predicts_like_keras(
     model = trained(policy, drawn, own_end=own_end)
     model.save(tmp_path / "model.keras")
     own = np.asarray(model.predict(drawn.images[:100, ..., None] / 255, verbose=0), np.float32).argmax(axis=1)
-    source = read_source(tmp_path / "model.keras", input_scale=1)
+    source = read_source(tmp_path / "model.keras", pixel_range=PixelRange(1))
     for precision in ("fp32", "fp16", "int8"):
         exported = export(source, tmp_path / f"{precision}.onnx", precision=precision, training=drawn)
         with Classifier(exported.path, provider="cpu") as classifier:
@@ -88,5 +89,5 @@ def test_any_model_is_converted_or_refused_with_a_documented_error(
         outputs = sources.Source.outputs
         patch.setattr(sources.Source, "outputs", lambda self, images: 50 * outputs(self, images))
         with suppress(DigitsEdgeError):
-            source = read_source(folder / "model.keras", input_scale=1)
+            source = read_source(folder / "model.keras", pixel_range=PixelRange(1))
             export(source, folder / "model.onnx", precision=precision, training=drawn)

@@ -51,11 +51,10 @@ def prepared(drawn: Dataset, make_once: Callable[..., Path]) -> Callable[[str], 
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             model.compile(keras.optimizers.Adam(0.003), loss)
             pixels = PREPARED[kind][1](drawn.images[..., None].astype(np.float32))
-            scale = np.float32(np.abs(pixels).max())
-            if scale > 10:  # large inputs need a smaller start
-                kernel, bias = model.layers[1].get_weights()
-                model.layers[1].set_weights([kernel / scale, bias])
-            model.fit(pixels, drawn.labels, epochs=8, batch_size=32, verbose=0)
+            scale = np.float32(max(np.abs(pixels).max(), 10) / 10)
+            model.fit(pixels / scale, drawn.labels, epochs=8, batch_size=32, verbose=0)
+            kernel, bias = model.layers[1].get_weights()
+            model.layers[1].set_weights([kernel / scale, bias])  # as if trained on the pixels themselves
             model.save(path)
 
         return make_once(f"prepared-{kind}.keras", write)

@@ -25,7 +25,7 @@ from digits_edge.runtime.batch.distributed.source import find_sources
 from digits_edge.runtime.batch.pictures import batch_predict_pictures
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import CheckError, DataError, ModelError, UsageError
-from digits_edge.runtime.pixel_range import MIN_IMAGES_OF_PART
+from digits_edge.runtime.pixel_scale import MIN_IMAGES_OF_PART
 from digits_edge.runtime.preprocessing.pictures import find_pictures
 
 from .conftest import (  # type: ignore[import-not-found]
@@ -91,16 +91,18 @@ def test_tables_of_any_dialect_have_the_same_predictions(archive, tmp_path):
     tables = [table_of(tmp_path / "out", path) for path in sorted(archive.iterdir()) if path.name != "several.csv.zip"]
     assert len(tables) == 4
     for table in tables:
-        assert table.Label.tolist() == tables[0].Label.tolist() and len(table) == 1000
+        assert table.Label.tolist() == tables[0].Label.tolist() and len(table) == len(IMAGES)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_tables_scaled_to_0_to_1_are_refused_or_converted(tmp_path, kind):
-    path, binary = tmp_path / f"ones.{kind}", (IMAGES[:240] > 127).astype(np.uint8)
+def test_tables_scaled_to_0_to_1_are_refused_or_converted(tmp_path, kind, monkeypatch):
+    monkeypatch.setattr(reading, "ROWS_PER_BLOCK", 100)  # enough rows in each part to judge by
+    path, binary = tmp_path / f"ones.{kind}", np.tile((IMAGES > 127).astype(np.uint8), (3, 1, 1))
+    labels = np.tile(LABELS, 3)
     if kind == "csv":
-        write_csv(path, binary, LABELS[:240])
+        write_csv(path, binary, labels)
     else:
-        write_parquet(path, binary, LABELS[:240], rows_per_group=30)
+        write_parquet(path, binary, labels, rows_per_group=150)
     [source] = find_sources([str(path)])
     pieces = list(divide(Work(0, source, ())))
     refused = [block for piece in pieces for block in read(piece, "mnist")]
