@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Ray on Windows 
 
 
 def with_ray(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    options = ("--engine", "ray", "--provider", "cpu", "--threads", 2, *MODEL)
+    options = ("--quiet", "--engine", "ray", "--provider", "cpu", "--threads", 2, *MODEL)
     program = "from digits_edge.cli.main import main; main()"
     return subprocess.run(
         [sys.executable, "-c", program, "batch-predict", *map(str, (*arguments, *options))],
