@@ -29,8 +29,8 @@ KEY_VARIABLE = "DIGITS_EDGE_API_KEY"
     "allowed_hosts",
     multiple=True,
     metavar="NAME",
-    help="Name under which clients or a proxy may address the service, such as digits.example.com or *.example.com; "
-    "repeatable; * for any.  [default: names of this machine, and its IP addresses]",
+    help="Name under which clients or a proxy may address the service, such as digits.example.com; an asterisk "
+    "replaces a subdomain or the name. Repeatable.  [default: names of this machine, and its IP addresses]",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0 for a free one.")
 @click.option(
