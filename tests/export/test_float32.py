@@ -41,8 +41,17 @@ def trained(policy: str, images: Dataset, *, own_end: bool) -> keras.Model:
     return model
 
 
-@pytest.mark.parametrize("own_end", [True, False])
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+@pytest.mark.parametrize(
+    ("policy", "own_end"),
+    [
+        ("mixed_float16", True),
+        ("mixed_bfloat16", False),
+        pytest.param("mixed_float16", False, marks=pytest.mark.slow),
+        pytest.param("mixed_bfloat16", True, marks=pytest.mark.slow),
+        pytest.param("float64", True, marks=pytest.mark.slow),
+        pytest.param("float64", False, marks=pytest.mark.slow),
+    ],
+)
 def test_trained_model_is_exported_in_every_precision_and_predicts_like_keras(
     drawn: Dataset, tmp_path: Path, policy: str, own_end: bool
 ) -> None:

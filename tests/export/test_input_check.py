@@ -216,6 +216,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
     return run
 
 
+@pytest.mark.slow
 def test_commands_agree_on_the_options(
     run: Callable[..., tuple[int, str, str]], prepared: Callable[[str], Path], drawn: Dataset, tmp_path: Path
 ) -> None:

@@ -116,7 +116,7 @@ def chain(image: keras.KerasTensor) -> keras.KerasTensor:
     return layers.Dense(10)(layers.Flatten()(x))
 
 
-@pytest.mark.parametrize("position", [2, 5])
+@pytest.mark.parametrize("position", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_sensitive_layers_are_found(drawn: Dataset, tmp_path: Path, position: int) -> None:
     """Half of the channels between two layers are scaled by 1,024, so that 8 bits cannot represent the others."""
     keras.utils.set_random_seed(1)
