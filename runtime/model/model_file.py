@@ -26,7 +26,6 @@ from digits_edge.runtime.model.pixel_range import PixelRange
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 Preprocessing = Literal["mnist", "fashion-mnist"]
-PREPROCESSINGS: tuple[Preprocessing, ...] = ("mnist", "fashion-mnist")
 
 INPUT_NAME, OUTPUT_NAME = "image", "probabilities"
 #: Name of the variable batch size, the first axis, in the graph.
