@@ -1,0 +1,147 @@
+"""The preprocessing steps that a model file can name, with their parameters.
+
+A model file lists the steps that convert a picture to the model's input. `runtime/preprocessing/steps.py` performs
+them, and so does the JavaScript of the static site. In JSON, `step` names the class: `{"step": "resize", "height": 32,
+"width": 32, "fit": "stretch"}`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from digits_edge.runtime.errors import UsageError
+from digits_edge.runtime.model.image_input import MAX_SIDE, ImageInput
+
+#: "stretch": to exactly this size; "contain": the largest size within it; "cover": the smallest size that covers it.
+Fit = Literal["stretch", "contain", "cover"]
+
+
+@dataclass(frozen=True)
+class DigitStep:
+    """Find the handwritten digit on its paper, scale it and centre it by mass, as MNIST does; grey, white on black.
+
+    Attributes:
+        ink: longer side of the digit, in pixels.
+        size: height and width of the image.
+    """
+
+    ink: int = 20
+    size: int = 28
+    step: Literal["digit"] = "digit"
+
+    def __post_init__(self) -> None:
+        _check_sides(self.ink, self.size)
+        if self.ink > self.size:
+            raise UsageError(f"a digit of {self.ink} pixels in an image of {self.size}: use at most {self.size}")
+
+
+@dataclass(frozen=True)
+class ObjectStep:
+    """Find the object on a plain background, scale it and centre its box, as Fashion-MNIST does; grey, on black.
+
+    Attributes:
+        side: longer side of the object, in pixels.
+        size: height and width of the image.
+    """
+
+    side: int = 28
+    size: int = 28
+    step: Literal["object"] = "object"
+
+    def __post_init__(self) -> None:
+        _check_sides(self.side, self.size)
+        if self.side > self.size:
+            raise UsageError(f"an object of {self.side} pixels in an image of {self.size}: use at most {self.size}")
+
+
+@dataclass(frozen=True)
+class ResizeStep:
+    """Scale the picture, antialiased.
+
+    Attributes:
+        height: in pixels.
+        width: in pixels.
+        fit: how the picture's shape is treated, see `Fit`.
+    """
+
+    height: int
+    width: int
+    fit: Fit = "stretch"
+    step: Literal["resize"] = "resize"
+
+    def __post_init__(self) -> None:
+        _check_sides(self.height, self.width)
+
+
+@dataclass(frozen=True)
+class CenterCropStep:
+    """Cut the middle out of the picture; a side that is shorter already is unchanged.
+
+    Attributes:
+        height: in pixels.
+        width: in pixels.
+    """
+
+    height: int
+    width: int
+    step: Literal["center_crop"] = "center_crop"
+
+    def __post_init__(self) -> None:
+        _check_sides(self.height, self.width)
+
+
+@dataclass(frozen=True)
+class PadStep:
+    """Add a border around the picture, equal on both sides; a side that is longer already is unchanged.
+
+    Attributes:
+        height: in pixels.
+        width: in pixels.
+        level: grey level of the border, 0 to 255.
+    """
+
+    height: int
+    width: int
+    level: int = 0
+    step: Literal["pad"] = "pad"
+
+    def __post_init__(self) -> None:
+        _check_sides(self.height, self.width)
+        if not 0 <= self.level <= 255:
+            raise UsageError(f"level {self.level} of a border: use 0 to 255")
+
+
+PreprocessingStep = DigitStep | ObjectStep | ResizeStep | CenterCropStep | PadStep
+
+
+def reads_ink(steps: tuple[PreprocessingStep, ...]) -> bool:
+    """Whether the steps look for a digit or object, so that a picture without one is blank.
+
+    Example:
+        >>> reads_ink((DigitStep(),)), reads_ink((ResizeStep(32, 32),))
+        (True, False)
+    """
+    return any(isinstance(step, DigitStep | ObjectStep) for step in steps)
+
+
+def default_steps(image: ImageInput, *, digits: bool) -> tuple[PreprocessingStep, ...]:
+    """The usual steps for an input: those of a drawn digit, or those of a photograph.
+
+    Args:
+        image: the model's input.
+        digits: whether the classes are handwritten characters; used only if the input is square and white on black.
+
+    Example:
+        >>> default_steps(ImageInput(), digits=True)
+        (DigitStep(ink=20, size=28, step='digit'),)
+        >>> [step.step for step in default_steps(ImageInput(32, 32, 3), digits=False)]
+        ['resize', 'center_crop']
+    """
+    if digits and image.height == image.width and image.polarity == "white-on-black":
+        return (DigitStep(max(1, round(image.height * 20 / 28)), image.height),)
+    return ResizeStep(image.height, image.width, "cover"), CenterCropStep(image.height, image.width)
+
+
+def _check_sides(*sides: int) -> None:
+    for side in sides:
+        if not 1 <= side <= MAX_SIDE:
+            raise UsageError(f"a side of {side} pixels: use 1 to {MAX_SIDE}")
