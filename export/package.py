@@ -6,7 +6,7 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
 from digits_edge.export.reasons import reason
 from digits_edge.runtime.errors import CheckError, ModelError
-from digits_edge.runtime.model.golden import MAX_PACKED_BYTES, GoldenValues
+from digits_edge.runtime.model.golden import GoldenValues, max_packed_bytes
 from digits_edge.runtime.model.model_file import GOLDEN_KEY, METADATA_KEY, Metadata, with_digest
 
 
@@ -23,8 +23,8 @@ def package(model: ir.Model, metadata: Metadata, golden: GoldenValues) -> bytes:
         ModelError: the graph is not a valid ONNX model.
     """
     packed = golden.pack()
-    if len(packed) > MAX_PACKED_BYTES:
-        raise CheckError(f"golden values: {len(packed)} bytes, at most {MAX_PACKED_BYTES} are allowed in a model file")
+    if len(packed) > (limit := max_packed_bytes(len(metadata.labels), metadata.input.pixels)):
+        raise CheckError(f"golden values: {len(packed)} bytes, at most {limit} are allowed in this model file")
     ClearMetadataAndDocStringPass()(model)
     for value in (output for node in model.graph for output in node.outputs if not output.is_graph_output()):
         # graph rewriting may leave stale shapes; onnx infers these when the file is loaded

@@ -63,9 +63,9 @@ def pixels(content: bytes) -> None:
     from PIL import Image
 
     from digits_edge.runtime.errors import ImageError
-    from digits_edge.runtime.preprocessing.garment import to_fashion_mnist_format
     from digits_edge.runtime.preprocessing.mnist_format import to_mnist_format
     from digits_edge.runtime.preprocessing.pictures import open_picture
+    from digits_edge.runtime.preprocessing.plain_object import to_object_format
 
     if len(content) < 8:
         return
@@ -88,7 +88,7 @@ def pixels(content: bytes) -> None:
     except ImageError:
         return
     _check_image(to_mnist_format(picture).image)
-    _check_image(to_fashion_mnist_format(picture).image)
+    _check_image(to_object_format(picture).image)
 
 
 def _check_image(image: np.ndarray) -> None:

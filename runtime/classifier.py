@@ -1,4 +1,4 @@
-"""`Classifier`: the main class of the package, a loaded model that classifies pictures of digits."""
+"""`Classifier`: the main class of the package, a loaded model that classifies pictures."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -22,7 +22,9 @@ from digits_edge.runtime.model.model_file import (
     Metadata,
     read_model_file,
 )
-from digits_edge.runtime.pixel_scale import PixelScale, is_scaled, unscaled
+from digits_edge.runtime.model.steps import reads_ink
+from digits_edge.runtime.model_inputs import as_inputs, refuse_scaled, unscaled_inputs
+from digits_edge.runtime.pixel_scale import PixelScale
 from digits_edge.runtime.prediction import Prediction, Status
 from digits_edge.runtime.session.bound_session import BoundSession
 from digits_edge.runtime.session.precision import Way, open_first, ways_to_run
@@ -36,12 +38,11 @@ from digits_edge.runtime.session.providers import (
 from digits_edge.runtime.session.threads import thread_count
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from digits_edge.runtime.model.golden import GoldenValues
     from digits_edge.runtime.preprocessing.levels import Box
-    from digits_edge.runtime.preprocessing.mnist_format import PreparedPicture
     from digits_edge.runtime.preprocessing.pictures import PictureSource
+    from digits_edge.runtime.preprocessing.prepared import PreparedPicture
+    from digits_edge.runtime.preprocessing.steps import PictureForm
 
 #: Maximum number of images per onnxruntime call. Larger calls need more memory and are not faster.
 MAX_BATCH = 1024
@@ -49,14 +50,12 @@ MAX_BATCH = 1024
 FEW_IMAGES = 5000
 #: Minimum size of a first batch that starts a speed trial.
 TRIAL_IMAGES = 256
-_IMAGE_SHAPE = (28, 28)
-_PIXELS = 784
 
 FloatArray = NDArray[np.float32]
 
 
 class Classifier:
-    """A digit classifier: a loaded model file, bound to an execution provider of onnxruntime.
+    """An image classifier, of digits by default: a loaded model file, bound to an execution provider of onnxruntime.
 
     A classifier can be shared by threads and can be pickled. The pickle contains the model's name or path and the bound
     provider; unpickling opens the model again, also in a forked process (onnxruntime's threads do not survive a fork).
@@ -123,6 +122,7 @@ class Classifier:
     threads: int
     exact_kernels: bool
     _run: Callable[[NDArray[np.uint8]], FloatArray]
+    _shape: tuple[int, ...]
 
     def __init__(
         self,
@@ -182,7 +182,7 @@ class Classifier:
         self.path = path
         self.provider, self.threads, self.exact_kernels = bound.provider, bound.threads, bound.exact_kernels
         self.metadata, self._packed_golden = _contents(bound, path)
-        self.labels = self.metadata.labels
+        self.labels, self._shape = self.metadata.labels, self.metadata.input.shape
         self.__dict__.pop("golden", None)
         self._run = bound.run
 
@@ -201,9 +201,9 @@ class Classifier:
         """Classify one picture.
 
         Args:
-            source: a path, the bytes of a file, a binary file object, a Pillow image or an array. A uint8 (28, 28)
-                array is an image in MNIST format (white ink on black) and used unchanged. Any other source is converted
-                to the input format of the model first, see `prepare`.
+            source: a path, the bytes of a file, a binary file object, a Pillow image or an array. A uint8 array of the
+                shape of the model's input, for digits (28, 28), is such an input (white ink on black) and used
+                unchanged. Any other source is converted to the input of the model first, see `prepare`.
 
         Returns:
             The prediction; its `status` is "blank" if the picture has no ink, and "several" if it has several digits.
@@ -221,7 +221,7 @@ class Classifier:
             >>> blank.status, blank.label, blank.confidence
             ('blank', None, 0.0)
         """
-        if _is_image(source):
+        if self._is_input(source):
             return self.prediction(source, self.predict_batch(source[np.newaxis])[0])
         prepared = self.prepare(source)
         return self.prediction(prepared.image, self.predict_batch(prepared.image[np.newaxis])[0], prepared.boxes)
@@ -232,7 +232,7 @@ class Classifier:
         """Create the `Prediction` of an image whose probabilities are known.
 
         Args:
-            image: uint8 (28, 28), white ink on black. If it is all zeros, the status is "blank".
+            image: uint8, an input of the model. If the model reads ink and it is all zeros, the status is "blank".
             probabilities: float32 (C,), the row of `predict_batch` for this image.
             boxes: boxes of the digits in the picture. If there are several, the status is "several".
 
@@ -244,7 +244,7 @@ class Classifier:
             ['0', '1', '2']
         """
         boxes = tuple(boxes)
-        if not image.any() or len(boxes) > 1:
+        if len(boxes) > 1 or (reads_ink(self.metadata.preprocessing) and not image.any()):
             zeros = (0.0,) * len(self.labels)
             no_digit: Status = "several" if len(boxes) > 1 else "blank"
             return Prediction(None, None, 0.0, zeros, no_digit, self.labels, self.provider, boxes)
@@ -263,10 +263,10 @@ class Classifier:
         )
 
     def prepare(self, source: "PictureSource") -> "PreparedPicture":
-        """Convert a picture to the input format of this model, and record the steps.
+        """Convert a picture to the input of this model, and record the stages.
 
         Args:
-            source: as in `predict`, but a uint8 (28, 28) array is a picture here and converted too.
+            source: as in `predict`, but an array of the shape of the input is a picture here and converted too.
 
         Raises:
             ImageError: the source is not a picture, or is damaged.
@@ -286,24 +286,25 @@ class Classifier:
         return self.form(open_picture(source))
 
     @property
-    def form(self) -> "Callable[[Image], PreparedPicture]":
+    def form(self) -> "PictureForm":
         """The function that converts a picture, as returned by `open_picture`, to the input format of this model."""
-        from digits_edge.runtime.preprocessing.picture_format import picture_format
+        from digits_edge.runtime.preprocessing.steps import PictureForm
 
-        return picture_format(self.metadata.preprocessing)
+        return PictureForm(self.metadata.preprocessing, self.metadata.input)
 
     def predict_batch(self, images: NDArray[Any], *, pixel_range: PixelScale | None = None) -> FloatArray:
         """Predict the class probabilities of a batch of images.
 
         Args:
-            images: uint8, (N, 28, 28) or (N, 784), white ink on black. N may be 0 or larger than `MAX_BATCH`: at most
-                `MAX_BATCH` images are passed to onnxruntime per call.
+            images: uint8, inputs of the model, for digits (N, 28, 28) or (N, 784), white ink on black. N may be 0 or
+                larger than `MAX_BATCH`: at most `MAX_BATCH` images are passed to onnxruntime per call.
             pixel_range: 255 for pixels from 0 to 255; 1 for pixels from 0 to 1 of any dtype, which are converted and
                 rounded; None for 255 and an error if several images have ink but no pixel above 1, because they are
                 probably scaled to 0–1 (`digits_edge.runtime.pixel_scale`).
 
         Returns:
-            float32, (N, C). Each row sums to 1; the columns are in the order of `labels`.
+            float32, (N, C); the columns are in the order of `labels`. Each row sums to 1, unless `metadata.output` is
+            "sigmoid".
 
         Raises:
             ImageError: wrong dtype, shape or pixel range; the message names the axis.
@@ -322,13 +323,13 @@ class Classifier:
         try:
             images = np.asarray(images)
         except ValueError as error:
-            raise ImageError(f"the images have different shapes ({error}); use shape (28, 28) for all") from error
+            raise ImageError(f"the images have different shapes ({error}); use shape {self._shape} for all") from error
         if pixel_range == 1:
-            images = _unscaled(images)
-        if images.dtype != np.uint8 or images.shape[1:] != _IMAGE_SHAPE:
-            images = _as_images(images)
+            images = unscaled_inputs(images)
+        if images.dtype != np.uint8 or images.shape[1:] != self._shape:
+            images = as_inputs(images, self._shape)
         if pixel_range is None:
-            _refuse_scaled(images)
+            refuse_scaled(images)
         try:
             if 0 < len(images) <= MAX_BATCH:
                 return self._run(images)
@@ -355,6 +356,9 @@ class Classifier:
             return GoldenValues.unpack(self._packed_golden)
         except ModelError as error:
             raise ModelError(f"{self.path}: {error}") from error
+
+    def _is_input(self, source: object) -> "TypeGuard[NDArray[np.uint8]]":
+        return isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape == self._shape
 
     def close(self) -> None:
         """Free the model's memory. The classifier cannot be used afterwards; closing twice is allowed."""
@@ -413,48 +417,6 @@ def _closed(*_: object) -> NoReturn:
     raise UsageError("the classifier is closed; create a new one")
 
 
-def _is_image(source: object) -> TypeGuard[NDArray[np.uint8]]:
-    return isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape == _IMAGE_SHAPE
-
-
-def _refuse_scaled(images: NDArray[np.uint8]) -> None:
-    """Raise ImageError if the pixels of a batch seem to be scaled to 0–1."""
-    if is_scaled(images):
-        raise ImageError(
-            f"no pixel of the {len(images)} images is above 1, so they are probably scaled to 0–1; "
-            "multiply them by 255, or pass pixel_range=1 (255 if they are right)"
-        )
-
-
-def _unscaled(images: NDArray[Any]) -> NDArray[np.uint8]:
-    is_number = images.dtype == bool or np.issubdtype(images.dtype, np.number)
-    pixels = unscaled(images) if is_number and not np.iscomplexobj(images) else None
-    if pixels is None:
-        raise ImageError("the images have pixels that are not numbers from 0 to 1; pass pixel_range=255 for 0 to 255")
-    return pixels
-
-
-def _as_images(images: NDArray[Any]) -> NDArray[np.uint8]:
-    """Reshape (N, 784) to (N, 28, 28), or raise ImageError that names the wrong dtype or axis."""
-    if images.dtype != np.uint8:
-        raise ImageError(
-            f"the images have dtype {images.dtype}, expected uint8; use 0 to 255, white ink on black, or pass "
-            "pixel_range=1 for pixels from 0 to 1"
-        )
-    if images.shape == _IMAGE_SHAPE:
-        raise ImageError("the images have shape (28, 28), expected (N, 28, 28); use images[np.newaxis] for one image")
-    if images.ndim == 2 and images.shape[1] == _PIXELS:
-        return images.reshape(-1, *_IMAGE_SHAPE)
-    if images.ndim not in (2, 3):
-        raise ImageError(f"the images have {images.ndim} axes, expected 2 or 3; use shape (N, 28, 28) or (N, 784)")
-    expected = (_PIXELS,) if images.ndim == 2 else _IMAGE_SHAPE
-    axis = next(axis for axis, size in enumerate(expected, start=1) if images.shape[axis] != size)
-    raise ImageError(
-        f"axis {axis} of the images has size {images.shape[axis]}, expected {expected[axis - 1]}; "
-        "use shape (N, 28, 28) or (N, 784)"
-    )
-
-
 def _contents(bound: BoundSession, path: Path) -> tuple[Metadata, str]:
     """Metadata and packed golden values of a model file; raises ModelError if its graph violates the contract."""
     session = bound.session
@@ -472,7 +434,7 @@ def _contents(bound: BoundSession, path: Path) -> tuple[Metadata, str]:
     batch_sizes = [size for tensor in tensors for size in tensor.shape[:1]]
     is_variable = all(size == 1 if bound.single_image else not isinstance(size, int) for size in batch_sizes)
     expected = [
-        (INPUT_NAME, "tensor(uint8)", list(_IMAGE_SHAPE)),
+        (INPUT_NAME, "tensor(uint8)", list(metadata.input.shape)),
         (OUTPUT_NAME, "tensor(float)", [len(metadata.labels)]),
     ]
     if found != expected or not is_variable:

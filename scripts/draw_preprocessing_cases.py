@@ -13,6 +13,7 @@ import json
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,16 @@ import numpy as np
 from PIL import Image
 
 from digits_edge.runtime.files import atomic_write
-from digits_edge.runtime.preprocessing.picture_format import picture_format
+from digits_edge.runtime.model.image_input import ImageInput
+from digits_edge.runtime.model.steps import (
+    CenterCropStep,
+    DigitStep,
+    ObjectStep,
+    PadStep,
+    PreprocessingStep,
+    ResizeStep,
+)
+from digits_edge.runtime.preprocessing.steps import apply_steps
 from tests.runtime.preprocessing.drawn_pictures import BLANK_PAGES, DIGITS, GARMENTS, NUMBERS, Pixels
 
 CASES_FILE = Path(__file__).resolve().parents[1] / "tests" / "data" / "preprocessing_cases.json"
@@ -28,6 +38,23 @@ CASES_FILE = Path(__file__).resolve().parents[1] / "tests" / "data" / "preproces
 MAX_PIXEL_BYTES, SMALL_SIDE = 6_000, 80
 #: Pictures that Pillow before 13 resizes differently, by some grey levels: tall ones and transparent ones.
 OMITTED = frozenset({"in the corner of a tall page", "on transparent", "half transparent", "tall"})
+
+
+def _first(pictures: dict[str, Callable[[], Pixels]]) -> dict[str, Callable[[], Pixels]]:
+    """The first pictures, for formats whose steps the other pictures do not exercise further."""
+    return {name: pictures[name] for name in list(pictures)[:2]}
+
+
+_PHOTOGRAPH = ImageInput(32, 32, 3, "as-photographed")
+#: Name of a format → preprocessing steps, input, and the pictures drawn for it.
+FORMATS: dict[str, tuple[tuple[PreprocessingStep, ...], ImageInput, dict[str, Callable[[], Pixels]]]] = {
+    "mnist": ((DigitStep(),), ImageInput(), DIGITS | NUMBERS | BLANK_PAGES),
+    "fashion-mnist": ((ObjectStep(),), ImageInput(), GARMENTS),
+    "small digit": ((DigitStep(14, 16), PadStep(20, 24)), ImageInput(20, 24), _first(DIGITS)),
+    "photograph": ((ResizeStep(32, 32, "cover"), CenterCropStep(32, 32)), _PHOTOGRAPH, _first(GARMENTS)),
+    "whole photograph": ((ResizeStep(32, 32, "contain"), PadStep(32, 32, 128)), _PHOTOGRAPH, _first(GARMENTS)),
+    "grey photograph": ((ResizeStep(20, 30),), ImageInput(20, 30, polarity="as-photographed"), _first(GARMENTS)),
+}
 
 _REMEDY = "run python -m scripts.draw_preprocessing_cases if the change is deliberate"
 
@@ -38,13 +65,9 @@ def drawn_cases() -> Iterator[dict[str, Any]]:
     Yields:
         A case in the form in which the file contains it, but with `pixels` and `image` as bytes.
     """
-    drawings: tuple[tuple[str, dict[str, Callable[[], Pixels]]], ...] = (
-        ("mnist", DIGITS | NUMBERS | BLANK_PAGES),
-        ("fashion-mnist", GARMENTS),
-    )
-    for preprocessing, pictures in drawings:
+    for format_name, (steps, image, pictures) in FORMATS.items():
         for name in pictures.keys() - OMITTED:
-            yield _case(name, preprocessing, _small(pictures[name]()))
+            yield {"name": name, "format": format_name} | _case(steps, image, _small(pictures[name]()))
 
 
 def read_cases(path: Path = CASES_FILE) -> list[dict[str, Any]]:
@@ -78,11 +101,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if changed else 0
 
 
-def _case(name: str, preprocessing: Any, pixels: Pixels) -> dict[str, Any]:
-    prepared = picture_format(preprocessing)(Image.fromarray(pixels))
+def _case(steps: tuple[PreprocessingStep, ...], image: ImageInput, pixels: Pixels) -> dict[str, Any]:
+    prepared = apply_steps(Image.fromarray(pixels), steps, image)
     return {
-        "name": name,
-        "format": preprocessing,
+        "steps": [asdict(step) for step in steps],
+        "input": asdict(image),
         "width": pixels.shape[1],
         "height": pixels.shape[0],
         "pixels": pixels.tobytes(),

@@ -10,12 +10,12 @@ from types import ModuleType
 from digits_edge.runtime.checks import occlusion
 from digits_edge.runtime.preprocessing import (
     components,
-    garment,
     ink,
     levels,
     mnist_format,
     morphology,
     pictures,
+    plain_object,
     rules,
     separate_digits,
     small_digits,
@@ -35,7 +35,7 @@ _MODULES: tuple[ModuleType, ...] = (
     ink,
     small_digits,
     mnist_format,
-    garment,
+    plain_object,
 )
 _HEAD = "// Constants of the preprocessing, written by digits-edge from its Python modules. Do not edit."
 

@@ -23,11 +23,11 @@ from digits_edge.runtime.batch.table import in_order
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets.dataset import ProgressCallback
 from digits_edge.runtime.errors import InputError, UsageError
-from digits_edge.runtime.model.model_file import Preprocessing, recorded_digest
+from digits_edge.runtime.model.model_file import recorded_digest
 from digits_edge.runtime.prediction import Prediction, Status
-from digits_edge.runtime.preprocessing.mnist_format import PreparedPicture
-from digits_edge.runtime.preprocessing.picture_format import picture_format
 from digits_edge.runtime.preprocessing.pictures import open_picture
+from digits_edge.runtime.preprocessing.prepared import PreparedPicture
+from digits_edge.runtime.preprocessing.steps import PictureForm
 
 COLUMNS = ("File", "Label", "Confidence", "Status")
 #: Spreadsheets treat a cell that begins with one of these as a formula (OWASP, "CSV injection").
@@ -122,7 +122,7 @@ def batch_predict_pictures(
         _worker_pool(workers if len(pictures) > FEW_PICTURES else 1) as pool,
     ):
         done, counts = output.done, dict.fromkeys((*get_args(Status), "error"), 0) | output.counts
-        prepare = partial(_prepare, classifier.metadata.preprocessing)
+        prepare = partial(_prepare, classifier.form)
         prepared = in_order(pool, prepare, pictures[done:], ahead=_READ_AHEAD * workers)
         for block in _blocks(prepared, pictures_per_block):
             found = [None if isinstance(picture, InputError) else picture for _, picture in block]
@@ -177,17 +177,17 @@ def _wait_for_parent() -> None:
         os._exit(1)
 
 
-def _prepare(preprocessing: Preprocessing, path: Path) -> PreparedPicture | InputError:
+def _prepare(form: PictureForm, path: Path) -> PreparedPicture | InputError:
     """Return a picture's image in the model's input format and its boxes, or the error."""
     try:
-        return without_steps(picture_format(preprocessing)(open_picture(path)))
+        return without_stages(form(open_picture(path)))
     except InputError as error:
         return error
 
 
-def without_steps(picture: PreparedPicture) -> PreparedPicture:
+def without_stages(picture: PreparedPicture) -> PreparedPicture:
     """Return the picture without its intermediate results, which would be copied between processes."""
-    return replace(picture, steps=())
+    return replace(picture, stages=())
 
 
 def predictions(classifier: Classifier, pictures: Sequence[PreparedPicture | None]) -> list[Prediction | None]:
@@ -195,7 +195,7 @@ def predictions(classifier: Classifier, pictures: Sequence[PreparedPicture | Non
 
     Args:
         classifier: an open model.
-        pictures: results of `picture_format`; None for a picture that could not be read.
+        pictures: results of `Classifier.prepare`; None for a picture that could not be read.
 
     Returns:
         One prediction per picture; None for None.

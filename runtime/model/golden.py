@@ -7,6 +7,7 @@ the same integers; their tolerance is small.
 
 import base64
 import json
+import math
 import zlib
 from dataclasses import dataclass
 
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.json_record import parse_json
 
-#: Limit of the packed size: the metadata is read into memory at every start.
-MAX_PACKED_BYTES = 16 * 1024
-_IMAGE_SHAPE = (28, 28)
 _MAX_IMAGES = 1000
+#: Maximum number of pixel values that are unpacked.
+_MAX_PIXELS = 64_000_000
+#: Shape of an image in files of schema 1.
+_DEFAULT_SHAPE = [28, 28]
 #: Largest allowed difference of a probability from exact arithmetic. The bundled models differed by at most 0.0008
 #: (2,000 images or more, on AMD Zen 3 and an emulated Haswell). Saturated sums changed golden probabilities of the
 #: former `edge-int8` by 0.05.
@@ -28,12 +30,26 @@ EXACT_TOLERANCE = 0.005
 _STEPS = 65535
 
 
+def max_packed_bytes(classes: int, pixels: int) -> int:
+    """The limit of the packed size: the metadata is read into memory at every start.
+
+    Args:
+        classes: number of classes.
+        pixels: number of values of one image.
+
+    Example:
+        >>> max_packed_bytes(10, 784), max_packed_bytes(62, 784), max_packed_bytes(3, 96 * 96 * 3)
+        (19872, 39840, 140416)
+    """
+    return 8 * 1024 + 384 * classes + min(10 * pixels, 128 * 1024)
+
+
 @dataclass(frozen=True)
 class GoldenValues:
     """Reference images and their expected probabilities.
 
     Attributes:
-        images: uint8 (K, 28, 28).
+        images: uint8 (K, H, W) or (K, H, W, 3).
         probabilities: float32 (K, C), predicted by Keras, calibrated.
         tolerance: largest difference from `probabilities` that this precision may have on any machine.
         exact: float32 (K, C), predicted by this file's graph in exact arithmetic; None if it is not int8.
@@ -58,6 +74,7 @@ class GoldenValues:
         count, classes = self.probabilities.shape
         packed = {
             "count": count,
+            "shape": self.images.shape[1:],
             "classes": classes,
             "tolerance": self.tolerance,
             "images": _to_text(zlib.compress(self.images.tobytes(), 9)),
@@ -80,8 +97,11 @@ class GoldenValues:
             count, classes, tolerance = int(packed["count"]), int(packed["classes"]), float(packed["tolerance"])
             if not 0 < count <= _MAX_IMAGES:
                 raise ValueError(f"{count} images")
-            size = count * _IMAGE_SHAPE[0] * _IMAGE_SHAPE[1]
-            images = np.frombuffer(_inflated(packed["images"], size), np.uint8).reshape(count, *_IMAGE_SHAPE)
+            shape = tuple(int(side) for side in packed.get("shape", _DEFAULT_SHAPE))
+            size = count * math.prod(shape)
+            if not 0 < size <= _MAX_PIXELS:
+                raise ValueError(f"{count} images of shape {shape}")
+            images = np.frombuffer(_inflated(packed["images"], size), np.uint8).reshape(count, *shape)
             keras = np.frombuffer(base64.b64decode(packed["probabilities"]), "<f4").reshape(count, classes)
             exact, exact_tolerance = None, EXACT_TOLERANCE
             if "exact" in packed:

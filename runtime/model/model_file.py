@@ -2,7 +2,8 @@
 
 `digits_edge.export` writes this format, and the runtime requires it:
 
-- input `image`, uint8 (N, 28, 28), white ink on black; output `probabilities`, float32 (N, C); N is variable;
+- input `image`, uint8 (N, H, W) or (N, H, W, 3), as `Metadata.input` says; output `probabilities`, float32 (N, C); N
+  is variable;
 - metadata entry `digits_edge`: a description of the model as JSON (`Metadata`);
 - metadata entry `digits_edge.golden`: reference images and their expected probabilities (`golden.py`);
 - at the end of the file, the metadata entry `digits_edge.sha256`: the SHA-256 checksum of all bytes before it.
@@ -21,11 +22,14 @@ from typing import Any, Literal
 
 from digits_edge.runtime.errors import ModelError, UsageError
 from digits_edge.runtime.json_record import as_record, parse_json
+from digits_edge.runtime.model.image_input import ImageInput
 from digits_edge.runtime.model.pixel_range import PixelRange
+from digits_edge.runtime.model.steps import STEPS, DigitStep, ObjectStep, PreprocessingStep
 
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
-Preprocessing = Literal["mnist", "fashion-mnist"]
+#: "softmax": the probabilities of an image sum to 1. "sigmoid": each class has a probability of its own.
+OutputKind = Literal["softmax", "sigmoid"]
 
 INPUT_NAME, OUTPUT_NAME = "image", "probabilities"
 #: Name of the variable batch size, the first axis, in the graph.
@@ -41,7 +45,9 @@ _DIGEST_PREFIX = (
     + _DIGEST_KEY
     + bytes([2 << 3 | 2, _HEX_DIGITS])
 )
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
+#: Steps of the formats that a file of schema 1 can name; its input is always 28×28 grey levels.
+_FORMATS_OF_SCHEMA_1 = {"mnist": DigitStep(), "fashion-mnist": ObjectStep()}
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,6 @@ class Metadata:
         architecture: name of the Keras model, or "ensemble".
         precision: of weights and arithmetic: "fp32", "fp16" or "int8".
         labels: names of the classes, in the order of the output columns.
-        preprocessing: input format. "mnist": white ink on black, 20 px, centred by mass. "fashion-mnist": a garment on
-            black, 28 px, centred.
         parameters: number of weights of the Keras model; of all members for an ensemble.
         temperature: divisor of the logits before the softmax; 1 for an ensemble, whose members have their own.
         calibrated: whether the temperature was fitted on validation images (for an ensemble: of all members); if not,
@@ -93,6 +97,9 @@ class Metadata:
         parity: comparison with Keras on the validation images; None if they were not available at export.
         pixel_range: input of the Keras model for the pixels of an image; None for an ensemble, whose members have their
             own, and in files of earlier versions.
+        input: size, channels and polarity of the images.
+        preprocessing: the steps that convert a picture to such an image, in order.
+        output: kind of the probabilities.
         keras_accuracy: errors of the Keras model on labelled images, converted as in this file, and the number and name
             of these images; None if export had no labelled images, or in files of earlier versions.
         int8_share: share of the multiplications that are computed in int8, 0 to 1; None in files of earlier versions.
@@ -107,8 +114,10 @@ class Metadata:
     Example:
         >>> from digits_edge.runtime import Classifier
         >>> metadata = Classifier("edge-int8", provider="cpu").metadata
-        >>> metadata.name, metadata.precision, metadata.preprocessing
-        ('edge-int8', 'int8', 'mnist')
+        >>> metadata.name, metadata.precision, metadata.input.shape
+        ('edge-int8', 'int8', (28, 28))
+        >>> metadata.preprocessing
+        (DigitStep(ink=20, size=28, step='digit'),)
         >>> "".join(metadata.labels)
         '0123456789'
     """
@@ -119,7 +128,9 @@ class Metadata:
     precision: Precision
     labels: tuple[str, ...]
     parameters: int
-    preprocessing: Preprocessing = "mnist"
+    input: ImageInput = field(default_factory=ImageInput)
+    preprocessing: tuple[PreprocessingStep, ...] = (DigitStep(),)
+    output: OutputKind = "softmax"
     temperature: float = 1.0
     calibrated: bool = False
     uncertain_below: float = 0.5
@@ -159,18 +170,33 @@ class Metadata:
         """
         try:
             values = parse_json(text)
-            if values["schema_version"] != _SCHEMA_VERSION:
-                raise ModelError(
-                    f"metadata schema {values['schema_version']!r} is from a newer version; upgrade digits-edge"
-                )
-            metadata = as_record(cls, values)
-            if "preprocessing" not in values:  # required in a file; the default is for new metadata
-                raise ValueError("preprocessing is missing")
+            metadata = as_record(cls, _as_schema_2(values))
             if not all(name.isprintable() for name in (metadata.name, *metadata.labels)):
                 raise ValueError(f"control characters in name {metadata.name!r} or labels {metadata.labels!r}")
             return metadata
         except (ValueError, KeyError, TypeError, UsageError) as error:
             raise ModelError(f"not digits-edge metadata ({error!r}); export the model again") from error
+
+
+def _as_schema_2(values: dict[str, Any]) -> dict[str, Any]:
+    """The metadata of a file in the form of schema 2.
+
+    Raises:
+        ModelError: they are of a later schema, or have a step that this version does not know.
+        ValueError: an entry is missing, or is not a list of steps.
+    """
+    if values["schema_version"] not in (1, _SCHEMA_VERSION):
+        raise ModelError(f"metadata schema {values['schema_version']!r} is from a newer version; upgrade digits-edge")
+    if values["schema_version"] == 1:
+        step = _FORMATS_OF_SCHEMA_1[values["preprocessing"]]
+        return {**values, "input": asdict(ImageInput()), "preprocessing": [asdict(step)]}
+    # required in a file; the defaults are for new metadata
+    if missing := {"input", "preprocessing", "output"} - values.keys():
+        raise ValueError(f"{', '.join(sorted(missing))} missing")
+    names = [step["step"] for step in values["preprocessing"]]
+    if unknown := [name for name in names if name not in STEPS]:
+        raise ModelError(f"preprocessing step {unknown[0]!r} is from a newer version; upgrade digits-edge")
+    return values
 
 
 def operators_path(model_file: Path) -> Path:

@@ -111,6 +111,8 @@ class PadStep:
 
 
 PreprocessingStep = DigitStep | ObjectStep | ResizeStep | CenterCropStep | PadStep
+#: Names of all steps.
+STEPS = ("digit", "object", "resize", "center_crop", "pad")
 
 
 def reads_ink(steps: tuple[PreprocessingStep, ...]) -> bool:

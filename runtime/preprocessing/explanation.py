@@ -1,4 +1,4 @@
-"""Pictures that show the preprocessing of a picture step by step, and its prediction: `explanation`."""
+"""Pictures that show the preprocessing of a picture stage by stage, and its prediction: `explanation`."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from digits_edge.runtime.prediction import Prediction, probability_text
-from digits_edge.runtime.preprocessing.mnist_format import PreparedPicture, Step
+from digits_edge.runtime.preprocessing.prepared import PreparedPicture, Stage
 
 #: Side of a tile and gap around it, in pixels.
 TILE, GAP = 200, 12
@@ -15,7 +15,7 @@ _PAPER, _INK, _FAINT, _BAR, _BOX = "#ffffff", "#222222", "#777777", "#0072b2", "
 
 
 def explanation(picture: Image.Image, seen: PreparedPicture, prediction: Prediction, *, name: str = "") -> Image.Image:
-    """Draw a row of tiles: the picture with its ink boxed, the preprocessing steps, the model's input, the prediction.
+    """Draw a row of tiles: the picture with its ink boxed, the preprocessing stages, the model's input, the prediction.
 
     Args:
         picture: Image as `open_picture` returns it.
@@ -35,9 +35,10 @@ def explanation(picture: Image.Image, seen: PreparedPicture, prediction: Predict
         >>> explanation(picture, prepared, prediction).mode
         'RGB'
     """
-    image = Step("28 by 28, model input", seen.image)
-    tiles = [("picture" if seen.blank else "picture, ink boxed", _with_box(picture, seen))]
-    tiles += [(step.name, _step_tile(step)) for step in (*seen.steps, *([] if seen.blank else [image]))]
+    height, width = seen.image.shape[:2]
+    image = Stage(f"{height} by {width}, model input", seen.image)
+    tiles = [("picture" if seen.box is None else "picture, ink boxed", _with_box(picture, seen))]
+    tiles += [(stage.name, _stage_tile(stage)) for stage in (*seen.stages, *([] if seen.blank else [image]))]
     has_bars = prediction.label is not None
     columns = len(tiles) + has_bars
     title, font = _title(prediction, name), ImageFont.load_default(_TEXT + 2)
@@ -98,8 +99,8 @@ def _with_box(picture: Image.Image, seen: PreparedPicture) -> Image.Image:
     return tile.convert("RGB")
 
 
-def _step_tile(step: Step) -> Image.Image:
-    pixels = np.rint(np.clip(step.pixels / step.white, 0, 1) * 255).astype(np.uint8)
+def _stage_tile(stage: Stage) -> Image.Image:
+    pixels = np.rint(np.clip(stage.pixels / stage.white, 0, 1) * 255).astype(np.uint8)
     _, size, offset = _fitted((pixels.shape[1], pixels.shape[0]))
     tile = Image.new("RGB", (TILE, TILE), "black")
     tile.paste(Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST), offset)

@@ -36,6 +36,8 @@ REDUCING_GAP = 3.0
 
 # --- conversion to grey ----------------------------------------------------------------------------------------------
 
+#: Luminance weights of red, green and blue (ITU-R BT.601), in multiples of 1/GRID, so that weighted sums are exact.
+LUMINANCE = (1225 / GRID, 2404 / GRID, 467 / GRID)
 #: Every n-th pixel and row is used to find the colours of ink and paper.
 COLOUR_STRIDE = 2
 #: The radius of the local mean is the longer side divided by this.
@@ -119,6 +121,16 @@ def grey(colours: Array) -> Array:
     local = _rounded_differences(coarse).reshape(-1, 3)
     weights = _weights(np.linalg.eigh(local.T @ local + COVARIANCE_OFFSET)[1][:, -1])
     return on_grid(colours.astype(np.float64) @ weights - 255 * np.minimum(weights, 0).sum())
+
+
+def luminance(colours: Array) -> NDArray[np.float64]:
+    """The luminance of colours, (…, 3) in 0…255, as float64 of shape (…).
+
+    Example:
+        >>> luminance(np.array([[255, 255, 255], [0, 0, 0]], np.float32)).tolist()
+        [255.0, 0.0]
+    """
+    return np.asarray(colours.astype(np.float64) @ np.array(LUMINANCE))
 
 
 def _rounded_differences(levels: Array) -> NDArray[np.float64]:

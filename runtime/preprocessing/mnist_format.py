@@ -7,8 +7,7 @@
 The numeric constants are exported to JavaScript by `digits_edge.export.targets.preprocessing_constants`.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from PIL import Image
 from digits_edge.runtime.preprocessing.ink import Ink, find_ink
 from digits_edge.runtime.preprocessing.levels import Box
 from digits_edge.runtime.preprocessing.morphology import Array, on_grid, percentile, running
+from digits_edge.runtime.preprocessing.prepared import PreparedPicture, Stage
 from digits_edge.runtime.preprocessing.small_digits import find_small_digits
 from digits_edge.runtime.preprocessing.transparency import without_idle_alpha
 
@@ -43,50 +43,17 @@ THICKENING_SCALE = 4
 THICKENING_SIDE = 3
 
 
-@dataclass(frozen=True)
-class Step:
-    """Intermediate result of the preprocessing, for `explanation`.
-
-    Attributes:
-        name: Name of the step.
-        pixels: Array (H, W) of any size.
-        white: Value that is displayed as white.
-    """
-
-    name: str
-    pixels: NDArray[Any]
-    white: float = 255.0
-
-
-@dataclass(frozen=True)
-class PreparedPicture:
-    """Result of the preprocessing of one picture.
-
-    Attributes:
-        image: uint8, (28, 28), white ink on black; all zero if the picture is blank.
-        blank: Whether no ink was found.
-        box: Left, upper, right, lower of the ink in pixels of the picture; None if blank.
-        boxes: Boxes of the digits found, from left to right; if there are several, `image` and `box` are those of the
-            most prominent ink.
-        steps: Intermediate results, in order.
-    """
-
-    image: NDArray[np.uint8]
-    blank: bool
-    box: Box | None
-    boxes: tuple[Box, ...] = ()
-    steps: tuple[Step, ...] = field(default=(), repr=False)
-
-
-def to_mnist_format(picture: Image.Image) -> PreparedPicture:
+def to_mnist_format(picture: Image.Image, *, side: int = INK_SIDE, size: int = IMAGE_SIDE) -> PreparedPicture:
     """Convert a picture of one digit to the MNIST format.
 
     Args:
         picture: Image as `open_picture` returns it: dark ink on light or light on dark, of any colour and size, evenly
             or unevenly lit, on plain, ruled or squared paper.
+        side: Longer side of the digit in the image, in pixels.
+        size: Height and width of the image, at least `side`.
 
     Returns:
-        The 28×28 image; a blank one if no ink was found.
+        The image, (28, 28) by default; a blank one if no ink was found.
 
     Example:
         >>> from PIL import ImageDraw
@@ -101,13 +68,14 @@ def to_mnist_format(picture: Image.Image) -> PreparedPicture:
     if ink.box is None:
         ink = _small_digit(picture, ink)
     if ink.box is None:
-        return PreparedPicture(np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8), blank=True, box=None, steps=_steps(ink))
+        return PreparedPicture(np.zeros((size, size), np.uint8), blank=True, box=None, stages=_stages(ink))
     if max(ink.box[2] - ink.box[0], ink.box[3] - ink.box[1]) < CLOSE_UP_SHARE * max(picture.size):
         close_up = find_ink(picture, _with_margin(ink.box, picture.size))
         ink = ink if close_up.box is None else _with_boxes(close_up, ink)
     thick = thickened(ink.cut)
-    steps = (*_steps(ink), Step("strokes widened", thick, 1.0))
-    return PreparedPicture(framed(thick), blank=False, box=ink.box, boxes=ink.boxes, steps=steps)
+    stages = (*_stages(ink), Stage("strokes widened", thick, 1.0))
+    image = framed(thick, side=side, size=size)
+    return PreparedPicture(image, blank=False, box=ink.box, boxes=ink.boxes, stages=stages)
 
 
 def thickened(ink: Array) -> Array:
@@ -138,21 +106,23 @@ def thickened(ink: Array) -> Array:
     return ink
 
 
-def framed(ink: Array) -> NDArray[np.uint8]:
+def framed(ink: Array, *, side: int = INK_SIDE, size: int = IMAGE_SIDE) -> NDArray[np.uint8]:
     """Scale and centre a digit like MNIST: longer side 20 pixels, strokes near 255, centred by centre of mass.
 
     Args:
         ink: float32, (H, W), cropped to its bounding box, at least one value above 0.
+        side: Longer side of the digit in the image, in pixels.
+        size: Height and width of the image.
 
     Returns:
-        uint8, (28, 28).
+        uint8, (size, size).
 
     Example:
         >>> image = framed(np.ones((40, 10), np.float32))
         >>> image.shape, int(image.max()), int(image.any(axis=1).sum())
         ((28, 28), 255, 20)
     """
-    small = _resized(ink, INK_SIDE)
+    small = _resized(ink, side)
     strong = float(percentile(small[small > 0], FRAMED_INK_PERCENTILE))
     full = max(strong, MIN_FULL_INK_SHARE * float(small.max()))
     levels = np.rint(np.minimum(small / full, 1) * 255).astype(np.int64)
@@ -162,9 +132,9 @@ def framed(ink: Array) -> NDArray[np.uint8]:
     doubled = 2 * int(levels.sum())
     x = int(levels.sum(0) @ (2 * np.arange(width) + 1)) / doubled
     y = int(levels.sum(1) @ (2 * np.arange(height) + 1)) / doubled
-    left = min(max(int(np.ceil(IMAGE_SIDE / 2 - x)), 0), IMAGE_SIDE - width)
-    upper = min(max(int(np.ceil(IMAGE_SIDE / 2 - y)), 0), IMAGE_SIDE - height)
-    image = np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8)
+    left = min(max(int(np.ceil(size / 2 - x)), 0), size - width)
+    upper = min(max(int(np.ceil(size / 2 - y)), 0), size - height)
+    image = np.zeros((size, size), np.uint8)
     image[upper : upper + height, left : left + width] = levels
     return image
 
@@ -180,12 +150,12 @@ def _with_boxes(close_up: Ink, ink: Ink) -> Ink:
     return replace(close_up, boxes=ink.boxes) if len(ink.boxes) > 1 else close_up
 
 
-def _steps(ink: Ink) -> tuple[Step, ...]:
+def _stages(ink: Ink) -> tuple[Stage, ...]:
     lightest = max(float(ink.raised.max()), 1.0)
     return (
-        Step("grey, ink lighter than paper", ink.levels),
-        Step("background removed", ink.raised, lightest),
-        Step("only the digit", ink.digit, lightest),
+        Stage("grey, ink lighter than paper", ink.levels),
+        Stage("background removed", ink.raised, lightest),
+        Stage("only the digit", ink.digit, lightest),
     )
 
 

@@ -13,8 +13,8 @@ from digits_edge.runtime.checks.occlusion import occlusion_maps
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import UsageError
 from digits_edge.runtime.prediction import Status
-from digits_edge.runtime.preprocessing.mnist_format import PreparedPicture
 from digits_edge.runtime.preprocessing.pictures import open_picture
+from digits_edge.runtime.preprocessing.prepared import PreparedPicture
 from digits_edge.runtime.service.bodies import body_of
 from digits_edge.runtime.service.responses import RecordResponse
 from digits_edge.runtime.service.served_models import ServedModels

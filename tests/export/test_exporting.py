@@ -15,10 +15,10 @@ from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import CATALOGUE, Dataset, parts
 from digits_edge.runtime.errors import CheckError, ModelError, UsageError
-from digits_edge.runtime.model.golden import MAX_PACKED_BYTES
+from digits_edge.runtime.model.golden import max_packed_bytes
 from digits_edge.runtime.model.model_file import GOLDEN_KEY, PRECISIONS, Precision, read_model_file
 from digits_edge.runtime.model.pixel_range import PixelRange
-from digits_edge.runtime.preprocessing.garment import to_fashion_mnist_format
+from digits_edge.runtime.preprocessing.plain_object import to_object_format
 from tests.export.conftest import KINDS, fit
 
 #: The smallest network, for tests of what does not depend on the network.
@@ -61,7 +61,7 @@ def test_model_file_is_a_valid_onnx_model_with_metadata_and_checksum(
     onnx.checker.check_model(proto, full_check=True)
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
     assert list(metadata)[-1] == "digits_edge.sha256"
-    assert len(metadata[GOLDEN_KEY]) <= MAX_PACKED_BYTES
+    assert len(metadata[GOLDEN_KEY]) <= max_packed_bytes(10, 784)
     with Classifier(path, provider="cpu") as classifier:
         assert classifier.metadata.name == "residual-int8"
         assert len(classifier.golden.images) >= 24
@@ -267,7 +267,7 @@ def test_fashion_mnist_labels_select_fashion_mnist_preprocessing(
         prediction = classifier.predict(picture)
         np.testing.assert_allclose(
             prediction.probabilities,
-            classifier.predict_batch(to_fashion_mnist_format(picture).image[np.newaxis])[0],
+            classifier.predict_batch(to_object_format(picture).image[np.newaxis])[0],
             atol=1e-6,
         )
     assert prediction.label in names

@@ -32,8 +32,9 @@ from digits_edge.runtime.batch.distributed.record import FileFormat, Manifest, N
 from digits_edge.runtime.batch.distributed.source import find_sources
 from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError, UsageError, one_line
-from digits_edge.runtime.model.model_file import Preprocessing, recorded_digest
+from digits_edge.runtime.model.model_file import recorded_digest
 from digits_edge.runtime.pixel_scale import PixelScale
+from digits_edge.runtime.preprocessing.steps import PictureForm
 from digits_edge.runtime.session.precision import find_precisions
 from digits_edge.runtime.session.providers import AUTO, full_name, short_name
 from digits_edge.runtime.session.quiet import silenced_stderr
@@ -119,12 +120,12 @@ def predict_with_ray(
     found = [source for source in find_sources(sources) if not folder.holds(source.name)]
     path, bound = _choose_model(model, provider, None if overwrite else folder.begun())
     with Classifier(path, provider="cpu", threads=1) as classifier:
-        metadata = classifier.metadata
+        metadata, form = classifier.metadata, classifier.form
     named = tuple(Named(source.name, source.patterns, source.version) for source in found)
     package = version("digits-edge")
     run = Manifest(metadata.name, recorded_digest(path), bound, package, file_format, batch_size, named)
     run = replace(run, pixel_range=pixel_range or 255)
-    reading = {"preprocessing": metadata.preprocessing, "pixel_range": pixel_range}
+    reading = {"form": form, "pixel_range": pixel_range}
     with folder.alone():
         records = folder.begin(run, path.read_bytes(), overwrite=overwrite)
         done_before = done = sum(map(_processed, records))
@@ -275,11 +276,9 @@ def _divide(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"piece": piece}
 
 
-def _read(
-    row: dict[str, Any], preprocessing: Preprocessing, pixel_range: PixelScale | None
-) -> Iterator[dict[str, Any]]:
+def _read(row: dict[str, Any], form: PictureForm, pixel_range: PixelScale | None) -> Iterator[dict[str, Any]]:
     piece: Piece = row["piece"]
-    for block in read(piece, preprocessing, pixel_range):
+    for block in read(piece, form, pixel_range):
         yield {"block": block}
 
 

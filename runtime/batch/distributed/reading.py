@@ -19,18 +19,17 @@ from numpy.typing import NDArray
 from digits_edge.runtime.batch.distributed.file_system import is_local, shown
 from digits_edge.runtime.batch.distributed.record import Bad, Record, is_intact, one_after_another
 from digits_edge.runtime.batch.distributed.source import Source, pictures_in
-from digits_edge.runtime.batch.pictures import without_steps
+from digits_edge.runtime.batch.pictures import without_stages
 from digits_edge.runtime.batch.table import in_order
 from digits_edge.runtime.datasets.block import Block
 from digits_edge.runtime.datasets.dataset import IMAGE_SHAPE
 from digits_edge.runtime.datasets.kaggle_csv import read_blocks
 from digits_edge.runtime.datasets.parquet import read_parquet_blocks, rows_of_groups
 from digits_edge.runtime.errors import InputError, one_line
-from digits_edge.runtime.model.model_file import Preprocessing
 from digits_edge.runtime.pixel_scale import PixelScale
-from digits_edge.runtime.preprocessing.mnist_format import PreparedPicture
-from digits_edge.runtime.preprocessing.picture_format import picture_format
 from digits_edge.runtime.preprocessing.pictures import MAX_BYTES, open_picture
+from digits_edge.runtime.preprocessing.prepared import PreparedPicture
+from digits_edge.runtime.preprocessing.steps import PictureForm
 
 #: Rows per shard, 25.7 MB of images. With half as many rows, writing the records took 10% of the time.
 ROWS_PER_BLOCK = 32_768
@@ -142,12 +141,12 @@ def divide(work: Work) -> Iterator[Piece]:
             yield Piece(work.number, work.source, (), first, failed=_reason(work.source, error))
 
 
-def read(piece: Piece, preprocessing: Preprocessing, pixel_range: PixelScale | None = None) -> Iterator[SourceBlock]:
+def read(piece: Piece, form: PictureForm, pixel_range: PixelScale | None = None) -> Iterator[SourceBlock]:
     """Yield the unprocessed blocks of a piece; if it cannot be read, a final block with the reason.
 
     Args:
         piece: the piece.
-        preprocessing: steps for pictures.
+        form: conversion of pictures to the input of the model.
         pixel_range: as for `read_blocks`; for tables only.
     """
     first = _first_unprocessed(piece)
@@ -155,7 +154,7 @@ def read(piece: Piece, preprocessing: Preprocessing, pixel_range: PixelScale | N
         if piece.failed is not None:
             raise InputError(piece.failed)
         if piece.source.kind == "pictures":
-            blocks = _read_pictures(piece, preprocessing)
+            blocks = _read_pictures(piece, form)
         else:
             blocks = _read_table(piece, first, pixel_range)
         for block in blocks:
@@ -283,14 +282,14 @@ def _table_block(piece: Piece, first: int, blocks: list[Block]) -> SourceBlock:
     )
 
 
-def _read_pictures(piece: Piece, preprocessing: Preprocessing) -> Iterator[SourceBlock]:
+def _read_pictures(piece: Piece, form: PictureForm) -> Iterator[SourceBlock]:
     """Read the pictures of a piece as one block."""
-    source, to_image = piece.source, picture_format(preprocessing)
+    source = piece.source
 
     def read_image(path: str) -> PreparedPicture | str:
         """Return the image of a picture and its boxes, or the reason why it has none."""
         try:
-            return without_steps(to_image(open_picture(_picture(source, path))))
+            return without_stages(form(open_picture(_picture(source, path))))
         except InputError as error:
             return str(error)
         except Exception as error:  # each file system has its own exception types
@@ -313,7 +312,7 @@ def _read_pictures(piece: Piece, preprocessing: Preprocessing) -> Iterator[Sourc
         source.name,
         piece.first,
         piece.first + len(piece.pictures) - 1,
-        np.stack([picture.image for picture in prepared]) if prepared else np.empty((0, *IMAGE_SHAPE), np.uint8),
+        np.stack([picture.image for picture in prepared]) if prepared else np.empty((0, *form.image.shape), np.uint8),
         np.array(rows, np.int64),
         prepared=tuple(prepared),
         pictures=tuple(shown(source.fs, path) for path in piece.pictures),

@@ -15,10 +15,10 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from digits_edge.export.targets.preprocessing_constants import constants_js
-from digits_edge.runtime.preprocessing.garment import to_fashion_mnist_format
 from digits_edge.runtime.preprocessing.levels import resized
 from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, to_mnist_format
 from digits_edge.runtime.preprocessing.pictures import find_pictures, open_picture
+from digits_edge.runtime.preprocessing.plain_object import to_object_format
 from digits_edge.runtime.preprocessing.transparency import without_idle_alpha
 from tests.runtime.preprocessing.drawn_pictures import (
     BLANK_PAGES,
@@ -37,7 +37,7 @@ DRIVER = Path(__file__).with_name("prepare.mjs")
 COMPARISON = Path(__file__).with_name("reference_cases.mjs")
 CASES_FILE = Path(__file__).parents[2] / "data" / "preprocessing_cases.json"
 #: Functions in JavaScript and in Python.
-FUNCTIONS = {"toMnistFormat": to_mnist_format, "toFashionMnistFormat": to_fashion_mnist_format}
+FUNCTIONS = {"toMnistFormat": to_mnist_format, "toFashionMnistFormat": to_object_format}
 
 
 class NodeProcess:
@@ -146,7 +146,7 @@ def test_page_without_ink_is_blank_in_both(name: str, node: NodeProcess):
 def test_garment_gives_the_same_image(name: str, node: NodeProcess):
     pixels = GARMENTS[name]()
     assert differences(node, "toFashionMnistFormat", [pixels]) == [0]
-    assert to_fashion_mnist_format(Image.fromarray(pixels)).blank == (name == "no garment")
+    assert to_object_format(Image.fromarray(pixels)).blank == (name == "no garment")
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digits_edge.runtime.errors import ModelError
-from digits_edge.runtime.model.golden import MAX_PACKED_BYTES, GoldenValues
+from digits_edge.runtime.model.golden import GoldenValues, max_packed_bytes
 
 
 def golden(squares, keras_probabilities):
@@ -32,7 +32,7 @@ def test_exact_probabilities_are_rounded_to_steps(squares, keras_probabilities):
 
 
 def test_packed_values_are_small(squares, keras_probabilities):
-    assert len(golden(squares, keras_probabilities).pack()) < MAX_PACKED_BYTES
+    assert len(golden(squares, keras_probabilities).pack()) < max_packed_bytes(10, 784)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def test_metadata_is_equal_after_parsing(metadata):
 @pytest.mark.parametrize(
     ("entry", "value"),
     [
-        ("schema_version", 2),
+        ("schema_version", 3),
         ("precision", "int3"),
         ("labels", 7),
         ("labels", None),

@@ -1,5 +1,7 @@
 """Pictures that show the preprocessing and the prediction."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from PIL import Image
 
 from digits_edge.runtime import Classifier
 from digits_edge.runtime.datasets.synthetic_digits import draw_digit
+from digits_edge.runtime.model.steps import ObjectStep
 from digits_edge.runtime.preprocessing.explanation import GAP, TILE, explanation, stacked
 
 
@@ -65,9 +68,7 @@ def test_any_picture_can_be_explained(mode: str, size: tuple[int, int], seed: in
 
 
 def test_garment_is_explained_by_its_own_steps(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
-    monkeypatch.setattr(classifier, "metadata", replace(classifier.metadata, preprocessing="fashion-mnist"))
+    monkeypatch.setattr(classifier, "metadata", replace(classifier.metadata, preprocessing=(ObjectStep(),)))
     shirt = Image.new("RGB", (100, 100), "white")
     shirt.paste((90, 20, 20), (25, 20, 75, 90))
-    assert [step.name for step in classifier.prepare(shirt).steps] == ["difference from the background"]
+    assert [stage.name for stage in classifier.prepare(shirt).stages] == ["difference from the background"]

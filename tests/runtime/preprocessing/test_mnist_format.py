@@ -14,8 +14,9 @@ from PIL import Image, ImageDraw
 
 from digits_edge.runtime import Classifier
 from digits_edge.runtime.datasets.synthetic_digits import draw_digit
-from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, PreparedPicture, to_mnist_format
+from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, to_mnist_format
 from digits_edge.runtime.preprocessing.pictures import open_picture
+from digits_edge.runtime.preprocessing.prepared import PreparedPicture
 from tests.runtime.preprocessing.drawn_pictures import (
     BLANKS,
     CONDITIONS,

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digits_edge.runtime.preprocessing.picture_format import picture_format
+from digits_edge.runtime.model.image_input import ImageInput
+from digits_edge.runtime.model.steps import CenterCropStep, DigitStep, ObjectStep, PadStep, ResizeStep
+from digits_edge.runtime.preprocessing.steps import apply_steps
 
 CASES_FILE = Path(__file__).parents[2] / "data" / "preprocessing_cases.json"
+STEPS = {step.step: step for step in (DigitStep, ObjectStep, ResizeStep, CenterCropStep, PadStep)}
 CASES = json.loads(CASES_FILE.read_text(encoding="utf-8"))
 
 
@@ -22,16 +25,18 @@ CASES = json.loads(CASES_FILE.read_text(encoding="utf-8"))
 def test_case_is_reproduced(case: dict):
     pixels = np.frombuffer(zlib.decompress(base64.b64decode(case["pixels"])), np.uint8)
     picture = Image.fromarray(pixels.reshape(case["height"], case["width"], 4))
-    prepared = picture_format(case["format"])(picture)
-    expected = np.frombuffer(base64.b64decode(case["image"]), np.uint8).reshape(28, 28)
+    image = ImageInput(**case["input"])
+    prepared = apply_steps(picture, [STEPS[step["step"]](**step) for step in case["steps"]], image)
+    expected = np.frombuffer(base64.b64decode(case["image"]), np.uint8).reshape(image.shape)
     np.testing.assert_array_equal(prepared.image, expected)
     assert prepared.blank == case["blank"]
     assert [list(box) for box in prepared.boxes] == case["boxes"]
     assert prepared.box == (case["box"] and tuple(case["box"]))
 
 
-def test_cases_cover_both_formats_and_blank_pictures():
-    assert {(case["format"], case["blank"]) for case in CASES} == {
+def test_cases_cover_all_steps_and_blank_pictures():
+    assert {step["step"] for case in CASES for step in case["steps"]} == STEPS.keys()
+    assert {(case["format"], case["blank"]) for case in CASES} >= {
         (name, blank) for name in ("mnist", "fashion-mnist") for blank in (True, False)
     }
-    assert CASES_FILE.stat().st_size < 500_000
+    assert CASES_FILE.stat().st_size < 600_000

@@ -22,11 +22,15 @@ from digits_edge.runtime.batch.distributed.reading import divide, read, work_lef
 from digits_edge.runtime.batch.distributed.record import Manifest, Named, Record  # noqa: E402
 from digits_edge.runtime.batch.distributed.source import Source, find_sources  # noqa: E402
 from digits_edge.runtime.classifier import Classifier  # noqa: E402
+from digits_edge.runtime.model.image_input import ImageInput  # noqa: E402
+from digits_edge.runtime.model.steps import DigitStep  # noqa: E402
+from digits_edge.runtime.preprocessing.steps import PictureForm  # noqa: E402
 
 HEADER = "label," + ",".join(f"pixel{index}" for index in range(784))
 #: Rows of a table, and of a block.
 ROWS, ROWS_PER_BLOCK, PICTURES_PER_BLOCK = 200, 20, 4
 IMAGES = np.random.default_rng(8).integers(0, 256, (ROWS, 28, 28), np.uint8)
+DIGIT_FORM = PictureForm((DigitStep(),), ImageInput())
 LABELS = (np.arange(ROWS) % 10).astype(np.uint8)
 
 
@@ -105,7 +109,7 @@ class Steps:
         predictor = BlockPredictor(self.folder, self.run)
         for work in work_left(self.sources, records):
             for piece in divide(work):
-                with closing(read(piece, "mnist")) as blocks:
+                with closing(read(piece, DIGIT_FORM)) as blocks:
                     yield from map(predictor.answer, blocks)
 
     def run_all(self, **changed: object) -> Manifest:

@@ -29,6 +29,7 @@ from digits_edge.runtime.pixel_scale import MIN_IMAGES_OF_PART
 from digits_edge.runtime.preprocessing.pictures import find_pictures
 
 from .conftest import (  # type: ignore[import-not-found]
+    DIGIT_FORM,
     HEADER,
     IMAGES,
     LABELS,
@@ -105,12 +106,12 @@ def test_tables_scaled_to_0_to_1_are_refused_or_converted(tmp_path, kind, monkey
         write_parquet(path, binary, labels, rows_per_group=150)
     [source] = find_sources([str(path)])
     pieces = list(divide(Work(0, source, ())))
-    refused = [block for piece in pieces for block in read(piece, "mnist")]
+    refused = [block for piece in pieces for block in read(piece, DIGIT_FORM)]
     failed = [block.failed for block in refused if block.failed is not None]
     assert all("no pixel is above 1" in reason and "--pixel-range 1" in reason for reason in failed)
     assert len(failed) == len(pieces)
     assert sum(len(block.images) for block in refused) < len(pieces) * MIN_IMAGES_OF_PART
-    converted = [block for piece in pieces for block in read(piece, "mnist", 1)]
+    converted = [block for piece in pieces for block in read(piece, DIGIT_FORM, 1)]
     np.testing.assert_array_equal(np.concatenate([block.images for block in converted]), binary * 255)
 
 
@@ -339,7 +340,9 @@ def test_everything_that_is_sent_to_workers_can_be_pickled(steps):
     steps.begin()
     for number, source in enumerate(steps.sources):
         for piece in divide(pickle.loads(pickle.dumps(Work(number, source, ())))):
-            blocks = [pickle.loads(pickle.dumps(block)) for block in read(pickle.loads(pickle.dumps(piece)), "mnist")]
+            blocks = [
+                pickle.loads(pickle.dumps(block)) for block in read(pickle.loads(pickle.dumps(piece)), DIGIT_FORM)
+            ]
             assert blocks
     assert pickle.loads(pickle.dumps(steps.folder)).name == steps.folder.name
 
@@ -390,7 +393,7 @@ def test_a_folder_removed_during_a_run_is_a_failed_source(steps, archive):
     steps.begin()
     shutil.rmtree(archive / "pictures")
     [work] = [Work(n, source, ()) for n, source in enumerate(steps.sources) if source.kind == "pictures"]
-    [block] = [block for piece in divide(work) for block in read(piece, "mnist")]
+    [block] = [block for piece in divide(work) for block in read(piece, DIGIT_FORM)]
     assert block.failed.startswith(f"{archive}/pictures could not be read: ")
     assert len(block.images) == 0
 
