@@ -1,7 +1,14 @@
-"""Catalogue of the data sets known by name: files, mirrors, checksums, classes and licence."""
+"""Catalogue of the data sets known by name: files, mirrors, checksums, classes, preprocessing steps and licence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits_edge.runtime.datasets.dataset import Dataset, content_sha256
+from digits_edge.runtime.model.image_input import ImageInput, Polarity
+from digits_edge.runtime.model.steps import DigitStep, ObjectStep, PreprocessingStep, default_steps
 
 SPLITS = ("train", "test")
 DIGITS = tuple("0123456789")
@@ -31,6 +38,7 @@ class KnownSet:
         contents: `Dataset.sha256` of each split; empty if copies of the data set differ.
         files: files of each split.
         mirrors: base URLs ending in "/"; empty if users download the data set themselves.
+        preprocessing: steps that convert a picture to an image of the data set.
     """
 
     name: str
@@ -39,6 +47,7 @@ class KnownSet:
     contents: tuple[str, ...] = ()
     files: Mapping[str, tuple[KnownFile, ...]] = field(default_factory=dict)
     mirrors: tuple[str, ...] = ()
+    preprocessing: tuple[PreprocessingStep, ...] = (DigitStep(),)
 
 
 def _idx_files(
@@ -106,6 +115,7 @@ _FASHION_MNIST = KnownSet(
         "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
     ),
+    preprocessing=(ObjectStep(),),
 )
 
 _KAGGLE = KnownSet(name="kaggle", licence="CC-BY-SA-3.0")  # Digit Recognizer; users download it themselves
@@ -135,3 +145,41 @@ def identified(name: str, sha256: str) -> KnownSet:
             return known
     named = CATALOGUE.get(name, KnownSet(name))
     return replace(named, licence="unknown") if named.contents else named
+
+
+def dataset_of(
+    name: str,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.unsignedinteger] | None,
+    class_names: tuple[str, ...] | None = None,
+    *,
+    polarity: Polarity | None = None,
+) -> Dataset:
+    """Create the `Dataset` of some content; the catalogue gives what it knows of it.
+
+    Args:
+        name: name of the folder or file.
+        images: uint8, (N, H, W) or (N, H, W, 3).
+        labels: class indices, (N,), or None.
+        class_names: names of the classes; None or the digits for those of the catalogue, or the digits.
+        polarity: None for white on black if the images are grey and either 28×28 or of single characters, as those of
+            data sets of handwriting, and as photographed otherwise.
+
+    Example:
+        >>> data = dataset_of("pets", np.zeros((2, 32, 32, 3), np.uint8), None, ("cat", "dog"))
+        >>> data.image.polarity, [step.step for step in data.preprocessing]
+        ('as-photographed', ['resize', 'center_crop'])
+    """
+    sha256 = content_sha256(images, labels)
+    known = identified(name, sha256)
+    names = known.class_names if class_names is None or class_names == DIGITS else class_names
+    characters = images.ndim == 3 and (images.shape[1:] == (28, 28) or all(len(each) == 1 for each in names))
+    image = ImageInput(
+        images.shape[1],
+        images.shape[2],
+        1 if images.ndim == 3 else 3,
+        polarity or ("white-on-black" if characters else "as-photographed"),
+    )
+    is_as_known = image == ImageInput() and names == known.class_names
+    steps = known.preprocessing if is_as_known else default_steps(image, digits=characters)
+    return Dataset(known.name, images, labels, names, known.licence, sha256, image, steps)

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets.block import scaled_error
-from digits_edge.runtime.datasets.catalogue import CATALOGUE, SPLITS, identified
-from digits_edge.runtime.datasets.dataset import Dataset, ProgressCallback, check_labels, content_sha256
+from digits_edge.runtime.datasets.catalogue import CATALOGUE, SPLITS, dataset_of
+from digits_edge.runtime.datasets.dataset import Dataset, ProgressCallback, check_labels
 from digits_edge.runtime.datasets.idx import read_images, read_labels
 from digits_edge.runtime.datasets.kaggle_csv import read_csv, read_csv_on_disk
 from digits_edge.runtime.datasets.npz import read_npz
@@ -190,8 +190,10 @@ def _endings(name: str) -> tuple[str, ...]:
 def _read(path: Path, split: str, *, name: str, disk: Path | None, pixel_range: PixelScale | None) -> Dataset:
     """Read a split from a file; the file name decides the format."""
     kind = path.name.removesuffix(".gz")
+    class_names = None
     if kind.endswith(".npz"):
-        images, labels = read_npz(path, split, pixel_range=pixel_range)
+        found = read_npz(path, split, pixel_range=pixel_range)
+        images, labels, class_names = found.images, found.labels, found.class_names
     elif is_table(path):
         images, labels = _read_table(path, disk and disk / f"{split}.u8", pixel_range)
     elif "images" in kind and kind.endswith("ubyte"):
@@ -205,9 +207,7 @@ def _read(path: Path, split: str, *, name: str, disk: Path | None, pixel_range: 
         )
     if pixel_range is None and is_scaled(images):
         raise scaled_error(str(path))
-    sha256 = content_sha256(images, labels)
-    known = identified(name, sha256)
-    return Dataset(known.name, images, labels, known.class_names, known.licence, sha256)
+    return dataset_of(name, images, labels, class_names)
 
 
 def _read_table(

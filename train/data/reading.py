@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets import Dataset, load
-from digits_edge.runtime.datasets.catalogue import SPLITS, identified
+from digits_edge.runtime.datasets.catalogue import SPLITS, dataset_of
 from digits_edge.runtime.datasets.csv_rows import RowParser
 from digits_edge.runtime.datasets.csv_text import open_csv
-from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE, ProgressCallback, content_sha256
+from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE, ProgressCallback
 from digits_edge.runtime.datasets.loading import is_table, locate
 from digits_edge.runtime.datasets.opening import opened
 from digits_edge.runtime.datasets.table_columns import LABEL, PIXELS
@@ -147,10 +147,7 @@ def _read(source: str | None, split: str, path: Path, name: str, progress: Progr
         dataset = load(split=stored_split, data=source)
     except DataError as error:
         images, labels, rows, account = _read_valid_rows(path, stored_split, error, progress)
-        sha256 = content_sha256(images, labels)
-        known = identified(name, sha256)
-        dataset = Dataset(known.name, images, labels, known.class_names, known.licence, sha256)
-        return Reading(split, path, dataset, rows, account)
+        return Reading(split, path, dataset_of(name, images, labels), rows, account)
     if not len(dataset):
         raise DataError(f"{path} holds no images; name another file")
     return Reading(split, path, dataset, np.arange(1, len(dataset) + 1), Account(len(dataset)))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from digits_edge.runtime.datasets import CATALOGUE, Dataset, load
 from digits_edge.runtime.errors import DataError, UsageError
+from digits_edge.runtime.model.image_input import ImageInput
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)
 LABELS = np.arange(20, dtype=np.uint8) % 10
@@ -174,3 +175,14 @@ def test_a_part_of_a_data_set_has_its_own_name_and_hash():
     np.testing.assert_array_equal(part.images, IMAGES[[3, 1]])
     assert (part.name, part.labels.tolist(), part.licence) == ("squares validation", [3, 1], "MIT")
     assert part.sha256 == hashlib.sha256(IMAGES[[3, 1]].tobytes() + bytes([3, 1])).hexdigest()
+
+
+def test_images_must_have_the_shape_of_their_record():
+    with pytest.raises(DataError, match=r"squares: the images have shape .*, but their record says 32×32×3"):
+        Dataset("squares", IMAGES, LABELS, tuple("0123456789"), "MIT", "0", image=ImageInput(32, 32, 3))
+
+
+@pytest.mark.parametrize(("name", "step"), [("mnist", "digit"), ("fashion-mnist", "object")])
+def test_a_catalogue_entry_states_its_preprocessing_steps(data_folder, name, step):
+    found = load(data_folder / name, "test")
+    assert (found.image, [step.step for step in found.preprocessing]) == (ImageInput(), [step])

@@ -32,6 +32,57 @@ def test_flat_images_and_images_with_a_channel_are_accepted(tmp_path, shape):
     np.testing.assert_array_equal(found.images, IMAGES)
 
 
+@given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    channels=st.sampled_from([(), (1,), (3,)]),
+    classes=st.integers(2, 300),
+    named=st.booleans(),
+    column=st.booleans(),
+)
+def test_images_of_any_shape_and_number_of_classes_are_read(
+    tmp_path_factory, height, width, channels, classes, named, column
+):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (classes, height, width, *channels), dtype=np.uint8)
+    images[0] = 255  # otherwise images of a few pixels may seem to be scaled to 0–1
+    labels = rng.permutation(classes)
+    names = {"class_names": [f"é {number}" for number in range(classes)]} if named else {}
+    path = tmp_path_factory.getbasetemp() / "any-shape.npz"
+    found = load(saved(path, images=images, labels=labels[:, np.newaxis] if column else labels, **names))
+    shape = (height, width, 3) if channels == (3,) else (height, width)
+    assert found.image.shape == shape
+    np.testing.assert_array_equal(found.images, images.reshape(classes, *shape))
+    np.testing.assert_array_equal(found.labels, labels)
+    assert found.labels.dtype == (np.uint8 if classes <= 256 else np.uint16)
+    expected = classes if named or shape != (28, 28) else max(classes, 10)
+    assert len(found.class_names) == expected
+    assert found.class_names[1] == ("é 1" if named else "1")
+
+
+def test_the_classes_of_both_splits_count(tmp_path):
+    images = np.full((3, 32, 32, 3), 255, np.uint8)
+    path = saved(tmp_path / "a.npz", x_train=images, y_train=[0, 1, 2], x_test=images, y_test=[0, 1, 1])
+    assert load(path, "test").class_names == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("shape", "names", "polarity", "steps"),
+    [
+        ((28, 28), None, "white-on-black", ["digit"]),
+        ((32, 32), None, "white-on-black", ["digit"]),
+        ((32, 32), ["a", "b"], "white-on-black", ["digit"]),
+        ((32, 32), ["cat", "dog"], "as-photographed", ["resize", "center_crop"]),
+        ((32, 32, 3), None, "as-photographed", ["resize", "center_crop"]),
+        ((32, 24), None, "white-on-black", ["resize", "center_crop"]),
+    ],
+)
+def test_grey_images_of_characters_are_white_on_black(tmp_path, shape, names, polarity, steps):
+    named = {} if names is None else {"class_names": names}
+    found = load(saved(tmp_path / "a.npz", images=np.full((2, *shape), 9, np.uint8), labels=[0, 1], **named))
+    assert (found.image.polarity, [step.step for step in found.preprocessing]) == (polarity, steps)
+
+
 def test_an_archive_of_images_is_read_for_either_split(tmp_path):
     path = saved(tmp_path / "a.npz", images=IMAGES)
     assert load(path, "train").sha256 == load(path, "test").sha256
@@ -43,9 +94,18 @@ def test_an_archive_of_images_is_read_for_either_split(tmp_path):
     [
         ({"x_train": IMAGES, "y_train": LABELS}, "has no test split: it contains x_train, y_train"),
         ({"images": IMAGES / 255.0, "labels": LABELS}, "images has dtype float64; save the images as uint8"),
-        ({"images": IMAGES[:, :20], "labels": LABELS}, r"images has shape \(10, 20, 28\)"),
+        ({"images": IMAGES[:, :20, 0], "labels": LABELS}, r"images has shape \(10, 20\); save the images with shape"),
+        ({"images": IMAGES[:, None], "labels": LABELS}, r"\(10, 1, 28, 28\); move the channels to the end"),
+        ({"images": IMAGES[:, :0], "labels": LABELS}, r"images has shape \(10, 0, 28\)"),
+        ({"images": np.zeros((1, 2000, 1, 3), np.uint8)}, r"images has shape \(1, 2000, 1, 3\)"),
+        (
+            {"images": IMAGES, "labels": LABELS, "class_names": ["a", "a"]},
+            "save a list of at least two",
+        ),
+        ({"images": IMAGES, "labels": LABELS, "class_names": ["a", "b"]}, "label 2 is 2, expected 0 to 1"),
         ({"images": IMAGES, "labels": LABELS / 1.0}, "labels has dtype float64"),
-        ({"images": IMAGES, "labels": LABELS + 1}, "label 9 is 10"),
+        ({"images": IMAGES, "labels": LABELS + 1}, "label 9 is 10, expected 0 to 9; correct it, or name all classes"),
+        ({"images": IMAGES[:, :9], "labels": LABELS * 2}, "label 1 is 2, expected 0 to 1; correct it, or name"),
         ({"images": IMAGES, "labels": LABELS - 1}, "label 0 is -1"),
         ({"images": IMAGES, "labels": np.eye(10, dtype=int)}, r"labels of shape \(10, 10\)"),
         ({"images": IMAGES, "labels": np.array([None] * 10)}, "could not be read as .npz"),
