@@ -23,18 +23,21 @@ from digits_edge.cli.options import (
     pixel_range_options,
     refuse_options,
 )
-from digits_edge.cli.output import percent, print_json, progress, say, show
+from digits_edge.cli.output import note, percent, print_json, progress, say, show
 from digits_edge.runtime.checks.accuracy import Accuracy
 from digits_edge.runtime.datasets import Dataset, load
+from digits_edge.runtime.datasets.fitting import FitMethod, fitted
+from digits_edge.runtime.datasets.label_map import relabelled
 from digits_edge.runtime.errors import DataError, ModelError, UsageError
 from digits_edge.runtime.files import refuse_existing
 from digits_edge.runtime.model.bundled import is_model_name
 from digits_edge.runtime.model.model_file import PRECISIONS, Precision, operators_path
 from digits_edge.runtime.model.pixel_range import PixelRange
+from digits_edge.runtime.model.steps import NamedSteps
 from digits_edge.runtime.session.precision import ANOTHER_MACHINE, find_model
 
 if TYPE_CHECKING:
-    from digits_edge.export import Exported
+    from digits_edge.export import Ensemble, Exported, Source
 
 _SUFFIXES = {".onnx", ".ort"}
 #: Options that apply only if SOURCE is a Keras model.
@@ -43,6 +46,10 @@ _KERAS_OPTIONS = (
     "ensemble",
     "data",
     "labels",
+    "label_map",
+    "fit",
+    "preprocessing",
+    "golden_from_data",
     *PIXEL_RANGE_OPTIONS,
     "name",
     "float_layers",
@@ -90,6 +97,29 @@ _KERAS_OPTIONS = (
 )
 @data_option
 @labels_option
+@click.option(
+    "--label-map",
+    metavar="0,1,…",
+    help="Class of the model for each class of --data, if they differ; 0,1,0,1,0,1,0,1,0,1 for even and odd digits.",
+)
+@click.option(
+    "--fit",
+    type=click.Choice(["resize", "pad"]),
+    default="resize",
+    show_default=True,
+    help="How images of --data become inputs of another size: scaled, or with a black border.",
+)
+@click.option(
+    "--preprocessing",
+    type=click.Choice(["digit", "object", "stretch", "crop", "letterbox"]),
+    help="How the model file prepares pictures: find a digit or an object, or scale the whole picture.  "
+    "[default: as for the training data]",
+)
+@click.option(
+    "--golden-from-data",
+    is_flag=True,
+    help="Check the model file with images of --data, which it then contains, instead of drawn images.",
+)
 @pixel_range_options
 @click.option(
     "--float-layers",
@@ -121,6 +151,10 @@ def command(
     ensemble: bool,
     data: str | None,
     labels: str | None,
+    label_map: str | None,
+    fit: FitMethod,
+    preprocessing: NamedSteps | None,
+    golden_from_data: bool,
     pixel_range: PixelRange,
     float_layers: str | None,
     quantization_aware_epochs: int | None,
@@ -131,11 +165,11 @@ def command(
 ) -> None:
     """Export a Keras model as an ONNX model file or a web page.
 
-    SOURCE is a run folder, or any .keras or .h5 classifier of 28×28 images.
+    SOURCE is a run folder, or any .keras or .h5 classifier of images.
 
     The export fails with exit code 1 and writes nothing if the model disagrees with Keras on validation images. These
     are the validation images of the run, or a tenth of the data in --data for other models. Without data, fp32 and fp16
-    models are compared on synthetic digits only and are not calibrated.
+    models are compared on drawn images only and are not calibrated.
 
     With --ensemble, several SOURCEs trained on the same data become one model, for example the folds of a
     cross-validation. With --format ort, SOURCE can also be a model file or a bundled model. With --target web, it can
@@ -155,16 +189,28 @@ def command(
         with needs_extra("export"):
             from digits_edge.export import Ensemble, Int8Options, export, read_source
 
-            names = labels.split(",") if labels else None
-            members = tuple(read_source(file_path(source), pixel_range=pixel_range, labels=names) for source in sources)
+            is_run = any(_is_run(file_path(source)) for source in sources)
+            named = None if data is None or is_run else _data(data, None, required=True)
+            members = tuple(
+                read_source(
+                    file_path(source),
+                    pixel_range=pixel_range,
+                    labels=labels.split(",") if labels else None,
+                    usual_labels=named[0].class_names if named and named[0] and not label_map else None,
+                    preprocessing=preprocessing,
+                )
+                for source in sources
+            )
             keras_source = Ensemble(members) if ensemble else members[0]
-        training, test = _data(data, keras_source.data.get("name"), required=precision == "int8")
+        found = named or _data(data, keras_source.data.get("name"), required=precision == "int8")
+        training, test = (_as_inputs(each, keras_source, label_map, fit) for each in found)
         return export(
             keras_source,
             model_file,
             precision=precision,
             training=training,
             test=test,
+            golden_from_data=golden_from_data,
             name=name,
             int8=Int8Options(
                 float_layers=tuple(float_layers.split(",")) if float_layers else (),
@@ -284,6 +330,8 @@ def _report(exported: "Exported", *, as_json: bool) -> None:
             f"not calibrated (T = 1){': ' if uncalibrated else ''}{uncalibrated}: "
             "there are no validation images, or too few; pass the training data with --data"
         )
+    for warning in exported.warnings:
+        note(f"warning: {warning}")
 
 
 def _check_source_count(sources: tuple[str, ...], *, ensemble: bool) -> None:
@@ -312,6 +360,26 @@ def _check_keras(path: Path, source: str) -> None:
 
 def _is_same(one: str, other: str) -> bool:
     return file_path(one).resolve() == file_path(other).resolve()
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a source records its training data, with the class names."""
+    return (path if path.is_dir() else path.parent).joinpath("recipe.json").exists()
+
+
+def _as_inputs(
+    data: Dataset | None, source: "Source | Ensemble", label_map: str | None, fit: FitMethod
+) -> Dataset | None:
+    """A data set with the classes and the input size of a model."""
+    if data is None:
+        return None
+    if label_map is not None and data.labels is not None:
+        try:
+            classes = [int(each) for each in label_map.split(",")]
+        except ValueError as error:
+            raise UsageError(f"--label-map {label_map}: expected numbers of classes, for example 0,0,1") from error
+        data = relabelled(data, classes, source.labels)
+    return fitted(data, source.image, fit, progress=progress("converting images"))
 
 
 def _data(data: str | None, trained_on: str | None, *, required: bool) -> tuple[Dataset | None, Dataset | None]:

@@ -54,7 +54,7 @@ class LoadedModel:
         """Predict class probabilities and show a progress bar.
 
         Args:
-            images: uint8 (N, 28, 28), N at least 1.
+            images: uint8 (N, H, W) or (N, H, W, 3), N at least 1.
             label: text of the progress bar.
 
         Returns:
@@ -62,11 +62,7 @@ class LoadedModel:
         """
         if isinstance(self.predictor, Classifier):
             return _in_blocks(self.predictor.predict_batch, images, label)
-        from digits_edge.export.source import as_logits
-        from digits_edge.export.temperature import softmax
-
-        # only all rows together show whether the model returns logits or probabilities
-        return softmax(as_logits(_in_blocks(self.predictor.outputs, images, label)))
+        return self.predictor.probabilities(_in_blocks(self.predictor.outputs, images, label))
 
 
 def open_model(

@@ -12,8 +12,8 @@ from digits_edge.export.gate import GraphOutputs
 from digits_edge.export.keras_outputs import KerasOutputs, ReferenceOutputs
 from digits_edge.export.member import ConvertedModel, labelled_name
 from digits_edge.export.source import Source
-from digits_edge.runtime.datasets import CATALOGUE, Dataset, common_parts
-from digits_edge.runtime.model.model_file import Member, Metadata, Precision, Preprocessing
+from digits_edge.runtime.datasets import Dataset, common_parts
+from digits_edge.runtime.model.model_file import Member, Metadata, Precision
 
 #: Share of the validation images that get the status "uncertain".
 REFUSED = 0.01
@@ -72,11 +72,6 @@ def members(converted: list[ConvertedModel], precision: Precision) -> tuple[Memb
         )
         for member in converted
     )
-
-
-def preprocessing(labels: tuple[str, ...]) -> Preprocessing:
-    """The input format: `fashion-mnist` if the labels are those of Fashion-MNIST, else `mnist`."""
-    return "fashion-mnist" if labels == CATALOGUE["fashion-mnist"].class_names else "mnist"
 
 
 def data_metadata(source: Source | Ensemble, training: Dataset | None) -> dict[str, str]:

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from digits_edge.export.source import Source, calibrated_outputs
 from digits_edge.runtime.errors import UsageError
-from digits_edge.runtime.model.model_file import BATCH_AXIS, INPUT_NAME, OUTPUT_NAME
+from digits_edge.runtime.model.image_input import ImageInput
+from digits_edge.runtime.model.model_file import INPUT_NAME, OUTPUT_NAME, OutputKind
+from digits_edge.runtime.model.steps import PreprocessingStep
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,12 @@ class Ensemble:
                     f"member {number} ({member.name}) has the labels {','.join(member.labels)}, "
                     f"member 1 ({first.name}) has {','.join(first.labels)}; all members must have the same labels"
                 )
+            if (member.image, member.output) != (first.image, first.output):
+                raise UsageError(
+                    f"member {number} ({member.name}) takes {member.image.description} pixels and ends in a "
+                    f"{member.output}, member 1 ({first.name}) takes {first.image.description} and ends in a "
+                    f"{first.output}; all members must have the same input and output"
+                )
         trained_on = {member.data["sha256"]: member.data["name"] for member in self.members if "sha256" in member.data}
         if len(trained_on) > 1:
             datasets = ", ".join(f"{name} ({sha256[:12]}…)" for sha256, name in trained_on.items())
@@ -62,6 +70,21 @@ class Ensemble:
     def labels(self) -> tuple[str, ...]:
         """The class names, which all members share."""
         return self.members[0].labels
+
+    @property
+    def image(self) -> ImageInput:
+        """The input, which all members share."""
+        return self.members[0].image
+
+    @property
+    def preprocessing(self) -> tuple[PreprocessingStep, ...]:
+        """The preprocessing of the first member."""
+        return self.members[0].preprocessing
+
+    @property
+    def output(self) -> OutputKind:
+        """Kind of the probabilities, which all members share."""
+        return self.members[0].output
 
     @property
     def parameters(self) -> int:
@@ -106,7 +129,7 @@ def mean_outputs(
 
     Args:
         sources: the members.
-        images: uint8 (N, 28, 28).
+        images: uint8 (N, H, W[, 3]).
         temperatures: the temperature of each member.
 
     Returns:
@@ -127,7 +150,7 @@ def average(models: Sequence[ir.Model]) -> ir.Model:
     """Merge several models into one that outputs the mean of their probabilities.
 
     Args:
-        models: input uint8 (N, 28, 28), output probabilities (N, C); their nodes are moved into the new graph.
+        models: input uint8 (N, H, W[, 3]), output probabilities (N, C); their nodes are moved into the new graph.
 
     Returns:
         A model with the same input and output; names of a member's nodes and values begin with `member_1_`, `member_2_`
@@ -135,7 +158,8 @@ def average(models: Sequence[ir.Model]) -> ir.Model:
     """
     if len(models) == 1:
         return models[0]
-    image = ir.Value(name=INPUT_NAME, type=ir.TensorType(ir.DataType.UINT8), shape=ir.Shape([BATCH_AXIS, 28, 28]))
+    shape = models[0].graph.inputs[0].shape
+    image = ir.Value(name=INPUT_NAME, type=ir.TensorType(ir.DataType.UINT8), shape=shape)
     count = ir.Value(name="members", const_value=ir.tensor(np.array(len(models), np.float32), name="members"))
     nodes: list[ir.Node] = []
     initializers, outputs = [count], []

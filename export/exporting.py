@@ -3,7 +3,9 @@
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from digits_edge.export.description import (
     compared_on,
@@ -11,7 +13,6 @@ from digits_edge.export.description import (
     held_out,
     keras_accuracy,
     members,
-    preprocessing,
     test_errors,
     uncertain_below,
     versions,
@@ -20,24 +21,27 @@ from digits_edge.export.ensemble import Ensemble, average
 from digits_edge.export.gate import Gate, GraphOutputs
 from digits_edge.export.graph.multiplications import int8_share
 from digits_edge.export.keras_outputs import average_outputs
-from digits_edge.export.member import ConvertedModel, Listener, convert_member
+from digits_edge.export.member import ConvertedModel, ExportData, Listener, convert_member
 from digits_edge.export.package import package
 from digits_edge.export.precision.exact import exact_probabilities
 from digits_edge.export.precision.options import Int8Options
 from digits_edge.export.precision.overflow import MAX_PAIR_SUM, bounds
 from digits_edge.export.source import Source
 from digits_edge.runtime.checks.parity import Parity, compare
-from digits_edge.runtime.datasets import Dataset
+from digits_edge.runtime.datasets import Dataset, parts, stratified
 from digits_edge.runtime.errors import CheckError, UsageError
 from digits_edge.runtime.files import atomic_write, refuse_existing
 from digits_edge.runtime.model.golden import GoldenValues
 from digits_edge.runtime.model.model_file import Metadata, Precision
+from digits_edge.runtime.model.steps import default_steps
 
 MODEL_VERSION = "1.1.0"
 #: Maximum difference of a probability from exact arithmetic on the machine that exports.
 _MAX_FROM_EXACT = 0.03
 #: An int8 model with a smaller share of its multiplications in int8 is neither smaller nor faster than a float model.
 MIN_INT8_SHARE = 0.5
+#: Images of the data that are candidates for the golden values.
+_DATA_REFERENCE_IMAGES = 96
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Exported:
         metadata: the file's metadata.
         parity: agreement with Keras on the validation images or, without them, on the reference images.
         float_layers: the layers of an int8 model that are computed in float.
+        warnings: what limits the checks of this export, one line each.
 
     Example:
         >>> exported = export(source, Path("cnn-int8.onnx"), precision="int8", training=mnist)  # doctest: +SKIP
@@ -62,6 +67,7 @@ class Exported:
     metadata: Metadata
     parity: Parity
     float_layers: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def export(
@@ -71,6 +77,7 @@ def export(
     precision: Precision,
     training: Dataset | None = None,
     test: Dataset | None = None,
+    golden_from_data: bool = False,
     name: str | None = None,
     int8: Int8Options | None = None,
     command: str = "",
@@ -89,6 +96,7 @@ def export(
             parity is measured on the reference images.
         test: labelled images for the test error recorded in the file; they influence nothing else. Images held back
             from the training data by the run take precedence.
+        golden_from_data: use images of the validation part as reference images; the file then contains these images.
         name: name of the model; by default the name of the source and the precision.
         int8: options of the quantization.
         command: the command line, recorded in the metadata.
@@ -113,14 +121,16 @@ def export(
         >>> export(source, Path("cnn-int8.onnx"), precision="int8", training=mnist)  # doctest: +SKIP
     """
     refuse_existing(target, overwrite=overwrite)
+    source = _with_input_of(source, training or test)
     for member in source.members:
         _check_data(member, training, precision)
+    data = ExportData(training, test, _reference_images(source, training) if golden_from_data else None)
     int8 = int8 or Int8Options()
     if int8.float_layers and (precision != "int8" or len(source.members) > 1):
         raise UsageError("--float-layers is for int8 models of a single Keras model; omit it")
     if int8.quantization_aware_epochs and precision != "int8":
         raise UsageError(f"quantization-aware training is for int8, not {precision}; omit --quantization-aware")
-    converted = [convert_member(member, training, test, precision, int8, listener) for member in source.members]
+    converted = [convert_member(member, data, precision, int8, listener) for member in source.members]
 
     listener("verifying")
     reference = average_outputs(source.members, [member.keras for member in converted])
@@ -143,7 +153,9 @@ def export(
         precision=precision,
         labels=source.labels,
         parameters=source.parameters,
-        preprocessing=preprocessing(source.labels),
+        input=source.image,
+        preprocessing=source.preprocessing,
+        output=source.output,
         temperature=reference.temperature,
         calibrated=reference.calibrated,
         uncertain_below=uncertain_below(reference.validation, predict),
@@ -162,7 +174,46 @@ def export(
     content = package(graph, metadata, golden)
     with atomic_write(target) as stream:
         stream.write(content)
-    return Exported(target, len(content), metadata, parity, float_layers)
+    return Exported(target, len(content), metadata, parity, float_layers, _warnings(gate))
+
+
+def _with_input_of(source: Source | Ensemble, data: Dataset | None) -> Source | Ensemble:
+    """Complete the input record and the preprocessing of sources that do not record them, from their data."""
+    if isinstance(source, Ensemble):
+        return Ensemble(tuple(_with_own_input(member, data) for member in source.members))
+    return _with_own_input(source, data)
+
+
+def _with_own_input(source: Source, data: Dataset | None) -> Source:
+    if data is not None and data.images.shape[1:] != source.image.shape:
+        raise UsageError(
+            f"{data.name} has images of {data.image.description} pixels, but {source.name} takes "
+            f"{source.image.description}; convert them with --fit resize or --fit pad"
+        )
+    if source.preprocessing:
+        return source
+    if data is not None:
+        return replace(source, image=data.image, preprocessing=data.preprocessing)
+    return replace(
+        source, preprocessing=default_steps(source.image, digits=all(len(each) == 1 for each in source.labels))
+    )
+
+
+def _reference_images(source: Source | Ensemble, training: Dataset | None) -> NDArray[np.uint8]:
+    """A stratified sample of the validation images."""
+    if training is None or training.labels is None:
+        raise UsageError("--golden-from-data needs labelled training images; pass them with --data")
+    rows = parts(training.labels, source.validation).validation
+    return training.images[rows[stratified(training.labels[rows], _DATA_REFERENCE_IMAGES)]]
+
+
+def _warnings(gate: Gate) -> tuple[str, ...]:
+    if gate.is_clear:
+        return ()
+    return (
+        "Keras has low confidence on all reference images, so the file's own check is weaker; "
+        "use images of the data with --golden-from-data",
+    )
 
 
 def _float_layers(source: Source | Ensemble, converted: list[ConvertedModel]) -> tuple[str, ...]:
@@ -216,5 +267,6 @@ def _check_data(source: Source, training: Dataset | None, precision: Precision) 
         )
     if int(training.labels.max(initial=0)) >= len(source.labels):
         raise UsageError(
-            f"{training.name} has labels beyond the model's {len(source.labels)} classes; pass its training data"
+            f"{training.name} has labels beyond the model's {len(source.labels)} classes; pass its training data, or "
+            "map the labels with --label-map"
         )

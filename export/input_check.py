@@ -24,6 +24,8 @@ _TRIAL_IMAGES = 500
 _MAX_SHORTFALL = 0.02
 #: Another pixel range is clearly better with at most half the errors, at this many standard deviations (McNemar).
 _CLEAR_SIGMAS = 4.0
+#: Means and standard deviations of the channels with which models pretrained on ImageNet are often trained.
+_IMAGENET_MEANS, _IMAGENET_STDS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -82,14 +84,14 @@ def check_accuracy(
     )
 
 
-def _problem(accuracy: Accuracy, labels: NDArray[np.uint8], recorded: float | None) -> str:
+def _problem(accuracy: Accuracy, labels: NDArray[np.unsignedinteger], recorded: float | None) -> str:
     """Why an accuracy cannot be right; empty if it can."""
     if recorded is not None and accuracy.value < recorded - max(1 - recorded, _MAX_SHORTFALL):
         return f", but its run recorded {recorded:.1%}"
     return ", like guessing" if accuracy.is_chance(labels) else ""
 
 
-def _remedy(source: Source, best: Trial, own: NDArray[np.bool_], labels: NDArray[np.uint8]) -> str:
+def _remedy(source: Source, best: Trial, own: NDArray[np.bool_], labels: NDArray[np.unsignedinteger]) -> str:
     is_sane = not Accuracy(int((~best.correct).sum()), len(labels)).is_chance(labels)
     if is_sane and int((~best.correct).sum()) <= int((~own).sum()) / 2:
         return f"with {best.pixel_range.options}, {best.accuracy:.1%} are correct: pass these options"
@@ -100,7 +102,7 @@ def _remedy(source: Source, best: Trial, own: NDArray[np.bool_], labels: NDArray
 
 
 def _trials(
-    source: Source, images: NDArray[np.uint8], labels: NDArray[np.uint8], training: Dataset | None
+    source: Source, images: NDArray[np.uint8], labels: NDArray[np.unsignedinteger], training: Dataset | None
 ) -> Iterator[Trial]:
     """Run the Keras model with every likely pixel range except its own."""
     reference = images if training is None else training.images
@@ -112,10 +114,12 @@ def _trials(
 
 
 def likely_ranges(images: NDArray[np.uint8]) -> list[PixelRange]:
-    """The pixel ranges that training scripts use: 0–1, 0–255, −1–1, and standardized; each also inverted.
+    """The pixel ranges that training scripts use: 0–1, 0–255, −1–1, and standardized.
+
+    Each also inverted for grey levels; standardized also by channel, and as for ImageNet, for colours.
 
     Args:
-        images: the training images, uint8 (N, 28, 28), for mean and standard deviation.
+        images: the training images, uint8 (N, H, W) or (N, H, W, 3), for mean and standard deviation.
 
     Example:
         >>> [each.options for each in likely_ranges(np.array([0, 255], np.uint8))][:3]
@@ -128,9 +132,17 @@ def likely_ranges(images: NDArray[np.uint8]) -> list[PixelRange]:
         PixelRange(1, mean=0.5, std=0.5),
         PixelRange(1, mean=float(f"{mean:.4g}"), std=float(f"{std:.4g}")),
     ]
+    if images.ndim == 4:
+        means, stds = images.mean((0, 1, 2)) / 255, np.maximum(images.std((0, 1, 2)) / 255, 1e-3)
+        own = PixelRange(1, mean=_rounded(means), std=_rounded(stds))
+        return [*plain, own, PixelRange(1, mean=_IMAGENET_MEANS, std=_IMAGENET_STDS)]
     inverted_mean = float(f"{1 - mean:.4g}")
     inverted = [*plain[:-1], replace(plain[-1], mean=inverted_mean)]
     return plain + [replace(each, invert=True) for each in inverted]
+
+
+def _rounded(numbers: NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(float(f"{number:.4g}") for number in numbers)
 
 
 def _is_clearly_better(other: NDArray[np.bool_], own: NDArray[np.bool_]) -> bool:

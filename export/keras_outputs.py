@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.export.ensemble import mean_probabilities
+from digits_edge.export.graph.ends import to_logits
 from digits_edge.export.reference import candidate_images
 from digits_edge.export.source import Source, calibrated_outputs
-from digits_edge.export.temperature import fit_temperature, softmax
+from digits_edge.export.temperature import fit_temperature
 from digits_edge.runtime.datasets import Dataset, parts
 
 
@@ -18,14 +19,14 @@ class ReferenceOutputs:
     """Images and Keras's calibrated predictions for them.
 
     Attributes:
-        images: uint8 (N, 28, 28).
+        images: uint8 (N, H, W) or (N, H, W, 3).
         probabilities: float32 (N, C).
-        labels: true classes, uint8 (N,); None if unknown.
+        labels: true classes, (N,); None if unknown.
     """
 
     images: NDArray[np.uint8]
     probabilities: NDArray[np.float32]
-    labels: NDArray[np.uint8] | None = None
+    labels: NDArray[np.unsignedinteger] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,7 @@ class KerasOutputs:
     Attributes:
         temperature: divisor of the logits; 1 for an ensemble, whose members have their own temperatures.
         calibrated: whether the temperature was fitted on validation images.
-        reference: predictions for the synthetic reference images.
+        reference: predictions for the reference images, candidates for the golden values.
         validation: predictions for the validation part of the training data; None without training data.
     """
 
@@ -50,20 +51,26 @@ class KerasOutputs:
         return self.validation or self.reference
 
 
-def run_keras(source: Source, training: Dataset | None) -> KerasOutputs:
+def run_keras(
+    source: Source, training: Dataset | None, reference_images: NDArray[np.uint8] | None = None
+) -> KerasOutputs:
     """Run a Keras model on the reference and validation images and calibrate its probabilities.
 
     Args:
         source: the Keras model.
         training: its training data; the temperature is fitted on its validation part.
+        reference_images: uint8 (N, H, W) or (N, H, W, 3), candidates for the golden values; None for drawn ones.
     """
-    images, fitted_temperature, validation = candidate_images(), None, None
+    images, fitted_temperature, validation = reference_images, None, None
+    if images is None:
+        images = candidate_images(source.image, source.labels, source.preprocessing)
     if training is not None and training.labels is not None:
         validation_set = training.taken(parts(training.labels, source.validation).validation, "validation")
         assert validation_set.labels is not None
-        logits = source.logits(validation_set.images)
-        fitted_temperature = fit_temperature(logits, validation_set.labels)
-        probabilities = softmax(logits, fitted_temperature or 1.0)
+        outputs = source.outputs(validation_set.images)
+        if source.output == "softmax":
+            fitted_temperature = fit_temperature(to_logits(outputs, source.activation), validation_set.labels)
+        probabilities = source.probabilities(outputs, fitted_temperature or 1.0)
         validation = ReferenceOutputs(validation_set.images, probabilities, validation_set.labels)
     temperature = fitted_temperature or 1.0
     reference = ReferenceOutputs(images, calibrated_outputs(source, images, temperature))

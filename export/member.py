@@ -57,24 +57,39 @@ class ConvertedModel:
     float_layers: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class ExportData:
+    """The images that an export uses.
+
+    Attributes:
+        training: the data that the models were trained on, if available.
+        test: labelled images for the test error, if available.
+        reference_images: uint8 (N, H, W) or (N, H, W, 3), candidates for the golden values; None for drawn ones.
+    """
+
+    training: Dataset | None = None
+    test: Dataset | None = None
+    reference_images: NDArray[np.uint8] | None = None
+
+
 def convert_member(
     source: Source,
-    training: Dataset | None,
-    test: Dataset | None,
+    data: ExportData,
     precision: Precision,
     int8: Int8Options,
     listener: Listener,
 ) -> ConvertedModel:
     """Run the Keras model and convert it to a graph from pixels to calibrated probabilities."""
     listener(f"running {source.name} in Keras")
-    outputs = run_keras(source, training)
-    labelled = _labelled_outputs(source, outputs, test)
+    training = data.training
+    outputs = run_keras(source, training, data.reference_images)
+    labelled = _labelled_outputs(source, outputs, data.test)
     check_accuracy(source, labelled, training, name=labelled_name(outputs))
     model = source.model
     if int8.quantization_aware_epochs:
         model = _fine_tuned(source, training, int8.quantization_aware_epochs, listener)
     listener(f"converting {source.name} to ONNX")
-    float_graph = convert(model)
+    float_graph = convert(model, source.image)
     listener(f"converting {source.name} to {precision}")
     with _model_errors(source, precision):
         logits_graph = divide_logits(float_graph, outputs.temperature)
@@ -84,7 +99,7 @@ def convert_member(
             graph, left_float = _int8(logits_graph, source, training, gate, int8.float_layers, listener)
             return ConvertedModel(source, outputs, labelled, graph, left_float)
         graph = take_pixels(scale_input(logits_graph, source.pixel_range.factor, source.pixel_range.offset))
-        graph = end_in_probabilities(to_half(graph) if precision == "fp16" else graph)
+        graph = end_in_probabilities(to_half(graph) if precision == "fp16" else graph, source.output)
         return ConvertedModel(source, outputs, labelled, graph, ())
 
 
@@ -156,7 +171,7 @@ def _int8(
 
         def graph_with(more_float_layers: Sequence[str]) -> ir.Model:
             graph = quantizer((*float_layers, *more_float_layers))
-            return end_in_probabilities(take_quantized_pixels(graph, pixels.step, pixels.zero_point))
+            return end_in_probabilities(take_quantized_pixels(graph, pixels.step, pixels.zero_point), source.output)
 
         def passes(more_float_layers: Sequence[str]) -> bool:
             return not gate.check(GraphOutputs(graph_with(more_float_layers)))[1]
@@ -177,7 +192,7 @@ def calibration_images(source: Source, training: Dataset) -> NDArray[np.uint8]:
         training: its training data, with labels.
 
     Returns:
-        Shape (500, 28, 28), uint8.
+        Shape (500, H, W) or (500, H, W, 3), uint8.
     """
     assert training.labels is not None
     rows = parts(training.labels, source.validation).train

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,24 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.export.float32 import in_float32
+from digits_edge.export.graph.ends import FinalActivation, class_count, final_activation, output_kind, to_logits
+from digits_edge.export.image_layout import ImageLayout
 from digits_edge.export.reasons import reason
-from digits_edge.export.temperature import softmax
-from digits_edge.runtime.datasets.catalogue import DIGITS
+from digits_edge.export.temperature import sigmoid, softmax
+from digits_edge.runtime.datasets.catalogue import CATALOGUE, DIGITS
 from digits_edge.runtime.errors import ModelError, UsageError, one_line
 from digits_edge.runtime.json_record import as_record, read_json
+from digits_edge.runtime.model.image_input import ImageInput, Polarity
+from digits_edge.runtime.model.model_file import OutputKind
 from digits_edge.runtime.model.pixel_range import PixelRange
+from digits_edge.runtime.model.steps import NamedSteps, PreprocessingStep, named_steps
 
 #: File name of the Keras model in a run folder.
 RUN_MODEL = "model.keras"
-INPUT_SIZES = ((784,), (28, 28), (28, 28, 1))
 _BATCH = 500
-#: Tolerance of the sum of a row of float16 probabilities for ten classes.
-_SUM_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
 class Source:
-    """A Keras classifier of 28×28 images and its metadata.
+    """A Keras classifier of images and its metadata.
 
     Attributes:
         name: the architecture of a run, or the file name without its suffix.
@@ -37,6 +40,8 @@ class Source:
         model: the Keras model.
         pixel_range: the input the model expects; its scale is known.
         labels: the class names.
+        image: size, channels and polarity of the images.
+        preprocessing: the steps that convert a picture to such an image; empty if they are unknown.
         data: the training data recorded in the run folder; empty for a Keras file.
         versions: the versions of the libraries it was trained with, if known.
         validation_accuracy: the accuracy on the validation images that the run recorded, if known.
@@ -55,6 +60,8 @@ class Source:
     model: keras.Model
     pixel_range: PixelRange
     labels: tuple[str, ...]
+    image: ImageInput = field(default_factory=ImageInput)
+    preprocessing: tuple[PreprocessingStep, ...] = ()
     data: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     validation_accuracy: float | None = None
@@ -75,17 +82,32 @@ class Source:
         return str(self.data.get("validation", "tenth"))
 
     def inputs(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Convert images, uint8 (N, 28, 28), to float32 in the model's input shape and pixel range."""
-        return _input_of_each_pixel(self.pixel_range)[images].reshape(len(images), *self.model.inputs[0].shape[1:])
+        """Convert images, uint8 (N, H, W) or (N, H, W, 3), to float32 in the model's input shape and pixel range."""
+        return self.image_layout.arranged(_scaled(images, self.pixel_range))
+
+    @cached_property
+    def activation(self) -> FinalActivation:
+        """What the Keras model ends in."""
+        return final_activation(self.model)
+
+    @property
+    def output(self) -> OutputKind:
+        """Kind of the probabilities."""
+        return output_kind(self.activation, int(self.model.outputs[0].shape[1]))
+
+    @property
+    def image_layout(self) -> ImageLayout:
+        """How the model's input tensor holds an image."""
+        return ImageLayout.of(self.model.inputs[0].shape)
 
     def outputs(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run the Keras model.
 
         Args:
-            images: uint8 (N, 28, 28).
+            images: uint8 (N, H, W) or (N, H, W, 3).
 
         Returns:
-            The model's output, logits or probabilities, float32 (N, C).
+            The model's outputs, logits or probabilities, float32 (N, K); (N, 1) for a single output of two classes.
 
         Raises:
             ModelError: Keras cannot run the model on these images, or an output is not a number.
@@ -98,10 +120,11 @@ class Source:
             outputs = np.concatenate([keras.ops.convert_to_numpy(batch) for batch in batches]).astype(np.float32)
         except Exception as error:  # Keras and its backends raise exceptions of many types
             raise ModelError(f"{self.name} cannot be run by Keras: {one_line(error)}") from error
-        if outputs.shape != (len(images), len(self.labels)):
+        expected = (len(images), int(self.model.outputs[0].shape[1]))
+        if outputs.shape != expected:
             raise ModelError(
-                f"{self.name} returns shape {outputs.shape} for {len(images)} images, expected "
-                f"{(len(images), len(self.labels))}; pass a classifier of single images"
+                f"{self.name} returns shape {outputs.shape} for {len(images)} images, expected {expected}; "
+                "pass a classifier of single images"
             )
         if not np.isfinite(outputs).all():
             raise ModelError(
@@ -110,43 +133,33 @@ class Source:
         return outputs
 
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Compute logits, float32 (N, C), for images, uint8 (N, 28, 28)."""
-        return as_logits(self.outputs(images))
+        """Compute logits, float32 (N, C), for images, uint8 (N, H, W) or (N, H, W, 3)."""
+        return to_logits(self.outputs(images), self.activation)
+
+    def probabilities(self, outputs: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float32]:
+        """Convert outputs of the Keras model to class probabilities.
+
+        Args:
+            outputs: float32 (N, K) or (N, 1), as `outputs` returns them.
+            temperature: divisor of the logits; without effect on independent sigmoids.
+
+        Returns:
+            float32 (N, C).
+        """
+        logits = to_logits(outputs, self.activation)
+        return sigmoid(logits) if self.output == "sigmoid" else softmax(logits, temperature)
 
 
-def _input_of_each_pixel(pixel_range: PixelRange) -> NDArray[np.float32]:
-    """The model's input for the pixels 0 to 255, float32 (256,); rounded as in a training script in float32."""
+def _scaled(images: NDArray[np.uint8], pixel_range: PixelRange) -> NDArray[np.float32]:
+    """Images in a pixel range, float32 of the same shape; rounded as in a training script in float32."""
     values = np.arange(256, dtype=np.float32)
     if pixel_range.invert:
         values = 255 - values
     if pixel_range.white == 1:
         values /= np.float32(255)
-    return (values - np.float32(pixel_range.mean)) / np.float32(pixel_range.std)
-
-
-def as_logits(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Convert a model's outputs, logits or probabilities, to logits.
-
-    If every row is a probability distribution, the outputs are those of a softmax. Its logits are known up to a
-    constant per row, which does not change the softmax.
-
-    Args:
-        outputs: shape (N, C).
-
-    Returns:
-        Shape (N, C); `outputs` itself if these are logits.
-
-    Example:
-        >>> logits = np.array([[2.0, -1.0]], np.float32)
-        >>> as_logits(logits) is logits
-        True
-        >>> as_logits(np.array([[0.25, 0.75]], np.float32)).argmax(axis=1).tolist()
-        [1]
-    """
-    if (outputs < 0).any() or np.abs(outputs.sum(axis=1) - 1).max(initial=0) > _SUM_TOLERANCE:
-        return outputs
-    logits: NDArray[np.float32] = np.log(np.maximum(outputs, np.finfo(np.float32).tiny))
-    return logits
+    if not pixel_range.is_per_channel:
+        return ((values - np.float32(pixel_range.mean)) / np.float32(pixel_range.std))[images]
+    return (values[images] - np.float32(pixel_range.mean)) / np.float32(pixel_range.std)
 
 
 def calibrated_outputs(source: Source, images: NDArray[np.uint8], temperature: float) -> NDArray[np.float32]:
@@ -154,7 +167,7 @@ def calibrated_outputs(source: Source, images: NDArray[np.uint8], temperature: f
 
     Args:
         source: the Keras model.
-        images: uint8 (N, 28, 28).
+        images: uint8 (N, H, W) or (N, H, W, 3).
         temperature: divisor of the logits, as recorded in the model file.
 
     Returns:
@@ -166,10 +179,17 @@ def calibrated_outputs(source: Source, images: NDArray[np.uint8], temperature: f
         >>> calibrated_outputs(source, np.zeros((2, 28, 28), np.uint8), 1.5).shape
         (2, 10)
     """
-    return softmax(source.logits(images), temperature)
+    return source.probabilities(source.outputs(images), temperature)
 
 
-def read_source(path: Path, *, pixel_range: PixelRange | None = None, labels: Sequence[str] | None = None) -> Source:
+def read_source(
+    path: Path,
+    *,
+    pixel_range: PixelRange | None = None,
+    labels: Sequence[str] | None = None,
+    usual_labels: Sequence[str] | None = None,
+    preprocessing: NamedSteps | None = None,
+) -> Source:
     """Read a run folder or a `.keras` or `.h5` file.
 
     `model.keras` in a run folder is read like the folder: scale, labels and data are in the `recipe.json` beside it.
@@ -178,10 +198,12 @@ def read_source(path: Path, *, pixel_range: PixelRange | None = None, labels: Se
         path: the folder or file.
         pixel_range: the input the model expects; by default, and if its scale is None, the scale is read from the run's
             recipe or a Rescaling layer.
-        labels: the class names; by default those of the run, or the ten digits.
+        labels: the class names; by default those of the run, `usual_labels` if their number fits, or the ten digits.
+        usual_labels: the class names of the data that will be used, if any.
+        preprocessing: how pictures are converted to the input; by default as for the data, or the usual steps.
 
     Raises:
-        ModelError: the model cannot be read, or is not a classifier of 28×28 images.
+        ModelError: the model cannot be read, or is not a classifier of images.
         UsageError: the scale or the labels are unknown, or the scale differs from that of the run.
 
     Example:
@@ -192,21 +214,31 @@ def read_source(path: Path, *, pixel_range: PixelRange | None = None, labels: Se
     file = path / RUN_MODEL if path.is_dir() else path
     run, data = _run_of(path)
     model = _load(file)
-    classes = _check_shape(model, file)
+    layout, outputs = _check_ends(model, file)
+    classes = class_count(outputs)
     known = run.data if run is not None else _DataOfRun("")
-    known_labels = tuple(labels or known.classes or (DIGITS if classes == len(DIGITS) else ()))
+    known_labels = tuple(labels or known.classes or usual_labels or ())
+    if not labels and not known.classes and len(known_labels) != classes:
+        known_labels = DIGITS if classes == len(DIGITS) else ()
     if len(set(known_labels)) != len(known_labels) or not all(label.strip() for label in known_labels):
         raise UsageError(f"labels {','.join(known_labels)!r} are empty or repeated; give each class a different name")
     if len(known_labels) != classes:
         raise UsageError(
-            f"{file} has {classes} classes, but {len(known_labels)} labels are known; pass all labels with --labels"
+            f"{file} has {classes} classes, but {len(known_labels)} labels are known; pass all labels with --labels, "
+            "or data with these classes with --data"
         )
+    image = known.input or layout.image
+    if preprocessing is not None:
+        polarity: Polarity = "white-on-black" if preprocessing in ("digit", "object") else "as-photographed"
+        image = replace(image, polarity=polarity)
     return Source(
         name=run.recipe.model if run is not None else file.stem,
         architecture=run.recipe.model if run is not None else model.name,
         model=model,
         pixel_range=_known_range(pixel_range or PixelRange(), known.input_scale, path, model),
         labels=known_labels,
+        image=image,
+        preprocessing=named_steps(preprocessing, image) if preprocessing else known.steps,
         data=data,
         versions=run.versions if run is not None else {},
         validation_accuracy=run.result.validation_accuracy if run is not None else None,
@@ -224,6 +256,15 @@ class _DataOfRun:
     input_scale: Literal[1, 255] | None = None
     classes: tuple[str, ...] = ()
     validation: str = "tenth"
+    input: ImageInput | None = None
+    preprocessing: tuple[PreprocessingStep, ...] = ()
+
+    @property
+    def steps(self) -> tuple[PreprocessingStep, ...]:
+        """The recorded preprocessing; for runs of earlier versions, that of their data set."""
+        if self.preprocessing or not self.classes:
+            return self.preprocessing
+        return next((known.preprocessing for known in CATALOGUE.values() if known.class_names == self.classes), ())
 
 
 @dataclass(frozen=True)
@@ -276,25 +317,29 @@ def _load(file: Path) -> keras.Model:
         raise ModelError(f"{file} is not a Keras model that can be loaded safely: {reason(error)}") from error
 
 
-def _check_shape(model: Any, file: Path) -> int:
+def _check_ends(model: Any, file: Path) -> tuple[ImageLayout, int]:
     """Check input and output shape of a model.
 
     Returns:
-        The number of classes.
+        The layout of the input, and the number of outputs.
     """
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
     if not inputs or not outputs:
         raise ModelError(f"{file} has no fixed input shape; call the model on an image before saving it")
-    if len(inputs) != 1 or tuple(inputs[0].shape[1:]) not in INPUT_SIZES:
+    if len(inputs) != 1:
         shapes = ", ".join(str(tuple(value.shape)) for value in inputs)
-        raise ModelError(f"{file} has input shape {shapes}, expected (None, 784), (None, 28, 28) or (None, 28, 28, 1)")
+        raise ModelError(f"{file} has {len(inputs)} inputs of shape {shapes}, expected one; save a model of one image")
+    try:
+        layout = ImageLayout.of(inputs[0].shape)
+    except ModelError as error:
+        raise ModelError(f"{file}: {error}") from error
     ends = () if isinstance(model, keras.Sequential) else (model.input, model.output)
     if any(isinstance(end, dict) for end in ends):
         raise ModelError(f"{file} has a dict as input or output, expected one tensor each")
-    if len(outputs) != 1 or len(outputs[0].shape) != 2 or (outputs[0].shape[1] or 0) < 2:
+    if len(outputs) != 1 or len(outputs[0].shape) != 2 or not outputs[0].shape[1]:
         shapes = ", ".join(str(tuple(value.shape)) for value in outputs)
-        raise ModelError(f"{file} has output shape {shapes}, expected (None, C) with at least two classes")
-    return int(outputs[0].shape[1])
+        raise ModelError(f"{file} has output shape {shapes}, expected (None, K) with a column for each of K classes")
+    return layout, int(outputs[0].shape[1])
 
 
 def _layers(model: Any) -> Iterator[Any]:

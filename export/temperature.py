@@ -28,7 +28,21 @@ def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[n
     return probabilities
 
 
-def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.uint8]) -> float | None:
+def sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Compute independent probabilities from logits; the computation is in float64.
+
+    Example:
+        >>> sigmoid(np.array([[0.0, 100.0]]))
+        array([[0.5, 1. ]], dtype=float32)
+    """
+    exponential = np.exp(-np.abs(logits.astype(np.float64)))
+    probabilities: NDArray[np.float32] = np.where(
+        logits >= 0, 1 / (1 + exponential), exponential / (1 + exponential)
+    ).astype(np.float32)
+    return probabilities
+
+
+def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.unsignedinteger]) -> float | None:
     """Fit the temperature that minimizes the negative log-likelihood (Guo et al. 2017).
 
     The loss is convex in 1/T, so a golden-section search over log T finds the minimum.

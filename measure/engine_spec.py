@@ -35,7 +35,7 @@ class EngineSpec:
     Attributes:
         engine: a key of `engines.ENGINES`.
         model: absolute path of the model file.
-        images: `.npy` file of the images to predict, uint8 (K, 28, 28).
+        images: `.npy` file of the images to predict, uint8 (K, H, W[, 3]).
         threads: number of threads that compute a batch.
         provider: provider of digits-edge; None for other engines.
         keras: the Keras model; None for engines that do not run Keras.

@@ -1,4 +1,4 @@
-"""The engines: each opens the model of its `EngineSpec` and predicts probabilities, (N, C), for uint8 (N, 28, 28).
+"""The engines: each opens the model of its `EngineSpec` and predicts probabilities, (N, C), for uint8 (N, H, W[, 3]).
 
 Each engine is used in the fastest way that its documentation shows: shapes are fixed if that makes it faster, and
 one-off work is done before the timing starts. Work of every call (scaling, softmax) is timed. Libraries are imported
@@ -30,7 +30,7 @@ FILE_ENGINES = (BASELINE_ENGINE, "openvino")
 #: Keras and TensorFlow; they compute in float for every precision of the model file.
 KERAS_ENGINES = ("keras predict", "keras called", "tf.function")
 
-#: Predicts probabilities, (N, C), for uint8 (N, 28, 28).
+#: Predicts probabilities, (N, C), for uint8 (N, H, W[, 3]).
 Answer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
@@ -104,7 +104,7 @@ def _openvino(spec: EngineSpec) -> Engine:
 
     def program(batch_size: int) -> Answer:
         model = core.read_model(content)
-        model.reshape([batch_size, 28, 28])
+        model.reshape([batch_size, *(size.get_length() for size in list(model.inputs[0].partial_shape)[1:])])
         compiled = core.compile_model(model, "CPU", options)
         return lambda images: compiled(images)[0]  # an explicit InferRequest is slower for one image
 
@@ -159,7 +159,7 @@ def _tf_function(spec: EngineSpec) -> Engine:
     peer = _keras_peer(spec)
 
     def program(batch_size: int) -> Answer:
-        signature = [tf.TensorSpec([batch_size, 28, 28], tf.uint8)]
+        signature = [tf.TensorSpec([batch_size, *peer.source.image.shape], tf.uint8)]
         graph = tf.function(peer.from_pixels, input_signature=signature)
         return lambda images: graph(images).numpy()
 
@@ -171,7 +171,7 @@ def _keras_peer(spec: EngineSpec) -> "KerasPeer":
 
     if spec.keras is None:
         raise ModelError(f"{spec.engine} needs a Keras model; pass it with --keras")
-    return KerasPeer.open(spec.keras, np.load(spec.images))
+    return KerasPeer.open(spec.keras)
 
 
 def _versions(*libraries: str) -> str:

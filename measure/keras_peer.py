@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from digits_edge.export.source import Source, as_logits, read_source
+from digits_edge.export.source import Source, read_source
 from digits_edge.measure.engine_spec import KerasSpec
 from digits_edge.runtime.errors import UsageError
 from digits_edge.runtime.model.golden import GoldenValues
@@ -28,13 +28,11 @@ class KerasPeer:
         source: the Keras model.
         path: its run folder or Keras file.
         temperature: divisor of its logits.
-        in_softmax: whether it ends in a softmax.
     """
 
     source: Source
     path: Path
     temperature: float
-    in_softmax: bool
 
     @classmethod
     def of_model_file(cls, source: Source, path: Path, metadata: Metadata, golden: GoldenValues) -> Self:
@@ -54,7 +52,7 @@ class KerasPeer:
                 f"{metadata.name} is an ensemble, but --keras takes a single model; measure the members' files"
             )
         problem = ""
-        peer = cls._with_detected_softmax(source, path, metadata.temperature, golden.images)
+        peer = cls(source, path, metadata.temperature)
         if source.parameters != metadata.parameters:
             problem = f"it has {source.parameters:,} parameters, not {metadata.parameters:,}"
         else:
@@ -69,57 +67,71 @@ class KerasPeer:
         return peer
 
     @classmethod
-    def open(cls, spec: KerasSpec, images: NDArray[np.uint8]) -> Self:
+    def open(cls, spec: KerasSpec) -> Self:
         """Read a model in the process that runs it.
 
         Args:
             spec: the model.
-            images: any images, uint8 (K, 28, 28), for detecting whether the model ends in a softmax.
 
         Raises:
             ModelError: the model cannot be read.
         """
         source = read_source(Path(spec.path), pixel_range=spec.pixel_range, labels=spec.labels)
-        return cls._with_detected_softmax(source, Path(spec.path), spec.temperature, images)
-
-    @classmethod
-    def _with_detected_softmax(cls, source: Source, path: Path, temperature: float, images: NDArray[np.uint8]) -> Self:
-        """Create the peer; the model's outputs for any images show whether it ends in a softmax."""
-        outputs = source.outputs(images)
-        return cls(source, path, temperature, as_logits(outputs) is not outputs)
+        return cls(source, Path(spec.path), spec.temperature)
 
     @property
     def spec(self) -> KerasSpec:
         """The specification with which another process opens the model."""
         return KerasSpec(str(self.path.absolute()), self.source.pixel_range, self.source.labels, self.temperature)
 
+    @property
+    def pixel_step(self) -> float:
+        """Factor from a pixel to the inputs of `from_scaled`."""
+        pixel_range = self.source.pixel_range
+        return pixel_range.white / 255 if pixel_range.is_per_channel else abs(pixel_range.factor)
+
     def calibrated(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Convert Keras's outputs to probabilities, (N, C), in numpy, which is faster than two Keras operations."""
-        if self.in_softmax:
+        if self.source.activation == "softmax":
             if self.temperature == 1:
                 return outputs
             powers = outputs ** np.float32(1 / self.temperature)
+        elif self.source.output == "sigmoid" or outputs.shape[1] == 1:
+            return self.source.probabilities(outputs, self.temperature)
         else:
             powers = np.exp((outputs - outputs.max(axis=1, keepdims=True)) / np.float32(self.temperature))
         probabilities: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
         return probabilities
 
     def from_pixels(self, pixels: Any) -> Any:
-        """Compute probabilities from pixels, uint8 (N, 28, 28), with operations that TensorFlow can trace."""
-        return self.from_scaled(tf.cast(pixels, tf.float32) * np.float32(abs(self.source.pixel_range.factor)))
+        """Compute probabilities from pixels, uint8 (N, H, W[, 3]), with operations that TensorFlow can trace."""
+        return self.from_scaled(tf.cast(pixels, tf.float32) * np.float32(self.pixel_step))
 
     def from_scaled(self, scaled: Any) -> Any:
-        """Compute probabilities from pixels times the absolute factor of the pixel range, float32 (N, 28, 28).
+        """Compute probabilities from pixels times `pixel_step`, float32 (N, H, W[, 3]).
 
         The function is traceable by TensorFlow.
         """
         pixel_range, model = self.source.pixel_range, self.source.model
-        inputs = -scaled if pixel_range.invert else scaled
-        if pixel_range.offset:
-            inputs = inputs + np.float32(pixel_range.offset)
-        outputs = model(tf.reshape(inputs, [scaled.shape[0], *model.inputs[0].shape[1:]]), training=False)
-        if self.in_softmax:
-            if self.temperature == 1:
-                return outputs
+        factors = np.array(pixel_range.factors, np.float32) / np.float32(self.pixel_step)
+        inputs = scaled if (factors == 1).all() else scaled * factors
+        if any(pixel_range.offsets):
+            inputs = inputs + np.array(pixel_range.offsets, np.float32)
+        layout = self.source.image_layout
+        if layout.is_transposed:
+            inputs = tf.transpose(inputs, [0, 3, 1, 2])
+        outputs = model(tf.reshape(inputs, [scaled.shape[0], *layout.shape]), training=False)
+        return self._probabilities(outputs)
+
+    def _probabilities(self, outputs: Any) -> Any:
+        """Probabilities from the outputs of the Keras model, with operations that TensorFlow can trace."""
+        activation = self.source.activation
+        if self.source.output == "sigmoid" or (activation == "softmax" and self.temperature == 1):
+            return outputs
+        if activation == "softmax":
             outputs = tf.math.log(tf.maximum(outputs, _TINY))
+        elif activation == "sigmoid":
+            outputs = tf.math.log(tf.maximum(outputs, _TINY)) - tf.math.log(tf.maximum(1 - outputs, _TINY))
+        if outputs.shape[1] == 1:
+            outputs = tf.concat([tf.zeros_like(outputs), outputs], axis=1)
         return tf.nn.softmax(outputs / self.temperature)

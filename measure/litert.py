@@ -43,14 +43,14 @@ def to_litert(
         peer: the Keras model.
         precision: fp32; fp16 (weights only); or int8 (full-integer post-training quantization, in which the raw pixels
             are the quantized input, as in model files).
-        batch_size: N of the input, uint8 (N, 28, 28).
+        batch_size: N of the input, uint8 (N, H, W[, 3]).
         calibration: training images for the int8 ranges.
 
     Raises:
         ModelError: LiteRT does not support an operator in this precision, or the calibration images are missing.
     """
     is_int8 = precision == "int8"
-    signature = tf.TensorSpec([batch_size, 28, 28], tf.float32 if is_int8 else tf.uint8)
+    signature = tf.TensorSpec([batch_size, *peer.source.image.shape], tf.float32 if is_int8 else tf.uint8)
     graph = tf.function(peer.from_scaled if is_int8 else peer.from_pixels, input_signature=[signature])
     converter = tf.lite.TFLiteConverter.from_concrete_functions([graph.get_concrete_function()], graph)
     if precision != "fp32":
@@ -60,13 +60,13 @@ def to_litert(
     if is_int8:
         if calibration is None:
             raise ModelError("LiteRT needs training images to calibrate int8 ranges; pass them with --data")
-        images, factor = calibration, abs(peer.source.pixel_range.factor)
+        images, step = calibration, peer.pixel_step
 
         def batches() -> Iterator[list[NDArray[np.float32]]]:
             rows = -len(images) % batch_size + len(images)
-            filled = np.resize(images, (rows, 28, 28))  # repeats the first images, which changes no range
+            filled = np.resize(images, (rows, *images.shape[1:]))  # repeats the first images, which changes no range
             for start in range(0, rows, batch_size):
-                yield [filled[start : start + batch_size].astype(np.float32) * np.float32(factor)]
+                yield [filled[start : start + batch_size].astype(np.float32) * np.float32(step)]
 
         converter.representative_dataset = batches
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]

@@ -55,7 +55,7 @@ def main() -> None:
                 size, run = request["batch_size"], None
                 predict = engine.program(size)
                 reply(answers=_predict_all(predict, images, size).tolist())
-                run = partial(predict, np.resize(images, (size, 28, 28)))
+                run = partial(predict, np.resize(images, (size, *images.shape[1:])))
             elif run is None:
                 reply(error="no batch size is prepared; send batch_size before seconds")
             else:
@@ -68,7 +68,7 @@ def main() -> None:
 def _predict_all(predict: Answer, images: NDArray[np.uint8], batch_size: int) -> NDArray[np.float32]:
     """Predict all images in batches of one size; the first images are repeated to fill the last batch."""
     rows = -len(images) % batch_size + len(images)
-    filled = np.resize(images, (rows, 28, 28))
+    filled = np.resize(images, (rows, *images.shape[1:]))
     parts = [predict(filled[start : start + batch_size]) for start in range(0, rows, batch_size)]
     return np.concatenate(parts)[: len(images)]
 

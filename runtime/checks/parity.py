@@ -108,7 +108,7 @@ def golden_shortfalls(agreement: Parity, tolerance: float) -> list[str]:
         tolerance: largest difference of a probability that the model file allows.
     """
     limits = [
-        ("changed golden predictions", agreement.changed, 0.0),
+        ("changed clear golden predictions", agreement.changed_clear, 0.0),
         ("largest difference of a golden probability", agreement.max_difference, tolerance),
     ]
     return _exceeded(limits)

@@ -30,7 +30,7 @@ class Reference:
     """Predictions of Keras to compare with.
 
     Attributes:
-        images: uint8 (N, 28, 28).
+        images: uint8 (N, H, W[, 3]).
         probabilities: float32 (N, C), calibrated like the model file.
         labels: true classes, (N,), if known.
     """

@@ -139,8 +139,41 @@ def default_steps(image: ImageInput, *, digits: bool) -> tuple[PreprocessingStep
         ['resize', 'center_crop']
     """
     if digits and image.height == image.width and image.polarity == "white-on-black":
-        return (DigitStep(max(1, round(image.height * 20 / 28)), image.height),)
-    return ResizeStep(image.height, image.width, "cover"), CenterCropStep(image.height, image.width)
+        return named_steps("digit", image)
+    return named_steps("crop", image)
+
+
+#: Names of usual step lists, for the command line.
+NamedSteps = Literal["digit", "object", "stretch", "crop", "letterbox"]
+
+
+def named_steps(name: NamedSteps, image: ImageInput) -> tuple[PreprocessingStep, ...]:
+    """The steps of a usual preprocessing for an input.
+
+    Args:
+        name: "digit" and "object": find the ink or the object, for square inputs; "stretch": scale to the input, in any
+            shape; "crop": scale and cut off what is too long; "letterbox": scale and add black borders.
+        image: the model's input.
+
+    Raises:
+        UsageError: the input is not square, for "digit" and "object".
+
+    Example:
+        >>> [step.step for step in named_steps("letterbox", ImageInput(32, 48, 3))]
+        ['resize', 'pad']
+    """
+    height, width = image.height, image.width
+    if name in ("digit", "object"):
+        if height != width:
+            raise UsageError(f"the preprocessing {name!r} needs a square input, not {image.description}; use crop")
+        return (
+            (DigitStep(max(1, round(height * 20 / 28)), height),) if name == "digit" else (ObjectStep(height, height),)
+        )
+    if name == "stretch":
+        return (ResizeStep(height, width),)
+    if name == "crop":
+        return ResizeStep(height, width, "cover"), CenterCropStep(height, width)
+    return ResizeStep(height, width, "contain"), PadStep(height, width)
 
 
 def _check_sides(*sides: int) -> None:

@@ -22,6 +22,7 @@ from digits_edge.export import Exported, Source, export, member, read_source  # 
 from digits_edge.export.graph.convert import convert  # noqa: E402
 from digits_edge.runtime.datasets import Dataset  # noqa: E402
 from digits_edge.runtime.datasets.synthetic_digits import draw_digit  # noqa: E402
+from digits_edge.runtime.model.image_input import ImageInput  # noqa: E402
 from digits_edge.runtime.model.model_file import Precision  # noqa: E402
 from digits_edge.runtime.model.pixel_range import PixelRange  # noqa: E402
 from digits_edge.runtime.preprocessing.mnist_format import to_mnist_format  # noqa: E402
@@ -208,7 +209,7 @@ def _converted(model: keras.Model) -> bytes:
     return ir.to_proto(convert(model)).SerializeToString()
 
 
-def convert_once(model: keras.Model) -> ir.Model:
+def convert_once(model: keras.Model, image: ImageInput | None = None) -> ir.Model:
     """A new copy of a Keras model's graph; only the first call converts the model, so tests must not change it."""
     return ir.from_proto(onnx.load_from_string(_converted(model)))
 

@@ -54,16 +54,20 @@ def test_unknown_input_scale_is_an_error(tmp_path: Path) -> None:
         read_source(path)
 
 
-@pytest.mark.parametrize("shape", [(32, 32, 1), (28, 28, 3), (783,), (28,)])
+@pytest.mark.parametrize("shape", [(32, 32, 4), (783,), (28,), (2000, 2000, 1)])
 def test_unsupported_input_shape_is_in_the_error(tmp_path: Path, shape: tuple[int, ...]) -> None:
     path = saved(tmp_path / "m.keras", layers.Flatten(), layers.Dense(10), shape=shape)
     with pytest.raises(ModelError, match=str(shape[0])):
         read_source(path, pixel_range=PixelRange(1))
 
 
-def test_output_with_one_class_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="at least two"):
-        read_source(saved(tmp_path / "m.keras", layers.Flatten(), layers.Dense(1)), pixel_range=PixelRange(1))
+def test_single_output_stands_for_two_classes(tmp_path: Path) -> None:
+    path = saved(tmp_path / "m.keras", layers.Flatten(), layers.Dense(1, activation="sigmoid"))
+    source = read_source(path, pixel_range=PixelRange(1), labels=["even", "odd"])
+    images = np.random.default_rng(0).integers(0, 256, (5, 28, 28), np.uint8)
+    probabilities = source.probabilities(source.outputs(images))
+    np.testing.assert_allclose(probabilities[:, 1:], source.outputs(images), atol=1e-6)
+    assert np.allclose(probabilities.sum(axis=1), 1)
 
 
 def test_other_number_of_classes_needs_labels(tmp_path: Path) -> None:

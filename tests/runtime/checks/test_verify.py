@@ -36,7 +36,7 @@ def test_probability_outside_the_tolerance_is_a_problem(make_model, squares, ker
 def test_changed_golden_prediction_is_a_problem_with_any_tolerance(make_model, squares, keras_probabilities):
     probabilities = np.roll(keras_probabilities(squares), 1, axis=1)
     found = verify(Classifier(make_model(golden=GoldenValues(squares, probabilities, 1.0)), provider="cpu"))
-    assert [line for line in found.problems if "changed golden predictions 10" in line]
+    assert [line for line in found.problems if "changed clear golden predictions 10" in line]
 
 
 @pytest.mark.parametrize(("apart", "holds"), [(1e-3, True), (4e-3, False)])
