@@ -1,6 +1,7 @@
 """Conversion of a Keras model to a float ONNX graph from scaled images to logits."""
 
 import logging
+from typing import Any
 
 import keras
 import onnx
@@ -58,15 +59,16 @@ def _to_onnx(keras_model: keras.Model, image: ImageInput) -> onnx.ModelProto:
 
     predict = traced(keras_model, image)
     # tf2onnx 1.17 does not support Keras 3 models directly (tensorflow-onnx#2448)
+    proto: onnx.ModelProto
     proto, _ = tf2onnx.convert.from_function(predict, input_signature=predict.input_signature, opset=OPSET)
     _set_captured_constants(proto, predict.get_concrete_function())
     return proto
 
 
-def _set_captured_constants(proto: onnx.ModelProto, function: object) -> None:
+def _set_captured_constants(proto: onnx.ModelProto, function: Any) -> None:
     """Turn the inputs that tf2onnx creates for tensors of Keras layers, such as a mean, into constants; in place."""
-    captured = function.captured_inputs  # type: ignore[attr-defined]
-    placeholders = function.inputs[-len(captured) :] if captured else []  # type: ignore[attr-defined]
+    captured = function.captured_inputs
+    placeholders = function.inputs[-len(captured) :] if captured else []
     values = {inner.name: outer for inner, outer in zip(placeholders, captured, strict=True)}
     for value in list(proto.graph.input):
         if value.name in values:

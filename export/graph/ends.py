@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from digits_edge.export.graph.rewriting import (
-    array_of,
-    before,
     bypass,
     constant,
     first_input,
@@ -174,7 +172,7 @@ def _widen(model: ir.Model) -> None:
         set_parameters(last, np.hstack([np.zeros_like(weights), weights]), np.concatenate([np.zeros_like(bias), bias]))
         logits = logit
     else:
-        weights = constant(model.graph, "zero_and_one", np.array([[0, 1]], np.float32))
-        logits = insert_after(logit, model.graph, "Gemm", [logit, weights])
+        zero_and_one = constant(model.graph, "zero_and_one", np.array([[0, 1]], np.float32))
+        logits = insert_after(logit, model.graph, "Gemm", [logit, zero_and_one])
     logits.shape = ir.Shape([BATCH_AXIS, 2])
     RemoveUnusedNodesPass()(model)
