@@ -35,6 +35,9 @@ def in_float32(model: keras.Model) -> keras.Model:
         return model
     copy: keras.Model = type(model).from_config(converted)
     copy.set_weights(model.get_weights())
+    for layer in copy._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # it computes with a copy of its weights
     return copy
 
 

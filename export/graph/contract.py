@@ -7,6 +7,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from digits_edge.export.graph.ends import OutputKind
 from digits_edge.export.graph.folding import scale_input
 from digits_edge.export.graph.rewriting import (
     apply_until_still,
@@ -17,20 +18,23 @@ from digits_edge.export.graph.rewriting import (
     insert_after,
     name_by_position,
 )
-from digits_edge.runtime.model.model_file import BATCH_AXIS, INPUT_NAME, OUTPUT_NAME
+from digits_edge.runtime.model.model_file import INPUT_NAME, OUTPUT_NAME
 from digits_edge.runtime.model.pixel_range import PixelRange
 
 #: A rest below this share of a step is a rounding error.
 _NO_REST = 1e-6
+#: Operators that only move pixels.
+_MOVING = ("Reshape", "Transpose", "SpaceToDepth")
 
 
-def end_in_probabilities(model: ir.Model) -> ir.Model:
-    """Append a softmax to the logits, make it the only output, and assign the final names; in place."""
+def end_in_probabilities(model: ir.Model, output: OutputKind = "softmax") -> ir.Model:
+    """Append a softmax or a sigmoid to the logits, make it the only output, and assign the final names; in place."""
     logits = model.graph.outputs[0]
-    probabilities = insert_after(logits, model.graph, "Softmax", [logits])
+    probabilities = insert_after(logits, model.graph, "Sigmoid" if output == "sigmoid" else "Softmax", [logits])
     producer = probabilities.producer()
     assert producer is not None
-    producer.attributes["axis"] = ir.AttrInt64("axis", -1)
+    if output == "softmax":
+        producer.attributes["axis"] = ir.AttrInt64("axis", -1)
     name_by_position(model)
     probabilities.name = OUTPUT_NAME
     return model
@@ -79,7 +83,7 @@ class QuantizedPixels:
         return cls(step, zero_point, -1 if factor < 0 else 1, rest if abs(rest) > _NO_REST * step else 0.0)
 
     def centred(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Compute (pixel − zero_point)·step, float32 (N, 28, 28), from images, uint8 (N, 28, 28)."""
+        """Compute (pixel − zero_point)·step, float32, from images, uint8 (N, H, W) or (N, H, W, 3)."""
         return (images.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.step)
 
 
@@ -112,8 +116,8 @@ def take_quantized_pixels(model: ir.Model, scale: float, zero_point: int = 0) ->
         return node is not None and node.inputs[1] is scale_value
 
     def move_pixels(node: ir.Node) -> bool:
-        """DequantizeLinear, Reshape → Reshape, DequantizeLinear; the same for SpaceToDepth."""
-        dequantizing = before(node, "DequantizeLinear") if node.op_type in ("Reshape", "SpaceToDepth") else None
+        """DequantizeLinear, Reshape → Reshape, DequantizeLinear; the same for Transpose and SpaceToDepth."""
+        dequantizing = before(node, "DequantizeLinear") if node.op_type in _MOVING else None
         if dequantizing is None or not dequantizes_pixels(dequantizing):
             return False
         moved = node.outputs[0]
@@ -137,4 +141,4 @@ def take_quantized_pixels(model: ir.Model, scale: float, zero_point: int = 0) ->
 
 
 def _as_pixels(image: ir.Value) -> None:
-    image.name, image.dtype, image.shape = INPUT_NAME, ir.DataType.UINT8, ir.Shape([BATCH_AXIS, 28, 28])
+    image.name, image.dtype = INPUT_NAME, ir.DataType.UINT8

@@ -6,6 +6,7 @@ to the next Conv or Gemm. Two cases cannot be folded: a shift before a padded co
 shifted, and a negative scale before MaxPool.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,29 +31,40 @@ from digits_edge.export.graph.rewriting import (
     static_dims,
     used_once,
 )
+from digits_edge.export.graph.transposes import advance_affine
 
 FloatArray = NDArray[np.float32]
 _AFFINE = ("Mul", "Add", "Sub", "Div")
 #: Operators that commute with a positive factor.
 _POSITIVELY_HOMOGENEOUS = ("Relu", "MaxPool")
+#: Operators that copy or interpolate entries, so that they commute with one scale or shift for all.
+_UNIFORM = ("Resize", "Slice", "Tile")
 _POOLS = ("MaxPool", "AveragePool", "GlobalAveragePool")
 
 
-def scale_input(model: ir.Model, scale: float, shift: float = 0.0, *, approximate_padding: bool = False) -> ir.Model:
+def scale_input(
+    model: ir.Model,
+    scale: float | Sequence[float],
+    shift: float | Sequence[float] = 0.0,
+    *,
+    approximate_padding: bool = False,
+) -> ir.Model:
     """Accept other images: compute image·scale + shift, folded into the first layer where that is exact; in place.
 
     Args:
-        model: float model.
-        scale: factor from the new images to those that the model expects.
-        shift: added after that.
+        model: float model with input (N, H, W) or (N, H, W, C).
+        scale: factor from the new images to those that the model expects; a number, or one for each of C channels.
+        shift: added after that; a number, or one for each channel.
         approximate_padding: fold the shift into a padded convolution too, as if its padding were shifted.
     """
     value = model.graph.inputs[0]
     for operator, name, number, neutral in (("Mul", "input_scale", scale, 1), ("Add", "input_shift", shift, 0)):
-        if number != neutral:
-            operand = constant(model.graph, name, np.array(number, np.float32))
-            value = insert_after(value, model.graph, operator, [value, operand])
-    apply_until_still(model, (*FOLDING_RULES, _fold_input_shift) if approximate_padding else FOLDING_RULES)
+        numbers = np.array(number, np.float32)
+        numbers = numbers.reshape(()) if numbers.size == 1 else numbers
+        if (numbers != neutral).any():
+            value = insert_after(value, model.graph, operator, [value, constant(model.graph, name, numbers)])
+    rules = (*FOLDING_RULES, advance_affine)
+    apply_until_still(model, (*rules, _fold_input_shift) if approximate_padding else rules)
     return model
 
 
@@ -182,8 +194,10 @@ def _move_over(node: ir.Node) -> bool:
         if user.op_type == "AveragePool" and any(integers(user, "pads")):
             return False
         return _swap(node, user, affine)
+    uniform = affine.scale.size == affine.shift.size == 1
+    if user.op_type in _UNIFORM or (user.op_type == "Transpose" and uniform):
+        return uniform and user.inputs[0] is node.outputs[0] and _swap(node, user, affine)
     if user.op_type == "Reshape":
-        uniform = affine.scale.size == affine.shift.size == 1
         flattens = static_dims(user.outputs[0]) == [int(np.prod(static_dims(affine.value)))]
         return (uniform or flattens) and _swap(node, user, affine if uniform else _per_entry(affine))
     shift = _affine(user)
@@ -194,6 +208,30 @@ def _move_over(node: ir.Node) -> bool:
         user.replace_input_with(operand, constant(graph_of(user), f"{user.outputs[0].name}_shift", shifted))
         return _swap(node, user, affine)
     return False
+
+
+def _move_back_over_reshape(node: ir.Node) -> bool:
+    """Reshape of the pixels of each channel, then a scale or shift per channel: swap them, as after a Conv1D."""
+    affine = _affine(node)
+    reshape = affine.value.producer() if affine is not None else None
+    if affine is None or reshape is None or reshape.op_type != "Reshape" or not used_once(affine.value):
+        return False
+    source = first_input(reshape)
+    if (
+        affine.scale.size == affine.shift.size == 1
+        or source.shape is None
+        or rank(affine.value) < 3
+        or rank(source) < 3
+    ):
+        return False
+    if static_dims(source)[0] != static_dims(affine.value)[0]:
+        return False
+    bypass(node, affine.value)
+    is_scale = node.op_type in ("Mul", "Div")
+    vector = _shaped(affine.scale if is_scale else affine.shift, rank(source))
+    name = f"{source.name}_{'scale' if is_scale else 'shift'}"
+    insert_after(source, graph_of(node), "Mul" if is_scale else "Add", [source, constant(graph_of(node), name, vector)])
+    return True
 
 
 def _per_entry(affine: _Affine) -> _Affine:
@@ -227,4 +265,4 @@ def _shaped(vector: FloatArray, axes: int) -> FloatArray:
 
 
 #: Together these fold every constant Mul and Add into a Conv or Gemm where that is exact.
-FOLDING_RULES = (_fold_back, _scale_back, _fold_forward, _move_over)
+FOLDING_RULES = (_fold_back, _scale_back, _fold_forward, _move_over, _move_back_over_reshape)

@@ -9,7 +9,7 @@ from itertools import chain
 import numpy as np
 import onnx
 import onnx_ir as ir
-from onnx_ir.passes.common import LiftConstantsToInitializersPass
+from onnx_ir.passes.common import LiftConstantsToInitializersPass, RemoveUnusedNodesPass
 
 from digits_edge.export.graph.folding import FOLDING_RULES
 from digits_edge.export.graph.rewriting import (
@@ -30,30 +30,45 @@ from digits_edge.export.graph.rewriting import (
     static_dims,
     used_once,
 )
+from digits_edge.export.graph.transposes import TRANSPOSE_RULES
+from digits_edge.runtime.model.image_input import ImageInput
 from digits_edge.runtime.model.model_file import BATCH_AXIS
 from digits_edge.runtime.session.library import load_onnxruntime
 
 _RESHAPING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 
 
-def simplify(model: ir.Model) -> ir.Model:
+def simplify(model: ir.Model, image: ImageInput) -> ir.Model:
     """Rewrite a converted float model until no rule applies; in place.
 
     Args:
-        model: input float32 (N, 28, 28), output logits (N, C).
+        model: input float32 (N, H, W) or (N, H, W, 3), output (N, K).
+        image: the images.
 
     Returns:
         The same model.
     """
     LiftConstantsToInitializersPass(lift_all_constants=True)(model)
-    _set_shapes(model)
+    _replace_erfc(model)
+    _set_shapes(model, image)
     rules = (_constant_shape, _join_reshapes, _drop_reshape, _matmul_to_gemm, _drop_transpose)
-    apply_until_still(model, (*rules, *FOLDING_RULES))
+    apply_until_still(model, (*rules, *TRANSPOSE_RULES, *FOLDING_RULES))
     name_by_position(model)
     return model
 
 
-def _set_shapes(model: ir.Model) -> None:
+def _replace_erfc(model: ir.Model) -> None:
+    """Replace Erfc of Keras's `gelu`, which ONNX does not have, by 1 - Erf; in place."""
+    graph = model.graph
+    for node in [node for node in graph if node.op_type == "Erfc"]:
+        one = constant(graph, "one", np.array(1, np.float32))
+        erf = ir.node("Erf", [first_input(node)])
+        graph.insert_before(node, erf)
+        replace(node, "Sub", [one, erf.outputs[0]])
+    RemoveUnusedNodesPass()(model)
+
+
+def _set_shapes(model: ir.Model, images: ImageInput) -> None:
     """Set the shape and dtype of every value.
 
     Shape inference fails on the converter's shape arithmetic, so the model is run with two batch sizes; an axis whose
@@ -69,16 +84,24 @@ def _set_shapes(model: ir.Model) -> None:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     image = graph.inputs[0]
-    image.shape = ir.Shape([BATCH_AXIS, 28, 28])
-    two, three = (session.run(None, {image.name: np.zeros((n, 28, 28), np.float32)}) for n in (2, 3))
+    image.shape = ir.Shape([BATCH_AXIS, *images.shape])
+    two, three = (session.run(None, {image.name: np.zeros((n, *images.shape), np.float32)}) for n in (2, 3))
     for value, a, b in zip(values, two, three, strict=True):
-        value.shape = ir.Shape([BATCH_AXIS if m != n else m for m, n in zip(a.shape, b.shape, strict=True)])
+        value.shape = ir.Shape([_size(m, n) for m, n in zip(a.shape, b.shape, strict=True)])
         value.dtype = ir.DataType.from_numpy(a.dtype)
+
+
+def _size(of_two: int, of_three: int) -> int | str:
+    """The size of an axis, or its name if it grows with the number of images."""
+    if of_two == of_three:
+        return of_two
+    each = of_three - of_two
+    return BATCH_AXIS if each == 1 else f"{each}{BATCH_AXIS}"
 
 
 def _constant_shape(node: ir.Node) -> bool:
     """Replace an operator that changes only the shape, not the batch axis, by a Reshape to constant sizes."""
-    if node.op_type not in _RESHAPING or node.outputs[0].shape is None or node.outputs[0].shape[0] != BATCH_AXIS:
+    if node.op_type not in _RESHAPING or not _has_static_dims(node.outputs[0]):
         return False
     sizes = np.array([-1, *static_dims(node.outputs[0])], np.int64)
     target = array_of(node.inputs[1]) if node.op_type == "Reshape" else None
@@ -87,6 +110,14 @@ def _constant_shape(node: ir.Node) -> bool:
     shape = constant(graph_of(node), f"{node.outputs[0].name}_shape", sizes)
     replace(node, "Reshape", [first_input(node), shape])
     return True
+
+
+def _has_static_dims(value: ir.Value) -> bool:
+    """Whether only the first axis depends on the number of images."""
+    if value.shape is None or not value.shape.rank():
+        return False
+    first, *others = value.shape
+    return not isinstance(first, int) and all(isinstance(size, int) for size in others)
 
 
 def _join_reshapes(node: ir.Node) -> bool:

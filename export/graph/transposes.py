@@ -46,13 +46,14 @@ def delay_transpose(node: ir.Node) -> bool:
     inverse = tuple(int(axis) for axis in np.argsort(permutation))
     inputs = [_permuted(node, value, inverse) for value in node.inputs]
     new = ir.node(node.op_type, inputs, attributes=node.attributes)
-    new.outputs[0].dtype = result.dtype
     assert result.shape is not None
     new.outputs[0].shape = ir.Shape([result.shape[axis] for axis in inverse])
     graph = graph_of(node)
     graph.insert_before(node, new)
     moved = ir.node("Transpose", [new.outputs[0]], {"perm": list(permutation)})
-    moved.outputs[0].shape, moved.outputs[0].dtype = result.shape, result.dtype
+    moved.outputs[0].shape = result.shape
+    if result.dtype is not None:
+        new.outputs[0].dtype = moved.outputs[0].dtype = result.dtype
     graph.insert_before(node, moved)
     bypass(node, moved.outputs[0])
     return True
