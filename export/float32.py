@@ -5,20 +5,26 @@ from typing import Any
 
 import keras
 
+from digits_edge.runtime.errors import ModelError
+
 _FLOAT32 = "float32"
 
 
-def in_float32(model: keras.Model) -> keras.Model:
+def in_float32(model: keras.Model, custom_objects: dict[str, Any] | None = None) -> keras.Model:
     """Rebuild a model whose layers compute in float16, bfloat16 or float64, so that all compute in float32.
 
     A mixed dtype policy is a setting of the training: the weights are stored in float32, and ONNX models compute in the
     precision of the export. Without this, graphs would have operators with inputs of two types.
 
     Args:
-        model: a Keras model; not modified.
+        model: a Keras model, sequential or functional; not modified.
+        custom_objects: the user's classes and functions in it by name; None if only layers of Keras are trusted.
 
     Returns:
         The model itself if it computes in float32, else a copy with the same weights.
+
+    Raises:
+        ModelError: Keras has quantized a layer, or a custom layer computes in another type whatever its configuration.
 
     Example:
         >>> layers = [keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10, dtype="mixed_float16")]
@@ -29,16 +35,32 @@ def in_float32(model: keras.Model) -> keras.Model:
         >>> in_float32(copy) is copy
         True
     """
-    config = model.get_config()
-    converted = _converted(config)
-    if converted == config:
+    for layer in _layers(model):
+        if getattr(layer, "quantization_mode", None):
+            raise ModelError(
+                f"the layer {layer.name} was quantized by Keras; save the model before model.quantize(), and export that"
+            )
+    config = keras.saving.serialize_keras_object(model)
+    converted = {**_converted(config), "compile_config": None}
+    if converted == {**config, "compile_config": None}:
         return model
-    copy: keras.Model = type(model).from_config(converted)
+    copy: keras.Model = keras.saving.deserialize_keras_object(
+        converted, custom_objects=custom_objects, safe_mode=custom_objects is None
+    )
     copy.set_weights(model.get_weights())
-    for layer in copy._flatten_layers():
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # it computes with a copy of its weights
+    for layer in _layers(copy):
+        if hasattr(layer, "finalize_state"):  # Normalization computes with values derived from its weights
+            layer.finalize_state()
+        if keras.backend.is_float_dtype(layer.compute_dtype) and layer.compute_dtype != _FLOAT32:
+            raise ModelError(
+                f"the layer {layer.name} sets the type {layer.compute_dtype} in its code; use the type of its dtype policy"
+            )
     return copy
+
+
+def _layers(model: Any) -> list[Any]:
+    """All layers, including those in models and in other layers."""
+    return list(model._flatten_layers(include_self=False))
 
 
 def _converted(config: Any) -> Any:

@@ -9,7 +9,7 @@ from digits_edge.export.patterns import drawn_patterns
 from digits_edge.runtime.datasets.catalogue import DIGITS
 from digits_edge.runtime.datasets.synthetic_digits import draw_digit
 from digits_edge.runtime.model.image_input import ImageInput
-from digits_edge.runtime.model.steps import DigitStep, PreprocessingStep, default_steps
+from digits_edge.runtime.model.steps import PreprocessingStep, default_steps
 from digits_edge.runtime.preprocessing.steps import apply_steps
 
 #: Maximum number of reference images.

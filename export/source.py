@@ -1,6 +1,5 @@
 """Keras models to export, read from a run folder or a Keras file: `Source` and `read_source()`."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,10 +11,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.export.float32 import in_float32
 from digits_edge.export.graph.ends import FinalActivation, class_count, final_activation, output_kind, to_logits
 from digits_edge.export.image_layout import ImageLayout
-from digits_edge.export.reasons import reason
+from digits_edge.export.loading import is_saved_model, load_keras
 from digits_edge.export.temperature import sigmoid, softmax
 from digits_edge.runtime.datasets.catalogue import CATALOGUE, DIGITS
 from digits_edge.runtime.errors import ModelError, UsageError, one_line
@@ -189,8 +187,10 @@ def read_source(
     labels: Sequence[str] | None = None,
     usual_labels: Sequence[str] | None = None,
     preprocessing: NamedSteps | None = None,
+    output: str | None = None,
+    custom_objects: str | None = None,
 ) -> Source:
-    """Read a run folder or a `.keras` or `.h5` file.
+    """Read a run folder, a `.keras` or `.h5` file of Keras 2 or 3, or a SavedModel folder.
 
     `model.keras` in a run folder is read like the folder: scale, labels and data are in the `recipe.json` beside it.
 
@@ -201,6 +201,9 @@ def read_source(
         labels: the class names; by default those of the run, `usual_labels` if their number fits, or the ten digits.
         usual_labels: the class names of the data that will be used, if any.
         preprocessing: how pictures are converted to the input; by default as for the data, or the usual steps.
+        output: the name of the output to use, for a model that has several.
+        custom_objects: classes and functions that the model needs, as in `digits_edge.export.loading.load_keras`. This
+            runs their module, and code in the file.
 
     Raises:
         ModelError: the model cannot be read, or is not a classifier of images.
@@ -211,9 +214,9 @@ def read_source(
         >>> source.labels  # doctest: +SKIP
         ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
-    file = path / RUN_MODEL if path.is_dir() else path
+    file = path / RUN_MODEL if _is_run_folder(path) else path
     run, data = _run_of(path)
-    model = _load(file)
+    model = load_keras(file, custom_objects=custom_objects, output=output)
     layout, outputs = _check_ends(model, file)
     classes = class_count(outputs)
     known = run.data if run is not None else _DataOfRun("")
@@ -282,9 +285,14 @@ class _Run:
     result: _ResultOfRun = _ResultOfRun()
 
 
+def _is_run_folder(path: Path) -> bool:
+    """Whether a path is a folder that Keras did not write."""
+    return path.is_dir() and not is_saved_model(path) and not (path / "config.json").is_file()
+
+
 def _run_of(path: Path) -> tuple[_Run | None, dict[str, Any]]:
     """The run of a run folder or of the model file in one; None for any other Keras file."""
-    if path.is_dir():
+    if _is_run_folder(path):
         return _read_run(path / "recipe.json")
     if path.name == RUN_MODEL:
         with suppress(ModelError):  # another program's recipe.json
@@ -305,16 +313,6 @@ def _read_run(path: Path) -> tuple[_Run, dict[str, Any]]:
         raise ModelError(
             f"{path.parent} is not a run folder: {path.name} is missing or damaged; pass a .keras file"
         ) from error
-
-
-def _load(file: Path) -> keras.Model:
-    if not os.access(file, os.R_OK):
-        raise ModelError(f"{file} cannot be read; pass a run folder, a .keras or a .h5 file")
-    try:
-        # safe_mode rejects Lambda layers, so no code from the file is executed
-        return in_float32(keras.saving.load_model(file, compile=False, safe_mode=True))
-    except Exception as error:  # Keras raises exceptions of many types
-        raise ModelError(f"{file} is not a Keras model that can be loaded safely: {reason(error)}") from error
 
 
 def _check_ends(model: Any, file: Path) -> tuple[ImageLayout, int]:

@@ -1,0 +1,144 @@
+"""Inputs and outputs of Keras models: `with_one_input()` and `with_one_output()`."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from digits_edge.export.reasons import reason
+from digits_edge.runtime.errors import ModelError, UsageError
+
+
+def with_one_input(model: Any, path: Path, build_config: dict[str, Any] | None = None) -> keras.Model:
+    """Return a functional or sequential model that takes one tensor.
+
+    Args:
+        model: a Keras model of any kind. A subclassed one is called once on a symbolic image.
+        path: its file, for messages.
+        build_config: the shape that a subclassed model was built with, as in its file.
+
+    Raises:
+        ModelError: the model has several inputs, or its input shape is unknown.
+
+    Example:
+        >>> image = keras.Input((28, 28), name="image")
+        >>> model = keras.Model({"image": image}, keras.layers.Flatten()(image))
+        >>> with_one_input(model, Path("m.keras")).input.name
+        'image'
+    """
+    inputs = _tensors(model, "inputs")
+    if not inputs:
+        return _functional(model, path, build_config or {})
+    if len(inputs) != 1:
+        names = ", ".join(f"{tensor.name} {tuple(tensor.shape)}" for tensor in inputs)
+        raise ModelError(f"{path} has {len(inputs)} inputs, {names}; export takes models with one image as input")
+    if _is_plain(model, "input"):
+        return model
+    return keras.Model(inputs[0], model.output, name=model.name)
+
+
+def with_one_output(model: keras.Model, path: Path, output: str | None) -> keras.Model:
+    """Return a model that gives one tensor.
+
+    Args:
+        model: a functional or sequential model with one input.
+        path: its file, for messages.
+        output: the name of the output to use; None if it has one only.
+
+    Raises:
+        ModelError: the model has several outputs, and `output` is None.
+        UsageError: the model has no such output.
+
+    Example:
+        >>> image = keras.Input((28, 28))
+        >>> model = keras.Model(image, {"rows": keras.ops.max(image, 1), "columns": keras.ops.max(image, 2)})
+        >>> with_one_output(model, Path("m.keras"), "rows").output_shape
+        (None, 28)
+    """
+    outputs = named_outputs(model)
+    chosen = outputs[choose(list(outputs), path, output)]
+    if _is_plain(model, "output"):
+        return model
+    return keras.Model(model.inputs[0], chosen, name=model.name)
+
+
+def choose(names: list[str], path: Path, output: str | None) -> str:
+    """Choose one of a model's outputs.
+
+    Args:
+        names: the names of all outputs, at least one.
+        path: the model's file, for messages.
+        output: the name to use; None if there is one only.
+
+    Raises:
+        ModelError: there are several, and `output` is None.
+        UsageError: there is no such output.
+
+    Example:
+        >>> choose(["digit", "odd"], Path("m.keras"), "digit")
+        'digit'
+    """
+    known = ", ".join(names)
+    if output is None:
+        if len(names) > 1:
+            raise ModelError(f"{path} has {len(names)} outputs, {known}; choose one with --keras-output NAME")
+        return names[0]
+    if output not in names:
+        raise UsageError(f"{path} has no output {output}; pass --keras-output with one of: {known}")
+    return output
+
+
+def named_outputs(model: keras.Model) -> dict[str, Any]:
+    """The outputs of a model by name: the keys of a dict, or the names of the layers that give them.
+
+    Example:
+        >>> image = keras.Input((28, 28))
+        >>> list(named_outputs(keras.Model(image, [keras.layers.Flatten(name="pixels")(image)])))
+        ['pixels']
+    """
+    if not _is_sequential(model) and isinstance(model.output, dict) and all(map(_is_tensor, model.output.values())):
+        return dict(model.output)
+    names = [model.layers[-1].name] * len(model.outputs) if _is_sequential(model) else list(model.output_names)
+    repeated = len(set(names)) < len(names)
+    labels = [f"{name}:{number}" if repeated else name for number, name in enumerate(names)]
+    return dict(zip(labels, model.outputs, strict=True))
+
+
+def _is_sequential(model: Any) -> bool:
+    # its attributes `input` and `output` do not exist before it is called
+    return isinstance(model, keras.Sequential)
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, keras.KerasTensor)
+
+
+def _is_plain(model: Any, attribute: str) -> bool:
+    """Whether the input or the output is a tensor, and not a list or dict of tensors."""
+    return len(getattr(model, f"{attribute}s")) == 1 and (
+        _is_sequential(model) or _is_tensor(getattr(model, attribute))
+    )
+
+
+def _tensors(model: Any, attribute: str) -> list[Any]:
+    try:
+        return list(getattr(model, attribute) or [])
+    except (AttributeError, ValueError):  # not built
+        return []
+
+
+def _functional(model: Any, path: Path, build_config: dict[str, Any]) -> keras.Model:
+    """A functional model that calls a subclassed one."""
+    shape = build_config.get("input_shape")
+    if not callable(model) or not isinstance(shape, list | tuple) or len(shape) < 2:
+        several = isinstance(shape, dict) or len(build_config.get("shapes_dict", ())) > 1
+        cause = "has several inputs" if several else "has no fixed input shape"
+        remedy = "export takes models with one image as input" if several else "call it on images before saving it"
+        raise ModelError(f"{path}: the model {getattr(model, 'name', '')} {cause}; {remedy}")
+    if isinstance(shape[0], list | tuple):
+        raise ModelError(f"{path} has {len(shape)} inputs; export takes models with one image as input")
+    try:
+        image = keras.Input(tuple(shape[1:]), name="image")
+        return keras.Model(image, model(image, training=False), name=model.name)
+    except Exception as error:  # the model is any code
+        raise ModelError(f"{path}: the model {model.name} cannot be called on an image: {reason(error)}") from error
