@@ -70,15 +70,16 @@ def load(
             they may be larger than the memory. No effect on other formats.
         pixel_range: 255 for pixels from 0 to 255; 1 for pixels from 0 to 1, which are converted to 0 to 255; None for
             255 and an error if they seem to be scaled to 0–1 (`digits_edge.runtime.pixel_scale`).
-        image: `image` of `options`.
+        image: `image` of `options`: the input to which pictures are converted. Images of other formats are returned as
+            they are; see `fitted` to convert them.
         options: input, steps and polarity of the images, and treatment of damaged pictures.
 
     Returns:
         The split; `labels` is None if the file has no labels.
 
     Raises:
-        DataError: the data set is not found, lacks this split, is malformed, seems to be scaled to 0–1, has images of
-            another shape than `image`, or cannot be downloaded.
+        DataError: the data set is not found, lacks this split, is malformed, seems to be scaled to 0–1, or cannot be
+            downloaded.
         UsageError: `split` is neither "train" nor "test".
 
     Example:
@@ -255,11 +256,6 @@ def _with_options(content: _Content, path: Path, name: str, options: ReadingOpti
         images = np.ascontiguousarray(np.swapaxes(images, 1, 2))
     polarity = options.polarity if options.image is None else options.image.polarity
     dataset = dataset_of(name, images, content.labels, content.class_names, polarity=polarity)
-    if options.image is not None and dataset.image.shape != options.image.shape:
-        raise DataError(
-            f"{path} has images of {dataset.image.description}, but {options.image.description} is required; only "
-            "folders of pictures are converted"
-        )
     return dataset if options.steps is None else replace(dataset, preprocessing=options.steps)
 
 

@@ -16,8 +16,8 @@ class ReadingOptions:
     """How the images of a data set are read.
 
     Attributes:
-        image: the images' size, channels and polarity. Pictures are converted to it; images of other formats must have
-            its shape. None for the size of the images, see `common_input` for pictures.
+        image: size, channels and polarity to which pictures are converted; None for the common size of the pictures,
+            see `common_input`. Of the images of other formats, it states the polarity.
         steps: steps that convert pictures to `image`; None for the usual ones, see `default_steps`.
         polarity: polarity if `image` is None; None to derive it from the format and the class names.
         transposed: whether rows and columns of the images in a file are exchanged, as those of EMNIST are; None if the

@@ -148,7 +148,9 @@ def _joined(numbers: PerChannel | list[float]) -> PerChannel:
     if not isinstance(numbers, tuple | list):
         return numbers
     if len(numbers) not in _CHANNELS:
-        raise UsageError(f"{len(numbers)} numbers for the channels of the pixels: use one, or one for each of 3 channels")
+        raise UsageError(
+            f"{len(numbers)} numbers for the channels of the pixels: use one, or one for each of 3 channels"
+        )
     return numbers[0] if len(set(numbers)) == 1 else tuple(numbers)
 
 
