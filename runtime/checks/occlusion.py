@@ -24,8 +24,8 @@ def occlusion_maps(
 ) -> NDArray[np.float32]:
     """Compute occlusion maps.
 
-    A square without ink, or of the mean colour of a photograph, moves over the image and beyond its edges. The value of a pixel is the mean decrease of the class
-    probability over all positions of the square that cover it.
+    A square without ink, or of the mean colour of a photograph, moves over the image and beyond its edges. The value of
+    a pixel is the mean decrease of the class probability over all positions of the square that cover it.
 
     Args:
         predict: uint8 (N, H, W) or (N, H, W, 3) → probabilities, float32 (N, C).

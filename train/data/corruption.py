@@ -67,7 +67,8 @@ def lit(images: Images, amount: NDArray[np.float64], rng: np.random.Generator) -
     rows, columns = np.linspace(-0.5, 0.5, height), np.linspace(-0.5, 0.5, width)
     field = (slopes[0, :, np.newaxis] * rows)[:, :, np.newaxis] + (slopes[1, :, np.newaxis] * columns)[:, np.newaxis]
     light = (_each(amount) * np.clip(_each(bias) + field, 0, 1)).astype(np.float32)
-    return images + _over(light, images) * (1 - images)
+    lightened: Images = np.asarray(images + _over(light, images) * (1 - images), np.float32)
+    return lightened
 
 
 def ruled(images: Images, amount: NDArray[np.float64], rng: np.random.Generator) -> Images:

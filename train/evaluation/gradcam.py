@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from digits_edge.runtime.errors import UsageError
 from digits_edge.train.models.layers import Placed, placed_layers
 
+
 def has_maps(model: keras.Model) -> bool:
     """Whether Grad-CAM applies: the model has a convolution on every path from the input to the output.
 
