@@ -1,6 +1,7 @@
 """`load()`: read one split of a data set by name or path, in any of the supported formats."""
 
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,17 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets.block import scaled_error
 from digits_edge.runtime.datasets.catalogue import CATALOGUE, SPLITS, dataset_of
+from digits_edge.runtime.datasets.class_folders import find_class_folders
 from digits_edge.runtime.datasets.dataset import Dataset, ProgressCallback, check_labels
+from digits_edge.runtime.datasets.emnist import emnist_file, is_emnist, label_names
 from digits_edge.runtime.datasets.idx import read_images, read_labels
 from digits_edge.runtime.datasets.kaggle_csv import read_csv, read_csv_on_disk
 from digits_edge.runtime.datasets.npz import read_npz
+from digits_edge.runtime.datasets.options import DEFAULT_OPTIONS, ReadingOptions
+from digits_edge.runtime.datasets.picture_data import read_class_folders
 from digits_edge.runtime.errors import DataError, UsageError
 from digits_edge.runtime.files import user_cache
+from digits_edge.runtime.model.image_input import ImageInput
 from digits_edge.runtime.pixel_scale import PixelScale, is_scaled, unscaled
 
 ENVIRONMENT = "DIGITS_EDGE_DATA"
@@ -30,6 +36,8 @@ def load(
     progress: ProgressCallback | None = None,
     disk: Path | None = None,
     pixel_range: PixelScale | None = None,
+    image: ImageInput | None = None,
+    options: ReadingOptions = DEFAULT_OPTIONS,
 ) -> Dataset:
     """Read one split of a data set.
 
@@ -45,6 +53,8 @@ def load(
 
             - a name: "mnist", "fashion-mnist" or "kaggle"
             - the folder of one data set: idx files, or `train.csv` and `test.csv`
+            - a folder of pictures whose sub-folders are the classes: `folder/class/…`, or `folder/train/class/…` and
+              `folder/test/class/…`; without the latter, a fifth of each class is for testing (`ordered_split`)
             - a folder that contains data sets by name; "mnist" is read
             - an idx file of images, with its labels in the same folder
             - an .npz file
@@ -54,11 +64,15 @@ def load(
         split: "train" or "test".
         data: the value of `--data`; anything that `source` may be. It takes precedence over `source`, which then only
             selects the data set if `data` contains several.
-        progress: called during a download with (bytes so far, total bytes or None), starting anew for each file.
-        disk: existing folder. The images of a CSV are written to a file there and memory-mapped, so that the CSV may
-            be larger than the memory. No effect on other formats.
+        progress: called during a download with (bytes so far, total bytes or None), starting anew for each file; and
+            with (files done, all files) for a folder of pictures, see `read_class_folders`.
+        disk: existing folder. The images of a CSV or of pictures are written to a file there and memory-mapped, so that
+            they may be larger than the memory. No effect on other formats.
         pixel_range: 255 for pixels from 0 to 255; 1 for pixels from 0 to 1, which are converted to 0 to 255; None for
             255 and an error if they seem to be scaled to 0–1 (`digits_edge.runtime.pixel_scale`).
+        image: `image` of `options`: the input to which pictures are converted. Images of other formats are returned as
+            they are; see `fitted` to convert them.
+        options: input, steps and polarity of the images, and treatment of damaged pictures.
 
     Returns:
         The split; `labels` is None if the file has no labels.
@@ -80,7 +94,15 @@ def load(
         10000
     """
     path, name = locate(source, split, data=data, progress=progress)
-    return _read(path, split, name=name, disk=disk, pixel_range=pixel_range)
+    if image is not None:
+        options = replace(options, image=image)
+    if path.is_dir():
+        target = disk and disk / f"{split}.u8"
+        found = read_class_folders(path, split, options, disk=target, progress=progress)
+        assert found is not None  # `locate` has found pictures
+        return found
+    content = _read(path, split, disk=disk, pixel_range=pixel_range)
+    return _with_options(content, path, name, options)
 
 
 def locate(
@@ -99,7 +121,8 @@ def locate(
         progress: as for `load`.
 
     Returns:
-        The file, and the name of the data set. If `source` or `data` is a file, it is returned for either split.
+        The file, or the folder of pictures, and the name of the data set. If `source` or `data` is a file, it is
+        returned for either split, and so is a folder whose sub-folders are the classes.
 
     Raises:
         DataError: the data set is not found, lacks this split, or cannot be downloaded.
@@ -113,16 +136,24 @@ def locate(
     path = Path(wanted).expanduser()
     if path.is_file():
         return path, path.name.split(".")[0]
+    return _find_in_folder(path, split, "mnist" if data is None else str(source))
+
+
+def _find_in_folder(path: Path, split: str, name: str) -> tuple[Path, str]:
+    """Find a split in the folder of one data set, of data sets by name, or of pictures."""
+    if found := emnist_file(path, split):
+        return found
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; name a path or one of {', '.join(CATALOGUE)}")
-    name = "mnist" if data is None else str(source)
-    if found := _file_in(path, split):
-        return found, path.resolve().name
-    if found := _file_by_name(path, name, split):
-        return found, name
+    if file := _file_in(path, split):
+        return file, path.resolve().name
+    if file := _file_by_name(path, name, split):
+        return file, name
+    if find_class_folders(path):
+        return path, path.resolve().name
     raise DataError(
         f"{path} has no {split} split: it lacks {_PREFIX[split]}-images-idx3-ubyte and {split}.csv (also as .gz), "
-        f"and so does {path / name}; name the folder of a data set"
+        f"so does {path / name}, and it has no sub-folders of pictures; name the folder of a data set"
     )
 
 
@@ -187,27 +218,45 @@ def _endings(name: str) -> tuple[str, ...]:
     return COMPRESSED if name.endswith(TABLES) else (".gz",)
 
 
-def _read(path: Path, split: str, *, name: str, disk: Path | None, pixel_range: PixelScale | None) -> Dataset:
+@dataclass(frozen=True, eq=False)
+class _Content:
+    """Content of a file: images and labels as in `Dataset`, and class names, None if the file does not name them."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.unsignedinteger] | None
+    class_names: tuple[str, ...] | None = None
+
+
+def _read(path: Path, split: str, *, disk: Path | None, pixel_range: PixelScale | None) -> _Content:
     """Read a split from a file; the file name decides the format."""
     kind = path.name.removesuffix(".gz")
-    class_names = None
     if kind.endswith(".npz"):
         found = read_npz(path, split, pixel_range=pixel_range)
-        images, labels, class_names = found.images, found.labels, found.class_names
+        content = _Content(found.images, found.labels, found.class_names)
     elif is_table(path):
-        images, labels = _read_table(path, disk and disk / f"{split}.u8", pixel_range)
+        content = _Content(*_read_table(path, disk and disk / f"{split}.u8", pixel_range))
     elif "images" in kind and kind.endswith("ubyte"):
-        images, labels = _read_idx(path)
+        content = _read_idx(path)
         if pixel_range == 1:
-            images = _unscaled(images, path)
+            content = replace(content, images=_unscaled(content.images, path))
     else:
         raise DataError(
-            f"{path}: unknown file format, expected .npz, .csv (also .gz, .bz2, .zip) or an idx file such as "
-            "t10k-images-idx3-ubyte(.gz)"
+            f"{path}: unknown file format, expected .npz, .csv (also .gz, .bz2, .zip), an idx file such as "
+            "t10k-images-idx3-ubyte(.gz), or a folder of pictures"
         )
-    if pixel_range is None and is_scaled(images):
+    if pixel_range is None and is_scaled(content.images):
         raise scaled_error(str(path))
-    return dataset_of(name, images, labels, class_names)
+    return content
+
+
+def _with_options(content: _Content, path: Path, name: str, options: ReadingOptions) -> Dataset:
+    """Create the data set of a file that is not a picture."""
+    images = content.images
+    if is_emnist(path) if options.transposed is None else options.transposed:
+        images = np.ascontiguousarray(np.swapaxes(images, 1, 2))
+    polarity = options.polarity if options.image is None else options.image.polarity
+    dataset = dataset_of(name, images, content.labels, content.class_names, polarity=polarity)
+    return dataset if options.steps is None else replace(dataset, preprocessing=options.steps)
 
 
 def _read_table(
@@ -225,11 +274,21 @@ def _unscaled(images: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
     return pixels
 
 
-def _read_idx(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _read_idx(path: Path) -> _Content:
     """Read images, and their labels from the same folder."""
     name = path.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
     labels_path = _first_file(path.parent, (name, name.replace("-idx1", ".idx1"), name.replace(".idx1", "-idx1")))
     if labels_path is None:
         raise DataError(f"{path} has no labels: {name} (also as .gz) is not in its folder; add it")
-    images = read_images(path)
-    return images, check_labels(images, read_labels(labels_path), labels_path)
+    images, labels, named = read_images(path), read_labels(labels_path), label_names(path)
+    if named is None:
+        remedy = "correct it, or describe the classes in mapping.txt in its folder"
+        return _Content(images, check_labels(images, labels, labels_path, remedy=remedy))
+    last = named.first + len(named.names) - 1
+    if labels.size and not named.first <= labels.min() <= labels.max() <= last:
+        raise DataError(
+            f"{labels_path} has labels from {labels.min()} to {labels.max()}, expected {named.first} to {last}; use "
+            "the mapping of the same file"
+        )
+    shifted = labels.astype(np.int64) - named.first
+    return _Content(images, check_labels(images, shifted, labels_path, len(named.names)), named.names)

@@ -125,7 +125,7 @@ def _as_images(array: NDArray[Any], where: str, pixel_range: PixelScale | None) 
             f"{where} has dtype {array.dtype}; save the images as uint8, 0 to 255, or pass pixel_range=1 for pixels "
             "from 0 to 1"
         )
-    shape = _image_shape(array.shape)
+    shape = image_shape(array.shape)
     if shape is None:
         remedy = "move the channels to the end, for example with numpy.moveaxis" if _is_channels_first(array) else ""
         remedy = remedy or f"save the images with shape (N, H, W) or (N, H, W, 3), sides up to {MAX_SIDE}"
@@ -133,8 +133,27 @@ def _as_images(array: NDArray[Any], where: str, pixel_range: PixelScale | None) 
     return array.astype(np.uint8, order="C", copy=False).reshape(len(array), *shape)
 
 
-def _image_shape(shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Return the shape of an image, (H, W) or (H, W, 3), for that of an array of images; None if it is not one."""
+def archived_class_names(path: Path) -> tuple[str, ...] | None:
+    """Return the class names that an archive holds; None without, or if it is damaged.
+
+    Raises:
+        DataError: there are fewer than two names, or two are equal.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            named = [np.asarray(archive[name]) for name in _CLASS_NAMES if name in archive.files]
+    except Exception:  # `read_npz` reports it
+        return None
+    return _class_names(named[0], path) if named else None
+
+
+def image_shape(shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return the shape of an image, (H, W) or (H, W, 3), for that of an array of images; None if it is not one.
+
+    Example:
+        >>> image_shape((5, 784)), image_shape((5, 32, 32, 1)), image_shape((5, 3, 32, 32))
+        ((28, 28), (32, 32), None)
+    """
     if shape[1:] == (math.prod(IMAGE_SHAPE),):
         return IMAGE_SHAPE
     if len(shape) not in (3, 4) or not all(1 <= side <= MAX_SIDE for side in shape[1:3]):

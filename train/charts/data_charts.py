@@ -8,7 +8,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from digits_edge.train.charts.drawing import AMOUNTS, PALETTE, WIDTH_INCHES, new_figure, quiet_axes
+from digits_edge.runtime.model.image_input import Polarity
+from digits_edge.train.charts.drawing import (
+    AMOUNTS,
+    PALETTE,
+    WIDTH_INCHES,
+    draw_image,
+    new_figure,
+    quiet_axes,
+)
 
 _MARKED, _FRAME, _MUTED = PALETTE[1], "#d8dee4", "#57606a"
 _FONT = 11
@@ -21,8 +29,8 @@ class PairTile:
     """Two images side by side.
 
     Attributes:
-        left: first image, uint8 (28, 28).
-        right: second image, uint8 (28, 28).
+        left: first image, uint8 (H, W) or (H, W, 3).
+        right: second image, of the same shape.
         caption: text below the images.
         marked: whether the frame is orange.
     """
@@ -40,7 +48,7 @@ def draw_classes(shares: Mapping[str, Sequence[float]], names: Sequence[str]) ->
         shares: for each split, the share of each class, 0 to 1.
         names: class names.
     """
-    figure = new_figure(4.4)
+    figure = new_figure(max(4.4, 0.8 + 0.22 * len(names)))
     axes = figure.subplots()
     height = 0.8 / len(shares)
     for index, (split, own) in enumerate(shares.items()):
@@ -92,27 +100,31 @@ def draw_ink(share: NDArray[np.float64]) -> Figure:
     """Draw how often each pixel is not 0; pixels that are always 0 are white.
 
     Args:
-        share: share of images with a non-zero value, float64 (28, 28).
+        share: share of images with a non-zero value, float64 (H, W).
     """
     figure = new_figure(4.6)
     axes = figure.subplots()
     shown = axes.imshow(np.ma.masked_equal(100 * share, 0), cmap=AMOUNTS, vmin=0)
-    axes.set_xticks([0, 7, 14, 21, 27])
-    axes.set_yticks([0, 7, 14, 21, 27])
+    height, width = share.shape
+    axes.set_xticks([*(width * quarter // 4 for quarter in range(4)), width - 1])
+    axes.set_yticks([*(height * quarter // 4 for quarter in range(4)), height - 1])
     axes.set(xlabel="column", ylabel="row")
     figure.colorbar(shown, ax=axes, shrink=0.85, label="images with a non-zero pixel, %")
     return figure
 
 
-def draw_samples(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], columns: int) -> Figure:
+def draw_samples(
+    rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], columns: int, polarity: Polarity = "white-on-black"
+) -> Figure:
     """Draw a row of sample images for each name.
 
     Args:
-        rows: names and their images, uint8 (28, 28).
+        rows: names and their images, uint8 (H, W) or (H, W, 3).
         columns: maximum number of images per row.
+        polarity: polarity of the images.
     """
     longest = max(len(name) for name, _ in rows)
-    cell = (WIDTH_INCHES - 0.085 * longest) / columns
+    cell = (WIDTH_INCHES - min(0.085 * longest, WIDTH_INCHES / 3)) / columns
     figure = new_figure(len(rows) * cell)
     grid = figure.subplots(len(rows), columns, squeeze=False)
     for axes, (name, images) in zip(grid, rows, strict=True):
@@ -122,11 +134,11 @@ def draw_samples(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], column
             place.set_yticks([])
             place.spines[:].set(color=_FRAME, visible=index < len(images))
             if index < len(images):
-                place.imshow(images[index], cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
+                draw_image(place, images[index], polarity)
     return figure
 
 
-def draw_pairs(tiles: Sequence[PairTile], columns: int = 2) -> Figure:
+def draw_pairs(tiles: Sequence[PairTile], columns: int = 2, polarity: Polarity = "white-on-black") -> Figure:
     """Draw pairs of images in a grid, row by row."""
     rows = -(-len(tiles) // columns)
     lines = max(tile.caption.count("\n") + 1 for tile in tiles)
@@ -136,11 +148,9 @@ def draw_pairs(tiles: Sequence[PairTile], columns: int = 2) -> Figure:
         axes.axis("off")
     for axes, tile in zip(grid.flat, tiles, strict=False):
         axes.axis("on")
-        gap = np.zeros((28, 1), np.uint8)
-        axes.imshow(np.hstack([tile.left, gap, tile.right]), cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
-        axes.axvline(28, color=_MUTED, linewidth=1)
-        axes.set_xticks([])
-        axes.set_yticks([])
+        gap = np.zeros_like(tile.left[:, :1])
+        draw_image(axes, np.hstack([tile.left, gap, tile.right]), polarity)
+        axes.axvline(tile.left.shape[1], color=_MUTED, linewidth=1)
         axes.spines[:].set(color=_MARKED if tile.marked else _FRAME, linewidth=2.5 if tile.marked else 0.8)
         axes.set_xlabel(tile.caption, fontsize=_FONT, labelpad=3)
     return figure

@@ -3,8 +3,12 @@
 import io
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from digits_edge.runtime.model.image_input import Polarity
 
 #: Colour-blind safe palette by Okabe and Ito, without black and yellow.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -26,6 +30,25 @@ def quiet_axes(axes: Axes, *, title: str = "", x: str = "", y: str = "") -> None
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     axes.set_axisbelow(True)
+
+
+def draw_image(axes: Axes, image: NDArray[np.uint8], polarity: Polarity) -> None:
+    """Draw an image without ticks; white ink on black is drawn as black ink on white.
+
+    Args:
+        axes: axes to draw on.
+        image: uint8, (H, W) or (H, W, 3).
+        polarity: polarity of a grey image.
+    """
+    axes.imshow(
+        image,
+        cmap="gray_r" if polarity == "white-on-black" else "gray",
+        vmin=0,
+        vmax=255,
+        interpolation="nearest",
+    )
+    axes.set_xticks([])
+    axes.set_yticks([])
 
 
 def as_svg(figure: Figure) -> bytes:

@@ -68,6 +68,8 @@ class Augmentation:
     Example:
         >>> Augmentation(rotation_degrees=10).corrupted(0.5).corruption.share
         0.5
+        >>> Augmentation(translation_px=2.5).for_side(56).translation_px
+        5.0
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
@@ -89,6 +91,17 @@ class Augmentation:
         """The same augmentation with another share of corrupted images."""
         return replace(self, corruption=replace(self.corruption, share=share))
 
+    def for_side(self, side_px: int) -> "Augmentation":
+        """The same augmentation for images whose longer side is `side_px`; amounts in pixels are meant for 28."""
+        factor, found = side_px / 28, self.corruption
+        amounts = {name: getattr(found, name) * factor for name in ("elastic_px", "blur_px", "cut_out_px")}
+        return replace(self, translation_px=self.translation_px * factor, corruption=replace(found, **amounts))
+
+    def for_photographs(self) -> "Augmentation":
+        """The same augmentation without the corruptions of ink on paper."""
+        photographed = replace(self.corruption, elastic_px=0.0, stroke=0.0, ruled=0.0, negative=0.0)
+        return replace(self, corruption=photographed)
+
 
 NO_AUGMENTATION = Augmentation()
 #: Keras layers of the reference documents: RandomRotation(0.1), a tenth of a full turn, and
@@ -96,6 +109,9 @@ NO_AUGMENTATION = Augmentation()
 DOCUMENT = Augmentation(rotation_degrees=36.0, translation_px=5.6, contrast=0.2)
 #: Variation of handwriting. Stronger rotation confuses 6 with 9 and costs accuracy on upright digits.
 HAND = Augmentation(rotation_degrees=13.0, translation_px=2.5, zoom=0.13, shear_degrees=12.0, contrast=0.2)
+
+#: Variation of photographs. They are not mirrored, because mirrored signs or letters are others.
+PHOTO = Augmentation(rotation_degrees=10.0, translation_px=2.5, zoom=0.13, contrast=0.2)
 
 #: Variation of photos of flat garments: either side, little rotation.
 GARMENT = Augmentation(rotation_degrees=4.0, translation_px=1.5, zoom=0.1, contrast=0.1, mirror=True)
@@ -113,5 +129,6 @@ AUGMENTATIONS = {
     "document": DOCUMENT,
     "hand": HAND,
     "garment": GARMENT,
+    "photo": PHOTO,
     "rough": ROUGH,
 }

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from digits_edge.runtime.model.image_input import Polarity
 from digits_edge.train.data.augmentation import NO_AUGMENTATION, NO_CORRUPTION, Augmentation, Corruption
 from digits_edge.train.data.corruption import (
     Images,
@@ -24,16 +25,23 @@ from digits_edge.train.data.corruption import (
 _KNOT_SPACING_PX = 7
 
 
-def augment(images: NDArray[np.float32], augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.float32]:
+def augment(
+    images: NDArray[np.float32],
+    augmentation: Augmentation,
+    rng: np.random.Generator,
+    *,
+    polarity: Polarity = "white-on-black",
+) -> NDArray[np.float32]:
     """Augment every image of a batch at random.
 
     Args:
-        images: float32 (N, H, W, 1) in 0…1, H = W.
+        images: float32 (N, H, W, channels) in 0…1.
         augmentation: largest changes.
         rng: source of all randomness; the same generator state gives the same batch.
+        polarity: decides what a shift uncovers: 0 (no ink), or the colours at the edge of a photograph.
 
     Returns:
-        New batch, float32 (N, H, W, 1) in 0…1. Pixels that a shift uncovers are 0 (no ink).
+        New batch, float32 of the same shape, in 0…1.
 
     Example:
         >>> from digits_edge.train import AUGMENTATIONS
@@ -42,22 +50,25 @@ def augment(images: NDArray[np.float32], augmentation: Augmentation, rng: np.ran
         (2, 28, 28, 1)
     """
     if augmentation.uncorrupted != NO_AUGMENTATION:
-        images = _moved(images, augmentation, rng)
+        images = _moved(images, augmentation, rng, "constant" if polarity == "white-on-black" else "nearest")
     if augmentation.corruption != NO_CORRUPTION:
-        images = _corrupted(images[..., 0], augmentation.corruption, rng)[..., np.newaxis]
+        border: Literal["constant", "edge"] = "constant" if polarity == "white-on-black" else "edge"
+        images = _corrupted(images, augmentation.corruption, rng, border)
     return images
 
 
-def _moved(images: Images, augmentation: Augmentation, rng: np.random.Generator) -> Images:
-    transforms = _transforms(len(images), images.shape[1], augmentation, rng)
-    moved = keras.ops.image.affine_transform(images, transforms, interpolation="bilinear")
+def _moved(images: Images, augmentation: Augmentation, rng: np.random.Generator, fill_mode: str) -> Images:
+    transforms = _transforms(len(images), images.shape[1:3], augmentation, rng)
+    moved = keras.ops.image.affine_transform(images, transforms, interpolation="bilinear", fill_mode=fill_mode)
     gain = rng.uniform(1 - augmentation.contrast, 1 + augmentation.contrast, (len(images), 1, 1, 1))
     contrasted: Images = np.clip(keras.ops.convert_to_numpy(moved) * gain.astype(np.float32), 0, 1)
     return contrasted
 
 
-def _corrupted(images: Images, corruption: Corruption, rng: np.random.Generator) -> Images:
-    """Copy of images (N, H, W) with a share of them corrupted."""
+def _corrupted(
+    images: Images, corruption: Corruption, rng: np.random.Generator, border: Literal["constant", "edge"]
+) -> Images:
+    """Copy of images (N, H, W, channels) with a share of them corrupted."""
     images = images.copy()
     chosen = np.flatnonzero(rng.random(len(images)) < corruption.share)
 
@@ -68,7 +79,7 @@ def _corrupted(images: Images, corruption: Corruption, rng: np.random.Generator)
 
     apply_to_half(_deformed, 0, corruption.elastic_px, rng=rng)
     apply_to_half(with_other_strokes, -corruption.stroke, corruption.stroke)
-    apply_to_half(blurred, 0, corruption.blur_px)
+    apply_to_half(blurred, 0, corruption.blur_px, border=border)
     apply_to_half(lit, 0, corruption.light, rng=rng)
     apply_to_half(ruled, 0, corruption.ruled, rng=rng)
     apply_to_half(cut_out, 0, corruption.cut_out_px, rng=rng)
@@ -81,24 +92,23 @@ def _corrupted(images: Images, corruption: Corruption, rng: np.random.Generator)
 
 def _deformed(images: Images, max_px: NDArray[np.float64], rng: np.random.Generator) -> Images:
     """Elastic deformation: each image has its own smooth field of displacements up to `max_px`, (N,)."""
-    count, size_px = images.shape[:2]
-    smooth = _cubic_spline(size_px)
-    fields = rng.uniform(-1, 1, (2, count, smooth.shape[1], smooth.shape[1])).astype(np.float32)
-    down, right = smooth @ (fields * max_px.astype(np.float32)[:, np.newaxis, np.newaxis]) @ smooth.T
-    rows, columns = np.mgrid[:size_px, :size_px].astype(np.float32)
-    y, x = (np.clip(place, 0, size_px - 1) for place in (rows + down, columns + right))
-    top, left = (np.minimum(place.astype(np.intp), size_px - 2) for place in (y, x))
-    below, beside = (y - top), (x - left)
-    pixels = images.reshape(count, size_px * size_px)
-    corner = top * size_px + left
+    count, height, width, channels = images.shape
+    vertical, horizontal = _cubic_spline(height), _cubic_spline(width)
+    fields = rng.uniform(-1, 1, (2, count, vertical.shape[1], horizontal.shape[1])).astype(np.float32)
+    down, right = vertical @ (fields * max_px.astype(np.float32)[:, np.newaxis, np.newaxis]) @ horizontal.T
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    y, x = np.clip(rows + down, 0, height - 1), np.clip(columns + right, 0, width - 1)
+    top, left = np.minimum(y.astype(np.intp), max(0, height - 2)), np.minimum(x.astype(np.intp), max(0, width - 2))
+    below, beside = (y - top)[..., np.newaxis], (x - left)[..., np.newaxis]
+    pixels = images.reshape(count, height * width, channels)
+    right_of, beneath = min(1, width - 1), width * min(1, height - 1)
 
     def pixel(offset: int) -> Images:
-        return np.take_along_axis(pixels, (corner + offset).reshape(count, size_px * size_px), axis=1).reshape(
-            count, size_px, size_px
-        )
+        places = (top * width + left + offset).reshape(count, height * width, 1)
+        return np.take_along_axis(pixels, places, axis=1).reshape(images.shape)
 
-    upper = pixel(0) * (1 - beside) + pixel(1) * beside
-    lower = pixel(size_px) * (1 - beside) + pixel(size_px + 1) * beside
+    upper = pixel(0) * (1 - beside) + pixel(right_of) * beside
+    lower = pixel(beneath) * (1 - beside) + pixel(beneath + right_of) * beside
     return np.asarray(upper * (1 - below) + lower * below, np.float32)
 
 
@@ -111,10 +121,12 @@ def _cubic_spline(size_px: int) -> NDArray[np.float32]:
     return np.where(distances < 1, near, np.where(distances < 2, far, 0)).astype(np.float32)
 
 
-def _transforms(count: int, size_px: int, augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.float32]:
+def _transforms(
+    count: int, size_px: tuple[int, ...], augmentation: Augmentation, rng: np.random.Generator
+) -> NDArray[np.float32]:
     """Random transforms for `keras.ops.image.affine_transform`: rows (a0, a1, a2, b0, b1, b2, 0, 0).
 
-    The output at (x, y) is the input at (a0·x + a1·y + a2, b0·x + b1·y + b2).
+    `size_px` is height and width. The output at (x, y) is the input at (a0·x + a1·y + a2, b0·x + b1·y + b2).
     """
 
     def draw(largest: float) -> NDArray[np.float64]:
@@ -129,8 +141,8 @@ def _transforms(count: int, size_px: int, augmentation: Augmentation, rng: np.ra
     # rotation · shear · scale
     a0, a1 = scale_x * cos, scale_y * (shear * cos - sin)
     b0, b1 = scale_x * sin, scale_y * (shear * sin + cos)
-    centre = (size_px - 1) / 2
-    a2 = centre - (a0 + a1) * centre + draw(augmentation.translation_px)
-    b2 = centre - (b0 + b1) * centre + draw(augmentation.translation_px)
+    y, x = ((side - 1) / 2 for side in size_px)
+    a2 = x - (a0 * x + a1 * y) + draw(augmentation.translation_px)
+    b2 = y - (b0 * x + b1 * y) + draw(augmentation.translation_px)
     zero = np.zeros(count)
     return np.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1).astype(np.float32)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from digits_edge.runtime.model.image_input import ImageInput, Polarity
 from digits_edge.train.data.augmentation import Augmentation
 from digits_edge.train.data.augmenting import augment
 
@@ -16,8 +17,8 @@ class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
     Only the images of one batch are read at a time, so `images` may be a memory map larger than the memory.
 
     Args:
-        images: uint8 (N, 28, 28).
-        targets: labels, uint8 (N,), or soft targets, floats (N, C).
+        images: uint8 (N, H, W) or (N, H, W, 3).
+        targets: labels, unsigned integers (N,), or soft targets, floats (N, C).
         rows: indices of the images to use.
         batch_size: images per batch; the last batch may be smaller.
         input_scale: value of white for the model.
@@ -50,7 +51,7 @@ class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
         return count_batches(len(self._rows), self._batch_size)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        """Images, float32 (B, 28, 28, 1) from 0 to `input_scale`, and targets, int32 (B,) or float32 (B, C)."""
+        """Images, float32 (B, H, W, channels) from 0 to `input_scale`, and targets, int32 (B,) or float32 (B, C)."""
         rows = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
         images = self._prepared(scaled(self._images[rows]), index)
         targets = self._targets[rows]
@@ -67,13 +68,14 @@ class Batches(OrderedBatches):
     same in an uninterrupted and in a resumed training. Set `epoch` before an epoch begins.
 
     Args:
-        images: uint8 (N, 28, 28).
-        targets: labels, uint8 (N,), or soft targets, floats (N, C).
+        images: uint8 (N, H, W) or (N, H, W, 3).
+        targets: labels, unsigned integers (N,), or soft targets, floats (N, C).
         rows: indices of the images to use.
         batch_size: images per batch; the last batch may be smaller.
         augmentation: augmentation of each image.
         seed: seed of the training.
         per_epoch: number of rows per epoch, drawn anew for each; None for all.
+        polarity: polarity of the images, see `augment`.
         input_scale: value of white for the model.
 
     Example:
@@ -95,12 +97,14 @@ class Batches(OrderedBatches):
         seed: int,
         per_epoch: int | None = None,
         input_scale: Literal[1, 255] = 1,
+        polarity: Polarity = "white-on-black",
     ) -> None:
         super().__init__(images, targets, rows, batch_size=batch_size, input_scale=input_scale)
         self._all_rows = rows
         self._augmentation = augmentation
         self._seed = seed
         self._per_epoch = per_epoch
+        self._polarity = polarity
         self.epoch = 0
 
     @property
@@ -114,7 +118,8 @@ class Batches(OrderedBatches):
         self._rows = np.random.default_rng((self._seed, epoch)).permutation(self._all_rows)[: self._per_epoch]
 
     def _prepared(self, images: NDArray[np.float32], index: int) -> NDArray[np.float32]:
-        return augment(images, self._augmentation, np.random.default_rng((self._seed, self._epoch, index)))
+        rng = np.random.default_rng((self._seed, self._epoch, index))
+        return augment(images, self._augmentation, rng, polarity=self._polarity)
 
 
 def count_batches(rows: int, batch_size: int) -> int:
@@ -127,11 +132,22 @@ def count_batches(rows: int, batch_size: int) -> int:
     return -(-rows // batch_size)
 
 
+def images_per_batch(image: ImageInput, largest: int = 1000) -> int:
+    """Number of images that take about as much memory as `largest` images of 28×28, at least 1 and at most `largest`.
+
+    Example:
+        >>> images_per_batch(ImageInput()), images_per_batch(ImageInput(96, 96, 3))
+        (1000, 85)
+    """
+    return max(1, min(largest, largest * 784 // (image.height * image.width)))
+
+
 def scaled(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Scale grey levels to 0…1: uint8 (N, 28, 28) → float32 (N, 28, 28, 1).
+    """Scale pixels to 0…1: uint8 (N, H, W) → float32 (N, H, W, 1), or uint8 (N, H, W, 3) → float32 (N, H, W, 3).
 
     Example:
         >>> float(scaled(np.full((1, 28, 28), 255, np.uint8)).max())
         1.0
     """
-    return (images.astype(np.float32) / np.float32(255))[..., np.newaxis]
+    pixels = images.astype(np.float32) / np.float32(255)
+    return pixels[..., np.newaxis] if pixels.ndim == 3 else pixels

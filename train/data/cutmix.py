@@ -17,25 +17,28 @@ def cutmix(
     continue; and there are no mixed labels, because the teachers' predictions are the targets.
 
     Args:
-        images: float32 (N, H, W) in 0…1, H = W.
+        images: float32 (N, H, W) or (N, H, W, channels) in 0…1.
         share: share of the images to cut.
         rng: source of all randomness.
 
     Returns:
-        Mixed images, float32 (N, H, W), and which of them are cut, bool (N,).
+        Mixed images, float32 of the same shape, and which of them are cut, bool (N,).
 
     Example:
         >>> mixed, is_cut = cutmix(np.zeros((4, 28, 28), np.float32), 1.0, np.random.default_rng(0))
         >>> mixed.shape, is_cut.tolist()
         ((4, 28, 28), [True, True, True, True])
     """
-    count, size_px = images.shape[:2]
+    count, height, width = images.shape[:3]
     is_cut = np.less(rng.random(count), share)
     others = images[rng.permutation(count)]
-    rows, columns = np.mgrid[:size_px, :size_px] - (size_px - 1) / 2
+    rows, columns = np.mgrid[:height, :width].astype(np.float64)
+    rows, columns = rows - (height - 1) / 2, columns - (width - 1) / 2
     angle = rng.uniform(0, 2 * np.pi, (count, 1, 1))
-    off_centre_px = rng.uniform(-_OFF_CENTRE, _OFF_CENTRE, (count, 1, 1)) * size_px
+    off_centre_px = rng.uniform(-_OFF_CENTRE, _OFF_CENTRE, (count, 1, 1)) * min(height, width)
     distance_px = np.cos(angle) * columns + np.sin(angle) * rows - off_centre_px
     weight = 1 / (1 + np.exp(-distance_px))
     weight[~is_cut] = 1
+    if images.ndim == 4:
+        weight = weight[..., np.newaxis]
     return (weight * images + (1 - weight) * others).astype(np.float32), is_cut

@@ -80,8 +80,8 @@ def nearest(train: Images, test: Images, same: dict[int, int], progress: Progres
     between training images that are almost equally close. The returned distances are exact.
 
     Args:
-        train: uint8 (N, H, W).
-        test: uint8 (M, H, W).
+        train: uint8 (N, H, W) or (N, H, W, 3).
+        test: uint8 (M, H, W) or (M, H, W, 3).
         same: result of `same_in_both`; identical images are paired by it.
         progress: called with (training images compared, N).
 
@@ -127,5 +127,5 @@ def _distance(
     for start in range(0, len(test_rows), 4096):
         part = slice(start, start + 4096)
         difference = train[train_rows[part]].astype(np.int32) - test[test_rows[part]]
-        distance[part] = np.sqrt(np.square(difference).mean(axis=(1, 2)))
+        distance[part] = np.sqrt(np.square(difference).reshape(len(difference), -1).mean(axis=1))
     return distance

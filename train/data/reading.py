@@ -14,10 +14,12 @@ from digits_edge.runtime.datasets import Dataset, load
 from digits_edge.runtime.datasets.catalogue import SPLITS, dataset_of
 from digits_edge.runtime.datasets.csv_rows import RowParser
 from digits_edge.runtime.datasets.csv_text import open_csv
-from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE, ProgressCallback
+from digits_edge.runtime.datasets.dataset import CLASSES, ProgressCallback, label_dtype
 from digits_edge.runtime.datasets.loading import is_table, locate
+from digits_edge.runtime.datasets.npz import archived_class_names, image_shape
 from digits_edge.runtime.datasets.opening import opened
-from digits_edge.runtime.datasets.table_columns import LABEL, PIXELS
+from digits_edge.runtime.datasets.options import DEFAULT_OPTIONS, ReadingOptions
+from digits_edge.runtime.datasets.table_columns import LABEL
 from digits_edge.runtime.datasets.table_numbers import number
 from digits_edge.runtime.errors import DataError
 
@@ -77,7 +79,7 @@ class Reading:
 
     Attributes:
         split: "train", "test", or "file" for a file that is not split.
-        path: file of the images.
+        path: file of the images, or folder of the pictures.
         dataset: the valid rows.
         rows: row number of each valid row in the file, from 1, int64 (N,).
         account: counts of the invalid values.
@@ -91,14 +93,19 @@ class Reading:
 
 
 def read_splits(
-    source: str | None, *, downloading: ProgressCallback | None = None, reading: ProgressCallback | None = None
+    source: str | None,
+    *,
+    options: ReadingOptions = DEFAULT_OPTIONS,
+    downloading: ProgressCallback | None = None,
+    reading: ProgressCallback | None = None,
 ) -> tuple[Reading, ...]:
     """Read the splits of a data set: train and test, one of them, or a file that is not split.
 
     Args:
         source: value of `--data`; None for mnist.
+        options: how the images are read.
         downloading: called while a known data set is downloaded.
-        reading: called while a CSV with invalid values is read row by row.
+        reading: called while pictures are read, or a CSV with invalid values is read row by row.
 
     Raises:
         DataError: no split is found; or a file is damaged, is not of its format, or has no valid row.
@@ -120,7 +127,8 @@ def read_splits(
             errors.append(error)
     if not found:
         raise errors[0]
-    return tuple(_read(source, split, path, name, reading) for split, (path, name) in _files_of_splits(found).items())
+    files = _files_of_splits(found).items()
+    return tuple(_read(source, split, path, name, options, reading) for split, (path, name) in files)
 
 
 def _files_of_splits(found: dict[str, tuple[Path, str]]) -> dict[str, tuple[Path, str]]:
@@ -129,6 +137,8 @@ def _files_of_splits(found: dict[str, tuple[Path, str]]) -> dict[str, tuple[Path
     if len(files) == len(found) > 1:
         return found
     (path,) = files
+    if path.is_dir():  # folders of classes have both splits
+        return found
     if path.suffix != ".npz":
         return found if len(found) == 1 else {WHOLE: found[SPLITS[0]]}
     try:
@@ -141,19 +151,27 @@ def _files_of_splits(found: dict[str, tuple[Path, str]]) -> dict[str, tuple[Path
     return {split: found[split] for split in SPLITS if f"x_{split}" in names} or {SPLITS[0]: found[SPLITS[0]]}
 
 
-def _read(source: str | None, split: str, path: Path, name: str, progress: ProgressCallback | None) -> Reading:
+def _read(
+    source: str | None,
+    split: str,
+    path: Path,
+    name: str,
+    options: ReadingOptions,
+    progress: ProgressCallback | None,
+) -> Reading:
     stored_split = SPLITS[0] if split == WHOLE else split
     try:
-        dataset = load(split=stored_split, data=source)
+        dataset = load(split=stored_split, data=source, options=options, progress=progress if path.is_dir() else None)
     except DataError as error:
         images, labels, rows, account = _read_valid_rows(path, stored_split, error, progress)
-        return Reading(split, path, dataset_of(name, images, labels), rows, account)
+        class_names = archived_class_names(path) if path.suffix == ".npz" else None
+        return Reading(split, path, dataset_of(name, images, labels, class_names), rows, account)
     if not len(dataset):
         raise DataError(f"{path} holds no images; name another file")
     return Reading(split, path, dataset, np.arange(1, len(dataset) + 1), Account(len(dataset)))
 
 
-_ValidRows = tuple[NDArray[np.uint8], NDArray[np.uint8] | None, NDArray[np.int64], Account]
+_ValidRows = tuple[NDArray[np.uint8], NDArray[np.unsignedinteger] | None, NDArray[np.int64], Account]
 
 
 def _read_valid_rows(path: Path, split: str, error: DataError, progress: ProgressCallback | None) -> _ValidRows:
@@ -256,12 +274,15 @@ def _read_npz_rows(path: Path, split: str, error: DataError) -> _ValidRows:
             images = np.asarray(archive[f"x_{split}" if is_split else "images"])
             name = f"y_{split}" if is_split else "labels"
             labels = np.asarray(archive[name]) if name in archive.files else None
-            images = images.reshape(len(images), len(PIXELS))
+            shape = image_shape(images.shape)
+            assert shape is not None
+            images = images.reshape(len(images), -1)
             if labels is not None:
                 labels = labels.reshape(len(images), 1)
     except Exception:  # damaged or of another shape; `error` says so
         raise error from None
-    parts = [(LABEL, labels, CLASSES - 1)] if labels is not None else []
+    classes = len(archived_class_names(path) or range(CLASSES))
+    parts = [(LABEL, labels, classes - 1)] if labels is not None else []
     tally, is_valid = _Tally(), np.ones(len(images), bool)
     found: list[Fault] = []
     for name, values, maximum in [*parts, ("pixel", images, 255)]:
@@ -283,8 +304,8 @@ def _read_npz_rows(path: Path, split: str, error: DataError) -> _ValidRows:
     tally.first = sorted(found, key=lambda fault: fault.row)[:LISTED]
     rows = np.flatnonzero(is_valid)
     return (
-        images[rows].astype(np.uint8).reshape(-1, *IMAGE_SHAPE),
-        None if labels is None else labels[rows, 0].astype(np.uint8),
+        images[rows].astype(np.uint8).reshape(-1, *shape),
+        None if labels is None else labels[rows, 0].astype(label_dtype(classes)),
         rows + 1,
         tally.account(len(images), len(images) - len(rows)),
     )

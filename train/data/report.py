@@ -97,7 +97,7 @@ class Split:
         split: "train", "test", or "file" for a file that is not split.
         file: path of the file.
         images: number of valid images; the attributes below describe these.
-        shape: shape of the image array, (N, 28, 28).
+        shape: shape of the image array, (N, H, W) or (N, H, W, 3).
         dtype: dtype of the images.
         labels_dtype: dtype of the labels; None without labels.
         licence: licence of the data, or "unknown".
@@ -173,7 +173,7 @@ class DataReport:
 
     Attributes:
         name: name of the data set.
-        class_names: names of the labels 0 to 9.
+        class_names: names of the classes, in label order.
         splits: one or two splits.
         leakage: overlap of train and test; None unless there are both.
     """
@@ -213,7 +213,7 @@ def describe(readings: Sequence[Reading], progress: ProgressCallback | None = No
 
 
 def mean_images(dataset: Dataset) -> list[NDArray[np.float64] | None]:
-    """Mean image of each class, float64 (28, 28), in grey levels; None for a class without images. Needs labels."""
+    """Mean image of each class, float64 (H, W) or (H, W, 3), in grey levels; None without images. Needs labels."""
     rows = [np.flatnonzero(dataset.labels == label) for label in range(len(dataset.class_names))]
     # summing integers needs no float copy of the images
     return [dataset.images[own].sum(axis=0, dtype=np.int64) / len(own) if len(own) else None for own in rows]
@@ -267,7 +267,7 @@ def _pixels(images: NDArray[np.uint8]) -> Pixels:
         zero_share=float(shares[0]),
         saturated_share=float(shares[255]),
         always_empty=int((images.max(axis=0) == 0).sum()),
-        blank_images=int((images.max(axis=(1, 2)) == 0).sum()),
+        blank_images=int((images.reshape(len(images), -1).max(axis=1) == 0).sum()),
         counts=tuple(counts.tolist()),
     )
 

@@ -30,7 +30,7 @@ _WARM_UP, _REPEATS, _SECONDS = 5, 15, 0.15
 #: Images per call while errors are counted.
 _BATCH_SIZE = 1000
 
-#: Images, uint8 (N, 28, 28) → logits or probabilities, float32 (N, C).
+#: Images, uint8 (N, H, W) or (N, H, W, 3) → logits or probabilities, float32 (N, C).
 Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 #: Called before every step with its description, the number of finished steps and the total.
 Listener = Callable[[str, int, int], None]
@@ -87,7 +87,7 @@ class Candidate(DescribedModel):
     """A model to compare.
 
     Attributes:
-        predict: function from images, uint8 (N, 28, 28), to logits or probabilities, float32 (N, C).
+        predict: function from images, uint8 (N, H, W) or (N, H, W, 3), to logits or probabilities, float32 (N, C).
     """
 
     predict: Predict
@@ -198,7 +198,7 @@ def compare(
         notify(f"predicting {len(dataset):,} images: {candidate.name}", index, steps)
         wrong.append(_is_wrong(candidate, dataset))
     # np.resize repeats the images if there are fewer than `size`
-    images = [np.resize(dataset.images, (size, 28, 28)) for size in (1, batch_size)]
+    images = [np.resize(dataset.images, (size, *dataset.image.shape)) for size in (1, batch_size)]
     done = count(len(candidates))
     times_us = round_robin(
         {index: partial(_medians_us, candidate.predict, images) for index, candidate in enumerate(candidates)},

@@ -108,7 +108,7 @@ def evaluate(probabilities: NDArray[np.floating], labels: NDArray[np.uint8], nam
 
     Args:
         probabilities: floating point, (N, C), rows summing to 1.
-        labels: true classes, uint8 (N,), each less than C.
+        labels: true classes, unsigned integers (N,), each less than C.
         names: names of the C classes.
 
     Raises:
@@ -131,7 +131,7 @@ def evaluate(probabilities: NDArray[np.floating], labels: NDArray[np.uint8], nam
         raise DataError(f"image {row}: the prediction is not finite; the weights of the model are damaged")
     # rounding in float32 and int8 models makes the sums of rows differ from 1
     exact = probabilities.astype(np.float64)
-    exact /= exact.sum(axis=1, keepdims=True)
+    exact /= np.maximum(exact.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     predicted = exact.argmax(axis=1)
     matrix = confusion_matrix(labels, predicted, labels=np.arange(len(names)))
     classes = _classes(exact, labels, matrix, names)

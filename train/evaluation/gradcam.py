@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from digits_edge.runtime.errors import UsageError
 from digits_edge.train.models.layers import Placed, placed_layers
 
-_SIDE = 28
-
 
 def has_maps(model: keras.Model) -> bool:
     """Whether Grad-CAM applies: the model has a convolution on every path from the input to the output.
@@ -23,7 +21,12 @@ def has_maps(model: keras.Model) -> bool:
     return _split(model) is not None
 
 
-def grad_cam(model: keras.Model, inputs: NDArray[np.float32], classes: NDArray[np.integer]) -> NDArray[np.float32]:
+def grad_cam(
+    model: keras.Model,
+    inputs: NDArray[np.float32],
+    classes: NDArray[np.integer],
+    size: tuple[int, int] = (28, 28),
+) -> NDArray[np.float32]:
     """Compute maps of the regions that increase the logit of a class.
 
     The map is ReLU(Σ_k w_k A_k). A_k are the feature maps of the last convolution, or of the residual block that
@@ -34,9 +37,10 @@ def grad_cam(model: keras.Model, inputs: NDArray[np.float32], classes: NDArray[n
         model: Keras model with channels last.
         inputs: model inputs, float32 (N, …).
         classes: class to explain for each image, (N,).
+        size: height and width of the images.
 
     Returns:
-        float32 (N, 28, 28) in 0 to 1. The maximum of each map is 1, or 0 if no region increases the logit.
+        float32 (N, H, W) in 0 to 1. The maximum of each map is 1, or 0 if no region increases the logit.
 
     Raises:
         UsageError: the model has no such convolution, or the Keras backend does not compute gradients.
@@ -59,7 +63,7 @@ def grad_cam(model: keras.Model, inputs: NDArray[np.float32], classes: NDArray[n
     gradients = _as_array(_gradient(score, maps))
     weights = gradients.mean(axis=(1, 2), keepdims=True)
     cam = np.maximum((weights * _as_array(maps)).sum(axis=-1, keepdims=True), 0)
-    large = keras.ops.image.resize(cam, (_SIDE, _SIDE), interpolation="bilinear", data_format="channels_last")
+    large = keras.ops.image.resize(cam, size, interpolation="bilinear", data_format="channels_last")
     result = _as_array(large)[..., 0]
     peaks = result.max(axis=(1, 2), keepdims=True)
     scaled: NDArray[np.float32] = np.divide(result, peaks, out=np.zeros_like(result), where=peaks > 0)

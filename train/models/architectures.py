@@ -1,9 +1,9 @@
 """Keras architectures by name: `build(name)` returns an untrained `keras.Model`.
 
-Every model maps float32 (N, 28, 28, 1) to logits, (N, 10). Computing the loss from logits stays exact where a softmax
-saturates; the exporter adds the calibrated softmax. White is 1, or 255 if the model begins with a Rescaling layer (see
-`input_scale`). Structures and parameter counts are those of the reference documents, except for `edge`, which is this
-project's.
+Every model maps float32 (N, H, W, channels) to logits, (N, C); the default is 28×28 grey levels and ten classes.
+Computing the loss from logits stays exact where a softmax saturates; the exporter adds the calibrated softmax. White is
+1, or 255 if the model begins with a Rescaling layer (see `input_scale`). Structures and, for the default, parameter
+counts are those of the reference documents, except for `edge`, which is this project's.
 """
 
 import inspect
@@ -16,22 +16,24 @@ import keras
 from keras import layers
 
 from digits_edge.runtime.errors import UsageError, unknown_name
+from digits_edge.runtime.model.image_input import ImageInput
 
-INPUT_SHAPE = (28, 28, 1)
+_DIGITS = ImageInput()
 #: The reference documents do not give the strength of their L2 penalty; this is a usual value for this network size.
 _L2 = 1e-4
 
 
-def build(name: str, *, classes: int = 10, **structure: Any) -> keras.Model:
+def build(name: str, *, classes: int = 10, image: ImageInput = _DIGITS, **structure: Any) -> keras.Model:
     """Build an untrained model.
 
     Args:
         name: one of `names()`.
         classes: number of classes, C.
+        image: height, width and number of channels.
         **structure: changes of the settings that `structure_of(name)` lists, such as widths and dropout.
 
     Returns:
-        Functional model from float32 (N, 28, 28, 1) to logits, float32 (N, C).
+        Functional model from float32 (N, H, W, channels) to logits, float32 (N, C).
 
     Raises:
         UsageError: the name is unknown, the model has no such setting, or a value does not fit.
@@ -41,21 +43,23 @@ def build(name: str, *, classes: int = 10, **structure: Any) -> keras.Model:
         7850
         >>> build("mlp", units=[8]).output_shape
         (None, 10)
+        >>> build("cnn-small", classes=3, image=ImageInput(32, 32, 3)).input_shape
+        (None, 32, 32, 3)
     """
     known = structure_of(name)
     for part, value in structure.items():
         if part not in known:
             raise UsageError(f"{name} has no setting {part!r}; it has: {', '.join(known) or 'none'}")
         _check_part(name, part, value, known[part])
-    image = keras.Input(INPUT_SHAPE, name="image")
+    pixels = keras.Input((image.height, image.width, image.channels), name="image")
     try:
-        logits = _BODIES[name](image, classes, **structure)
+        logits = _BODIES[name](pixels, classes, **structure)
     except ValueError as error:
         raise UsageError(
-            f"{name} cannot be built with {structure}: its layers reduce 28×28 pixels to none; "
-            "use fewer or smaller ones"
+            f"{name} cannot be built with {structure or 'its default structure'}: its layers reduce "
+            f"{image.description} pixels to none; use fewer or smaller ones"
         ) from error
-    return keras.Model(image, logits, name=name.replace("-", "_"))
+    return keras.Model(pixels, logits, name=name.replace("-", "_"))
 
 
 def names() -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from digits_edge.train.evaluation.evaluation import ClassFigures
 def draw_class_scores(classes: Sequence[ClassFigures]) -> Figure:
     """Draw a row with precision and recall for each class that has images."""
     present = [found for found in classes if found.support]
-    figure = new_figure(5.2)
+    figure = new_figure(max(5.2, 0.8 + 0.2 * len(present)))
     axes = figure.subplots()
     rows = range(len(present))
     precision = [found.scores.precision or 0.0 for found in present]

@@ -47,7 +47,12 @@ def data_page(report: DataReport, readings: Sequence[Reading]) -> str:
         Section("Exact duplicates", _duplicates(report)),
         Section("Near-duplicates between train and test", _near(report, readings)),
     ]
-    return render_page(f"Data report: {report.name}", f"{counts}, 28×28 grey levels", sections)
+    return render_page(f"Data report: {report.name}", f"{counts}, {_kind(readings)}", sections)
+
+
+def _kind(readings: Sequence[Reading]) -> str:
+    image = readings[0].dataset.image
+    return f"{image.height}×{image.width} {'grey levels' if image.channels == 1 else 'colours'}"
 
 
 def _images_of(split: Split) -> str:
@@ -92,7 +97,8 @@ def _values(report: DataReport) -> list[Block]:
         ("rows with a fault", lambda split: f"{split.account.broken_rows:,}"),
     ]
     table = _side_by_side("", rows, report.splits)
-    expected = "Pixels must be integers from 0 to 255, labels from 0 to 9, in decimal digits."
+    labels = f"labels from 0 to {len(report.class_names) - 1}"
+    expected = f"Pixels must be integers from 0 to 255, {labels}, in decimal digits."
     broken = [split for split in report.splits if split.account.broken_rows]
     if not broken:
         return [Text(f"{expected} All values are valid."), table]
@@ -144,7 +150,8 @@ def _samples(report: DataReport, readings: Sequence[Reading]) -> list[Block]:
     for reading in readings:
         lines = _sample_lines(reading, report, rng)
         for start in range(0, len(lines), _CLASSES_PER_PICTURE):
-            figure = draw_samples(lines[start : start + _CLASSES_PER_PICTURE], _PER_CLASS)
+            part, polarity = lines[start : start + _CLASSES_PER_PICTURE], reading.dataset.image.polarity
+            figure = draw_samples(part, _PER_CLASS, polarity)
             blocks.append(Picture(as_png(figure), f"Samples of {reading.split}", reading.split))
     return [Text("Random images (fixed seed); one row per class if there are labels."), *blocks]
 
@@ -169,7 +176,8 @@ def _means(report: DataReport, readings: Sequence[Reading]) -> list[Block]:
             by_class = zip(mean_images(reading.dataset), report.class_names, strict=True)
             found = [(mean, name) for mean, name in by_class if mean is not None]
         tiles = [Tile(np.rint(mean).astype(np.uint8), f"{name}\n{mean.mean():.1f}") for mean, name in found]
-        figure = draw_gallery(tiles, _CLASSES_PER_PICTURE, font_size=11)
+        polarity = reading.dataset.image.polarity
+        figure = draw_gallery(tiles, _CLASSES_PER_PICTURE, font_size=11, polarity=polarity)
         blocks.append(Picture(as_png(figure), f"Mean images of {reading.split}", reading.split))
     text = "Pixel-wise mean of all images of a class. The number is the mean grey level, 0 to 255."
     return [Text(text), *blocks]
@@ -201,8 +209,8 @@ def _pixels(report: DataReport, readings: Sequence[Reading]) -> list[Block]:
     return [
         _side_by_side("", rows, splits),
         Text(
-            "Always-empty pixels: pixels (of 784) that are 0 in every image of the split. Scaling is linear, so the "
-            "histograms differ in the axis only."
+            f"Always-empty pixels: pixels (of {readings[0].dataset.image.pixels:,}) that are 0 in every image of the "
+            "split. Scaling is linear, so the histograms differ in the axis only."
         ),
         *[Picture(as_svg(draw_levels(counts, ends, x)), f"Histogram: {x}") for ends, x in axes],
         Picture(as_png(draw_ink(_ink(readings[0].dataset.images))), "Non-zero pixels", caption),
@@ -218,7 +226,8 @@ def _end(found: Range | None, which: Literal["min", "max"]) -> str:
 
 
 def _ink(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    return np.asarray(np.count_nonzero(images, axis=0) / len(images))
+    shown = images if images.ndim == 3 else images.max(axis=3)
+    return np.asarray(np.count_nonzero(shown, axis=0) / len(images))
 
 
 def _duplicates(report: DataReport) -> list[Block]:
@@ -284,15 +293,20 @@ def _near(report: DataReport, readings: Sequence[Reading]) -> list[Block]:
         blocks.append(Text(limited))
     distances = draw_distances(found.distance_counts, DISTANCE_BIN, found.near_up_to)
     blocks.append(Picture(as_svg(distances), "Distances to the nearest training image"))
+    polarity = readings[0].dataset.image.polarity
     tiles = _pair_tiles(found.closest, report, readings)
     caption = (
         "Nearest pairs at any distance. Left: train, right: test. Below: labels, rows and distance in grey levels."
     )
-    blocks.append(Picture(as_png(draw_pairs(tiles)), "Nearest pairs of training and test images", caption))
+    blocks.append(
+        Picture(as_png(draw_pairs(tiles, polarity=polarity)), "Nearest pairs of training and test images", caption)
+    )
     if found.closest_other_label:
         tiles = _pair_tiles(found.closest_other_label, report, readings)
         caption = "Nearest pairs with different labels at any distance: similar classes or wrong labels."
-        blocks.append(Picture(as_png(draw_pairs(tiles)), "Nearest pairs with different labels", caption))
+        blocks.append(
+            Picture(as_png(draw_pairs(tiles, polarity=polarity)), "Nearest pairs with different labels", caption)
+        )
     return blocks
 
 

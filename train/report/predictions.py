@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from digits_edge.runtime.model.image_input import Polarity
 from digits_edge.train.charts.drawing import as_png
 from digits_edge.train.charts.gallery import Tile, draw_gallery
 from digits_edge.train.report.page import Block, Picture, Text
@@ -17,8 +18,10 @@ _EXPLAINED = 8
 #: Sample predictions per class, and the maximum number of wrong ones among them.
 _PER_CLASS, _WRONG_PER_CLASS = 6, 2
 _CLASSES_PER_PICTURE = 5
+#: Samples and saliency maps are shown for at most this number of classes.
+_MAX_CLASSES = 62
 
-#: Saliency maps, (N, K, 28, 28), −1 to 1, for images, uint8 (N, 28, 28), and K classes per image, (N, K).
+#: Saliency maps, (N, K, H, W), −1 to 1, for images, uint8 (N, H, W) or (N, H, W, 3), and K classes per image, (N, K).
 Explain = Callable[[NDArray[np.uint8], NDArray[np.intp]], NDArray[np.float32]]
 
 
@@ -27,10 +30,11 @@ class Predicted:
     """Labelled images and the predictions of a model.
 
     Attributes:
-        images: uint8 (N, 28, 28).
-        labels: true classes, uint8 (N,).
+        images: uint8 (N, H, W) or (N, H, W, 3).
+        labels: true classes, unsigned integers (N,).
         probabilities: float32 (N, C).
         names: names of the C classes.
+        polarity: polarity of the images.
 
     Example:
         >>> images, labels = np.zeros((3, 28, 28), np.uint8), np.array([0, 0, 1], np.uint8)
@@ -40,9 +44,10 @@ class Predicted:
     """
 
     images: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
+    labels: NDArray[np.unsignedinteger]
     probabilities: NDArray[np.float32]
     names: tuple[str, ...]
+    polarity: Polarity = "white-on-black"
 
     @property
     def classes(self) -> NDArray[np.intp]:
@@ -78,10 +83,10 @@ def misclassified_images(predicted: Predicted) -> list[Block]:
         return [Text("All images are classified correctly.")]
     pictures = [
         Picture(
-            as_png(draw_gallery([_tile(predicted, row) for row in rows[start : start + _PER_PICTURE]], 4)),
+            as_png(draw_gallery([_tile(predicted, row) for row in part], 4, polarity=predicted.polarity)),
             "Misclassified images",
         )
-        for start in range(0, len(rows), _PER_PICTURE)
+        for part in (rows[start : start + _PER_PICTURE] for start in range(0, len(rows), _PER_PICTURE))
     ]
     text = "Wrong predictions with the highest confidence: predicted class, its probability, and true class."
     return [Text(text), *pictures]
@@ -107,7 +112,7 @@ def sample_predictions(predicted: Predicted) -> list[Block]:
     wrong = predicted.classes != predicted.labels
     separator = "\n" if max(map(len, predicted.names)) > 2 else "  "
     tiles = []
-    for label in np.unique(predicted.labels):
+    for label in np.unique(predicted.labels)[:_MAX_CLASSES]:
         rows = rng.permutation(np.flatnonzero(predicted.labels == label))
         first = rows[wrong[rows]][:_WRONG_PER_CLASS]
         others = rows[~wrong[rows]]
@@ -122,7 +127,8 @@ def sample_predictions(predicted: Predicted) -> list[Block]:
     for start in range(0, len(tiles), _CLASSES_PER_PICTURE):
         part = tiles[start : start + _CLASSES_PER_PICTURE]
         padded = [tile for row in part for tile in (*row, *[None] * (_PER_CLASS - len(row)))]
-        pictures.append(Picture(as_png(draw_gallery(padded, _PER_CLASS, font_size=8)), "Sample predictions"))
+        figure = draw_gallery(padded, _PER_CLASS, font_size=8, polarity=predicted.polarity)
+        pictures.append(Picture(as_png(figure), "Sample predictions"))
     return [
         Text(
             f"Random images, one row per class: up to {_WRONG_PER_CLASS} wrong predictions with an orange frame, then "
@@ -147,8 +153,9 @@ def saliency_maps(predicted: Predicted, explain: Explain, explanation: str) -> l
         for start in range(0, len(tiles), _EXPLAINED):
             caption = "Misclassified images with the maps of the predicted class (left) and the true class (right)."
             part = tiles[start : start + _EXPLAINED]
-            blocks.append(Picture(as_png(draw_gallery(part, 4)), "Saliency maps of misclassified images", caption))
-    clear = predicted.clearest()
+            figure = draw_gallery(part, 4, polarity=predicted.polarity)
+            blocks.append(Picture(as_png(figure), "Saliency maps of misclassified images", caption))
+    clear = predicted.clearest()[:_MAX_CLASSES]
     if len(clear):
         maps = explain(predicted.images[clear], predicted.labels[clear].astype(np.intp)[:, None])[:, 0]
         tiles = [
@@ -156,7 +163,8 @@ def saliency_maps(predicted: Predicted, explain: Explain, explanation: str) -> l
             for row, overlay in zip(clear, maps, strict=True)
         ]
         caption = "The correct prediction with the highest confidence of each class."
-        blocks.append(Picture(as_png(draw_gallery(tiles, 5)), "Saliency maps of one image per class", caption))
+        figure = draw_gallery(tiles, 5, polarity=predicted.polarity)
+        blocks.append(Picture(as_png(figure), "Saliency maps of one image per class", caption))
     return blocks
 
 

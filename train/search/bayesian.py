@@ -19,7 +19,6 @@ from typing import Any
 import keras_tuner
 from threadpoolctl import threadpool_limits
 
-from digits_edge.runtime.datasets.dataset import CLASSES
 from digits_edge.train.search.search_folder import Trial, read_trial, read_values
 from digits_edge.train.search.search_space import recipe_with, settings_of
 from digits_edge.train.search.trials import Trials
@@ -146,6 +145,6 @@ class _Tuner(keras_tuner.Tuner):  # type: ignore[misc]
         except Exception as error:
             raise keras_tuner.errors.FatalError(str(error)) from error
         # a diverged training counts as chance
-        accuracy = 1 / CLASSES if finished.accuracy is None else finished.accuracy
+        accuracy = 1 / self._trials.classes if finished.accuracy is None else finished.accuracy
         # The logarithm separates 99.0 % from 99.5 % even if another trial has 60 %; it is limited at half an error.
         return {_SCORE: -math.log10(max(1 - accuracy, 0.5 / self._validated))}

@@ -109,7 +109,7 @@ def conduct(
     """
     if dataset.labels is None:
         raise InputError(f"{dataset.name} has no labels; training needs them")
-    seeded = [_on_data(study.seeded(seed), dataset.name).variants for seed in seeds]
+    seeded = [_on_data(study.seeded(seed), dataset).variants for seed in seeds]
     recipes = {variant.run: variant.recipe for variants in seeded for variant in variants}
     results = {}
     for index, (name, recipe) in enumerate(recipes.items(), start=1):
@@ -140,8 +140,10 @@ def conduct(
     return outcomes
 
 
-def _on_data(study: Study, data: str) -> Study:
-    variants = tuple(replace(variant, recipe=for_data(variant.recipe, data)) for variant in study.variants)
+def _on_data(study: Study, data: Dataset) -> Study:
+    variants = tuple(
+        replace(variant, recipe=for_data(variant.recipe, data.name, data.image)) for variant in study.variants
+    )
     return replace(study, variants=variants)
 
 

@@ -56,6 +56,11 @@ class Trials:
         self._sample, self._listeners = sample, listeners
 
     @property
+    def classes(self) -> int:
+        """Number of classes of the data."""
+        return len(self._sample.class_names)
+
+    @property
     def best(self) -> Trial | None:
         """Best finished trial; None if there is none."""
         return best_of(self.finished)

@@ -16,9 +16,10 @@ from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.files import lock
 from digits_edge.runtime.json_record import read_json
+from digits_edge.runtime.model.image_input import ImageInput, Polarity
 from digits_edge.train.data.augmentation import Augmentation
 from digits_edge.train.data.augmenting import augment
-from digits_edge.train.data.batches import scaled
+from digits_edge.train.data.batches import images_per_batch, scaled
 from digits_edge.train.data.cutmix import cutmix
 from digits_edge.train.data.non_digits import draw_non_digits
 from digits_edge.train.models.architectures import build, dtype_policy, input_scale
@@ -40,8 +41,8 @@ class SoftTargets:
     """Images and targets of a training.
 
     Attributes:
-        images: uint8 (N, 28, 28).
-        targets: labels, uint8 (N,), or soft targets, float16 (N, C).
+        images: uint8 (N, H, W) or (N, H, W, 3).
+        targets: labels, unsigned integers (N,), or soft targets, float16 (N, C).
         rows: indices of the images to train on.
         augmentation: augmentation to apply during the training.
     """
@@ -76,8 +77,8 @@ def soft_targets(
             data and augmentation, except for its corruption, are equal.
         dataset: labelled images.
         rows: indices of the training images.
-        folder: distillation cache. It stores the teachers' run folders and, for each image and view, 784 bytes and two
-            bytes per class; each view ends with drawings that are not digits.
+        folder: distillation cache. It stores the teachers' run folders and, for each image and view, a byte per
+            pixel and two bytes per class; each view ends with drawings that are not digits.
         train_teacher: trains a teacher into a folder.
         on_part: called before each teacher, each view and the student.
 
@@ -87,7 +88,12 @@ def soft_targets(
     """
     distillation = recipe.distillation
     assert distillation is not None and dataset.labels is not None
-    kinds = _kinds(distillation, len(rows), len(dataset.class_names))
+    if distillation.non_digits and dataset.image != ImageInput():
+        raise UsageError(
+            f"the recipe has drawings that are not digits, but the images of {dataset.name} are "
+            f"{dataset.image.description}, {dataset.image.polarity}; set non_digits to 0 or use --no-distillation"
+        )
+    kinds = _kinds(distillation, dataset, len(rows))
     _refuse_other(folder, _settings(recipe, dataset))
     images = targets = None
     if _finished_views(folder) == distillation.views:
@@ -101,10 +107,11 @@ def soft_targets(
     return SoftTargets(images, targets, np.arange(len(images)), corruption)
 
 
-def _kinds(distillation: Distillation, rows: int, classes: int) -> dict[str, tuple[type, tuple[int, ...]]]:
+def _kinds(distillation: Distillation, dataset: Dataset, rows: int) -> dict[str, tuple[type, tuple[int, ...]]]:
     """Dtype and shape of the arrays of a cache, views and soft targets, by file name."""
     count = distillation.views * (rows + distillation.non_digits)
-    return {VIEWS: (np.uint8, (count, 28, 28)), ANSWERS: (np.float16, (count, classes))}
+    shape = (count, *dataset.image.shape)
+    return {VIEWS: (np.uint8, shape), ANSWERS: (np.float16, (count, len(dataset.class_names)))}
 
 
 def _compute(
@@ -119,7 +126,7 @@ def _compute(
     distillation = recipe.distillation
     assert distillation is not None
     settings = _settings(recipe, dataset)
-    kinds = _kinds(distillation, len(rows), len(dataset.class_names))
+    kinds = _kinds(distillation, dataset, len(rows))
     images, targets = (_open(folder / name, *kind, "r+") for name, kind in kinds.items())
     finished = _finished_views(folder)
     if images is None or targets is None:
@@ -128,7 +135,7 @@ def _compute(
         write_json(folder / CACHE_RECORD, {"views": finished, "made_of": settings})
         images, targets = (_create(folder / name, *kind) for name, kind in kinds.items())
     if finished < distillation.views:
-        teachers = list(_teachers(distillation.teachers, folder, train_teacher, on_part))
+        teachers = list(_teachers(distillation.teachers, dataset, folder, train_teacher, on_part))
         non_digits = draw_non_digits(distillation.non_digits, np.random.default_rng((distillation.seed, _STREAM)))
         per_view = len(rows) + len(non_digits)
         for view in range(finished, distillation.views):
@@ -156,10 +163,11 @@ def _compute_view(
     assert distillation is not None and dataset.labels is not None
     classes = len(dataset.class_names)
     one_hot = np.eye(classes, dtype=np.float32)[dataset.labels[rows]]
-    for start in range(0, len(rows), _BATCH_SIZE):
-        part = slice(start, min(start + _BATCH_SIZE, len(rows)))
+    size, polarity = images_per_batch(dataset.image, _BATCH_SIZE), dataset.image.polarity
+    for start in range(0, len(rows), size):
+        part = slice(start, min(start + size, len(rows)))
         key = (distillation.seed, view, start)
-        shown, is_cut = _view(dataset.images[rows[part]], recipe.augmentation, distillation.cutmix, key)
+        shown, is_cut = _view(dataset.images[rows[part]], recipe.augmentation, distillation.cutmix, key, polarity)
         images[part] = shown
         share = np.where(is_cut, 1, distillation.share)[:, np.newaxis]  # the label of a cut image covers only one side
         targets[part] = share * _mean_probabilities(teachers, scaled(shown)) + (1 - share) * one_hot[part]
@@ -214,27 +222,31 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _view(
-    images: NDArray[np.uint8], augmentation: Augmentation, cutmix_share: float, key: tuple[int, int, int]
+    images: NDArray[np.uint8],
+    augmentation: Augmentation,
+    cutmix_share: float,
+    key: tuple[int, int, int],
+    polarity: Polarity = "white-on-black",
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Augment images without corruption and mix a share of them: uint8 images, and which are mixed, bool (N,).
 
     The key seeds the random numbers: seed of the distillation, view, and first image.
     """
     rng = np.random.default_rng((*key, _STREAM))
-    augmented = augment(scaled(images), augmentation.uncorrupted, rng)[..., 0]
+    augmented = augment(scaled(images), augmentation.uncorrupted, rng, polarity=polarity)
     mixed, is_cut = cutmix(augmented, cutmix_share, rng)
-    return np.rint(mixed * 255).astype(np.uint8), is_cut
+    return np.rint(mixed * 255).astype(np.uint8).reshape(images.shape), is_cut
 
 
 def _teachers(
-    recipes: Sequence[Recipe], folder: Path, train_teacher: TrainTeacher, on_part: PartListener
+    recipes: Sequence[Recipe], dataset: Dataset, folder: Path, train_teacher: TrainTeacher, on_part: PartListener
 ) -> Iterator[keras.Model]:
     for number, teacher in enumerate(recipes, start=1):
         on_part(f"teacher {number}/{len(recipes)}", teacher.epochs)
         run_folder = folder / f"teacher-{number}"
         train_teacher(teacher, run_folder)
         with dtype_policy(teacher.dtype_policy):  # predicts as fast as it trains
-            model = build(teacher.model, **teacher.structure)
+            model = build(teacher.model, classes=len(dataset.class_names), image=dataset.image, **teacher.structure)
         model.set_weights(keras.saving.load_model(run_folder / MODEL, compile=False).get_weights())
         yield model
 

@@ -9,7 +9,16 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from digits_edge.runtime.errors import InputError, UsageError, unknown_name
 from digits_edge.runtime.json_record import read_json
-from digits_edge.train.data.augmentation import GARMENT, HAND, NO_AUGMENTATION, ROUGH, ROUGH_GARMENT, Augmentation
+from digits_edge.runtime.model.image_input import ImageInput
+from digits_edge.train.data.augmentation import (
+    GARMENT,
+    HAND,
+    NO_AUGMENTATION,
+    PHOTO,
+    ROUGH,
+    ROUGH_GARMENT,
+    Augmentation,
+)
 
 Schedule = Literal["constant", "cosine", "exponential", "plateau"]
 Keep = Literal["best", "last"]
@@ -199,13 +208,19 @@ _FOR_GARMENTS: dict[str, dict[str, Any]] = {
 RECIPES = {"best": BEST_RECIPES, "document": DOCUMENT_RECIPES}
 
 
-def named_recipe(kind: str, model: str, *, data: str = "mnist", **settings: Any) -> Recipe:
+_DIGIT_INPUT = ImageInput()
+
+
+def named_recipe(
+    kind: str, model: str, *, data: str = "mnist", image: ImageInput = _DIGIT_INPUT, **settings: Any
+) -> Recipe:
     """Recipe of a model, with changes.
 
     Args:
         kind: "best" for this project's recipe, "document" for the reference recipe.
         model: name of the architecture.
         data: name of the data set; the best recipes differ for fashion-mnist.
+        image: images of the data set; the best recipes differ for photographs and for other sizes, see `for_data`.
         **settings: fields of `Recipe` to change; teachers are not changed.
 
     Raises:
@@ -224,17 +239,47 @@ def named_recipe(kind: str, model: str, *, data: str = "mnist", **settings: Any)
             raise UsageError(f"{model} has no {kind!r} recipe; use 'best'")
         raise unknown_name("model", model, RECIPES[kind])
     recipe = RECIPES[kind][model]
-    return replace(for_data(recipe, data), **settings)
+    return replace(for_data(recipe, data, image), **settings)
 
 
-def for_data(recipe: Recipe, data: str) -> Recipe:
-    """Adapt a best recipe to a data set: fashion-mnist has other settings than digits.
+def for_data(recipe: Recipe, data: str, image: ImageInput = _DIGIT_INPUT) -> Recipe:
+    """Adapt a best recipe to a data set.
+
+    Fashion-MNIST has other settings than digits. Images of another size have larger or smaller shifts, photographs no
+    corruption of ink and paper, and neither has drawings of digits for the distillation.
 
     Example:
         >>> for_data(named_recipe("best", "cnn-small"), "fashion-mnist").epochs
         80
+        >>> photo = ImageInput(56, 56, 3, "as-photographed")
+        >>> for_data(named_recipe("best", "cnn-small"), "pets", photo).augmentation.translation_px
+        5.0
     """
-    return _for_garments(recipe) if data == "fashion-mnist" else recipe
+    if data == "fashion-mnist":
+        return _for_garments(recipe)
+    return recipe if image == _DIGIT_INPUT else _for_image(recipe, image)
+
+
+def augmentation_for(augmentation: Augmentation, image: ImageInput) -> Augmentation:
+    """Adapt an augmentation for 28×28 digits to other images.
+
+    Example:
+        >>> augmentation_for(HAND, ImageInput(28, 28, 3, "as-photographed")) == PHOTO
+        True
+    """
+    if image.polarity == "as-photographed":
+        if augmentation.uncorrupted == HAND:
+            augmentation = replace(PHOTO, corruption=augmentation.corruption)
+        augmentation = augmentation.for_photographs()
+    return augmentation.for_side(max(image.height, image.width))
+
+
+def _for_image(recipe: Recipe, image: ImageInput) -> Recipe:
+    distillation = recipe.distillation
+    if distillation is not None:
+        teachers = tuple(_for_image(teacher, image) for teacher in distillation.teachers)
+        distillation = replace(distillation, teachers=teachers, non_digits=0)
+    return replace(recipe, augmentation=augmentation_for(recipe.augmentation, image), distillation=distillation)
 
 
 def _for_garments(recipe: Recipe) -> Recipe:

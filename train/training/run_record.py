@@ -3,6 +3,8 @@
 import math
 import platform
 import time
+from collections.abc import Callable
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,6 @@ from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.errors import CheckError
 from digits_edge.runtime.files import atomic_write
 from digits_edge.train.charts.curves import draw_curves
-from digits_edge.train.models.architectures import build
 from digits_edge.train.models.averaging import WeightAverage
 from digits_edge.train.training.checkpoint import TrainingState, restore_checkpoint, save_checkpoint
 from digits_edge.train.training.recipe import Recipe, recipe_to_json
@@ -36,6 +37,8 @@ def describe(recipe: Recipe, dataset: Dataset, *, input_scale: int) -> dict[str,
             "licence": dataset.licence,
             "input_scale": input_scale,
             "validation": recipe.validation,
+            "input": asdict(dataset.image),
+            "preprocessing": [asdict(step) for step in dataset.preprocessing],
         },
         "versions": {
             "digits-edge": version("digits-edge"),
@@ -54,15 +57,22 @@ class RunRecord(keras.callbacks.Callback):  # type: ignore[misc]
 
     Args:
         recipe: recipe of the run.
+        build_model: function that builds the model of the recipe.
         folder: run folder.
         progress: state to continue from.
         stateful: callbacks whose state the checkpoint stores.
     """
 
     def __init__(
-        self, recipe: Recipe, folder: Path, progress: TrainingState, stateful: list[keras.callbacks.Callback]
+        self,
+        recipe: Recipe,
+        build_model: Callable[[], keras.Model],
+        folder: Path,
+        progress: TrainingState,
+        stateful: list[keras.callbacks.Callback],
     ) -> None:
         super().__init__()
+        self._build_model = build_model
         self._recipe, self._folder, self._progress, self._stateful = recipe, folder, progress, stateful
         self._began_s = self._drawn_s = time.monotonic()
 
@@ -103,7 +113,7 @@ class RunRecord(keras.callbacks.Callback):  # type: ignore[misc]
     def _as_validated(self) -> keras.Model:
         """Float32 copy with the validated weights: the average, if there is one."""
         averages = [c.average for c in self._stateful if isinstance(c, WeightAverage) and c.average]
-        copy = build(self._recipe.model, **self._recipe.structure)
+        copy = self._build_model()
         copy.set_weights(averages[0] if averages else self.model.get_weights())
         return copy
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import InputError
-from digits_edge.train.data.batches import Batches, OrderedBatches, count_batches
+from digits_edge.train.data.batches import Batches, OrderedBatches, count_batches, images_per_batch
 from digits_edge.train.models.architectures import build, dtype_policy, input_scale
 from digits_edge.train.models.averaging import WeightAverage
 from digits_edge.train.models.batch_norm import with_fused_batch_norm
@@ -87,8 +88,8 @@ def train(
         raise InputError(f"{dataset.name} has no labels; training needs them")
     rows = parts(dataset.labels, recipe.validation)
     for teacher in recipe.distillation.teachers if recipe.distillation is not None else ():
-        build(teacher.model, **teacher.structure)  # raises before other teachers are trained
-    model = _build(recipe)
+        _build(teacher, dataset)  # raises before other teachers are trained
+    model = _training_model(recipe, dataset)
     scale = input_scale(model)
     steps = count_batches(len(rows.train), recipe.batch_size)
     _compile(model, recipe, steps)
@@ -105,7 +106,7 @@ def train(
     checkpoint = run_folder / CHECKPOINT
     progress = read_state(checkpoint) if resume and checkpoint.exists() else TrainingState()
     stateful = _stateful_callbacks(recipe)
-    record = RunRecord(recipe, run_folder, progress, stateful)
+    record = RunRecord(recipe, partial(_build, recipe, dataset), run_folder, progress, stateful)
     if not record.is_finished:
         cache_folder = cache_folder or run_folder / DISTILLATION
         data, validation_targets = _targets(recipe, dataset, rows.train, cache_folder, (on_step, on_epoch, on_part))
@@ -118,11 +119,13 @@ def train(
             seed=recipe.seed,
             per_epoch=len(rows.train),
             input_scale=scale,
+            polarity=dataset.image.polarity,
         )
+        validation_batch = images_per_batch(dataset.image, _VALIDATION_BATCH)
         model.fit(
             batches,
             validation_data=OrderedBatches(
-                dataset.images, validation_targets, rows.validation, batch_size=_VALIDATION_BATCH, input_scale=scale
+                dataset.images, validation_targets, rows.validation, batch_size=validation_batch, input_scale=scale
             ),
             initial_epoch=len(progress.history),
             epochs=recipe.epochs,
@@ -157,10 +160,15 @@ def _targets(
     return data, np.eye(data.targets.shape[1])[dataset.labels]
 
 
-def _build(recipe: Recipe) -> keras.Model:
+def _build(recipe: Recipe, dataset: Dataset) -> keras.Model:
+    """Build the model of a recipe for the images and classes of a data set."""
+    return build(recipe.model, classes=len(dataset.class_names), image=dataset.image, **recipe.structure)
+
+
+def _training_model(recipe: Recipe, dataset: Dataset) -> keras.Model:
     keras.utils.set_random_seed(recipe.seed)
     with dtype_policy(recipe.dtype_policy):
-        return with_fused_batch_norm(build(recipe.model, **recipe.structure))
+        return with_fused_batch_norm(_build(recipe, dataset))
 
 
 def _compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:

@@ -100,7 +100,7 @@ def test_an_unknown_split_is_a_usage_error(tmp_path):
         (idx(IMAGES) + b"\0", r"train-images-idx3-ubyte: more than 15680 bytes of data, expected 15680"),
         (idx(LABELS), "not an idx3 file of unsigned bytes"),
         (b"", "not an idx3 file of unsigned bytes"),
-        (idx(IMAGES[:, :20]), "images are 20x28, expected 28x28"),
+        (idx(IMAGES[:, :0]), "images are 0x28; use images with sides from 1 to 1024"),
         (gzip.compress(idx(IMAGES))[:-9], "damaged gzip file"),
         (idx(IMAGES[:19]), r"labels of shape \(20,\) for 19 images"),
     ],
