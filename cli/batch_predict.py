@@ -132,7 +132,7 @@ def command(
         return
     refuse_options(context, _RAY_OPTIONS, "with --engine ray")
     if len(sources) > 1:
-        raise UsageError(f"{len(sources)} sources need --engine ray; pass one source")
+        raise UsageError(f"{len(sources)} sources need --engine ray; pass one source, for pictures their folder")
     _predict_locally(
         sources[0],
         output,

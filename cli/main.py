@@ -182,6 +182,12 @@ def _converted(error: Exception, command: str) -> DigitsEdgeError:
         if error.filename is None:
             _discard(sys.stdout)
         return InputError(f"{error.filename or 'standard output'} could not be used: {error.strerror or error}")
+    if isinstance(error, ImportError) and error.name:
+        from digits_edge.runtime.packages import shadowing_file  # deferred: only needed for an error message
+
+        package = error.name.partition(".")[0]
+        if (file := shadowing_file(package)) is not None:
+            return InputError(f"{file} is imported instead of the package {package}; rename it")
     if isinstance(error, ModuleNotFoundError):
         from digits_edge.cli.extras import missing_module  # deferred: only needed for an error message
 

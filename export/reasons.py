@@ -39,6 +39,10 @@ _REMEDIES = (
         "ONNX has no such operator: replace the layer that uses it",
     ),
     (
+        r"No model (config )?found in",
+        "it has weights but no layers: build the model, load the weights, and save both with model.save('FILE.keras')",
+    ),
+    (
         r"File not found|accessible `.keras` zip|not a zip file|file signature not found|truncated file",
         "it is damaged or not a Keras file: save the model again with model.save('FILE.keras')",
     ),

@@ -5,9 +5,12 @@ The requirements are those of the installed distribution, so `pyproject.toml` is
 
 import contextlib
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 DISTRIBUTION = "digits-edge"
 #: Distributions that provide `import onnxruntime`; each one satisfies a requirement of another.
@@ -59,6 +62,29 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
+
+
+def shadowing_file(package: str) -> Path | None:
+    """The user's file that Python imports instead of an installed package; None if there is none.
+
+    Python first searches the folder of the script, or the current folder for `python -m` and `python -c`. A file
+    `onnxruntime.py` in it hides the package.
+
+    Args:
+        package: name of the module to import.
+
+    Example:
+        >>> shadowing_file("numpy")
+    """
+    folder = Path(sys.path[0] if sys.path else "").resolve()
+    try:
+        spec = find_spec(package)
+    except (ImportError, ValueError):  # ValueError: a module without a spec
+        return None
+    if spec is None or spec.origin is None or any(folder.glob("*.dist-info")):  # the folder of installed packages
+        return None
+    file = Path(spec.origin).resolve()
+    return file if file in (folder / f"{package}.py", folder / package / "__init__.py") else None
 
 
 def install_command(*extras: str, upgrade: bool = False) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from digits_edge.runtime.prediction import Prediction, Status
 from digits_edge.runtime.preprocessing.pictures import open_picture
 from digits_edge.runtime.preprocessing.prepared import PreparedPicture
 from digits_edge.runtime.preprocessing.steps import PictureForm
+
+if TYPE_CHECKING:
+    from multiprocessing.synchronize import Event
 
 COLUMNS = ("File", "Label", "Confidence", "Status")
 #: Spreadsheets treat a cell that begins with one of these as a formula (OWASP, "CSV injection").
@@ -149,23 +152,32 @@ def _worker_pool(count: int) -> Iterator[Executor]:
 
     Raises:
         InputError: a process was killed.
+        UsageError: no process could start.
     """
     if count == 1:
         with ThreadPoolExecutor(1) as threads:
             yield threads
         return
+    # not "fork": a forked process has the locks of onnxruntime's threads, but not the threads
+    context = multiprocessing.get_context("spawn")
+    started = context.Event()
     try:
-        # not "fork": a forked process has the locks of onnxruntime's threads, but not the threads
-        with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _exit_with_parent) as processes:
+        with ProcessPoolExecutor(count, context, _start_worker, (started,)) as processes:
             yield processes
     except BrokenProcessPool as error:
+        if not started.is_set():
+            raise UsageError(
+                'no process that opens pictures could start: a script needs the guard `if __name__ == "__main__":`, '
+                "or workers=1"
+            ) from error
         raise InputError(
             "a process that opens pictures was killed, possibly because memory ran out; use --threads 1"
         ) from error
 
 
-def _exit_with_parent() -> None:
+def _start_worker(started: "Event") -> None:
     """Ignore Ctrl-C, which the parent handles, and exit when the parent exits for any reason."""
+    started.set()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_wait_for_parent, daemon=True).start()
 

@@ -32,6 +32,11 @@ _OTHER_FILES = {
     b"(\xb5/\xfd": "compressed with zstd; unpack it first",
     b"7z\xbc\xaf": "a 7z archive; unpack it first",
     b"Rar!": "a RAR archive; unpack it first",
+    **dict.fromkeys(
+        (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*"),
+        "a picture; pass its folder, or classify it with `digits-edge predict`",
+    ),
+    b"version https://git-lfs": "a pointer of Git LFS; get the file with `git lfs pull`",
     b"<": "a web page, possibly a login page; download the file again",
     b"{": "a JSON file; save it as CSV",
     b"[": "a JSON file; save it as CSV",

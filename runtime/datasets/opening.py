@@ -23,6 +23,8 @@ _DAMAGED = (gzip.BadGzipFile, EOFError, zlib.error)
 
 #: Images of handwriting compress about 5:1, and even a data set of blank images is rarely larger than this.
 _MAX_UNPACKED_BYTES, _MAX_RATIO = 64_000_000, 100
+#: Names of files that macOS and Windows add to folders.
+_ADDED = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
 def display_name(source: Path | BinaryIO) -> str:
@@ -123,8 +125,9 @@ def _unzipped(raw: Any, name: str, progress: ProgressCallback | None) -> Iterato
 
 
 def _is_content(member: "ZipInfo") -> bool:
-    """Whether a member of an archive is neither a folder nor a file that macOS adds."""
-    return not (member.is_dir() or member.filename.startswith("__MACOSX/"))
+    """Whether a member of an archive is neither a folder nor a file that macOS or Windows adds."""
+    base = member.filename.rpartition("/")[2]
+    return not (member.is_dir() or member.filename.startswith("__MACOSX/") or base.startswith("._") or base in _ADDED)
 
 
 def _only_member(members: "list[ZipInfo]", name: str) -> "ZipInfo":

@@ -37,6 +37,7 @@ BATCH_AXIS = "N"
 METADATA_KEY, GOLDEN_KEY = "digits_edge", "digits_edge.golden"
 _DIGEST_KEY = b"digits_edge.sha256"
 _HEX_DIGITS = 64
+_LFS_POINTER = b"version https://git-lfs"
 # ModelProto.metadata_props is field 14; key and value of StringStringEntryProto are fields 1 and 2; all are
 # length-delimited
 _DIGEST_PREFIX = (
@@ -242,6 +243,8 @@ def read_model_file(path: Path) -> bytes:
     except OSError as error:
         raise ModelError(_unreadable(path, error)) from error
     model, prefix, digest = _split_digest(content)
+    if content.startswith(_LFS_POINTER):
+        raise ModelError(f"{path} is a pointer of Git LFS, not the model; get the model with `git lfs pull`")
     if prefix != _DIGEST_PREFIX:
         raise ModelError(
             f"{path} is not a digits-edge model file, or is incomplete; "

@@ -8,10 +8,11 @@ import errno
 import glob
 import io
 import os
+import re
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,15 +26,29 @@ PictureSource = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | NDArr
 
 #: Pillow's name of a format → suffixes of its files.
 FORMATS = {
-    "PNG": (".png",),
-    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "BMP": (".bmp",),
     "GIF": (".gif",),
     "WEBP": (".webp",),
     "TIFF": (".tif", ".tiff"),
-    "PPM": (".ppm", ".pgm", ".pbm"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
 }
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+#: Suffixes of the pictures in a folder. Those that cannot be decoded are reported as errors instead of omitted.
+PICTURE_SUFFIXES = SUFFIXES | {".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2"}
+#: First bytes of other files that are named or sent as pictures, and what they are.
+_OTHER_FILES = {
+    rb"....ftyp(avif|avis)": "an AVIF picture; save it as PNG or JPEG",
+    rb"....ftyp(hei|hev|mif1|msf1)": "a HEIC picture; save it as PNG or JPEG",
+    rb"\xff\x0a|....JXL ": "a JPEG XL picture; save it as PNG or JPEG",
+    rb"....jP  ": "a JPEG 2000 picture; save it as PNG or JPEG",
+    rb"%PDF": "a PDF file; save the page as PNG",
+    rb"\s*(<\?xml[^>]*>\s*)?<svg": "an SVG drawing; save it as PNG",
+    rb"\s*<": "a web page, possibly a login page; download the picture again",
+    rb"data:image/": "a data URL; decode the picture after the comma from base64",
+    rb"version https://git-lfs": "a pointer of Git LFS; get the picture with `git lfs pull`",
+}
 
 #: Maximum number of pixels. An A4 page at 600 dpi has 35 million, a phone's photo up to 50 million. Decoding and
 #: preprocessing such a picture takes up to 500 MB of memory; WebP's decoder needs 16 bytes for each pixel.
@@ -45,6 +60,8 @@ MAX_BYTES = 4 * MAX_PIXELS
 JPEG_SIDE = 640
 
 _BAND_PIXELS = 1_000_000
+#: Tag of the kind of a TIFF page, and two of its bits.
+_SUBFILE_TYPE, _REDUCED, _MASK = 254, 1, 4
 _warnings_lock = threading.Lock()
 
 
@@ -63,7 +80,7 @@ def open_picture(source: PictureSource, *, most_pixels: int = MAX_PIXELS) -> Ima
 
     Raises:
         ImageError: The format is not one of `FORMATS`, the file is damaged, the picture has more than `most_pixels`
-            (WebP: `MAX_WEBP_PIXELS`), or the array has an unsupported shape, dtype or range.
+            (WebP: `MAX_WEBP_PIXELS`), a TIFF has several pages, or the array has an unsupported shape, dtype or range.
         InputError: The file does not exist, is a folder, or is not readable.
 
     Example:
@@ -145,7 +162,7 @@ def _in_folder(folder: Path) -> list[Path]:
         names = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
         raise InputError(f"{printable(folder)} cannot be listed: {error.strerror}; check its permissions") from error
-    pictures = [entry for entry in names if entry.suffix.lower() in SUFFIXES and entry.is_file()]
+    pictures = [entry for entry in names if entry.suffix.lower() in PICTURE_SUFFIXES and entry.is_file()]
     if not pictures:
         inside = next((entry for entry in names if entry.is_dir()), None)
         deeper = f"; pass its subfolders, for example {printable(inside)}" if inside else ""
@@ -198,28 +215,45 @@ def _limited_read(stream: IO[bytes], name: str) -> bytes:
 def _decoded(content: bytes, name: str, most_pixels: int) -> Image.Image:
     if not content:
         raise ImageError(f"{name} is empty; save the picture again")
-    with _as_image_errors(name):
+    with _as_image_errors(name, content):
         with _no_warnings():
             image = Image.open(io.BytesIO(content), formats=tuple(FORMATS))
         _check_size(image.size, name, min(MAX_WEBP_PIXELS, most_pixels) if image.format == "WEBP" else most_pixels)
+        if image.format == "TIFF" and _has_second_page(content):
+            raise ImageError(f"{name} has several pages; save each page as a picture")
         image.draft(None, (JPEG_SIDE, JPEG_SIDE))  # only affects JPEG; None keeps the mode
         image.load()
         return _normalized(image)
 
 
 @contextmanager
-def _as_image_errors(name: str) -> Iterator[None]:
+def _as_image_errors(name: str, content: bytes = b"") -> Iterator[None]:
     """Convert every exception of Pillow to an `ImageError`: damaged files can raise nearly any type, even KeyError."""
     try:
         yield
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name} is not a picture in a supported format; save it as {', '.join(FORMATS)}") from error
+        kind = next((kind for magic, kind in _OTHER_FILES.items() if re.match(magic, content[:256], re.DOTALL)), None)
+        unknown = f"not a picture in a supported format; save it as {', '.join(FORMATS)}"
+        raise ImageError(f"{name} is {kind or unknown}") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name} has more than {MAX_PIXELS:,} pixels; reduce it first") from error
     except Exception as error:
         raise ImageError(f"{name} is damaged or incomplete ({one_line(error)}); save the picture again") from error
+
+
+def _has_second_page(content: bytes) -> bool:
+    """Whether a TIFF has a second page that is neither a mask nor a reduced copy of the first.
+
+    Only the second directory is read: counting the pages of a hostile file could take long.
+    """
+    with suppress(Exception), _no_warnings(), Image.open(io.BytesIO(content), formats=("TIFF",)) as image:
+        width = image.width
+        image.seek(1)
+        kind = getattr(image, "tag_v2", {}).get(_SUBFILE_TYPE, 0)
+        return not kind & (_REDUCED | _MASK) and 2 * image.width >= width
+    return False
 
 
 def _from_array(array: NDArray[Any], most_pixels: int) -> Image.Image:

@@ -14,6 +14,7 @@ from digits_edge.runtime.packages import (
     install_command,
     is_older,
     requirements,
+    shadowing_file,
     versions_of,
 )
 
@@ -31,7 +32,8 @@ def load_onnxruntime() -> ModuleType:
     """Import onnxruntime.
 
     Raises:
-        ModelError: it is not installed, the installation is broken, or two distributions overwrite each other's files.
+        ModelError: it is not installed, the installation is broken, two distributions overwrite each other's files, or
+            another file has its name.
     """
     if _may_clash() and len(wheels := sorted(installed_wheels(), reverse=True)) > 1:
         remedy = f"keep one with `pip uninstall -y {' '.join(wheels)} && pip install {wheels[0]}`"
@@ -41,8 +43,12 @@ def load_onnxruntime() -> ModuleType:
 
         onnxruntime.InferenceSession  # noqa: B018 - a partly removed wheel leaves an empty package
     except ModuleNotFoundError as error:
+        if (file := shadowing_file("onnxruntime")) is not None:
+            raise ModelError(f"{file} is imported instead of onnxruntime; rename it") from error
         raise ModelError(f"onnxruntime is not installed; {_how_to_install()}") from error
     except Exception as error:  # a broken installation may raise anything
+        if (file := shadowing_file("onnxruntime")) is not None:
+            raise ModelError(f"{file} is imported instead of onnxruntime; rename it") from error
         remedy = "reinstall it with `pip install --force-reinstall onnxruntime`"
         raise ModelError(f"onnxruntime is broken ({one_line(error)}); {remedy}") from error
     return cast(ModuleType, onnxruntime)

@@ -155,6 +155,17 @@ def test_closed_standard_stream_is_no_error(seven, closed):
     assert done.stderr == b""
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the locale sets the encoding of file names on Linux")
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_names_outside_ascii_are_printed_in_every_locale(seven, tmp_path, encoding):
+    (tmp_path / "naïve-папка").mkdir()
+    seven.rename(tmp_path / "naïve-папка" / "七.png")
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": encoding}
+    done = process("predict", "naïve-папка", env={**os.environ, **locale})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ".png'  7 " in done.stdout
+
+
 def test_characters_missing_from_the_encoding_of_the_terminal_are_escaped():
     done = process("train", "--help", env={**os.environ, "PYTHONIOENCODING": "latin-1"}, encoding="latin-1")
     assert done.returncode == 0

@@ -99,6 +99,36 @@ def test_missing_file_and_folder_without_recipe_are_errors(tmp_path: Path) -> No
         read_source(tmp_path)
 
 
+def test_saved_model_is_named(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").touch()
+    with pytest.raises(ModelError, match=r"is a SavedModel, which Keras 3 does not load; .* save it with model.save"):
+        read_source(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["m.weights.h5", "old.h5"])
+def test_file_with_weights_only_is_named(tmp_path: Path, name: str) -> None:
+    model = keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), layers.Dense(10)])
+    model.save_weights(tmp_path / "m.weights.h5")
+    (tmp_path / "m.weights.h5").rename(tmp_path / name)
+    with pytest.raises(ModelError, match=r"it has weights but no layers: .*model.save\('FILE.keras'\)"):
+        read_source(tmp_path / name, pixel_range=PixelRange(1))
+
+
+@pytest.mark.parametrize("shape", [(784,), (28, 28), (28, 28, 1)])
+def test_model_without_a_fixed_batch_and_with_any_image_shape_is_read(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    path = saved(tmp_path / "m.keras", layers.Flatten(), layers.Dense(10), shape=shape)
+    assert read_source(path, pixel_range=PixelRange(1)).labels == tuple("0123456789")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_an_error(tmp_path: Path, value: float) -> None:
+    model = keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), layers.Dense(10)])
+    model.layers[-1].bias.assign([value] + [0] * 9)
+    model.save(tmp_path / "m.keras")
+    with pytest.raises(ModelError, match="values that are not finite; check its weights"):
+        read_source(tmp_path / "m.keras", pixel_range=PixelRange(1)).outputs(np.zeros((2, 28, 28), np.uint8))
+
+
 def test_run_folder_contains_scale_labels_and_data(tmp_path: Path) -> None:
     saved(tmp_path / "model.keras", layers.Flatten(), layers.Dense(10))
     recipe = {

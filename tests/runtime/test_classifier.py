@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -28,6 +29,16 @@ def test_batches_of_any_size_are_predicted(classifier, squares, keras_probabilit
     probabilities = classifier.predict_batch(images)
     assert (probabilities.dtype, probabilities.shape) == (np.float32, (count, 10))
     np.testing.assert_allclose(probabilities, keras_probabilities(images), atol=1e-6)
+
+
+def test_memory_does_not_grow_with_the_number_of_batch_sizes(squares):
+    images, process = np.resize(squares, (400, 28, 28)), psutil.Process()
+    with Classifier("edge-int8", provider="cpu", threads=1) as classifier:
+        classifier.predict_batch(images)
+        before = process.memory_info().rss
+        for count in range(1, 400, 3):
+            classifier.predict_batch(images[:count])
+        assert process.memory_info().rss - before < 10e6
 
 
 def test_images_may_be_non_contiguous(classifier, squares):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from digits_edge.runtime.batch.distributed.file_system import file_system, shown
 from digits_edge.runtime.datasets.loading import COMPRESSED
 from digits_edge.runtime.errors import DataError, one_line
-from digits_edge.runtime.preprocessing.pictures import SUFFIXES
+from digits_edge.runtime.preprocessing.pictures import PICTURE_SUFFIXES, SUFFIXES
 
 Kind = Literal["csv", "parquet", "pictures"]
 _CSV_ENDINGS = [f"{table}{packed}" for table in (".csv", ".tsv") for packed in ("", *COMPRESSED)]
@@ -158,7 +158,7 @@ class _NameMatcher:
 
     def matches_picture(self, path: str) -> bool:
         """Whether the file is a picture and its name matches a pattern."""
-        return path.lower().endswith(tuple(SUFFIXES)) and self.matches(path)
+        return path.lower().endswith(tuple(PICTURE_SUFFIXES)) and self.matches(path)
 
 
 def _file_name(path: str) -> str:

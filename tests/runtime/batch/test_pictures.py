@@ -81,6 +81,22 @@ def test_a_killed_worker_process_is_an_input_error(classifier, folder, tmp_path,
     assert not (tmp_path / "out.csv").exists()
 
 
+def test_script_without_a_guard_gets_the_remedy(folder, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from digits_edge.runtime.batch import pictures\n"
+        "from digits_edge.runtime.classifier import Classifier\n"
+        "from digits_edge.runtime.preprocessing.pictures import find_pictures\n"
+        "pictures.FEW_PICTURES = 5\n"
+        "with Classifier('edge-int8', provider='cpu', threads=1) as classifier:\n"
+        "    found = find_pictures(['pictures'])\n"
+        "    pictures.batch_predict_pictures(classifier, found, 'out.csv', workers=2)\n"
+    )
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert "UsageError: no process that opens pictures could start: a script needs the guard" in done.stderr
+    assert not (tmp_path / "out.csv").exists()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are named in their command line on Linux")
 def test_worker_processes_exit_when_their_parent_is_killed(folder, tmp_path):
     for copy in range(20):

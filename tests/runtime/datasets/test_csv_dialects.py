@@ -228,6 +228,9 @@ def test_an_index_without_header_is_recognised():
         (",".join(KAGGLE + NAMES["numbers"]).encode(), "two sets of columns could be the pixels"),
         (b"PAR1" + bytes(20), "is a Parquet file; name it .parquet"),
         (b"<!DOCTYPE html>", "is a web page, possibly a login page; download the file again"),
+        (b"\x89PNG\r\n\x1a\n", "is a picture; pass its folder"),
+        (b"\xff\xd8\xff\xe0", "is a picture; pass its folder"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "get the file with `git lfs pull`"),
         (b"\xfd7zXZ\x00", "is compressed with xz; unpack it first"),
         (b'[{"pixel0": 1}]', "is a JSON file; save it as CSV"),
         (unzipped(b"", **{"[Content_Types].xml": b""}), "is an Excel workbook"),
@@ -253,8 +256,9 @@ def test_a_zip_archive_with_a_damaged_file_is_an_error():
         read(bytes(content))
 
 
-def test_files_that_macos_adds_to_an_archive_are_ignored():
-    content = unzipped(write(IMAGES, None, Writing()), **{"__MACOSX/._test.csv": b"x"})
+@pytest.mark.parametrize("name", ["__MACOSX/._test.csv", "._test.csv", ".DS_Store", "data/Thumbs.db", "desktop.ini"])
+def test_files_that_systems_add_to_an_archive_are_ignored(name):
+    content = unzipped(write(IMAGES, None, Writing()), **{name: b"x"})
     np.testing.assert_array_equal(read(content)[0], IMAGES)
 
 

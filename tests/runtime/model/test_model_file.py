@@ -81,6 +81,13 @@ def test_other_onnx_model_is_rejected_with_the_export_command(make_model):
     assert caught.value.exit_code == 3
 
 
+def test_pointer_of_git_lfs_names_the_command(tmp_path):
+    pointer = tmp_path / "edge.onnx"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 132000\n")
+    with pytest.raises(ModelError, match="get the model with `git lfs pull`"):
+        read_model_file(pointer)
+
+
 def test_missing_file_and_folder_are_rejected(tmp_path):
     for path in (tmp_path / "none.onnx", tmp_path):
         with pytest.raises(ModelError, match="could not be read"):

@@ -139,6 +139,16 @@ def test_damaged_pillow_image_is_an_image_error():
         (encoded(GREY, "PNG")[:-40], "damaged or incomplete"),
         (encoded(GREY, "JPEG")[:-40], "damaged or incomplete"),
         (encoded(GREY, "PCX"), "not a picture in a supported format"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "is a HEIC picture; save it as PNG or JPEG"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0", "is a HEIC picture"),
+        (b"\0\0\0\x20ftypavif\0\0\0\0", "is an AVIF picture"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "is a JPEG XL picture"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "is a JPEG 2000 picture"),
+        (b"%PDF-1.7\n", "is a PDF file; save the page as PNG"),
+        (b'<?xml version="1.0"?>\n<svg width="28">', "is an SVG drawing"),
+        (b"\n<!doctype html>", "is a web page, possibly a login page"),
+        (b"data:image/png;base64,iVBORw0KGgo=", "is a data URL; decode the picture"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "get the picture with `git lfs pull`"),
     ],
 )
 def test_error_names_the_broken_file(tmp_path: Path, content: bytes, reason: str):
@@ -229,6 +239,39 @@ def test_folder_expands_to_its_pictures_in_order(tmp_path: Path):
     (tmp_path / "deeper" / "c.png").touch()
     assert [path.name for path in find_pictures([tmp_path])] == ["a.JPG", "b.png"]
     assert [path.name for path in find_pictures([str(tmp_path / "**" / "*.png")])] == ["b.png", "c.png"]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "image_format"),
+    [(".jfif", "JPEG"), (".JPE", "JPEG"), (".pnm", "PPM"), (".apng", "PNG"), (".jpg", "WEBP")],
+)
+def test_other_suffixes_of_a_format_are_pictures_of_a_folder(tmp_path: Path, suffix: str, image_format: str):
+    (tmp_path / f"seven{suffix}").write_bytes(encoded(GREY, image_format))
+    [path] = find_pictures([tmp_path])
+    assert open_picture(path).size == GREY.size
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".HEIF", ".hif", ".avif", ".jxl", ".jp2"])
+def test_pictures_of_a_folder_that_cannot_be_decoded_are_not_omitted(tmp_path: Path, suffix: str):
+    (tmp_path / "photo").with_suffix(suffix).write_bytes(b"\0\0\0\x18ftypheic")
+    (tmp_path / "Thumbs.db").touch()
+    [path] = find_pictures([tmp_path])
+    with pytest.raises(ImageError, match=f"photo{suffix} is a HEIC picture"):
+        open_picture(path)
+
+
+def test_tiff_with_several_pages_is_an_error():
+    pages = [Image.new("L", (60, 80), level) for level in (10, 200)]
+    with pytest.raises(ImageError, match="has several pages; save each page as a picture"):
+        open_picture(encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
+
+
+@pytest.mark.parametrize(("size", "kind"), [((12, 16), 0), ((60, 80), 1), ((60, 80), 4)], ids=["small", "copy", "mask"])
+def test_thumbnail_and_mask_of_a_tiff_are_not_pages(size: tuple[int, int], kind: int):
+    second = Image.new("L", size, 200)
+    second.encoderinfo = {"tiffinfo": {254: kind}}
+    content = encoded(Image.new("L", (60, 80), 10), "TIFF", save_all=True, append_images=[second])
+    assert np.asarray(open_picture(content)).max() == 10
 
 
 def test_missing_file_is_not_removed(tmp_path: Path):

@@ -259,6 +259,12 @@ def test_form_data_is_rejected(client: TestClient) -> None:
     assert response.status_code == 415 and "--data-binary" in response.json()["error"]
 
 
+def test_data_url_of_a_canvas_gets_the_remedy(client: TestClient) -> None:
+    url = b"data:image/png;base64,iVBORw0KGgo="
+    response = client.post("/predict", content=url, headers={"content-type": "image/png"})
+    assert (response.status_code, "is a data URL; decode the picture" in response.json()["error"]) == (400, True)
+
+
 def test_invalid_show_is_rejected(client: TestClient) -> None:
     response = client.post("/predict?show=all", content=b"")
     assert response.status_code == 400 and "'all'" in response.json()["error"]
