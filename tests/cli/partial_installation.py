@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import PackagePath, distributions
 from pathlib import Path
 
@@ -22,15 +23,10 @@ def installation(folder: Path, *, without: tuple[str, ...] = (), only: tuple[str
         without: distributions to omit.
         only: distributions to link; None for all.
     """
-    for found in distributions():
-        name = re.sub(r"[-_.]+", "-", found.metadata["Name"]).lower()
-        if name == "digits-edge" or name in without or (only is not None and name not in only):
-            continue
-        for top in {Path(file).parts[0] for file in found.files or [] if not _is_outside(file)}:
-            _link(folder / top, Path(str(found.locate_file(top))))
-    for own in distributions(name="digits-edge"):  # a source folder may have a digits_edge.egg-info besides
-        for metadata in Path(str(own.locate_file(""))).glob("digits_edge-*.dist-info"):
-            _link(folder / metadata.name, metadata)
+    for name, paths in _installed():
+        if name == "digits-edge" or (name not in without and (only is None or name in only)):
+            for path in paths:
+                _link(folder / path.name, path)
     (folder / "digits_edge").mkdir()
     for package in ("cli", "export", "measure", "runtime", "train"):
         parent = Path(digits_edge.runtime.__file__).parent.parent
@@ -48,6 +44,20 @@ def installation(folder: Path, *, without: tuple[str, ...] = (), only: tuple[str
         )
 
     return run
+
+
+@cache
+def _installed() -> list[tuple[str, list[Path]]]:
+    """Installed distributions and their files and folders in site-packages; of digits-edge only its metadata."""
+    found = []
+    for each in distributions():
+        name = re.sub(r"[-_.]+", "-", each.metadata["Name"]).lower()
+        if name != "digits-edge":
+            tops = {Path(file).parts[0] for file in each.files or [] if not _is_outside(file)}
+            found.append((name, [Path(str(each.locate_file(top))) for top in tops]))
+    for own in distributions(name="digits-edge"):  # a source folder may have a digits_edge.egg-info besides
+        found.append(("digits-edge", list(Path(str(own.locate_file(""))).glob("digits_edge-*.dist-info"))))
+    return found
 
 
 def _is_outside(file: PackagePath) -> bool:

@@ -26,6 +26,7 @@ from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import CheckError, ModelError, UsageError
 from digits_edge.runtime.model.model_file import PRECISIONS, Metadata, Precision
 from digits_edge.runtime.model.pixel_range import PixelRange
+from tests.export.conftest import fit
 
 #: How a training script may prepare its images; none is the default, pixels from 0 to 1.
 PREPARED: dict[str, tuple[PixelRange, Callable[[Any], Any]]] = {
@@ -39,20 +40,18 @@ PREPARED: dict[str, tuple[PixelRange, Callable[[Any], Any]]] = {
 
 @pytest.fixture(scope="session")
 def prepared(drawn: Dataset, make_once: Callable[..., Path]) -> Callable[[str], Path]:
-    """A function that trains a network with a padded convolution on images prepared in one of these ways."""
+    """A function that fits a network with a padded convolution to images prepared in one of these ways."""
 
     def train(kind: str) -> Path:
         def write(path: Path) -> None:
             keras.utils.set_random_seed(3)
             image = keras.Input((28, 28, 1))
             x = layers.Conv2D(8, 5, strides=2, padding="same", activation="relu")(image)
-            x = layers.Dense(32, activation="relu")(layers.Flatten()(layers.MaxPooling2D(2)(x)))
+            x = layers.Dense(128, activation="relu")(layers.Flatten()(layers.MaxPooling2D(2)(x)))
             model = keras.Model(image, layers.Dense(10)(x))
-            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-            model.compile(keras.optimizers.Adam(0.003), loss)
             pixels = PREPARED[kind][1](drawn.images[..., None].astype(np.float32))
             scale = np.float32(max(np.abs(pixels).max(), 10) / 10)
-            model.fit(pixels / scale, drawn.labels, epochs=8, batch_size=32, verbose=0)
+            fit(model, pixels / scale, drawn.labels, ridge=2e-3)
             kernel, bias = model.layers[1].get_weights()
             model.layers[1].set_weights([kernel / scale, bias])  # as if trained on the pixels themselves
             model.save(path)
