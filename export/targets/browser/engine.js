@@ -3,7 +3,7 @@
  * the engine of the service's page, which it replaces.
  *
  * @typedef {import("./prediction_view.js").Reading} Reading
- * @typedef {import("./prediction_view.js").Model} Model
+ * @typedef {import("./models.js").Model} Model
  * @typedef {{count: number, images: string, probabilities: string, tolerance: number}} Golden reference images and the
  *   probabilities of the Keras model, in base64
  * @typedef {Model & {
@@ -17,8 +17,8 @@
 import * as ort from "../onnxruntime/ort.wasm.min.mjs";
 
 import { MAX_PIXELS } from "./constants.js";
+import { readsInk } from "./models.js";
 import { occlusionMap } from "./occlusion.js";
-import { readsInk } from "./prediction_view.js";
 import { applySteps } from "./steps.js";
 
 /** Size of a canvas that every phone supports. */

@@ -1,7 +1,7 @@
 /**
  * Occlusion maps: the effect of hiding a part of an image on a probability; like `occlusion_maps` in Python.
  *
- * @typedef {import("./steps.js").ImageInput} ImageInput
+ * @typedef {import("./models.js").ImageInput} ImageInput
  */
 
 import {

@@ -7,13 +7,12 @@
  * @typedef {import("./ink.js").Picture} Picture
  * @typedef {import("./ink.js").Prepared} Prepared
  * @typedef {import("./mnist_format.js").PreparedPicture} PreparedPicture
- * @typedef {{step: "digit", ink: number, size: number}} DigitStep
- * @typedef {{step: "object", side: number, size: number}} ObjectStep
- * @typedef {{step: "resize", height: number, width: number, fit: "stretch" | "contain" | "cover"}} ResizeStep
- * @typedef {{step: "center_crop", height: number, width: number}} CenterCropStep
- * @typedef {{step: "pad", height: number, width: number, level: number}} PadStep
- * @typedef {DigitStep | ObjectStep | ResizeStep | CenterCropStep | PadStep} PreprocessingStep
- * @typedef {{height: number, width: number, channels: number, polarity: string}} ImageInput
+ * @typedef {import("./models.js").DigitStep} DigitStep
+ * @typedef {import("./models.js").ResizeStep} ResizeStep
+ * @typedef {import("./models.js").CenterCropStep} CenterCropStep
+ * @typedef {import("./models.js").PadStep} PadStep
+ * @typedef {import("./models.js").PreprocessingStep} PreprocessingStep
+ * @typedef {import("./models.js").ImageInput} ImageInput
  */
 
 import { LUMINANCE } from "./constants.js";
