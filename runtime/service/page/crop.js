@@ -18,6 +18,8 @@ const ZOOM = 1.1;
 /** Distance in CSS pixels at which a corner is grasped, and the half side of its mark. */
 const REACH = 24;
 const MARK = 5;
+/** Margin around the picture in CSS pixels, in which the marks of the corners are visible. */
+const MARGIN = 8;
 
 /** @type {Record<string, [right: number, down: number]>} */
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -178,7 +180,7 @@ export class Crop {
     this.canvas.focus({ preventScroll: true, focusVisible: false });
     this.canvas.setPointerCapture(event.pointerId);
     const [x, y] = this.#position(event);
-    const reach = REACH / this.#cssScale();
+    const reach = (REACH * this.#perCssPixel()) / this.#placed().scale;
     const corner = CORNERS.find(([across, down]) => {
       const { left, upper, width, height } = this.frame;
       return Math.hypot(x - left - across * width, y - upper - down * height) < Math.min(reach, width / 3);
@@ -259,13 +261,14 @@ export class Crop {
   /** Scale and position of the picture on the canvas. */
   #placed() {
     const { width, height } = sizeOf(this.picture);
-    const scale = Math.min(this.canvas.width / width, this.canvas.height / height);
+    const margin = 2 * MARGIN * this.#perCssPixel();
+    const scale = Math.min((this.canvas.width - margin) / width, (this.canvas.height - margin) / height);
     return { scale, x: (this.canvas.width - width * scale) / 2, y: (this.canvas.height - height * scale) / 2 };
   }
 
-  /** CSS pixels per pixel of the picture. */
-  #cssScale() {
-    return (this.#placed().scale * this.canvas.getBoundingClientRect().width) / this.canvas.width;
+  /** Pixels of the canvas per CSS pixel. */
+  #perCssPixel() {
+    return this.canvas.width / (this.canvas.getBoundingClientRect().width || this.canvas.width);
   }
 
   /**
@@ -314,7 +317,7 @@ export class Crop {
    * @param {[number, number, number, number]} frame
    */
   #drawFrame(context, [left, upper, width, height]) {
-    const css = this.canvas.width / (this.canvas.getBoundingClientRect().width || this.canvas.width);
+    const css = this.#perCssPixel();
     for (const [colour, line] of /** @type {[string, number][]} */ ([
       ["#000000", 4],
       ["#ffffff", 2],
