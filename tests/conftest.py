@@ -70,3 +70,30 @@ def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def photograph_model(make_once: Callable) -> Path:
+    """A model file of colour photographs, 32×32×3, with the classes tomato, leaf and sky: red, green and blue."""
+    pytest.importorskip("onnx", reason="building a model needs onnx")
+    from tests.other_models import write_photographs
+
+    return make_once("photographs-fp32.onnx", write_photographs)
+
+
+@pytest.fixture(scope="session")
+def position_model(make_once: Callable) -> Path:
+    """A model file of objects, 64×64 grey, with five independent sigmoids: the rows that the object covers."""
+    pytest.importorskip("onnx", reason="building a model needs onnx")
+    from tests.other_models import write_positions
+
+    return make_once("positions-fp32.onnx", write_positions)
+
+
+@pytest.fixture(scope="session")
+def letter_model(make_once: Callable) -> Path:
+    """A model file of 26 handwritten letters, 32×32 grey; the prediction depends on the amount of ink."""
+    pytest.importorskip("onnx", reason="building a model needs onnx")
+    from tests.other_models import write_letters
+
+    return make_once("letters-fp32.onnx", write_letters)

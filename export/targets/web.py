@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,9 @@ def _model(path: Path) -> tuple[dict[str, Any], bytes]:
         "integrity": f"sha256-{base64.b64encode(digest).decode()}",
         "bytes": len(content),
         "labels": metadata.labels,
-        "preprocessing": metadata.preprocessing,
+        "input": asdict(metadata.input),
+        "preprocessing": [asdict(step) for step in metadata.preprocessing],
+        "output": metadata.output,
         "uncertain_below": metadata.uncertain_below,
         "test_errors": test.get("errors"),
         "test_images": test.get("images"),

@@ -27,7 +27,7 @@ from digits_edge.runtime.classifier import Classifier
 imported = time.perf_counter()
 classifier = Classifier(sys.argv[1], provider=sys.argv[2], threads=int(sys.argv[3]))
 opened = time.perf_counter()
-classifier.predict_batch(numpy.zeros((1, 28, 28), numpy.uint8))
+classifier.predict_batch(numpy.zeros((1, *classifier.metadata.input.shape), numpy.uint8))
 predicted = time.perf_counter()
 print(imported - started, opened - imported, predicted - opened, flush=True)
 """
@@ -214,7 +214,7 @@ def benchmark(
         raise UsageError(f"invalid batch sizes {list(batch_sizes)}: give at least one, each 1 or more")
     rows = []
     for size in batch_sizes:
-        images = np.resize(classifier.golden.images, (size, 28, 28))  # repeats the images
+        images = np.resize(classifier.golden.images, (size, *classifier.metadata.input.shape))  # repeats the images
         run = partial(classifier.predict_batch, images)
         warm, measured = measure(run, warm_up=warm_up, repeats=repeats, seconds=seconds)
         rows.append(Row(size, warm, measured))

@@ -72,7 +72,7 @@ def create_app(
     decoders = ThreadPoolExecutor(available_threads(), thread_name_prefix="decoder")
     pictures = PictureEndpoint(models, decoders, max_pixels=limits.picture_pixels)
     protocol = InferenceProtocol(models, json_bytes=limits.json_bytes, images=limits.images)
-    description = openapi(with_key=key is not None)
+    description = openapi([model.classifier.metadata.input for model in models], with_key=key is not None)
 
     async def show_description(request: Request) -> Response:
         return JSONResponse(description)

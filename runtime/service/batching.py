@@ -21,7 +21,7 @@ class _QueuedRequest:
     """A request in the queue.
 
     Attributes:
-        images: uint8, (N, 28, 28).
+        images: uint8, (N, H, W) or (N, H, W, 3).
         queued_s: time of arrival on the clock of the event loop, in seconds.
         result: gets the probabilities, float32, (N, C).
     """
@@ -62,7 +62,7 @@ class MicroBatcher:
         """Create a queue; `start` starts it.
 
         Args:
-            predict: uint8 (N, 28, 28) → float32 (N, C); runs in `executor`, one call at a time.
+            predict: uint8 (N, H, W) or (N, H, W, 3) → float32 (N, C); runs in `executor`, one call at a time.
             executor: executor with at least one thread.
             largest: maximum number of images in a batch; a request with more images is a batch of its own. With 1,
                 every request is a batch of its own.
@@ -92,7 +92,7 @@ class MicroBatcher:
         """Compute the class probabilities of the images of one request.
 
         Args:
-            images: uint8, (N, 28, 28).
+            images: uint8, (N, H, W) or (N, H, W, 3).
 
         Returns:
             float32, (N, C).

@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from digits_edge.runtime.errors import ImageError
+from digits_edge.runtime.model.image_input import ImageInput
 from digits_edge.runtime.model.model_file import INPUT_NAME, OUTPUT_NAME
 from digits_edge.runtime.pixel_scale import is_scaled
-from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE
 from digits_edge.runtime.service.bodies import body_of
 from digits_edge.runtime.service.responses import RecordResponse, UnknownModelError
 from digits_edge.runtime.service.served_models import ServedModel, ServedModels
@@ -36,6 +36,7 @@ _Count = Annotated[int, Field(strict=True, ge=0)]
 _Pixels = Annotated[list[Pixel], Field(fail_fast=True)]
 _Rows = Annotated[list[_Pixels], Field(fail_fast=True)]
 _Images = Annotated[list[_Rows], Field(fail_fast=True)]
+_ColourImages = Annotated[list[_Images], Field(fail_fast=True)]
 
 
 class Tensor(BaseModel):
@@ -53,13 +54,16 @@ class InputParameters(BaseModel):
 
 
 class InferInput(BaseModel):
-    """Images, as flat or nested pixels in `data` or as `binary_data_size` bytes after the JSON."""
+    """Images, as flat or nested pixels in `data` or as `binary_data_size` bytes after the JSON.
+
+    `shape` is that of the model's input, [N, height, width] or [N, height, width, 3], or flat: [N, values of an image].
+    """
 
     name: Literal["image"]
-    shape: tuple[_Count, Literal[28], Literal[28]] | tuple[_Count, Literal[784]]
+    shape: Annotated[list[_Count], Field(min_length=2, max_length=4)]
     datatype: Literal["UINT8"]
     parameters: InputParameters | None = None
-    data: Annotated[_Pixels | _Rows | _Images, Field(union_mode="left_to_right")] | None = None
+    data: Annotated[_Pixels | _Rows | _Images | _ColourImages, Field(union_mode="left_to_right")] | None = None
 
 
 class OutputParameters(BaseModel):
@@ -97,7 +101,7 @@ class OutputSize(BaseModel):
 
 
 class InferOutput(BaseModel):
-    """Class probabilities, row by row."""
+    """Class probabilities, row by row. A row sums to 1, unless the `output` of the model in `/models` is "sigmoid"."""
 
     name: Literal["probabilities"] = "probabilities"
     datatype: Literal["FP32"] = "FP32"
@@ -186,7 +190,7 @@ class InferenceProtocol:
                 name=model.name,
                 versions=[VERSION],
                 platform="onnxruntime_onnx",
-                inputs=[Tensor(name=INPUT_NAME, datatype="UINT8", shape=[-1, IMAGE_SIDE, IMAGE_SIDE])],
+                inputs=[Tensor(name=INPUT_NAME, datatype="UINT8", shape=[-1, *model.classifier.metadata.input.shape])],
                 outputs=[Tensor(name=OUTPUT_NAME, datatype="FP32", shape=[-1, len(model.classifier.labels)])],
             )
         )
@@ -204,7 +208,7 @@ class InferenceProtocol:
                 413, f"JSON of {len(json_part):,} bytes; send at most {self._max_json_bytes:,}, or use binary tensors"
             )
         parsed = _parse(json_part)
-        images = _images(parsed.inputs[0], binary)
+        images = _images(parsed.inputs[0], binary, model.classifier.metadata.input)
         if len(images) > self._max_images:
             raise HTTPException(413, f"{len(images):,} images in one request; send at most {self._max_images:,}")
         if is_scaled(images):
@@ -242,14 +246,25 @@ def _parse(json_part: bytes) -> InferRequest:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "request body"
-        if first["loc"][2:3] == ("shape",):
-            raise ImageError(f"{place}: expected [N, 28, 28] or [N, 784]") from error
         raise ImageError(f"{place}: {first['msg']}") from error
 
 
-def _images(tensor: InferInput, binary: bytes) -> NDArray[np.uint8]:
-    """Return the images of a request, uint8, (N, 28, 28)."""
-    shape = list(tensor.shape)
+def accepted_shapes(image: ImageInput) -> tuple[list[int], list[int]]:
+    """Shapes of one image in requests: that of the model's input, and flat.
+
+    Example:
+        >>> accepted_shapes(ImageInput(32, 32, 3))
+        ([32, 32, 3], [3072])
+    """
+    return list(image.shape), [image.pixels]
+
+
+def _images(tensor: InferInput, binary: bytes, image: ImageInput) -> NDArray[np.uint8]:
+    """Return the images of a request, uint8, (N, H, W) or (N, H, W, 3)."""
+    shape = tensor.shape
+    if shape[1:] not in (accepted := accepted_shapes(image)):
+        expected = " or ".join(str(["N", *each]).replace("'", "") for each in accepted)
+        raise ImageError(f"inputs.0.shape: {shape}, expected {expected}")
     size = tensor.parameters.binary_data_size if tensor.parameters else None
     if (size is None) == (tensor.data is None):
         raise ImageError("inputs.0: expected either data or parameters.binary_data_size")
@@ -265,7 +280,7 @@ def _images(tensor: InferInput, binary: bytes) -> NDArray[np.uint8]:
         raise ImageError("inputs.0.data: rows have different lengths") from error
     if pixels.size != math.prod(shape):
         raise ImageError(f"inputs.0.data: {pixels.size} pixels, expected {math.prod(shape)} for the shape {shape}")
-    return pixels.reshape(-1, IMAGE_SIDE, IMAGE_SIDE)
+    return pixels.reshape(-1, *image.shape)
 
 
 def _response(model: ServedModel, request: InferRequest, probabilities: NDArray[np.float32]) -> Response:

@@ -10,8 +10,9 @@ class Limits:
     Attributes:
         body_bytes: maximum size of a request body. A 50-megapixel photo of a phone has about 15 MB.
         json_bytes: maximum size of the JSON part of a request. Parsing it blocks the event loop; binary tensors do not
-            count.
-        images: maximum number of images in a request. Later requests wait for all of them.
+            count. It is enough for 300 digits or one colour image of 256×256.
+        images: maximum number of images in a request. Later requests wait for all of them. `body_bytes` is the lower
+            limit for images of more than 8,192 values.
         picture_pixels: maximum number of pixels in a picture. Preprocessing takes up to 12 bytes of memory per pixel.
         requests: maximum number of requests in flight; further requests get status 429.
         bytes: maximum total size of the bodies in flight; further requests get status 429.

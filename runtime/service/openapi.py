@@ -1,11 +1,13 @@
 """OpenAPI 3.1 description of the service, with schemas generated from the response records: `openapi`."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from digits_edge.runtime.model.image_input import ImageInput
 from digits_edge.runtime.service.inference_protocol import (
     InferRequest,
     InferResponse,
@@ -14,6 +16,7 @@ from digits_edge.runtime.service.inference_protocol import (
     ModelReady,
     Ready,
     ServerMetadata,
+    accepted_shapes,
 )
 from digits_edge.runtime.service.picture_endpoint import ModelListings, Reading
 from digits_edge.runtime.service.responses import Failure
@@ -43,23 +46,25 @@ _ERRORS = {
 _REFERENCE = "#/components/schemas/{model}"
 
 
-def openapi(*, with_key: bool) -> dict[str, Any]:
+def openapi(inputs: Sequence[ImageInput], *, with_key: bool) -> dict[str, Any]:
     """Create the description.
 
     Args:
+        inputs: inputs of the models, the default model's first.
         with_key: whether the service requires an API key.
 
     Returns:
         A JSON object.
 
     Example:
-        >>> description = openapi(with_key=True)
+        >>> description = openapi([ImageInput()], with_key=True)
         >>> description["openapi"], description["security"]
         ('3.1.0', [{'key': []}])
     """
     _, requests = models_json_schema([(InferRequest, "validation")], ref_template=_REFERENCE)
     _, responses = models_json_schema([(record, "serialization") for record in _RECORDS], ref_template=_REFERENCE)
     components: dict[str, Any] = {"schemas": responses["$defs"] | requests["$defs"]}
+    components["schemas"]["InferInput"]["properties"]["shape"] = _shapes(inputs)
     if with_key:
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     return {
@@ -67,7 +72,7 @@ def openapi(*, with_key: bool) -> dict[str, Any]:
         "info": {
             "title": "digits-edge",
             "version": version("digits-edge"),
-            "description": "Classifies handwritten digits in pictures, and images by the Open Inference Protocol.",
+            "description": "Classifies pictures, and images by the Open Inference Protocol.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": _pictures() | _protocol() | {"/metrics": {"get": _metrics()}},
@@ -82,7 +87,7 @@ def _pictures() -> dict[str, Any]:
         "/predict": {
             "post": {
                 "operationId": "predict",
-                "summary": "Classify the digit in a picture",
+                "summary": "Classify a picture",
                 "parameters": [
                     _query("model", {"type": "string"}, "Name of a model; the default model if omitted.", "edge-int8"),
                     _query(
@@ -132,8 +137,9 @@ def _infer(name: str) -> dict[str, Any]:
     }
     return {
         "operationId": name,
-        "summary": "Classify images: uint8, white ink on black",
+        "summary": "Classify images: uint8, of the shape and polarity of the model's input",
         "description": (
+            "`GET /v2/models/{model}` has the shape of the model's input; flat images are accepted, too. "
             "The number of pixels in `data` must match `shape`. For binary tensors, append the data to the JSON and "
             "set the header `Inference-Header-Content-Length` to the length of the JSON in bytes."
         ),
@@ -142,6 +148,25 @@ def _infer(name: str) -> dict[str, Any]:
             "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(model="InferRequest")}}},
         },
         "responses": responses,
+    }
+
+
+def _shapes(inputs: Sequence[ImageInput]) -> dict[str, Any]:
+    """Schema of the shape of a request: N, and then a shape of an image that one of the models accepts."""
+    shapes = [shape for image in inputs for shape in accepted_shapes(image)]
+    unique = list({tuple(shape): shape for shape in shapes}.values())
+    count = {"type": "integer", "minimum": 0}
+    return {
+        "title": "Shape",
+        "anyOf": [
+            {
+                "type": "array",
+                "prefixItems": [count, *({"const": size} for size in shape)],
+                "minItems": 1 + len(shape),
+                "maxItems": 1 + len(shape),
+            }
+            for shape in unique
+        ],
     }
 
 

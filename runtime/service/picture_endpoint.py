@@ -3,15 +3,20 @@
 import asyncio
 import base64
 from concurrent.futures import Executor
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from digits_edge.runtime.checks.occlusion import occlusion_maps
+from digits_edge.runtime.checks.occlusion import occlusion_level, occlusion_maps
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import UsageError
+from digits_edge.runtime.model.image_input import ImageInput
+from digits_edge.runtime.model.model_file import OutputKind
+from digits_edge.runtime.model.steps import PreprocessingStep
 from digits_edge.runtime.prediction import Status
 from digits_edge.runtime.preprocessing.pictures import open_picture
 from digits_edge.runtime.preprocessing.prepared import PreparedPicture
@@ -21,18 +26,22 @@ from digits_edge.runtime.service.served_models import ServedModels
 
 #: Accepted content types. The format of a picture is detected from its bytes.
 _KINDS = ("application/octet-stream", "image/")
-_REMEDY = "send the bytes of the picture: curl -H 'Content-Type: image/png' --data-binary @digit.png"
+_REMEDY = "send the bytes of the picture: curl -H 'Content-Type: image/png' --data-binary @picture.png"
 
 
 class Reading(BaseModel):
     """The prediction for a picture.
 
-    `width` and `height` are the size of the decoded picture in pixels: upright, and reduced if a JPEG is large. `box`
-    is the region of the ink in this picture: left, upper, right, lower. `boxes` has the region of each digit found; if
-    there are several, `status` is "several" and `digit` is null.
+    `digit` is the index of the predicted class in `labels`, and `label` its name. The probabilities are in the order of
+    `labels`; they sum to 1, unless the `output` of the model is "sigmoid".
 
-    `image` and `map` are present if `show` requests them. `image` is the 28 × 28 uint8 input of the model, row by row,
-    in base64. `map` is the contribution of each pixel to the prediction, −1 to 1, row by row.
+    `width` and `height` are the size of the decoded picture in pixels: upright, and reduced if a JPEG is large. `box`
+    is the region of the ink or object in this picture, if the model looks for one: left, upper, right, lower. `boxes`
+    has the region of each digit found; if there are several, `status` is "several" and `digit` is null.
+
+    `image` and `map` are present if `show` requests them. `image` is the uint8 input of the model, row by row, in
+    base64; its size is the `input` of the model in `/models`. `map` is the contribution of each pixel to the
+    prediction, −1 to 1, row by row.
     """
 
     model: str
@@ -52,7 +61,11 @@ class Reading(BaseModel):
 
 
 class ModelListing(BaseModel):
-    """A model with its size, its errors on the test set and its latency for one image, in microseconds."""
+    """A model with its input, its errors on the test set and its latency for one image, in microseconds.
+
+    `preprocessing` has the steps that convert a picture to the input. `output` is "softmax", or "sigmoid" if the
+    probabilities of the classes are independent.
+    """
 
     name: str
     default: bool
@@ -61,6 +74,9 @@ class ModelListing(BaseModel):
     parameters: int
     bytes: int
     labels: list[str]
+    input: ImageInput
+    preprocessing: list[PreprocessingStep]
+    output: OutputKind
     test_errors: int | None
     test_images: int | None
     test_data: str | None
@@ -89,7 +105,7 @@ class PictureEndpoint:
         self._models, self._decoders, self._max_pixels = models, decoders, max_pixels
 
     async def predict(self, request: Request) -> Response:
-        """Classify the digit in a picture."""
+        """Classify a picture."""
         show = _requested_views(request)
         model = self._models.find(request.query_params.get("model"))
         body, loop = await body_of(request, _KINDS, _REMEDY), asyncio.get_running_loop()
@@ -98,10 +114,9 @@ class PictureEndpoint:
         prediction = model.classifier.prediction(prepared.image, probabilities, prepared.boxes)
         occlusion_map = None
         if "map" in show and prediction.digit is not None:
-            maps = await loop.run_in_executor(
-                self._decoders, occlusion_maps, model.classifier.predict_batch, prepared.image[np.newaxis]
+            occlusion_map = await loop.run_in_executor(
+                self._decoders, _occlusion_map, model.classifier, prepared.image, prediction.digit
             )
-            occlusion_map = np.round(maps[0, prediction.digit].ravel().astype(float), 4).tolist()
         return RecordResponse(
             Reading(
                 model=model.name,
@@ -136,6 +151,9 @@ class PictureEndpoint:
                     parameters=metadata.parameters,
                     bytes=model.bytes,
                     labels=list(metadata.labels),
+                    input=metadata.input,
+                    preprocessing=list(metadata.preprocessing),
+                    output=metadata.output,
                     test_errors=test.get("errors"),
                     test_images=test.get("images"),
                     test_data=test.get("name"),
@@ -150,6 +168,14 @@ class PictureEndpoint:
         """Decode a picture and convert it to the input of the model; return its size, too."""
         picture = open_picture(body, most_pixels=self._max_pixels)
         return picture.size, classifier.form(picture)
+
+
+def _occlusion_map(classifier: Classifier, image: NDArray[np.uint8], index: int) -> list[float]:
+    """The contribution of each pixel of an image to the probability of a class, row by row."""
+    level = occlusion_level(classifier.metadata.input.polarity)
+    predict = partial(classifier.predict_batch, pixel_range=255)
+    maps = occlusion_maps(predict, image[np.newaxis], level=level, classes=[index])
+    return list(np.round(maps[0, 0].ravel().astype(float), 4).tolist())
 
 
 def _requested_views(request: Request) -> frozenset[str]:

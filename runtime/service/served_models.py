@@ -7,16 +7,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
 from digits_edge.runtime.checks.latency import measure
-from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
+from digits_edge.runtime.classifier import FEW_IMAGES, MAX_BATCH, Classifier
 from digits_edge.runtime.errors import UsageError
 from digits_edge.runtime.model.bundled import bundled_models
 from digits_edge.runtime.service.batching import MicroBatcher
 from digits_edge.runtime.service.metrics import Metrics
 from digits_edge.runtime.service.responses import UnknownModelError
 
-#: Number of runs for the latency that the service reports.
-_LATENCY_RUNS = 100
+#: Number of runs for the latency that the service reports: minimum and maximum, and time for them, in microseconds.
+_MIN_LATENCY_RUNS, _MAX_LATENCY_RUNS, _LATENCY_TIME_US = 5, 100, 1e6
+#: Maximum number of pixel values in a call of a model: 2,675 digits, or 75 colour images of 96×96. Larger calls need
+#: memory for the activations and are not faster.
+MAX_VALUES = 2**21
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,8 @@ class Batching:
     """Settings of the micro-batching.
 
     Attributes:
-        largest: maximum number of images in a batch; 1 runs every request on its own.
+        largest: maximum number of images in a batch; 1 runs every request on its own. Batches of large images are
+            smaller, see `MAX_VALUES`.
         delay_s: time that a request may wait for others to fill the batch, in seconds.
     """
 
@@ -97,15 +104,15 @@ class ServedModels:
                 raise UsageError(f"{os.fspath(source)} is a second model named {name!r}; give each model once")
             # one thread per model, so that requests to one model do not wait for another model
             executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+            per_call = min(MAX_BATCH, max(1, MAX_VALUES // classifier.metadata.input.pixels))
             self._executors.append(executor)
             self._models[name] = ServedModel(
                 name=name,
                 classifier=classifier,
                 batcher=MicroBatcher(
-                    # a batch has images of several requests, which are checked one by one
-                    partial(classifier.predict_batch, pixel_range=255),
+                    partial(_predict_in_parts, classifier, per_call),
                     executor,
-                    largest=batching.largest,
+                    largest=min(batching.largest, per_call),
                     delay_s=batching.delay_s,
                     observe=metrics.batch_images.labels(name).observe,
                 ),
@@ -153,5 +160,14 @@ class ServedModels:
 
 
 def _latency_us(classifier: Classifier) -> float:
-    _, latency = measure(partial(classifier.predict_batch, classifier.golden.images[:1]), repeats=_LATENCY_RUNS)
-    return latency.p50_us
+    run = partial(classifier.predict_batch, classifier.golden.images[:1], pixel_range=255)
+    _, first = measure(run, warm_up=1, repeats=1)
+    runs = min(max(int(_LATENCY_TIME_US / first.p50_us), _MIN_LATENCY_RUNS), _MAX_LATENCY_RUNS)
+    return measure(run, warm_up=1 + runs // 10, repeats=runs)[1].p50_us
+
+
+def _predict_in_parts(classifier: Classifier, size: int, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Predict the images of a batch in calls of at most `size` images; the requests are checked one by one before."""
+    parts = [images[start : start + size] for start in range(0, len(images), size)] or [images]
+    found = [classifier.predict_batch(part, pixel_range=255) for part in parts]
+    return found[0] if len(found) == 1 else np.concatenate(found)

@@ -3,26 +3,24 @@
  * the engine of the service's page, which it replaces.
  *
  * @typedef {import("./prediction_view.js").Reading} Reading
- * @typedef {import("./prediction_view.js").Model} Model
+ * @typedef {import("./models.js").Model} Model
  * @typedef {{count: number, images: string, probabilities: string, tolerance: number}} Golden reference images and the
  *   probabilities of the Keras model, in base64
  * @typedef {Model & {
  *   file: string,
  *   integrity: string,
  *   golden: Golden,
- *   preprocessing: "mnist" | "fashion-mnist",
  *   uncertain_below: number,
  * }} SiteModel an entry of models.json
  */
 
 import * as ort from "../onnxruntime/ort.wasm.min.mjs";
 
-import { IMAGE_SIDE, MAX_PIXELS } from "./constants.js";
-import { toFashionMnistFormat } from "./garment.js";
-import { toMnistFormat } from "./mnist_format.js";
+import { MAX_PIXELS } from "./constants.js";
+import { readsInk } from "./models.js";
 import { occlusionMap } from "./occlusion.js";
+import { applySteps } from "./steps.js";
 
-const PIXELS = IMAGE_SIDE * IMAGE_SIDE;
 /** Size of a canvas that every phone supports. */
 const MAX_CANVAS_PIXELS = 16_000_000;
 /** @type {ImageBitmapOptions} */
@@ -30,7 +28,8 @@ const UNCHANGED = { premultiplyAlpha: "none", colorSpaceConversion: "none" };
 /** Calls in a measurement of the latency, because browsers reduce the resolution of their clocks; and measurements. */
 const TIMED_CALLS = 10;
 const MEASUREMENTS = 20;
-const FORMATS = { mnist: toMnistFormat, "fashion-mnist": toFashionMnistFormat };
+/** Measurements stop after this time. */
+const MAX_MEASURING_MS = 500;
 
 ort.env.wasm.numThreads = 1; // small models finish before other threads have started
 ort.env.wasm.wasmPaths = new URL("../onnxruntime/", import.meta.url).href;
@@ -84,7 +83,7 @@ function opened(model) {
 async function checkedSession(model) {
   const session = await ort.InferenceSession.create(await modelFile(model));
   await check(model, session);
-  model.latency_us = await measuredUs(session);
+  model.latency_us = await measuredUs(model, session);
   return session;
 }
 
@@ -92,20 +91,24 @@ async function checkedSession(model) {
  * Run a model.
  *
  * @param {string} name of a model
- * @param {Uint8Array} images N·784 pixels, white ink on black
+ * @param {Uint8Array} images (N, H, W) or (N, H, W, 3), inputs of the model
  * @returns {Promise<Float32Array>} N·C probabilities
  */
 export async function probabilities(name, images) {
-  return run(await opened(named(name)), images);
+  const model = named(name);
+  return run(model, await opened(model), images);
 }
 
 /**
+ * @param {SiteModel} model
  * @param {ort.InferenceSession} session
- * @param {Uint8Array} images N·784 pixels
+ * @param {Uint8Array} images (N, H, W) or (N, H, W, 3)
  * @returns {Promise<Float32Array>} N·C probabilities
  */
-async function run(session, images) {
-  const image = new ort.Tensor("uint8", images, [images.length / PIXELS, IMAGE_SIDE, IMAGE_SIDE]);
+async function run(model, session, images) {
+  const { height, width, channels } = model.input;
+  const shape = channels === 1 ? [height, width] : [height, width, channels];
+  const image = new ort.Tensor("uint8", images, [images.length / valuesOf(model), ...shape]);
   return (await session.run({ image })).probabilities.data;
 }
 
@@ -118,7 +121,7 @@ async function read(picture, { model: name, withMap }) {
   const model = named(name);
   await opened(model); // before decoding, so that an error of the model is reported first
   const pixels = picture instanceof Blob ? await decoded(picture) : picture;
-  const prepared = FORMATS[model.preprocessing](pixels);
+  const prepared = applySteps(pixels, model.preprocessing, model.input);
   const reading = {
     model: name,
     labels: model.labels,
@@ -131,7 +134,7 @@ async function read(picture, { model: name, withMap }) {
     map: null,
   };
   const isSeveral = prepared.boxes.length > 1;
-  if (isSeveral || prepared.blank || !prepared.image.some(Boolean)) {
+  if (isSeveral || prepared.blank || (readsInk(model) && !prepared.image.some(Boolean))) {
     const none = model.labels.map(() => 0);
     const status = isSeveral ? "several" : "blank";
     return { ...reading, digit: null, label: null, confidence: 0, probabilities: none, status };
@@ -146,8 +149,22 @@ async function read(picture, { model: name, withMap }) {
     confidence,
     probabilities: [...found],
     status: confidence < model.uncertain_below ? "uncertain" : "ok",
-    map: withMap ? await occlusionMap((images) => probabilities(name, images), prepared.image, digit) : null,
+    map: withMap ? await mapOf(model, prepared.image, digit) : null,
   };
+}
+
+/**
+ * @param {SiteModel} model
+ * @param {Uint8Array} image
+ * @param {number} index of a class
+ */
+function mapOf(model, image, index) {
+  return occlusionMap((images) => probabilities(model.name, images), image, model.input, index);
+}
+
+/** @param {SiteModel} model */
+function valuesOf({ input }) {
+  return input.height * input.width * input.channels;
 }
 
 /** @param {string} name of a model */
@@ -230,11 +247,12 @@ async function fetched(path, options = {}) {
  * @param {SiteModel} model
  * @param {ort.InferenceSession} session
  */
-async function check({ name, labels, golden }, session) {
+async function check(model, session) {
+  const { name, labels, golden } = model;
   const inflated = new Blob([bytes(golden.images)]).stream().pipeThrough(new DecompressionStream("deflate"));
   const images = new Uint8Array(await new Response(inflated).arrayBuffer());
   const expected = new Float32Array(bytes(golden.probabilities).buffer);
-  const found = await run(session, images);
+  const found = await run(model, session, images);
   const difference = Math.max(...found.map((probability, i) => Math.abs(probability - expected[i])));
   if (found.length !== golden.count * labels.length || !(difference <= golden.tolerance)) {
     throw new Error(`The predictions of ${name} in this browser differ from the Keras model's; please report it.`);
@@ -244,18 +262,20 @@ async function check({ name, labels, golden }, session) {
 /**
  * The median latency of a prediction of one image.
  *
+ * @param {SiteModel} model
  * @param {ort.InferenceSession} session
  * @returns {Promise<number>} in µs
  */
-async function measuredUs(session) {
-  const image = new Uint8Array(PIXELS);
-  const times = [];
-  for (let measurement = 0; measurement < MEASUREMENTS; measurement += 1) {
+async function measuredUs(model, session) {
+  const image = new Uint8Array(valuesOf(model));
+  const times = /** @type {number[]} */ ([]);
+  const end = performance.now() + MAX_MEASURING_MS;
+  do {
     const started = performance.now();
-    for (let call = 0; call < TIMED_CALLS; call += 1) await run(session, image);
+    for (let call = 0; call < TIMED_CALLS; call += 1) await run(model, session, image);
     times.push(((performance.now() - started) * 1000) / TIMED_CALLS);
-  }
-  return times.sort((one, other) => one - other)[MEASUREMENTS / 2];
+  } while (times.length < MEASUREMENTS && performance.now() < end);
+  return times.sort((one, other) => one - other)[Math.floor(times.length / 2)];
 }
 
 /** @param {string} text in base64 */

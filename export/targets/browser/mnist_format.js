@@ -7,9 +7,9 @@
  * @typedef {import("./ink.js").Box} Box
  * @typedef {import("./ink.js").Picture} Picture
  * @typedef {import("./morphology.js").FloatPlane} FloatPlane
- * @typedef {{image: Uint8Array, blank: boolean, box: Box | null, boxes: Box[]}} PreparedPicture the image, (28, 28), all
- *   zero if the picture is blank; whether no ink was found; the box of the ink and of each digit in pixels of the
- *   picture
+ * @typedef {{image: Uint8Array, blank: boolean, box: Box | null, boxes: Box[]}} PreparedPicture the model's input,
+ *   (H, W) or (H, W, 3), all zero if the picture is blank; whether ink or an object was looked for and not found; the
+ *   box of the ink and of each digit in pixels of the picture
  */
 
 import {
@@ -37,14 +37,16 @@ import { withoutIdleAlpha } from "./transparency.js";
  *
  * @param {Picture} picture RGBA with straight alpha, for example an ImageData: dark ink on light or light on dark, of
  *   any colour and size, evenly or unevenly lit, on plain, ruled, squared or transparent paper
- * @returns {PreparedPicture} white ink on black
+ * @param {{side?: number, size?: number}} [lengths] longer side of the digit in the image; height and width of the
+ *   image; in pixels
+ * @returns {PreparedPicture} (size, size), white ink on black
  * @throws {RangeError} if the data are not width × height × 4 values
  */
-export function toMnistFormat(picture) {
+export function toMnistFormat(picture, { side = INK_SIDE, size = IMAGE_SIDE } = {}) {
   const prepared = withoutIdleAlpha(picture);
   const { width, height } = prepared;
   let { cut, box, boxes } = smallDigitIn(prepared, findInk(prepared, [0, 0, width, height]));
-  if (box === null) return blankPicture();
+  if (box === null) return blankPicture(size);
   if (Math.max(box[2] - box[0], box[3] - box[1]) < CLOSE_UP_SHARE * Math.max(width, height)) {
     const closeUp = findInk(prepared, withMargin(box, width, height));
     if (closeUp.box !== null) {
@@ -52,7 +54,7 @@ export function toMnistFormat(picture) {
       if (boxes.length < 2) boxes = closeUp.boxes;
     }
   }
-  return { image: framed(thickened(cut)), blank: false, box, boxes };
+  return { image: framed(thickened(cut), side, size), blank: false, box, boxes };
 }
 
 /**
@@ -71,10 +73,11 @@ function smallDigitIn(picture, page) {
 /**
  * The result for a picture without ink.
  *
+ * @param {number} size height and width of the image in pixels
  * @returns {PreparedPicture}
  */
-export function blankPicture() {
-  return { image: new Uint8Array(IMAGE_SIDE * IMAGE_SIDE), blank: true, box: null, boxes: [] };
+export function blankPicture(size) {
+  return { image: new Uint8Array(size * size), blank: true, box: null, boxes: [] };
 }
 
 /**
@@ -101,13 +104,15 @@ export function thickened(cut) {
 }
 
 /**
- * Scale and centre a digit like MNIST: longer side 20 pixels, strokes near 255, centred by centre of mass.
+ * Scale and centre a digit like MNIST: strokes near 255, centred by centre of mass.
  *
  * @param {FloatPlane} ink (H, W), cropped to its bounding box, at least one value above 0
- * @returns {Uint8Array} (28, 28)
+ * @param {number} side longer side of the digit in the image, in pixels
+ * @param {number} size height and width of the image in pixels
+ * @returns {Uint8Array} (size, size)
  */
-export function framed(ink) {
-  const small = resized(ink, INK_SIDE);
+export function framed(ink, side, size) {
+  const small = resized(ink, side);
   const strong = percentile(
     small.values.filter((value) => value > 0),
     FRAMED_INK_PERCENTILE,
@@ -117,24 +122,25 @@ export function framed(ink) {
   small.values = strengths.map((value) => rint(Math.fround(value * 255)));
   const [x, y] = centreOfMass(small);
   // MNIST's centre of mass is in the pixel right of and below the middle, never before it: hence ceil
-  const left = Math.min(Math.max(Math.ceil(IMAGE_SIDE / 2 - x), 0), IMAGE_SIDE - small.width);
-  const upper = Math.min(Math.max(Math.ceil(IMAGE_SIDE / 2 - y), 0), IMAGE_SIDE - small.height);
-  return placed(small, left, upper);
+  const left = Math.min(Math.max(Math.ceil(size / 2 - x), 0), size - small.width);
+  const upper = Math.min(Math.max(Math.ceil(size / 2 - y), 0), size - small.height);
+  return placed(small, left, upper, size);
 }
 
 /**
  * Copy levels into a black image.
  *
- * @param {FloatPlane} levels (H, W) in 0…255, H and W at most 28
+ * @param {FloatPlane} levels (H, W) in 0…255, H and W at most `size`
  * @param {number} left
  * @param {number} upper
- * @returns {Uint8Array} (28, 28)
+ * @param {number} size height and width of the image in pixels
+ * @returns {Uint8Array} (size, size)
  */
-export function placed({ values, width }, left, upper) {
-  const image = new Uint8Array(IMAGE_SIDE * IMAGE_SIDE);
+export function placed({ values, width }, left, upper, size) {
+  const image = new Uint8Array(size * size);
   values.forEach((value, i) => {
     const x = i % width;
-    image[(upper + (i - x) / width) * IMAGE_SIDE + left + x] = rint(value);
+    image[(upper + (i - x) / width) * size + left + x] = rint(value);
   });
   return image;
 }

@@ -3,10 +3,10 @@
  * `digits-edge export --target web`, another module with the same interface replaces it and runs models in the browser.
  *
  * An engine has
- *   models: [{name, bytes, labels, test_errors, test_images, test_data, latency_us, …}], the default first;
+ *   models: [{name, bytes, labels, input, preprocessing, test_errors, …}], the default first (see models.js);
  *   about: text about the use of pictures, as nodes to append;
  *   load(name): completes when the model can be used, and its entry in `models` is complete;
- *   read(picture, {model, withMap, signal}): the response of `POST /predict`, with `image` and `map` as arrays of 784.
+ *   read(picture, {model, withMap, signal}): the response of `POST /predict`, with `image` and `map` as arrays.
  * A picture is a Blob with a picture file, or ImageData.
  */
 
@@ -28,7 +28,7 @@ export async function openEngine() {
  */
 async function read(picture, { model, withMap, signal }) {
   const show = withMap ? "image,map" : "image";
-  const body = picture instanceof Blob ? picture : portableGreyMap(picture);
+  const body = picture instanceof Blob ? picture : await encoded(picture);
   const response = await request(`predict?${new URLSearchParams({ model, show })}`, {
     method: "POST",
     body,
@@ -63,16 +63,36 @@ async function request(path, options = {}) {
 }
 
 /**
- * Encode a drawing as PGM, which is faster than the PNG encoder of a canvas.
+ * Encode a picture as a file: as PGM or PPM, which is faster than the PNG encoder of a canvas, unless it is transparent.
  *
- * @param {ImageData} drawing
+ * @param {ImageData} picture
+ * @returns {Promise<Blob>}
  */
-function portableGreyMap({ width, height, data }) {
-  const head = new TextEncoder().encode(`P5 ${width} ${height} 255\n`);
-  const file = new Uint8Array(head.length + width * height);
-  file.set(head);
-  for (let pixel = 0; pixel < width * height; pixel += 1) file[head.length + pixel] = data[4 * pixel];
-  return file;
+async function encoded(picture) {
+  const { width, height, data } = picture;
+  let isGrey = true;
+  for (let i = 0; i < data.length; i += 4) {
+    if (data[i + 3] !== 255) return portableNetworkGraphic(picture);
+    isGrey = isGrey && data[i] === data[i + 1] && data[i] === data[i + 2];
+  }
+  const channels = isGrey ? 1 : 3;
+  const pixels = new Uint8Array(width * height * channels);
+  for (let i = 0, to = 0; to < pixels.length; i += 4) {
+    for (let channel = 0; channel < channels; channel += 1, to += 1) pixels[to] = data[i + channel];
+  }
+  return new Blob([`${isGrey ? "P5" : "P6"} ${width} ${height} 255\n`, pixels]);
+}
+
+/**
+ * @param {ImageData} picture
+ * @returns {Promise<Blob>}
+ */
+function portableNetworkGraphic(picture) {
+  const canvas = new OffscreenCanvas(picture.width, picture.height);
+  const context = canvas.getContext("2d");
+  if (!context) throw new Error("This browser cannot draw on a canvas; use another browser.");
+  context.putImageData(picture, 0, 0);
+  return canvas.convertToBlob();
 }
 
 function about() {

@@ -1,20 +1,26 @@
 /** The page: sends drawings and uploaded, pasted or dropped pictures to the engine and shows the predictions. */
 
+import { Crop } from "./crop.js";
 import { Drawing, context2d } from "./drawing.js";
 import { openEngine } from "./engine.js";
 import { KeyRequired, storeKey } from "./key.js";
 import { Latest } from "./latest.js";
+import { cropsToInput, mapIsFast, readsDigits, readsHandwriting } from "./models.js";
+import { watchPictures } from "./picture_files.js";
 import { PredictionView } from "./prediction_view.js";
 
 /**
  * @typedef {import("./prediction_view.js").Elements} Elements
  * @typedef {import("./prediction_view.js").Reading} Reading
+ * @typedef {import("./models.js").Model} Model
  * @typedef {{picture: Blob | ImageData, isSlow: boolean, since: number, sheet: number}} PictureRequest
  * @typedef {{scale: number, left: number, upper: number, width: number}} Placed position of a picture on the canvas
  */
 
 /** Pause after a stroke before the contribution of each pixel is requested, which takes longer than a prediction. */
 const PAUSE_MS = 150;
+/** @type {ImageBitmapOptions} */
+const UNCHANGED = { premultiplyAlpha: "none", colorSpaceConversion: "none" };
 
 /**
  * @template {keyof Elements} I
@@ -24,14 +30,17 @@ const PAUSE_MS = 150;
 const element = (id) => /** @type {Elements[I]} */ (/** @type {unknown} */ (document.getElementById(id)));
 const view = new PredictionView(element);
 const drawing = new Drawing(element("paper"), element("overlay"), drawingChanged, (text) => view.say(text));
+const crop = new Crop(element("photo"), cropChanged, (text) => view.say(text));
 const requests = new Latest(send, show, fail);
 
 /** @type {import("./prediction_view.js").Engine | null} */
 let engine = null;
+/** Whether the chosen model reads drawings; otherwise pictures are uploaded and cropped. */
+let isForDrawing = true;
 /**
- * The picture shown instead of a drawing; or null.
+ * The picture shown instead of a drawing, and its position if it is not in the cropping area; or null.
  *
- * @type {{blob: Blob, placed: Placed | null} | null}
+ * @type {{blob: Blob, isCropped: boolean, placed: Placed | null} | null}
  */
 let picture = null;
 let frame = 0;
@@ -63,7 +72,7 @@ function chosenModel() {
 
 async function modelChanged() {
   const model = chosenModel();
-  view.setLabels(model.labels);
+  prepareFor(model);
   element("figures").textContent = "Loading the model …";
   try {
     await engine?.load(model.name);
@@ -77,10 +86,44 @@ async function modelChanged() {
   if (chosenModel() !== model) return;
   element("problem").textContent = "";
   element("figures").textContent = figures(model);
-  if (picture || !drawing.isEmpty) readWithMap();
+  if (picture && picture.isCropped === isForDrawing) openPicture(picture.blob);
+  else if (hasInput()) readWithMap();
 }
 
-/** @param {import("./prediction_view.js").Model} model */
+/**
+ * Show the drawing area or the cropping area.
+ *
+ * @param {Model} model
+ */
+function prepareFor(model) {
+  isForDrawing = readsHandwriting(model);
+  const title = readsDigits(model) ? "Draw a digit" : isForDrawing ? "Draw a character" : "Classify a picture";
+  element("title").textContent = title;
+  document.title = `${title} – digits-edge`;
+  for (const each of document.querySelectorAll(".for-drawing, .for-cropping")) {
+    /** @type {HTMLElement} */ (each).hidden = each.classList.contains("for-drawing") !== isForDrawing;
+  }
+  crop.setShape(model.input.width / model.input.height, !cropsToInput(model));
+  view.setModel(model, noInput());
+  updateTools();
+}
+
+function noInput() {
+  return isForDrawing ? "Nothing drawn yet." : "No picture yet.";
+}
+
+function hasInput() {
+  return picture !== null || (isForDrawing && !drawing.isEmpty);
+}
+
+function updateTools() {
+  element("undo").disabled = drawing.isEmpty;
+  element("clear").disabled = !hasInput();
+  element("invitation").hidden = isForDrawing || picture !== null;
+  for (const id of /** @type {const} */ (["smaller", "larger", "reset"])) element(id).disabled = !crop.picture;
+}
+
+/** @param {Model} model */
 function figures(model) {
   const { test_errors: errors, test_images: images } = model;
   const accuracy = images && errors !== null ? 1 - errors / images : null;
@@ -102,17 +145,28 @@ function latencyText(us) {
 function drawingChanged(finished) {
   if (picture || isOpening) newSheet();
   element("problem").textContent = "";
-  element("undo").disabled = element("clear").disabled = drawing.isEmpty;
-  if (drawing.isEmpty) {
-    reset();
-    return;
-  }
-  // one request per frame
+  updateTools();
+  if (drawing.isEmpty) reset();
+  else read(finished);
+}
+
+/** @param {boolean} finished */
+function cropChanged(finished) {
+  element("problem").textContent = "";
+  read(finished);
+}
+
+/**
+ * Request a prediction, at most one per frame; after a pause, with the contribution of each pixel.
+ *
+ * @param {boolean} finished
+ */
+function read(finished) {
   if (!frame) {
     const since = performance.now();
     frame = requestAnimationFrame(() => {
       frame = 0;
-      if (engine && !drawing.isEmpty) put({ picture: drawing.pixels(), isSlow: false, since });
+      if (engine && hasInput()) put({ picture: input(), isSlow: false, since });
     });
   }
   clearTimeout(pauseTimer);
@@ -120,7 +174,13 @@ function drawingChanged(finished) {
 }
 
 function readWithMap() {
-  if (engine) put({ picture: picture?.blob ?? drawing.pixels(), isSlow: true, since: performance.now() });
+  if (engine && hasInput()) put({ picture: input(), isSlow: true, since: performance.now() });
+}
+
+/** The drawing, the picture's file, or the part of it in the frame. */
+function input() {
+  if (picture === null) return drawing.pixels();
+  return picture.isCropped && crop.picture && !crop.isUnchanged ? crop.pixels() : picture.blob;
 }
 
 /** @param {Omit<PictureRequest, "sheet">} request */
@@ -140,7 +200,18 @@ function reset() {
   frame = 0;
   clearTimeout(pauseTimer);
   requests.drop();
-  view.clear("Nothing drawn yet.");
+  view.clear(noInput());
+}
+
+function clear() {
+  if (isForDrawing) {
+    drawing.clear();
+    return;
+  }
+  reset();
+  crop.open(null);
+  element("problem").textContent = "";
+  updateTools();
 }
 
 /**
@@ -149,7 +220,8 @@ function reset() {
  */
 function send(request, signal) {
   if (!engine) throw new Error("No model is loaded.");
-  return engine.read(request.picture, { model: chosenModel().name, withMap: request.isSlow, signal });
+  const model = chosenModel();
+  return engine.read(request.picture, { model: model.name, withMap: request.isSlow && mapIsFast(model), signal });
 }
 
 /**
@@ -160,7 +232,11 @@ function show(reading, request) {
   if (request.sheet !== sheet || reading.model !== chosenModel().name) return;
   element("problem").textContent = "";
   view.show(reading);
-  if (picture) drawInkBox(reading, picture.placed);
+  if (picture?.isCropped) {
+    if (crop.isUnchanged === request.picture instanceof Blob) crop.mark(reading.box, reading.width);
+  } else if (picture) {
+    drawInkBox(reading, picture.placed);
+  }
   performance.measure("digits-edge prediction", { start: request.since, end: performance.now() });
   if (request.isSlow) view.speak();
 }
@@ -179,14 +255,22 @@ async function openPicture(blob) {
   isOpening = true;
   const ownSheet = sheet;
   // the engine may support formats that the browser does not
-  const bitmap = await createImageBitmap(blob).catch(() => null);
-  if (ownSheet === sheet) {
-    drawing.clear();
-    picture = { blob, placed: bitmap && { ...drawing.show(bitmap), width: bitmap.width } };
-    element("clear").disabled = false;
-    readWithMap();
+  const bitmap = await createImageBitmap(blob, UNCHANGED).catch(() => null);
+  if (ownSheet !== sheet) {
+    bitmap?.close();
+    return;
   }
-  bitmap?.close();
+  if (isForDrawing) {
+    drawing.clear();
+    picture = { blob, isCropped: false, placed: bitmap && { ...drawing.show(bitmap), width: bitmap.width } };
+    bitmap?.close();
+  } else {
+    newSheet();
+    crop.open(bitmap);
+    picture = { blob, isCropped: true, placed: null };
+  }
+  updateTools();
+  readWithMap();
 }
 
 /**
@@ -209,24 +293,21 @@ function drawInkBox(reading, placed) {
   }
 }
 
-/**
- * @param {DataTransfer | null} transfer
- * @returns {File | null}
- */
-function firstPicture(transfer) {
-  return [...(transfer?.files ?? [])].find((file) => file.type.startsWith("image/") || !file.type) ?? null;
-}
-
 element("model").addEventListener("change", modelChanged);
 element("undo").addEventListener("click", () => drawing.undo());
-element("clear").addEventListener("click", () => drawing.clear());
-element("upload").addEventListener("click", () => element("file").click());
-element("file").addEventListener("change", (event) => {
-  const input = /** @type {HTMLInputElement} */ (event.target);
-  const [file] = input.files ?? [];
-  input.value = ""; // allows the same file to be chosen again
-  if (file) openPicture(file);
+element("clear").addEventListener("click", clear);
+element("smaller").addEventListener("click", () => crop.zoom(1 / crop.zoomFactor));
+element("larger").addEventListener("click", () => crop.zoom(crop.zoomFactor));
+element("reset").addEventListener("click", () => {
+  crop.reset();
+  cropChanged(true);
 });
+for (const id of /** @type {const} */ (["upload", "photo"])) {
+  element(id).addEventListener("click", () => {
+    if (id === "upload" || picture === null) element("file").click();
+  });
+}
+watchPictures(element("file"), openPicture, (problem) => (element("problem").textContent = problem));
 element("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   storeKey(element("key").value);
@@ -235,30 +316,8 @@ element("key-form").addEventListener("submit", (event) => {
 });
 document.addEventListener("keydown", (event) => {
   if (/** @type {Element} */ (event.target).closest("input, select")) return;
-  if (event.key === "Escape" && !element("clear").disabled) drawing.clear();
-  if (event.key === "z" && (event.ctrlKey || event.metaKey) && !drawing.isEmpty) drawing.undo();
-});
-document.addEventListener("paste", (event) => {
-  const pasted = firstPicture(event.clipboardData);
-  if (!pasted) return;
-  event.preventDefault();
-  openPicture(pasted);
-});
-for (const kind of ["dragenter", "dragover"]) {
-  document.addEventListener(kind, (event) => {
-    event.preventDefault();
-    document.body.classList.add("dropping");
-  });
-}
-document.addEventListener("dragleave", (event) => {
-  if (!event.relatedTarget) document.body.classList.remove("dropping");
-});
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  document.body.classList.remove("dropping");
-  const dropped = firstPicture(event.dataTransfer);
-  if (dropped) openPicture(dropped);
-  else element("problem").textContent = "The dropped item is not a picture.";
+  if (event.key === "Escape" && !element("clear").disabled) clear();
+  if (event.key === "z" && (event.ctrlKey || event.metaKey) && isForDrawing && !drawing.isEmpty) drawing.undo();
 });
 
 start();

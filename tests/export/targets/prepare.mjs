@@ -4,8 +4,8 @@
  *
  * A request names a file with the RGBA bytes of several pictures, one after the other, and the operation for each:
  * `{"file": "…", "pictures": [{"operation": "toMnistFormat", "width": 3, "height": 2}, …]}`. For "resized" it also has
- * `region` and `size`, and the result is straight RGBA. Bytes are written in hexadecimal, an error as
- * `{"error": "…"}`.
+ * `region` and `size`, and the result is straight RGBA; for "applySteps" it has `steps` and `input`. Bytes are written
+ * in hexadecimal, an error as `{"error": "…"}`.
  *
  * Usage: node prepare.mjs FOLDER, with the folder of the JavaScript modules.
  */
@@ -15,14 +15,16 @@ import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 
 const folder = pathToFileURL(`${process.argv[2]}/`);
-const { toFashionMnistFormat } = await import(new URL("garment.js", folder));
 const { resized } = await import(new URL("ink.js", folder));
 const { toMnistFormat } = await import(new URL("mnist_format.js", folder));
+const { toObjectFormat } = await import(new URL("plain_object.js", folder));
+const { applySteps } = await import(new URL("steps.js", folder));
 const { withoutIdleAlpha } = await import(new URL("transparency.js", folder));
 
 const OPERATIONS = {
-  toMnistFormat,
-  toFashionMnistFormat,
+  toMnistFormat: (picture) => toMnistFormat(picture),
+  toObjectFormat: (picture) => toObjectFormat(picture),
+  applySteps: (picture, { steps, input }) => applySteps(picture, steps, input),
   resized: (picture, { region, size }) => ({ pixels: resized(withoutIdleAlpha(picture), region, size).data }),
 };
 

@@ -11,14 +11,11 @@ import { inflateSync } from "node:zlib";
 
 const [folderPath, casesPath] = process.argv.slice(2);
 const folder = pathToFileURL(`${folderPath}/`);
-const { toFashionMnistFormat } = await import(new URL("garment.js", folder));
-const { toMnistFormat } = await import(new URL("mnist_format.js", folder));
+const { applySteps } = await import(new URL("steps.js", folder));
 
-const FORMATS = { mnist: toMnistFormat, "fashion-mnist": toFashionMnistFormat };
-
-function problem({ format, width, height, pixels, image, blank, box, boxes }) {
+function problem({ steps, input, width, height, pixels, image, blank, box, boxes }) {
   const data = new Uint8ClampedArray(inflateSync(Buffer.from(pixels, "base64")));
-  const found = FORMATS[format]({ width, height, data });
+  const found = applySteps({ width, height, data }, steps, input);
   if (found.blank !== blank) return `blank is ${found.blank}, expected ${blank}`;
   if (JSON.stringify(found.box) !== JSON.stringify(box)) return `box is [${found.box}], expected [${box}]`;
   if (JSON.stringify(found.boxes) !== JSON.stringify(boxes)) return `boxes are ${JSON.stringify(found.boxes)}`;

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,20 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from digits_edge.export.targets.preprocessing_constants import constants_js
+from digits_edge.runtime.model.image_input import ImageInput
+from digits_edge.runtime.model.steps import (
+    CenterCropStep,
+    DigitStep,
+    ObjectStep,
+    PadStep,
+    PreprocessingStep,
+    ResizeStep,
+)
 from digits_edge.runtime.preprocessing.levels import resized
 from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, to_mnist_format
 from digits_edge.runtime.preprocessing.pictures import find_pictures, open_picture
 from digits_edge.runtime.preprocessing.plain_object import to_object_format
+from digits_edge.runtime.preprocessing.steps import apply_steps
 from digits_edge.runtime.preprocessing.transparency import without_idle_alpha
 from tests.runtime.preprocessing.drawn_pictures import (
     BLANK_PAGES,
@@ -37,7 +48,10 @@ DRIVER = Path(__file__).with_name("prepare.mjs")
 COMPARISON = Path(__file__).with_name("reference_cases.mjs")
 CASES_FILE = Path(__file__).parents[2] / "data" / "preprocessing_cases.json"
 #: Functions in JavaScript and in Python.
-FUNCTIONS = {"toMnistFormat": to_mnist_format, "toFashionMnistFormat": to_object_format}
+FUNCTIONS = {"toMnistFormat": to_mnist_format, "toObjectFormat": to_object_format}
+
+
+SIDES, CHANNELS = st.integers(1, 40), st.sampled_from([1, 3])
 
 
 class NodeProcess:
@@ -143,9 +157,9 @@ def test_page_without_ink_is_blank_in_both(name: str, node: NodeProcess):
 
 
 @pytest.mark.parametrize("name", GARMENTS)
-def test_garment_gives_the_same_image(name: str, node: NodeProcess):
+def test_object_gives_the_same_image(name: str, node: NodeProcess):
     pixels = GARMENTS[name]()
-    assert differences(node, "toFashionMnistFormat", [pixels]) == [0]
+    assert differences(node, "toObjectFormat", [pixels]) == [0]
     assert to_object_format(Image.fromarray(pixels)).blank == (name == "no garment")
 
 
@@ -163,6 +177,66 @@ def pictures(draw: st.DrawFn) -> Pixels:
     if kind != "half transparent":
         pixels[:, :, 3] = 255
     return pixels
+
+
+#: Steps that give an image of this input for every picture, and the input.
+PLAIN_STEPS = st.one_of(
+    st.builds(
+        lambda height, width, channels: (
+            (ResizeStep(height, width, "cover"), CenterCropStep(height, width)),
+            ImageInput(height, width, channels, "as-photographed"),
+        ),
+        SIDES,
+        SIDES,
+        CHANNELS,
+    ),
+    st.builds(
+        lambda height, width, channels, level: (
+            (ResizeStep(height, width, "contain"), PadStep(height, width, level)),
+            ImageInput(height, width, channels, "as-photographed"),
+        ),
+        SIDES,
+        SIDES,
+        CHANNELS,
+        st.integers(0, 255),
+    ),
+    st.builds(
+        lambda first, second, channels: (
+            (CenterCropStep(*first), ResizeStep(*second)),
+            ImageInput(*second, channels, "as-photographed"),
+        ),
+        st.tuples(SIDES, SIDES),
+        st.tuples(SIDES, SIDES),
+        CHANNELS,
+    ),
+    st.builds(
+        lambda side, margin, step: ((step(side, side), PadStep(side + margin, side)), ImageInput(side + margin, side)),
+        st.integers(4, 40),
+        st.integers(0, 20),
+        st.sampled_from([DigitStep, ObjectStep]),
+    ),
+)
+
+
+@given(batch=st.lists(st.tuples(pictures(), PLAIN_STEPS), min_size=8, max_size=8))
+@settings(max_examples=15)
+def test_any_pixels_and_steps_give_the_same_image(
+    batch: list[tuple[Pixels, tuple[tuple[PreprocessingStep, ...], ImageInput]]], node: NodeProcess
+):
+    for pixels, (steps, image) in batch:
+        described = {"steps": [asdict(step) for step in steps], "input": asdict(image)}
+        [result] = node.run("applySteps", [pixels], **described)
+        expected = apply_steps(Image.fromarray(pixels), steps, image)
+        assert np.array_equal(bytes_of(result, "image", image.shape), expected.image)
+        assert result["blank"] == expected.blank
+
+
+def test_steps_that_do_not_give_the_input_are_an_error(node: NodeProcess):
+    described = {"steps": [asdict(ResizeStep(8, 8))], "input": asdict(ImageInput(9, 8, 3))}
+    [result] = node.run("applySteps", [noise(20, 30)], **described)
+    assert result["error"].startswith(
+        "Error: The model's preprocessing gives 8×8 pixels for this picture, expected 9×8"
+    )
 
 
 @given(batch=st.lists(pictures(), min_size=8, max_size=8), function=st.sampled_from(list(FUNCTIONS)))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from digits_edge.runtime.checks import occlusion
 from digits_edge.runtime.checks.occlusion import occlusion_maps
 
 
@@ -46,3 +47,41 @@ def test_square_and_step_can_be_set(images):
     expected = np.zeros((28, 28), np.float32)
     expected[6:10, 8:12] = 1 / 16
     np.testing.assert_allclose(maps[0, 0], expected, atol=1e-6)
+
+
+def colour_model(images):
+    """Probability of class 0: mean red of the left half; of class 1: the rest."""
+    assert images.dtype == np.uint8 and images.shape[1:] == (40, 60, 3)
+    red = images[:, :, :30, 0].mean(axis=(1, 2), dtype=np.float64) / 255
+    return np.stack([red, 1 - red], axis=1).astype(np.float32)
+
+
+@pytest.fixture
+def photographs():
+    images = np.zeros((1, 40, 60, 3), np.uint8)
+    images[..., 0] = 255
+    return images
+
+
+def test_map_of_a_colour_image_has_its_height_and_width(photographs):
+    maps = occlusion_maps(colour_model, photographs, level=128)
+    assert maps.shape == (1, 2, 40, 60)
+    assert (maps[0, 0, :, :20] > 0).all() and not maps[0, 0, :, 45:].any()
+
+
+def test_one_class_gives_its_row_of_the_complete_map(photographs):
+    one = occlusion_maps(colour_model, photographs, classes=[1])
+    np.testing.assert_array_equal(one, occlusion_maps(colour_model, photographs)[:, 1:])
+
+
+def test_calls_have_a_limited_size_and_the_same_result(photographs, monkeypatch: pytest.MonkeyPatch):
+    sizes = []
+
+    def counted(images):
+        sizes.append(len(images))
+        return colour_model(images)
+
+    expected = occlusion_maps(colour_model, photographs)
+    monkeypatch.setattr(occlusion, "MAX_VALUES", 5 * photographs[0].size)
+    np.testing.assert_array_equal(occlusion_maps(counted, photographs), expected)
+    assert max(sizes) == 5

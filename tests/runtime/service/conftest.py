@@ -17,6 +17,7 @@ import pytest
 pytest.importorskip("starlette", reason="the service needs the extra serve")
 from starlette.testclient import TestClient
 
+from digits_edge.runtime.model.bundled import bundled_models
 from digits_edge.runtime.service.app import create_app
 from digits_edge.runtime.service.limits import Limits
 from digits_edge.runtime.service.metrics import Metrics
@@ -90,9 +91,17 @@ class RunningService:
 
 
 @pytest.fixture(scope="session")
-def running() -> Iterator[RunningService]:
-    """A process that serves all bundled models, shared by the tests of a worker."""
-    service = RunningService()
+def other_models(photograph_model: Path, letter_model: Path, position_model: Path) -> list[Path]:
+    """Model files of other inputs than 28×28 digits."""
+    return [photograph_model, letter_model, position_model]
+
+
+@pytest.fixture(scope="session")
+def running(other_models: list[Path]) -> Iterator[RunningService]:
+    """A process that serves all bundled models and others, shared by the tests of a worker."""
+    bundled = sorted(bundled_models(), key=lambda model: not model.default)
+    names = [*(model.name for model in bundled), *map(str, other_models)]
+    service = RunningService(*(f"--model={name}" for name in names))
     yield service
     service.end()
 
@@ -113,15 +122,16 @@ def file_server(folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a static site with the models edge-int8 and fashion-int8."""
+def site(tmp_path_factory: pytest.TempPathFactory, other_models: list[Path]) -> Path:
+    """The folder of a static site with the models edge-int8 and fashion-int8, and others."""
     from digits_edge.export.targets.web import export_web
     from digits_edge.runtime.errors import UsageError
     from digits_edge.runtime.session.precision import ANOTHER_MACHINE, find_model
 
     folder = tmp_path_factory.mktemp("web") / "site"
     try:
-        export_web([find_model(name, ANOTHER_MACHINE) for name in ("edge", "fashion")], folder)
+        bundled = [find_model(name, ANOTHER_MACHINE) for name in ("edge", "fashion")]
+        export_web([*bundled, *other_models], folder)
     except UsageError as error:
         pytest.skip(f"ONNX Runtime Web is not available: {error}")
     return folder

@@ -13,6 +13,7 @@ from PIL import Image
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 from digits_edge.export.targets.web import export_web  # noqa: E402
+from digits_edge.runtime.checks.occlusion import occlusion_maps  # noqa: E402
 from digits_edge.runtime.classifier import Classifier  # noqa: E402
 from digits_edge.runtime.datasets.synthetic_digits import SHAPES, draw_image  # noqa: E402
 from digits_edge.runtime.errors import InputError, UsageError  # noqa: E402
@@ -39,6 +40,13 @@ _READ = """async ([model, text]) => {
   window.engine ??= await openEngine();
   const blob = new Blob([Uint8Array.from(atob(text), (character) => character.charCodeAt(0))]);
   return (await window.engine.read(blob, { model, withMap: false })).digit;
+}"""
+_READ_WITH_MAP = """async ([model, text]) => {
+  const { openEngine } = await import("/page/engine.js");
+  window.engine ??= await openEngine();
+  const blob = new Blob([Uint8Array.from(atob(text), (character) => character.charCodeAt(0))]);
+  const reading = await window.engine.read(blob, { model, withMap: true });
+  return { ...reading, image: [...reading.image] };
 }"""
 _PROBABILITIES = """async ([model, text]) => {
   const { openEngine, probabilities } = await import("/page/engine.js");
@@ -304,10 +312,146 @@ def test_changing_the_model_updates_the_prediction(empty_page, address: str) -> 
     with empty_page(address, **DESKTOP) as page:
         draw(page, 7)
         shows(page, "7")
-        page.locator("#model").select_option("fashion-int8")
+        page.locator("#model").select_option("letters-fp32")
+        sync_api.expect(page.locator("#title")).to_have_text("Draw a character")
+        sync_api.expect(page.locator("#digit")).to_have_text(re.compile("[A-Z]"))
+        page.locator("#model").select_option("fashion-int8")  # does not read drawings
+        sync_api.expect(page.locator("#paper")).to_be_hidden()
+        sync_api.expect(page.locator("#status")).to_have_text("No picture yet.")
         sync_api.expect(page.locator("#probabilities th", has_text="Sandal")).to_be_visible()
         sync_api.expect(page.locator("#figures")).to_contain_text("fashion-mnist")
+        page.locator("#file").set_input_files(SAMPLES / "1-on-white.png")
         sync_api.expect(page.locator("#digit")).to_have_class(re.compile("word"))
+        page.locator("#model").select_option("edge-int8")  # reads the same picture
+        shows(page, "1")
+
+
+def test_drawing_is_kept_while_a_model_that_does_not_read_it_is_shown(empty_page, running: RunningService) -> None:
+    with empty_page(running.url, **DESKTOP) as page:
+        draw(page, 7)
+        shows(page, "7")
+        page.locator("#model").select_option("photographs-fp32")
+        shows(page, "")
+        page.locator("#model").select_option("edge-int8")
+        shows(page, "7")
+
+
+def test_ten_most_probable_of_many_classes_are_listed(empty_page, address: str) -> None:
+    with empty_page(address, **DESKTOP) as page:
+        page.locator("#model").select_option("letters-fp32")
+        sync_api.expect(page.locator("#probabilities tbody tr").first).to_be_hidden()
+        draw(page, 3)
+        sync_api.expect(page.locator("#digit")).to_have_text(re.compile("[A-Z]"))
+        best = page.locator("#digit").inner_text()
+        sync_api.expect(page.locator("#probabilities tbody tr").first.locator("th")).to_have_text(best)
+        sync_api.expect(page.locator("#probabilities tbody tr")).to_have_count(10)
+        sync_api.expect(page.locator("#seen")).to_have_attribute("width", "32")
+
+
+@pytest.fixture(scope="session")
+def three_colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture that is green, blue and red from left to right; the three parts are square."""
+    path = tmp_path_factory.mktemp("photographs") / "colours.png"
+    picture = Image.new("RGB", (900, 300), (20, 90, 230))
+    picture.paste((20, 180, 40), (0, 0, 300, 300))
+    picture.paste((220, 30, 20), (600, 0, 900, 300))
+    picture.save(path)
+    return path
+
+
+def test_picture_is_cropped_with_the_mouse_and_keys(empty_page, address: str, three_colours: Path) -> None:
+    with empty_page(address, **DESKTOP) as page:
+        page.locator("#model").select_option("photographs-fp32")
+        page.locator("#file").set_input_files(three_colours)
+        shows(page, "sky")  # the middle, as the model's preprocessing crops it
+        box = page.locator("#photo").bounding_box()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 10, box["y"] + box["height"] / 2, steps=4)
+        page.mouse.up()
+        shows(page, "leaf")
+        sync_api.expect(page.locator("#spoken")).to_contain_text("leaf.")
+        for _ in range(35):
+            page.keyboard.press("ArrowRight")
+        shows(page, "tomato")
+        colour = page.evaluate("[...document.getElementById('seen').getContext('2d').getImageData(16, 16, 1, 1).data]")
+        assert colour == [220, 30, 20, 255]
+        page.get_by_role("button", name="Reset crop").click()
+        shows(page, "sky")
+        page.keyboard.press("Escape")
+        sync_api.expect(page.locator("#status")).to_have_text("No picture yet.")
+        sync_api.expect(page.locator("#invitation")).to_be_visible()
+
+
+def test_crop_frame_is_resized_at_its_corners_and_with_keys(
+    empty_page, running: RunningService, tmp_path: Path
+) -> None:
+    picture = Image.new("RGB", (300, 300), (20, 90, 230))
+    picture.paste((220, 30, 20), (0, 0, 100, 100))
+    picture.save(tmp_path / "corner.png")
+    with empty_page(running.url, **DESKTOP) as page:
+        page.locator("#model").select_option("photographs-fp32")
+        page.locator("#file").set_input_files(tmp_path / "corner.png")
+        shows(page, "sky")
+        box = page.locator("#photo").bounding_box()
+        right, lower = box["x"] + box["width"], box["y"] + box["height"]
+        page.mouse.move(right - 9, lower - 9)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"], steps=4)
+        page.mouse.up()
+        shows(page, "tomato")
+        page.locator("#photo").focus()
+        for _ in range(14):
+            page.keyboard.press("+")
+        shows(page, "sky")
+        sync_api.expect(page.locator("#spoken")).to_contain_text("sky")
+        for _ in range(11):
+            page.get_by_role("button", name="Smaller crop").click()
+        page.locator("#photo").focus()
+        for key in ["ArrowLeft", "ArrowUp"] * 17:
+            page.keyboard.press(key)
+        shows(page, "tomato")
+
+
+def test_touch_moves_the_crop_frame_without_scrolling(empty_page, running: RunningService, three_colours: Path) -> None:
+    with empty_page(running.url, **PHONE) as page:
+        page.locator("#model").select_option("photographs-fp32")
+        page.locator("#file").set_input_files(three_colours)
+        shows(page, "sky")
+        box = page.locator("#photo").bounding_box()
+        touch = page.context.new_cdp_session(page)
+        for step in range(6):
+            kind = "touchStart" if step == 0 else "touchMove"
+            point = {"x": box["x"] + box["width"] * (0.5 + 0.09 * step), "y": box["y"] + box["height"] / 2}
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        shows(page, "tomato")
+        assert page.evaluate("window.scrollY") == 0
+
+
+def test_object_is_marked_and_its_absence_is_shown(empty_page, address: str, tmp_path: Path) -> None:
+    page_with_object = Image.new("RGBA", (300, 200), (0, 0, 0, 0))
+    page_with_object.paste((90, 20, 20, 255), (100, 40, 200, 160))
+    page_with_object.save(tmp_path / "object.png")
+    Image.new("L", (60, 60), "white").save(tmp_path / "blank.png")
+    with empty_page(address, **DESKTOP) as page:
+        page.locator("#model").select_option("positions-fp32")
+        page.locator("#file").set_input_files(tmp_path / "object.png")
+        sync_api.expect(page.locator("tr.best")).to_have_count(1)
+        orange = page.evaluate(
+            """(() => {
+              const { data } = document.getElementById("photo").getContext("2d").getImageData(0, 0, 840, 840);
+              let count = 0;
+              for (let i = 0; i < data.length; i += 4) count += data[i] === 213 && data[i + 1] === 94;
+              return count;
+            })()"""
+        )
+        assert orange > 100
+        page.get_by_role("button", name="Smaller crop").click()  # of a transparent picture
+        sync_api.expect(page.locator("#spoken")).to_contain_text("Crop")
+        sync_api.expect(page.locator("tr.best")).to_have_count(1)
+        page.locator("#file").set_input_files(tmp_path / "blank.png")
+        sync_api.expect(page.locator("#status")).to_have_text("Blank: no object found.")
 
 
 def test_invalid_picture_shows_an_error(empty_page, address: str, tmp_path: Path) -> None:
@@ -331,6 +475,12 @@ def test_axe_finds_no_accessibility_violations(empty_page, running: RunningServi
                 shows(page, str(digit))
             result = axe.Axe().run(page)
             assert result.violations_count == 0, result.generate_report()
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        page.locator("#model").select_option("photographs-fp32")
+        page.locator("#file").set_input_files(SAMPLES / "2-red-on-yellow.png")
+        sync_api.expect(page.locator("tr.best")).to_have_count(1)
+        result = axe.Axe().run(page)
+        assert result.violations_count == 0, result.generate_report()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
@@ -356,7 +506,7 @@ def test_api_page_loads_without_errors(browser, running: RunningService) -> None
         page, errors = context.new_page(), []
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.goto(f"{running.url}docs")
-        sync_api.expect(page.get_by_text("Classify the digit in a picture")).to_be_visible()
+        sync_api.expect(page.get_by_text("Classify a picture")).to_be_visible()
         assert errors == []
 
 
@@ -368,6 +518,20 @@ def test_site_predictions_equal_those_of_the_runtime(empty_page, site_url: str) 
             probabilities = page.evaluate(_PROBABILITIES, [name, base64_text(images.tobytes())])
             expected = Classifier(name, provider="cpu").predict_batch(images)
             assert np.abs(np.reshape(probabilities, (100, 10)) - expected).max() < 1e-3
+
+
+def test_site_predictions_and_maps_of_photographs_equal_those_of_the_runtime(
+    empty_page, site_url: str, photograph_model: Path, three_colours: Path
+) -> None:
+    with empty_page(site_url, **DESKTOP) as page, Classifier(photograph_model, provider="cpu") as classifier:
+        text = base64_text(three_colours.read_bytes())
+        reading = page.evaluate(_READ_WITH_MAP, ["photographs-fp32", text])
+        prepared = classifier.prepare(three_colours)
+        assert np.array_equal(np.reshape(reading["image"], (32, 32, 3)), prepared.image)
+        expected = classifier.predict_batch(prepared.image[np.newaxis])[0]
+        assert np.abs(reading["probabilities"] - expected).max() < 1e-4
+        maps = occlusion_maps(classifier.predict_batch, prepared.image[np.newaxis], level=128)
+        assert np.abs(np.reshape(reading["map"], (32, 32)) - maps[0, reading["digit"]]).max() < 1e-4
 
 
 def count_same_digits(page, classifier: Classifier, pictures: list[Path]) -> int:

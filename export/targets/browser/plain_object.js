@@ -1,8 +1,8 @@
 /**
- * Conversion of a picture of a garment to the Fashion-MNIST format: `toFashionMnistFormat`.
+ * Conversion of a picture of an object on a plain background to the Fashion-MNIST format: `toObjectFormat`.
  *
- * It gives the same result as `digits_edge.runtime.preprocessing.garment`, which describes the method, for the same
- * pixels.
+ * It gives the same result as `digits_edge.runtime.preprocessing.plain_object`, which describes the method, for the
+ * same pixels.
  *
  * @typedef {import("./ink.js").Box} Box
  * @typedef {import("./ink.js").Picture} Picture
@@ -18,26 +18,28 @@ import { mixed, rint } from "./numeric.js";
 import { flattened, withoutIdleAlpha } from "./transparency.js";
 
 /**
- * Convert a picture of one garment on a plain background to the Fashion-MNIST format.
+ * Convert a picture of one object on a plain background to the Fashion-MNIST format: grey on black, centred.
  *
- * @param {Picture} picture RGBA with straight alpha, for example an ImageData: one garment on a background of one
+ * @param {Picture} picture RGBA with straight alpha, for example an ImageData: one object on a background of one
  *   colour, light or dark
- * @returns {import("./mnist_format.js").PreparedPicture} blank if no pixel differs from the background
+ * @param {{side?: number, size?: number}} [lengths] longer side of the object in the image; height and width of the
+ *   image; in pixels
+ * @returns {import("./mnist_format.js").PreparedPicture} (size, size); blank if no pixel differs from the background
  * @throws {RangeError} if the data are not width × height × 4 values
  */
-export function toFashionMnistFormat(picture) {
+export function toObjectFormat(picture, { side = IMAGE_SIDE, size = IMAGE_SIDE } = {}) {
   const prepared = withoutIdleAlpha(picture);
   const colours = flattened(reduced(prepared, [0, 0, prepared.width, prepared.height]));
   const ground = percentileOfColours(borderColours(colours), MEDIAN);
   const mask = withoutSpecks(differing(colours, ground));
-  if (!mask.values.includes(1)) return blankPicture();
+  if (!mask.values.includes(1)) return blankPicture(size);
   const box = boxIn(prepared, mask);
   const [width, height] = [box[2] - box[0], box[3] - box[1]];
-  const scale = IMAGE_SIDE / Math.max(width, height);
+  const scale = side / Math.max(width, height);
   const [newWidth, newHeight] = [Math.max(1, rint(width * scale)), Math.max(1, rint(height * scale))];
   const levels = contrast(flattened(resized(prepared, box, [newWidth, newHeight])), ground);
-  const [left, upper] = [Math.floor((IMAGE_SIDE - newWidth) / 2), Math.floor((IMAGE_SIDE - newHeight) / 2)];
-  return { image: placed(levels, left, upper), blank: false, box, boxes: [box] };
+  const [left, upper] = [Math.floor((size - newWidth) / 2), Math.floor((size - newHeight) / 2)];
+  return { image: placed(levels, left, upper, size), blank: false, box, boxes: [box] };
 }
 
 /**
