@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from digits_edge.runtime.model.image_input import ImageInput
 
 #: Levels of a pixel; few, so that the images pack into few bytes.
-_LEVELS = np.arange(0, 256, 85, np.uint8)
+_LEVELS = np.arange(0, 256, 85).astype(np.uint8)
 _SEED = 22
 _MIN_SHAPES, _MAX_SHAPES = 1, 4
 

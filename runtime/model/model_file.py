@@ -48,7 +48,7 @@ _DIGEST_PREFIX = (
 )
 _SCHEMA_VERSION = 2
 #: Steps of the formats that a file of schema 1 can name; its input is always 28×28 grey levels.
-_FORMATS_OF_SCHEMA_1 = {"mnist": DigitStep(), "fashion-mnist": ObjectStep()}
+_FORMATS_OF_SCHEMA_1: dict[str, PreprocessingStep] = {"mnist": DigitStep(), "fashion-mnist": ObjectStep()}
 
 
 @dataclass(frozen=True)

@@ -104,8 +104,8 @@ def _transformed(picture: Image.Image, step: ResizeStep | CenterCropStep | PadSt
     width, height = max(step.width, picture.width), max(step.height, picture.height)
     left, upper = (width - picture.width) // 2, (height - picture.height) // 2
     opaque = picture.convert("RGBA" if picture.mode == "LA" else picture.mode)
-    level = {"L": step.level, "RGB": (step.level,) * 3, "RGBA": (*(step.level,) * 3, 255)}[opaque.mode]
-    padded = Image.new(opaque.mode, (width, height), level)
+    colour = {"L": (step.level,), "RGB": (step.level,) * 3, "RGBA": (*(step.level,) * 3, 255)}[opaque.mode]
+    padded = Image.new(opaque.mode, (width, height), colour)
     padded.paste(opaque, (left, upper))
     return padded
 
