@@ -164,7 +164,7 @@ def test_a_resumed_run_has_the_output_of_an_uninterrupted_run(tmp_path_factory, 
     folder = tmp_path_factory.mktemp("run")
     source, target, uninterrupted = folder / "test.csv", folder / "out.csv", folder / "uninterrupted.csv"
     source.write_bytes(csv(digits, labels=[1] * len(digits)))
-    options = {"rows_per_block": size, "workers": workers, "skip_bad_rows": True}
+    options = {"rows_per_block": size, "workers": workers, "skip_bad_rows": True, "pixel_range": 255}
     expected = batch_predict(first_pixel, source, uninterrupted, **options)
     before = 0
     for rows in interruptions:
