@@ -32,8 +32,6 @@ ANY_STEP = st.one_of(
 )
 POLARITIES = st.sampled_from(["white-on-black", "as-photographed"])
 INPUTS = st.builds(ImageInput, SIDES, SIDES, st.sampled_from([1, 3]), POLARITIES)
-    ImageInput, SIDES, SIDES, st.sampled_from([1, 3]), st.sampled_from(["white-on-black", "as-photographed"])
-)
 METADATA = Metadata("m", "1", "cnn", "fp32", ("a", "b"), 1)
 
 
