@@ -54,11 +54,16 @@ class BoundSession:
         # no limit on GPUs: larger batches are faster, and the caller chooses their size
         self._max_images: int | None = 1 if single_image else cached.get(provider)
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of one image, (H, W) or (H, W, 3)."""
+        return tuple(self.session.get_inputs()[0].shape[1:])
+
     def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Predict class probabilities.
 
         Args:
-            images: uint8 (N, 28, 28), N at least 1.
+            images: uint8 (N, H, W) or (N, H, W, 3), N at least 1.
 
         Returns:
             float32 (N, C).

@@ -61,12 +61,18 @@ class Clock:
         self.seconds += seconds
 
 
+INPUTS = [SimpleNamespace(name="image", shape=["N", 28, 28])]
+
+
 class Session:
     """A model with a fixed time per image, and a slow first call of each size."""
 
     def __init__(self, seconds: float, clock: Clock) -> None:
         self.seconds, self.clock = seconds, clock
         self.warm: set[int] = set()
+
+    def get_inputs(self) -> list:
+        return INPUTS
 
     def run(self, outputs: list[str], inputs: dict) -> list:
         size = len(inputs["image"])
@@ -259,7 +265,9 @@ def test_cleared_trials_are_measured_again(machine):
 def test_real_providers_are_timed(model_path):
     def bind(way):
         classifier = Classifier(way.file, provider=way.provider, threads=1)
-        run = SimpleNamespace(run=lambda _, inputs: classifier.predict_batch(inputs["image"]))
+        run = SimpleNamespace(
+            run=lambda _, inputs: classifier.predict_batch(inputs["image"]), get_inputs=lambda: INPUTS
+        )
         return BoundSession(run, way.provider, 1)
 
     trial = make_trial(bind, ways_to_run(model_path, available_providers()))
