@@ -124,20 +124,14 @@ def test_streamed_csv_gives_the_same_weights_and_leaves_no_files(run, rows, tmp_
     assert (about["data"]["validation"], about["data"]["input_scale"]) == ("kaggle", 255)
 
 
-def test_streaming_other_formats_prints_a_note(run, tmp_path):
-    rng = np.random.default_rng(0)
-    labels = np.arange(80) % 10
-    np.savez(tmp_path / "drawn.npz", x_train=np.stack([draw_image(label, rng) for label in labels]), y_train=labels)
-    result = run("train", "perceptron", "--data", "drawn.npz", "-o", "run", "--stream", *SHORT)
+def test_streaming_other_formats_prints_a_note(run, drawn):
+    result = run("train", "perceptron", "--data", drawn, "-o", "run", "--stream", *SHORT)
     assert result.code == 0, result.stderr
     assert "--stream has no effect: drawn is not a CSV file" in result.stderr
 
 
-def test_student_without_distillation(run, tmp_path):
-    rng = np.random.default_rng(0)
-    labels = np.arange(80) % 10
-    images = np.stack([draw_image(label, rng) for label in labels])
-    np.savez(tmp_path / "fashion-mnist.npz", x_train=images, y_train=labels, x_test=images[:9], y_test=labels[:9])
+def test_student_without_distillation(run, drawn, tmp_path):
+    shutil.copy(drawn, tmp_path / "fashion-mnist.npz")
     result = run("train", "cnn-small", "--data", "./fashion-mnist.npz", "--no-distillation", "-o", "run", *SHORT)
     assert result.code == 0, result.stderr
     assert (tmp_path / "run/model.keras").exists() and not (tmp_path / "run/distillation").exists()
