@@ -4,7 +4,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from io import BytesIO, StringIO, TextIOWrapper
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digits_edge.cli.main import run
@@ -51,13 +51,17 @@ COMMAND_LINES = st.one_of(
 
 
 @pytest.mark.usefixtures("seven", "blank", "digits_csv")
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(arguments=COMMAND_LINES)
-def test_any_arguments_give_a_documented_exit_code(arguments):
-    stdout, stderr = TextIOWrapper(BytesIO(), "utf-8"), StringIO()
-    with redirect_stdout(stdout), redirect_stderr(stderr):
-        code = run(arguments)
-    assert code in range(5)
-    assert "Traceback" not in stderr.getvalue()
-    assert "this is a bug" not in stderr.getvalue()
-    assert (code == 0) or stderr.getvalue().endswith("\n")
+@pytest.mark.parametrize("examples", [60, pytest.param(150, marks=pytest.mark.slow)])
+def test_any_arguments_give_a_documented_exit_code(examples):
+    @settings(max_examples=examples)
+    @given(arguments=COMMAND_LINES)
+    def check(arguments):
+        stdout, stderr = TextIOWrapper(BytesIO(), "utf-8"), StringIO()
+        with redirect_stdout(stdout), redirect_stderr(stderr):
+            code = run(arguments)
+        assert code in range(5)
+        assert "Traceback" not in stderr.getvalue()
+        assert "this is a bug" not in stderr.getvalue()
+        assert (code == 0) or stderr.getvalue().endswith("\n")
+
+    check()

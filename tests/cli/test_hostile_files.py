@@ -88,12 +88,17 @@ def files(tmp_path_factory) -> Path:
     return folder
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(arguments=COMMAND_LINES)
-def test_no_file_is_reported_as_a_bug(files, monkeypatch, arguments):
+@pytest.mark.parametrize("examples", [25, pytest.param(60, marks=pytest.mark.slow)])
+def test_no_file_is_reported_as_a_bug(files, monkeypatch, examples):
     monkeypatch.chdir(files)
-    stdout, stderr = TextIOWrapper(BytesIO(), "utf-8"), StringIO()
-    with redirect_stdout(stdout), redirect_stderr(stderr):
-        code = run(["--quiet", "--debug", *arguments])
-    assert code in range(5)
-    assert "this is a bug" not in stderr.getvalue(), (arguments, stderr.getvalue())
+
+    @settings(max_examples=examples, suppress_health_check=list(HealthCheck))
+    @given(arguments=COMMAND_LINES)
+    def check(arguments):
+        stdout, stderr = TextIOWrapper(BytesIO(), "utf-8"), StringIO()
+        with redirect_stdout(stdout), redirect_stderr(stderr):
+            code = run(["--quiet", "--debug", *arguments])
+        assert code in range(5)
+        assert "this is a bug" not in stderr.getvalue(), (arguments, stderr.getvalue())
+
+    check()

@@ -46,10 +46,10 @@ def rows(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(rows, tmp_path_factory):
-    """Run folder of a finished training of mlp; tests must not change it."""
+    """Run folder of a finished training of perceptron; tests must not change it."""
     folder = tmp_path_factory.mktemp("trained") / "run"
     settings = ("--validation", "fifth", "--schedule", "cosine", "--learning-rate", "0.02")
-    assert run_command(["train", "mlp", "--data", str(rows), *settings, "-o", str(folder), *QUICK]) == 0
+    assert run_command(["train", "perceptron", "--data", str(rows), *settings, "-o", str(folder), *QUICK]) == 0
     return folder
 
 
@@ -63,7 +63,7 @@ def finished(trained, tmp_path):
 def cross_validated(rows, tmp_path_factory):
     """Folder of a finished cross-validation, which tests must not change, and the result of its command."""
     folder = tmp_path_factory.mktemp("cross-validated") / "cv"
-    command = ["train", "mlp", "--data", str(rows), "--folds", "2", "-o", str(folder), "--json", *QUICK]
+    command = ["train", "perceptron", "--data", str(rows), "--folds", "2", "-o", str(folder), "--json", *QUICK]
     with contextlib.redirect_stdout(io.StringIO()) as stdout, contextlib.redirect_stderr(io.StringIO()) as stderr:
         code = run_command(command)
     return folder, Result(code, stdout.getvalue(), stderr.getvalue())
@@ -124,20 +124,14 @@ def test_streamed_csv_gives_the_same_weights_and_leaves_no_files(run, rows, tmp_
     assert (about["data"]["validation"], about["data"]["input_scale"]) == ("kaggle", 255)
 
 
-def test_streaming_other_formats_prints_a_note(run, tmp_path):
-    rng = np.random.default_rng(0)
-    labels = np.arange(80) % 10
-    np.savez(tmp_path / "drawn.npz", x_train=np.stack([draw_image(label, rng) for label in labels]), y_train=labels)
-    result = run("train", "perceptron", "--data", "drawn.npz", "-o", "run", "--stream", *SHORT)
+def test_streaming_other_formats_prints_a_note(run, drawn):
+    result = run("train", "perceptron", "--data", drawn, "-o", "run", "--stream", *SHORT)
     assert result.code == 0, result.stderr
     assert "--stream has no effect: drawn is not a CSV file" in result.stderr
 
 
-def test_student_without_distillation(run, tmp_path):
-    rng = np.random.default_rng(0)
-    labels = np.arange(80) % 10
-    images = np.stack([draw_image(label, rng) for label in labels])
-    np.savez(tmp_path / "fashion-mnist.npz", x_train=images, y_train=labels, x_test=images[:9], y_test=labels[:9])
+def test_student_without_distillation(run, drawn, tmp_path):
+    shutil.copy(drawn, tmp_path / "fashion-mnist.npz")
     result = run("train", "cnn-small", "--data", "./fashion-mnist.npz", "--no-distillation", "-o", "run", *SHORT)
     assert result.code == 0, result.stderr
     assert (tmp_path / "run/model.keras").exists() and not (tmp_path / "run/distillation").exists()
@@ -152,7 +146,7 @@ def test_folds_are_summarized(run, rows, cross_validated, tmp_path):
     assert (summary["folds"], summary["images"]) == (2, 168)
     assert result.stderr.startswith("fold 1/2, epoch 1/2: loss ")
     shutil.copytree(folder, tmp_path / "cv")
-    resumed = run("train", "mlp", "--data", rows, "--folds", "2", "-o", "cv", "--resume", *QUICK)
+    resumed = run("train", "perceptron", "--data", rows, "--folds", "2", "-o", "cv", "--resume", *QUICK)
     assert f"all folds: {summary['errors']} errors of 168" in resumed.stdout
 
 
@@ -166,7 +160,7 @@ def test_resumed_run_uses_its_recorded_settings(run, rows, finished, tmp_path):
 
 
 def test_resumed_cross_validation_uses_its_recorded_settings(run, rows, cross_validated, tmp_path):
-    arguments = ("train", "mlp", "--data", rows, "--folds", "2", "-o", "cv")
+    arguments = ("train", "perceptron", "--data", rows, "--folds", "2", "-o", "cv")
     shutil.copytree(cross_validated[0], tmp_path / "cv")
     assert "cv already holds a cross-validation" in run(*arguments, *QUICK).error
     (tmp_path / "cv/folds.json").unlink()
@@ -180,15 +174,15 @@ def test_resuming_without_a_run_is_reported(run, rows):
     nothing = run("train", "--resume", "-o", "typo", "--data", rows)
     assert (nothing.code, nothing.error.split(";")[0]) == (2, "typo holds no run to resume")
     other = run("train", "cnn", "--resume", "-o", "run", "--data", rows)
-    assert "run/recipe.json is a recipe of mlp, not of cnn" in other.error
+    assert "run/recipe.json is a recipe of perceptron, not of cnn" in other.error
     started = run("train", "perceptron", "--resume", "-o", "new", "--data", rows, *SHORT)
     assert (started.code, started.stderr.splitlines()[0]) == (0, "new holds no run; starting a new one")
 
 
 @pytest.mark.usefixtures("finished")
 def test_differences_from_a_run_are_named(run, rows):
-    changed = ("--epochs", "3", "--augmentation", "none")
-    result = run("train", "mlp", "--resume", "-o", "run", "--data", rows, *changed)
+    changed = ("--epochs", "3", "--augmentation", "hand")
+    result = run("train", "perceptron", "--resume", "-o", "run", "--data", rows, *changed)
     assert result.code == 2
     assert result.error.startswith("run was started with other settings (epochs: 2, now 3; rotation_degrees: ")
 

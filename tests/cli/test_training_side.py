@@ -3,24 +3,9 @@
 import json
 from importlib.util import find_spec
 
-import numpy as np
 import pytest
 
-from digits_edge.runtime.datasets.synthetic_digits import draw_image
-
 pytestmark = pytest.mark.skipif(find_spec("tf2onnx") is None, reason="needs the extras [train] and [export]")
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    """200 training images of 50 synthetic digits and their shifts, and 50 test images, as an .npz file."""
-    rng = np.random.default_rng(11)
-    labels = (np.arange(200) % 10).astype(np.uint8)
-    images = np.stack([draw_image(int(label), rng) for label in labels[:100]])
-    shifted = np.concatenate([np.roll(images[:50], shift, axis=2) for shift in range(4)])
-    path = tmp_path_factory.mktemp("data") / "drawn.npz"
-    np.savez(path, x_train=shifted, y_train=labels, x_test=images[50:], y_test=labels[:50])
-    return path
 
 
 def test_model_is_trained_exported_verified_and_evaluated(run, drawn, tmp_path):
@@ -51,7 +36,7 @@ def test_model_is_trained_exported_verified_and_evaluated(run, drawn, tmp_path):
     [verified] = verifying.objects
     assert (verifying.code, verifying.stderr, verified["holds"]) == (0, "", True)
     assert verified["parity"]["images"] == 20
-    assert verified["accuracy"]["images"] == 50
+    assert verified["accuracy"]["images"] == 100
 
     in_run = ("export", "run/model.keras", "-o", "n.onnx", "--precision", "fp32", "--data", drawn)
     wrong = run(*in_run, "--input-scale", str(256 - trained_scale))

@@ -18,6 +18,7 @@ from digits_edge.export.precision.float_layers import MAX_MEASURING_S, MAX_SEARC
 from digits_edge.export.precision.quantize import Quantizer, layer_names, quantize
 from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.model.pixel_range import PixelRange
+from tests.export.conftest import fit
 
 
 class Model:
@@ -122,8 +123,7 @@ def test_sensitive_layers_are_found(drawn: Dataset, tmp_path: Path, position: in
     keras.utils.set_random_seed(1)
     image = keras.Input((28, 28, 1))
     model = keras.Model(image, chain(image))
-    model.compile(keras.optimizers.Adam(0.003), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(drawn.images[..., None] / np.float32(255), drawn.labels, epochs=6, batch_size=32, verbose=0)
+    fit(model, drawn.images[..., None] / np.float32(255), drawn.labels, ridge=3e-3)
     pair = slice(position, position + 2)
     first, second = [layer for layer in model.layers if isinstance(layer, layers.Conv2D)][pair]
     factors = np.array([1024, 1] * 4, np.float32)

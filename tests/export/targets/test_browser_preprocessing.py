@@ -130,6 +130,7 @@ def test_comparison_with_the_reference_cases_fails_if_one_differs(modules: Path,
     assert "pixels of the image differ" in done.stdout
 
 
+@pytest.mark.slow  # a reference case too
 @pytest.mark.parametrize("name", DIGITS)
 def test_digit_gives_the_same_image(name: str, node: NodeProcess):
     pixels = DIGITS[name]()
@@ -142,6 +143,7 @@ def test_small_digit_on_a_large_page_gives_the_same_image(name: str, node: NodeP
     assert differences(node, "toMnistFormat", [rgba(SMALL_DIGITS[name]())]) == [0]
 
 
+@pytest.mark.slow  # a reference case too
 @pytest.mark.parametrize("name", NUMBERS)
 def test_number_gives_the_same_boxes(name: str, node: NodeProcess):
     pixels = NUMBERS[name]()
@@ -149,6 +151,7 @@ def test_number_gives_the_same_boxes(name: str, node: NodeProcess):
     assert len(to_mnist_format(Image.fromarray(pixels)).boxes) == len(name)
 
 
+@pytest.mark.slow  # a reference case too
 @pytest.mark.parametrize("name", BLANK_PAGES)
 def test_page_without_ink_is_blank_in_both(name: str, node: NodeProcess):
     pixels = BLANK_PAGES[name]()
@@ -156,6 +159,7 @@ def test_page_without_ink_is_blank_in_both(name: str, node: NodeProcess):
     assert to_mnist_format(Image.fromarray(pixels)).blank
 
 
+@pytest.mark.slow  # a reference case too
 @pytest.mark.parametrize("name", GARMENTS)
 def test_object_gives_the_same_image(name: str, node: NodeProcess):
     pixels = GARMENTS[name]()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digits_edge.runtime.datasets import load, read_blocks
+from digits_edge.runtime.datasets import csv_text, load, read_blocks
 from digits_edge.runtime.errors import DataError, RowError
 
 PIXELS = ",".join(f"pixel{index}" for index in range(784))
@@ -281,8 +281,9 @@ def test_a_row_error_can_be_pickled():
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_each_blank_line_between_rows_is_a_malformed_row(newline):
-    zeros, blank = ",".join(["0"] * 784), 40_000  # more than a chunk
+def test_each_blank_line_between_rows_is_a_malformed_row(newline, monkeypatch):
+    monkeypatch.setattr(csv_text, "_CHUNK_BYTES", 4096)
+    zeros, blank = ",".join(["0"] * 784), 6000  # more than a chunk
     content = f"{PIXELS}{newline}{zeros}{newline * blank}{zeros}{newline}".encode()
     with pytest.raises(RowError, match="row 2 "):
         list(read_blocks(io.BytesIO(content)))

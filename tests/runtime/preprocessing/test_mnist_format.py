@@ -203,12 +203,13 @@ def page_styles(draw: st.DrawFn) -> PageStyle:
     )
 
 
-def test_digit_on_ruled_and_squared_paper_is_classified_correctly():
+@pytest.mark.parametrize("pages", [40, pytest.param(100, marks=pytest.mark.slow)])
+def test_digit_on_ruled_and_squared_paper_is_classified_correctly(pages: int):
     found: list[bool] = []
     classifier = Classifier("edge-int8", provider="cpu")
 
     @given(digit=st.sampled_from(DIGITS), seed=st.integers(0, 10_000), style=page_styles())
-    @settings(max_examples=100, deadline=None, derandomize=True)
+    @settings(max_examples=pages, deadline=None, derandomize=True)
     def classify(digit: int, seed: int, style: PageStyle):
         found.append(classifier.predict(ruled_page(digit, seed, style)).digit == digit)
 
@@ -218,7 +219,7 @@ def test_digit_on_ruled_and_squared_paper_is_classified_correctly():
 
 
 @pytest.mark.parametrize("squared", [False, True])
-@pytest.mark.parametrize("offset", np.arange(0, 1, 0.2))
+@pytest.mark.parametrize("offset", [0, 0.6, *(pytest.param(more, marks=pytest.mark.slow) for more in (0.2, 0.4, 0.8))])
 def test_lines_are_removed_at_any_offset(offset: float, squared: bool):
     style = PageStyle(600, 40, offset, 2, 90, squared, 0, 0.4, 5, 30, (0.5, 0.4))
     unlined = replace(style, line_grey=250)

@@ -161,7 +161,10 @@ def outcome(variant: Variant, accuracies: tuple[float, ...]) -> Outcome:
 WITH_SEEDS = ("dropout", "batch-size", "optimizer")
 
 
-@pytest.mark.parametrize("name", study_names())
+@pytest.mark.parametrize(
+    "name",
+    [name if name in (*WITH_SEEDS, "epochs") else pytest.param(name, marks=pytest.mark.slow) for name in study_names()],
+)
 def test_page_of_every_study_has_its_variants_and_charts(name: str) -> None:
     accuracies = (0.96, 0.98) if name in WITH_SEEDS else (0.97,)
     found = study(name)

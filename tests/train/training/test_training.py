@@ -172,7 +172,8 @@ def test_recipe_chooses_the_stored_epoch(squares: Dataset, tmp_path: Path, keep:
     # random labels are memorized, so the validation loss increases
     random_labels = np.random.default_rng(1).integers(0, 10, len(squares)).astype(np.uint8)
     data = replace(squares, labels=random_labels)
-    recipe = named_recipe("document", "mlp", epochs=3, optimizer="adam", learning_rate=0.003, keep=keep)
+    quick = {"epochs": 3, "optimizer": "adam", "learning_rate": 0.003, "structure": {"units": [128]}}
+    recipe = named_recipe("document", "mlp", **quick, keep=keep)
     about = train(recipe, data, tmp_path / "run")
     with (tmp_path / "run/history.csv").open() as stream:
         losses = [float(row["val_loss"]) for row in csv.DictReader(stream)]

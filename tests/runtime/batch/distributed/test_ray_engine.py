@@ -72,7 +72,12 @@ def test_every_row_and_picture_has_one_prediction_equal_to_a_local_run(archive, 
         found, expected = labels_of(tmp_path / "out", archive / name), pandas.read_csv(local)
         pandas.testing.assert_frame_equal(found[["ImageId", "Label"]], expected, check_dtype=False)
 
-    files = files_in(tmp_path / "out")
+
+@pytest.mark.slow
+def test_a_finished_run_is_not_repeated(archive, tmp_path):
+    """Without Ray, `test_steps.py` tests this."""
+    assert with_ray("archive", "-o", "out", cwd=tmp_path).returncode == 4
+    total, files = 2 * ROWS + 10, files_in(tmp_path / "out")
     again = with_ray("archive", "-o", "out", "--json", cwd=tmp_path)
     report = json.loads(again.stdout)
     assert again.returncode == 4
