@@ -130,7 +130,7 @@ def test_streaming_other_formats_prints_a_note(run, tmp_path):
     np.savez(tmp_path / "drawn.npz", x_train=np.stack([draw_image(label, rng) for label in labels]), y_train=labels)
     result = run("train", "perceptron", "--data", "drawn.npz", "-o", "run", "--stream", *SHORT)
     assert result.code == 0, result.stderr
-    assert "--stream has no effect: drawn is not a CSV file" in result.stderr
+    assert "--stream has no effect: drawn is neither a CSV file nor a folder of pictures" in result.stderr
 
 
 def test_student_without_distillation(run, tmp_path):
