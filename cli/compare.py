@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from digits_edge.cli.data_options import INPUT_OPTIONS, PictureOptions, picture_options
 from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.labelled_images import Split, choose_data, note_other_classes
 from digits_edge.cli.loaded_model import LoadedModel, open_model
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 #: Options that apply only without --study, and only with it.
 _MODEL_OPTIONS = ("split", "batch_size", "provider", "threads", *PIXEL_RANGE_OPTIONS)
-_STUDY_OPTIONS = ("epochs", "seed", "seeds", "runs")
+_STUDY_OPTIONS = ("epochs", "seed", "seeds", "runs", *INPUT_OPTIONS)
 _SHORT_TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 
 
@@ -51,6 +52,7 @@ _SHORT_TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 )
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @data_option
+@picture_options
 @split_option
 @batch_size_option(32)
 @session_options
@@ -74,6 +76,7 @@ def command(
     context: click.Context,
     models: tuple[str, ...],
     data: str | None,
+    pictures: PictureOptions,
     split: Split | None,
     batch_size: int,
     provider: str,
@@ -107,15 +110,16 @@ def command(
     if page is not None:
         refuse_existing(page, overwrite=overwrite)
     if study is None:
-        _compare(models, data, split, batch_size, provider, threads, pixel_range, page, as_json)
+        _compare(models, data, pictures, split, batch_size, provider, threads, pixel_range, page, as_json)
     else:
         folder = Path("runs", "studies", study) if runs is None else file_path(runs)
-        run_study(study, data, epochs, range(seed, seed + seeds), folder, page, as_json)
+        run_study(study, data, pictures, epochs, range(seed, seed + seeds), folder, page, as_json)
 
 
 def _compare(
     models: tuple[str, ...],
     data: str | None,
+    pictures: PictureOptions,
     split: Split | None,
     batch_size: int,
     provider: str,
@@ -140,7 +144,7 @@ def _compare(
         for loaded in loaded_models:
             if isinstance(loaded.predictor, Classifier):
                 stack.enter_context(loaded.predictor)
-        dataset, split = choose_data(loaded_models, data, split)
+        dataset, split = choose_data(loaded_models, data, split, pictures)
         candidates = [_candidate(loaded) for loaded in loaded_models]
         for loaded in loaded_models:
             if loaded.data:

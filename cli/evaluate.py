@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from digits_edge.cli.data_options import PictureOptions, reading_options
 from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.labelled_images import Split, choose_data, note_other_classes
 from digits_edge.cli.loaded_model import LoadedModel, open_model
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 )
 @click.argument("model", metavar="MODEL")
 @data_option
+@reading_options
 @split_option
 @labels_option
 @output_option("HTML page with charts and images.", required=False)
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 def command(
     model: str,
     data: str | None,
+    pictures: PictureOptions,
     split: Split | None,
     labels: str | None,
     output: str | None,
@@ -71,7 +74,7 @@ def command(
         from digits_edge.train.evaluation.evaluation import evaluate
     names = labels.split(",") if labels else None
     loaded = open_model(model, provider=provider, threads=threads, pixel_range=pixel_range, labels=names)
-    dataset, split = choose_data([loaded], data, split)
+    dataset, split = choose_data([loaded], data, split, pictures)
     true_labels = dataset.labels_for(len(loaded.labels), model)
     if names is None and loaded.data:
         note_other_classes(model, loaded.labels, dataset)

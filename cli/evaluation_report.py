@@ -14,6 +14,7 @@ from digits_edge.cli.loaded_model import LoadedModel
 from digits_edge.cli.output import show
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import Dataset
+from digits_edge.runtime.model.image_input import ImageInput
 
 if TYPE_CHECKING:
     from digits_edge.export import Source
@@ -26,10 +27,10 @@ _GRAD_CAM = (
     "below the image. Each map is scaled to its own maximum. An image without orange has no such region."
 )
 _OCCLUSION = (
-    "Occlusion maps (Zeiler & Fergus 2014): a black square of 6×6 pixels is moved over the image. Orange regions "
-    "support the class named below the image: its probability falls when they are hidden. Blue regions count against "
-    "the class: its probability rises. Each map is scaled to its own maximum. In an image without colour, no square "
-    "changes the probability."
+    "Occlusion maps (Zeiler & Fergus 2014): a {} is moved over the image. Orange regions support  the class "
+    "named below the image: its probability falls when they are hidden. Blue regions count against the class: its "
+    "probability rises. Each map is scaled to its own maximum. In an image without colour, no square changes the "
+    "probability."
 )
 _NO_CONVOLUTION = "Grad-CAM needs a convolution, which this model does not have. "
 #: Maps with a smaller maximum are not scaled up, because occlusion hardly changes those predictions.
@@ -65,7 +66,7 @@ def write_evaluation_page(
         from digits_edge.train.report.evaluation_page import ModelSection, evaluation_page
         from digits_edge.train.report.page import write_page
         from digits_edge.train.report.predictions import Predicted
-    explain, explanation = _saliency(model)
+    explain, explanation = _saliency(model, dataset.image)
     assert dataset.labels is not None
     section = ModelSection(
         title=f"{model.name} on {dataset.name}",
@@ -76,7 +77,7 @@ def write_evaluation_page(
         explanation=explanation,
         **_training(model),
     )
-    predicted = Predicted(dataset.images, dataset.labels, probabilities, model.labels)
+    predicted = Predicted(dataset.images, dataset.labels, probabilities, model.labels, dataset.image.polarity)
     write_page(target, evaluation_page(evaluation, predicted, section))
 
 
@@ -92,15 +93,15 @@ def _layers(model: LoadedModel) -> "list[Layer]":
     return keras_layers(model.predictor.model)
 
 
-def _saliency(model: LoadedModel) -> "tuple[Explain, str]":
+def _saliency(model: LoadedModel, image: ImageInput) -> "tuple[Explain, str]":
     """Return the function that computes saliency maps, and their description."""
     if not isinstance(model.predictor, Classifier):
         from digits_edge.train.evaluation.gradcam import has_maps
 
         if has_maps(model.predictor.model):
             return _grad_cams(model.predictor), _GRAD_CAM
-        return _occlusions(model), _NO_CONVOLUTION + _OCCLUSION
-    return _occlusions(model), _OCCLUSION
+        return _occlusions(model, image), _NO_CONVOLUTION + _occlusion_text(image)
+    return _occlusions(model, image), _occlusion_text(image)
 
 
 def _grad_cams(source: "Source") -> "Explain":
@@ -108,23 +109,29 @@ def _grad_cams(source: "Source") -> "Explain":
 
     def explain(images: NDArray[np.uint8], classes: NDArray[np.intp]) -> NDArray[np.float32]:
         inputs = source.inputs(images)
-        return np.stack([grad_cam(source.model, inputs, column) for column in classes.T], axis=1)
+        size = images.shape[1:3]
+        return np.stack([grad_cam(source.model, inputs, column, size) for column in classes.T], axis=1)
 
     return explain
 
 
-def _occlusions(model: LoadedModel) -> "Explain":
-    from digits_edge.runtime.checks.occlusion import occlusion_maps
+def _occlusions(model: LoadedModel, image: ImageInput) -> "Explain":
+    from digits_edge.runtime.checks.occlusion import occlusion_level, occlusion_maps
 
     def explain(images: NDArray[np.uint8], classes: NDArray[np.intp]) -> NDArray[np.float32]:
         show("computing occlusion maps")
-        maps = occlusion_maps(model.probabilities, images)
+        maps = occlusion_maps(model.probabilities, images, level=occlusion_level(image.polarity))
         chosen = np.take_along_axis(maps, classes[:, :, None, None], axis=1)
         peaks = np.abs(chosen).max(axis=(2, 3), keepdims=True)
         scaled: NDArray[np.float32] = chosen / np.maximum(peaks, _MIN_PEAK)
         return scaled
 
     return explain
+
+
+def _occlusion_text(image: ImageInput) -> str:
+    colour = "black" if image.polarity == "white-on-black" else "grey"
+    return _OCCLUSION.format(f"{colour} square of about a fifth of the image's side")
 
 
 def _facts(model: LoadedModel, layers: "Sequence[Layer]") -> list[tuple[str, str]]:

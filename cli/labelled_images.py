@@ -4,39 +4,47 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+from digits_edge.cli.data_options import PictureOptions
 from digits_edge.cli.loaded_model import LoadedModel
-from digits_edge.cli.output import note, progress
-from digits_edge.runtime.datasets import CATALOGUE, Dataset, common_parts, load
+from digits_edge.cli.output import note
+from digits_edge.runtime.datasets import CATALOGUE, Dataset, common_parts
 from digits_edge.runtime.datasets.catalogue import DIGITS
+from digits_edge.runtime.datasets.options import ReadingOptions
 from digits_edge.runtime.errors import DataError, UsageError
 
 Split = Literal["train", "validation", "test", "held-back"]
+_USUAL = PictureOptions()
 
 
-def choose_data(models: Sequence[LoadedModel], data: str | None, split: Split | None) -> tuple[Dataset, Split]:
+def choose_data(
+    models: Sequence[LoadedModel], data: str | None, split: Split | None, pictures: PictureOptions = _USUAL
+) -> tuple[Dataset, Split]:
     """Load the labelled images that models are measured on.
 
     Args:
-        models: at least one; their training data is the default of `data`, and their rules define its parts.
+        models: at least one; their training data is the default of `data`, and their rules define its parts. Pictures
+            are converted by their preprocessing, and images of another size are resized to their input.
         data: value of `--data`.
         split: the split; None for the test images, or for the held-back rows if only the training data is available.
+        pictures: how the images are read.
 
     Returns:
         The images and the name of their split.
 
     Raises:
         DataError: the data is not found, or has no labels.
-        UsageError: the split is empty or unknown, or a model was trained on the test images.
+        UsageError: the split is empty or unknown, a model was trained on the test images, or the models have different
+            inputs.
     """
     if split not in (None, "test"):
-        return _part(models, data, split), split
+        return _part(models, data, split, pictures), split
     try:
-        test = _test_images(models, data)
+        test = _test_images(models, data, pictures)
     except (DataError, UsageError) as refusal:
         if split is not None:
             raise
         try:
-            return _part(models, data, "held-back"), "held-back"
+            return _part(models, data, "held-back", pictures), "held-back"
         except (DataError, UsageError):
             raise refusal from None
     for model in models:
@@ -60,8 +68,8 @@ def _shortened(labels: Sequence[str]) -> str:
     return ", ".join(labels if len(labels) < 5 else [*labels[:3], "…", labels[-1]])
 
 
-def _test_images(models: Sequence[LoadedModel], data: str | None) -> Dataset:
-    test = _load(models, data, "test")
+def _test_images(models: Sequence[LoadedModel], data: str | None, pictures: PictureOptions) -> Dataset:
+    test = _load(models, data, "test", pictures)
     for model in models:
         # a file that is not a known data set has one split, which is loaded for any name
         if test.sha256 == model.data.get("sha256"):
@@ -73,9 +81,9 @@ def _test_images(models: Sequence[LoadedModel], data: str | None) -> Dataset:
     return test
 
 
-def _part(models: Sequence[LoadedModel], data: str | None, split: Split) -> Dataset:
+def _part(models: Sequence[LoadedModel], data: str | None, split: Split, pictures: PictureOptions) -> Dataset:
     """Load the rows of the training data that belong to a split for every model."""
-    training = _load(models, data, "train")
+    training = _load(models, data, "train", pictures)
     if training.labels is None:
         raise DataError(f"{training.name} has no labels; use labelled data to count errors")
     for model in models:
@@ -98,7 +106,9 @@ def _part(models: Sequence[LoadedModel], data: str | None, split: Split) -> Data
     return replace(training.taken(chosen, split), name=training.name)
 
 
-def _load(models: Sequence[LoadedModel], data: str | None, split: Literal["train", "test"]) -> Dataset:
+def _load(
+    models: Sequence[LoadedModel], data: str | None, split: Literal["train", "test"], pictures: PictureOptions
+) -> Dataset:
     trained_on = list(dict.fromkeys(str(model.data["name"]) for model in models if "name" in model.data))
     name = trained_on[0] if trained_on else "mnist"
     if data is None and len(trained_on) > 1:
@@ -106,4 +116,18 @@ def _load(models: Sequence[LoadedModel], data: str | None, split: Literal["train
     if data is None and name not in CATALOGUE:
         model_name = next(model.name for model in models if model.data.get("name") == name)
         raise DataError(f"{model_name} was trained on {name}, which is not a known data set; pass its path with --data")
-    return load(name if name in CATALOGUE else "mnist", split, data=data, progress=progress("downloading"))
+    recorded = _common_input(models)
+    return pictures.load(name if name in CATALOGUE else "mnist", split, data, recorded=recorded)
+
+
+def _common_input(models: Sequence[LoadedModel]) -> ReadingOptions:
+    """The input and the preprocessing of the models."""
+    first, *others = ((model.image, model.preprocessing) for model in models)
+    for model, (image, _) in zip(models[1:], others, strict=True):
+        if image.shape != first[0].shape:
+            raise UsageError(
+                f"{models[0].name} takes images of {first[0].description}, but {model.name} of {image.description}; "
+                "compare models with the same input"
+            )
+    image, steps = first
+    return ReadingOptions(image, steps or None)

@@ -13,7 +13,9 @@ from digits_edge.cli.options import file_path
 from digits_edge.cli.output import progress
 from digits_edge.runtime.classifier import FEW_IMAGES, MAX_BATCH, Classifier
 from digits_edge.runtime.errors import UsageError
+from digits_edge.runtime.model.image_input import ImageInput
 from digits_edge.runtime.model.pixel_range import PixelRange
+from digits_edge.runtime.model.steps import PreprocessingStep
 
 if TYPE_CHECKING:
     from digits_edge.export import Source
@@ -41,6 +43,18 @@ class LoadedModel:
     def provider(self) -> str:
         """Short name of the ONNX Runtime provider, or "keras"."""
         return self.predictor.provider if isinstance(self.predictor, Classifier) else "keras"
+
+    @property
+    def image(self) -> ImageInput:
+        """Size, channels and polarity of the model's images."""
+        return self.predictor.metadata.input if isinstance(self.predictor, Classifier) else self.predictor.image
+
+    @property
+    def preprocessing(self) -> tuple[PreprocessingStep, ...]:
+        """The steps that convert a picture to such an image; empty if they are unknown."""
+        if isinstance(self.predictor, Classifier):
+            return self.predictor.metadata.preprocessing
+        return self.predictor.preprocessing
 
     @property
     def rules(self) -> tuple[str, ...]:

@@ -70,7 +70,10 @@ def batch_size_option(default: int) -> Callable[[_Command], _Command]:
 
 def data_option(function: _Command) -> _Command:
     """Add `--data`, a data set's name or path."""
-    text = "Data set: mnist, fashion-mnist, kaggle, or the path of a data file or folder."
+    text = (
+        "Data set: mnist, fashion-mnist, kaggle, or the path of a data file, of a folder of data files, or of a folder "
+        "whose sub-folders of pictures are the classes."
+    )
     return click.option("--data", metavar="NAME|PATH", help=text)(function)
 
 

@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import click
 
+from digits_edge.cli.data_options import PictureOptions, picture_options
 from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.options import examples, file_path, json_option, output_option, overwrite_option
 from digits_edge.cli.output import percent, print_json, print_table, progress, say, show
@@ -12,17 +13,19 @@ from digits_edge.runtime.files import refuse_existing
 PAGE = "report.html"
 
 
-@click.command(epilog=examples("digits-edge report mnist", "digits-edge report train.csv -o train.html"))
+@click.command(epilog=examples("digits-edge report mnist", "digits-edge report pictures/ --input 32x32x3 -o p.html"))
 @click.argument("data", metavar="[DATA]", required=False)
+@picture_options
 @output_option(f"HTML page.  [default: {PAGE}; with --json no page]", required=False)
 @overwrite_option
 @json_option
-def command(data: str | None, output: str | None, overwrite: bool, as_json: bool) -> None:
+def command(data: str | None, pictures: PictureOptions, output: str | None, overwrite: bool, as_json: bool) -> None:
     """Create a data report for a data set.
 
-    DATA is mnist (the default), fashion-mnist, kaggle, or the path of a data file or folder. The HTML page shows
-    values, class distribution, samples, pixel statistics, duplicates, and the overlap of the training and test split.
-    In a CSV or .npz file with missing or out-of-range values, the faults are counted and the valid rows described.
+    DATA is mnist (the default), fashion-mnist, kaggle, or the path of a data file or folder. In a folder of pictures,
+    each sub-folder is a class. The HTML page shows values, class distribution, samples, pixel statistics, duplicates,
+    and the overlap of the training and test split. In a CSV or .npz file with missing or out-of-range values, the
+    faults are counted and the valid rows described.
     """
     target = file_path(output or PAGE) if output or not as_json else None
     if target:
@@ -35,7 +38,10 @@ def command(data: str | None, output: str | None, overwrite: bool, as_json: bool
             from digits_edge.train.report.data_page import data_page
             from digits_edge.train.report.page import write_page
     show("reading")
-    readings = read_splits(data, downloading=progress("downloading"), reading=progress("reading row by row"))
+    readings = read_splits(
+        data, options=pictures.reading(), downloading=progress("downloading"), reading=progress("reading")
+    )
+    pictures.note_skipped()
     show("computing statistics")
     report = describe(readings, progress("comparing train and test"))
     if target:

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from digits_edge.cli.data_options import PictureOptions
 from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.output import note, print_json, print_table, progress
-from digits_edge.runtime.datasets import load
 
 
 def run_study(
     name: str,
     data: str | None,
+    pictures: PictureOptions,
     epochs: int | None,
     seeds: Sequence[int],
     folder: Path,
@@ -22,6 +23,7 @@ def run_study(
     Args:
         name: name of the study.
         data: value of `--data`.
+        pictures: how the images are read.
         epochs: epochs of each training; None for the default of the study.
         seeds: random seeds; every variant is trained with each of them.
         folder: output folder for the runs.
@@ -38,7 +40,7 @@ def run_study(
         from digits_edge.train.report.page import write_page
         from digits_edge.train.report.study_page import head_of, row_of, study_page
         from digits_edge.train.search.study_runs import conduct
-    dataset = load(split="train", data=data, progress=progress("downloading"))
+    dataset = pictures.load("mnist", "train", data)
     bar = _Progress(study.variants[0].recipe.epochs)
     try:
         outcomes = conduct(study, dataset, folder, seeds, on_run=bar.run, on_step=bar.step, on_part=bar.part)

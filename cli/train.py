@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from digits_edge.cli.data_options import PictureOptions, picture_options
 from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.options import (
     data_option,
@@ -23,6 +24,7 @@ from digits_edge.cli.output import note, percent, print_json, progress, say, sho
 
 if TYPE_CHECKING:
     from digits_edge.runtime.datasets import Dataset
+    from digits_edge.runtime.datasets.options import ReadingOptions
     from digits_edge.train import Recipe
 
 
@@ -30,12 +32,14 @@ if TYPE_CHECKING:
     epilog=examples(
         "digits-edge train cnn-small",
         "digits-edge train cnn --data kaggle --validation kaggle -o runs/kaggle",
+        "digits-edge train cnn-small --data pictures/ --input 32x32x3 -o runs/pets",
         "digits-edge train --resume -o runs/kaggle",
     )
 )
 @click.argument("name", metavar="[NAME]", required=False)
 @output_option("Run folder.  [default: runs/NAME]", required=False)
 @data_option
+@picture_options
 @click.option(
     "--recipe",
     metavar="best|document|FILE",
@@ -59,7 +63,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--augmentation",
-    type=click.Choice(["none", "document", "hand", "garment", "rough"]),
+    type=click.Choice(["none", "document", "hand", "garment", "photo", "rough"]),
     help="Augmentation of the training images.",
 )
 @click.option(
@@ -83,7 +87,9 @@ if TYPE_CHECKING:
     help="Folder of the teachers and soft targets, for students with equal distillation, augmentation, data and "
     "validation.  [default: in the run folder]",
 )
-@click.option("--stream", is_flag=True, help="Convert a CSV to a file on disk, for data larger than the memory.")
+@click.option(
+    "--stream", is_flag=True, help="Convert a CSV or pictures to a file on disk, for data larger than memory."
+)
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
@@ -99,6 +105,7 @@ def command(
     name: str | None,
     output: str | None,
     data: str | None,
+    pictures: PictureOptions,
     recipe: str,
     augmentation: str | None,
     folds: int | None,
@@ -114,6 +121,9 @@ def command(
 
     NAME is perceptron, mlp, mlp-dropout, mlp-wide, cnn-small, cnn, resnet, kaggle-cnn or edge. The data is MNIST
     unless --data is given. Options that are not given have the recipe's values.
+
+    With a folder of pictures as --data, each sub-folder is a class: FOLDER/CLASS/…, or FOLDER/train/CLASS/… and
+    FOLDER/test/CLASS/…. Without test/, a fifth of the pictures of each class is reserved for testing.
 
     The run folder receives model.keras, history.csv, recipe.json, curves.png and a checkpoint. A part of the data is
     used for validation and chooses the epoch; the test set is not used.
@@ -139,11 +149,11 @@ def command(
     refuse = refuse_run if folds is None else refuse_cross_validation
     refuse(folder, resume=resume, overwrite=overwrite)
     cache_folder = None if distillation_cache is None else file_path(distillation_cache)
-    result = _train(source, _Options(folder, data, folds, cache_folder, stream, resume, overwrite))
+    result = _train(source, _Options(folder, data, pictures, folds, cache_folder, stream, resume, overwrite))
     if folds is not None:
         _print_folds(result, as_json)
     else:
-        _print_run(folder, result["result"], as_json)
+        _print_run(folder, result, as_json)
 
 
 @dataclass(frozen=True)
@@ -153,15 +163,17 @@ class _Options:
     Attributes:
         folder: output folder.
         data: value of `--data`.
+        pictures: how the images are read.
         folds: number of folds; None for a single training.
         cache_folder: distillation cache; None for the default.
-        stream: read a CSV through a file on disk.
+        stream: read a CSV or pictures through a file on disk.
         resume: resume the run in the folder.
         overwrite: replace the run in the folder.
     """
 
     folder: Path
     data: str | None
+    pictures: PictureOptions
     folds: int | None
     cache_folder: Path | None
     stream: bool
@@ -246,12 +258,22 @@ class _RecipeSource:
             )
         return trained_on
 
+    @property
+    def images(self) -> "ReadingOptions | None":
+        """Input and preprocessing steps that the recipe file records; None without a file."""
+        from digits_edge.train import recipe_images
+
+        return None if self._file is None else recipe_images(self._file)
+
     def recipe_for(self, dataset: "Dataset") -> "Recipe":
         """The recipe for a data set, with the changes of the options."""
-        from digits_edge.train import named_recipe, recipe_data
+        from digits_edge.train import augmentation_for, named_recipe, recipe_data
 
         if self._file is None:
-            return named_recipe(self._kind, self.model, data=dataset.name, **self._changes)
+            changes = dict(self._changes)
+            if "augmentation" in changes:
+                changes["augmentation"] = augmentation_for(changes["augmentation"], dataset.image)
+            return named_recipe(self._kind, self.model, data=dataset.name, image=dataset.image, **changes)
         trained_on, sha256 = recipe_data(self._file)
         if sha256 is not None and sha256 != dataset.sha256 and not self._resumes:
             note(f"{dataset.name} is not the data of {self._file} ({trained_on}, SHA-256 {sha256[:12]}…)")
@@ -262,21 +284,14 @@ def _train(source: _RecipeSource, options: _Options) -> dict[str, Any]:
     """Load the data and train; return the content of recipe.json or, with folds, of folds.json."""
     from numpy import memmap
 
-    from digits_edge.runtime.datasets import load
-
     folder = options.folder
     with ExitStack() as stack:
         disk = Path(stack.enter_context(_folder_beside(folder))) if options.stream else None
-        dataset = load(
-            source.data_name(options.data),
-            split="train",
-            data=options.data,
-            progress=progress("downloading"),
-            disk=disk,
-        )
+        name = source.data_name(options.data)
+        dataset = options.pictures.load(name, "train", options.data, recorded=source.images, disk=disk)
         recipe = source.recipe_for(dataset)
         if options.stream and not isinstance(dataset.images, memmap):
-            note(f"--stream has no effect: {dataset.name} is not a CSV file")
+            note(f"--stream has no effect: {dataset.name} is neither a CSV file nor a folder of pictures")
         if options.cache_folder is not None and recipe.distillation is None:
             raise click.UsageError(
                 f"--distillation-cache applies only to recipes with distillation; that of {recipe.model} has none."
@@ -313,7 +328,8 @@ def _folder_beside(folder: Path) -> "tempfile.TemporaryDirectory[str]":
         ) from error
 
 
-def _print_run(folder: Path, result: dict[str, Any], as_json: bool) -> None:
+def _print_run(folder: Path, record: dict[str, Any], as_json: bool) -> None:
+    result = record["result"]
     if as_json:
         print_json({"run": str(folder), **result})
         return
@@ -322,6 +338,11 @@ def _print_run(folder: Path, result: dict[str, Any], as_json: bool) -> None:
         f"validation accuracy {percent(result['validation_accuracy'])}, loss {result['validation_loss']:.4f}, "
         f"{result['seconds']:.0f} s"
     )
+    from digits_edge.train import ENOUGH_STEPS
+
+    steps = result["epochs"] * -(-record["data"]["images"] // record["recipe"]["batch_size"])
+    if steps < ENOUGH_STEPS:
+        note(f"{steps} steps are few; with a smaller --batch-size or more --epochs, the model may become better")
 
 
 def _print_folds(summary: dict[str, Any], as_json: bool) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from digits_edge.cli.data_options import PictureOptions, picture_options
 from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.options import (
     data_option,
@@ -33,6 +34,7 @@ _TRIALS = 10
 @click.argument("name")
 @output_option("Search folder.  [default: runs/tune-NAME]", required=False)
 @data_option
+@picture_options
 @click.option(
     "--trials",
     type=click.IntRange(min=1),
@@ -62,6 +64,7 @@ def command(
     name: str,
     output: str | None,
     data: str | None,
+    pictures: PictureOptions,
     trials: int | None,
     minutes: float | None,
     epochs: int,
@@ -83,12 +86,10 @@ def command(
     """
     with needs_extra("train"):
         from digits_edge.train import Budget, Listeners, named_recipe, tune
-    from digits_edge.runtime.datasets import load
-
     named_recipe("best", name)  # raises for an unknown name before data is downloaded
-    dataset = load("mnist", split="train", data=data, progress=progress("downloading"))
+    dataset = pictures.load("mnist", "train", data)
     changes = {setting: value for setting, value in settings.items() if value is not None}
-    recipe = named_recipe("best", name, data=dataset.name, **changes)
+    recipe = named_recipe("best", name, data=dataset.name, image=dataset.image, **changes)
     folder = Path("runs") / f"tune-{name}" if output is None else file_path(output)
     if trials is None and minutes is None:
         trials = _TRIALS

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from digits_edge.train.search.trials import Listeners
     from digits_edge.train.search.tuning import tune
     from digits_edge.train.training.folds import cross_validate
-    from digits_edge.train.training.recipe import RECIPES, Recipe, named_recipe, read_recipe, recipe_data
+    from digits_edge.train.training.recipe import (
+        RECIPES,
+        Recipe,
+        augmentation_for,
+        named_recipe,
+        read_recipe,
+        recipe_data,
+        recipe_images,
+    )
     from digits_edge.train.training.training import train
 
 __all__ = [
@@ -28,12 +36,14 @@ __all__ = [
     "Listeners",
     "Recipe",
     "Trial",
+    "augmentation_for",
     "build",
     "cross_validate",
     "named_recipe",
     "names",
     "read_recipe",
     "recipe_data",
+    "recipe_images",
     "structure_of",
     "train",
     "tune",
@@ -46,7 +56,15 @@ __getattr__, __dir__ = lazy_exports(
         "search.bayesian": ("Budget",),
         "training.folds": ("cross_validate",),
         "models.architectures": ("build", "names", "structure_of"),
-        "training.recipe": ("RECIPES", "Recipe", "named_recipe", "read_recipe", "recipe_data"),
+        "training.recipe": (
+            "RECIPES",
+            "Recipe",
+            "augmentation_for",
+            "named_recipe",
+            "read_recipe",
+            "recipe_data",
+            "recipe_images",
+        ),
         "search.search_folder": ("Trial",),
         "search.search_space": ("ENOUGH_STEPS",),
         "training.training": ("train",),

@@ -254,9 +254,7 @@ def _with_options(content: _Content, path: Path, name: str, options: ReadingOpti
     images = content.images
     if is_emnist(path) if options.transposed is None else options.transposed:
         images = np.ascontiguousarray(np.swapaxes(images, 1, 2))
-    polarity = options.polarity if options.image is None else options.image.polarity
-    dataset = dataset_of(name, images, content.labels, content.class_names, polarity=polarity)
-    return dataset if options.steps is None else replace(dataset, preprocessing=options.steps)
+    return dataset_of(name, images, content.labels, content.class_names, polarity=options.polarity)
 
 
 def _read_table(

@@ -17,9 +17,10 @@ class ReadingOptions:
 
     Attributes:
         image: size, channels and polarity to which pictures are converted; None for the common size of the pictures,
-            see `common_input`. Of the images of other formats, it states the polarity.
-        steps: steps that convert pictures to `image`; None for the usual ones, see `default_steps`.
-        polarity: polarity if `image` is None; None to derive it from the format and the class names.
+            see `common_input`. No effect on files of images, see `fitted`.
+        steps: steps that convert pictures to `image`; None for the usual ones, see `default_steps`. No effect on files.
+        polarity: polarity of pictures if `image` is None, and of the images in files; None to derive it from the format
+            and the class names.
         transposed: whether rows and columns of the images in a file are exchanged, as those of EMNIST are; None if the
             file's name begins with "emnist".
         on_damaged: called for each picture that cannot be read, which is then skipped; None for an error.

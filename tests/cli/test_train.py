@@ -127,7 +127,7 @@ def test_streamed_csv_gives_the_same_weights_and_leaves_no_files(run, rows, tmp_
 def test_streaming_other_formats_prints_a_note(run, drawn):
     result = run("train", "perceptron", "--data", drawn, "-o", "run", "--stream", *SHORT)
     assert result.code == 0, result.stderr
-    assert "--stream has no effect: drawn is not a CSV file" in result.stderr
+    assert "--stream has no effect: drawn is neither a CSV file nor a folder of pictures" in result.stderr
 
 
 def test_student_without_distillation(run, drawn, tmp_path):

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from digits_edge.train.charts.confusion import draw_confusion
+from digits_edge.train.charts.confusion import MAX_CLASSES, draw_confusion
 from digits_edge.train.charts.curves import History, curve_figures
 from digits_edge.train.charts.drawing import as_svg
-from digits_edge.train.charts.roc import draw_roc
+from digits_edge.train.charts.roc import MAX_CURVES, draw_roc
 from digits_edge.train.evaluation.evaluation import BINS, Evaluation, Scores
 from digits_edge.train.models.layer import Layer
 from digits_edge.train.report.calibration import draw_reliability
@@ -127,6 +127,8 @@ def _metrics(evaluation: Evaluation) -> list[tuple[str, str]]:
 def _confusion(evaluation: Evaluation) -> list[Block]:
     names = [found.name for found in evaluation.classes]
     matrix = "Rows are true classes, columns predicted classes. Colour shows errors only; correct predictions are grey."
+    if len(names) > MAX_CLASSES:
+        matrix += f" The {MAX_CLASSES} classes with the most errors are shown."
     scores = (
         "Recall is the share of a class's images that are predicted correctly. Precision is the share of correct "
         "predictions among all predictions of a class."
@@ -149,7 +151,10 @@ def _confidence(evaluation: Evaluation, predicted: Predicted) -> list[Block]:
     roc = Picture(
         as_svg(draw_roc(predicted.probabilities, predicted.labels, predicted.names)),
         "ROC curves",
-        f"The false positive rate is on a logarithmic axis. Mean area under the curves: {area(evaluation.roc_auc)}.",
+        f"The false positive rate is on a logarithmic axis. Mean area under the curves: {area(evaluation.roc_auc)}."
+        + (
+            f" The {MAX_CURVES} classes with the smallest areas are shown." if len(predicted.names) > MAX_CURVES else ""
+        ),
     )
     return [reliability, roc]
 

@@ -1,7 +1,7 @@
 """Hyperparameter search: `tune()`."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,11 @@ def tune(
     summary = {
         "schema_version": 1,
         "recipe": recipe_to_json(replace(found, epochs=recipe.epochs, distillation=recipe.distillation)),
-        "data": {"name": dataset.name},
+        "data": {
+            "name": dataset.name,
+            "input": asdict(dataset.image),
+            "preprocessing": [asdict(step) for step in dataset.preprocessing],
+        },
         "search": {
             "trial": best.number,
             "trials": len(trials.finished),

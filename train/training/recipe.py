@@ -7,9 +7,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from digits_edge.runtime.datasets.options import ReadingOptions
 from digits_edge.runtime.errors import InputError, UsageError, unknown_name
-from digits_edge.runtime.json_record import read_json
+from digits_edge.runtime.json_record import as_record, read_json
 from digits_edge.runtime.model.image_input import ImageInput
+from digits_edge.runtime.model.steps import PreprocessingStep
 from digits_edge.train.data.augmentation import (
     GARMENT,
     HAND,
@@ -308,6 +310,36 @@ def recipe_data(path: Path) -> tuple[str, str | None]:
     data = read_json(path).get("data")
     data = data if isinstance(data, dict) else {}
     return str(data.get("name", "mnist")), data.get("sha256")
+
+
+@dataclass(frozen=True)
+class _RecordedImages:
+    input: ImageInput | None = None
+    preprocessing: tuple[PreprocessingStep, ...] | None = None
+
+
+def recipe_images(path: Path) -> ReadingOptions:
+    """Input and preprocessing steps that a `recipe.json` records; the defaults if it records none.
+
+    Raises:
+        InputError: the file is missing or not a recipe, or the record is invalid.
+
+    Example:
+        >>> import tempfile
+        >>> data = {"input": asdict(ImageInput(32, 32))}
+        >>> values = {"recipe": recipe_to_json(named_recipe("best", "mlp")), "data": data}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "recipe.json")
+        ...     _ = path.write_text(json.dumps(values))
+        ...     recipe_images(path).image.description
+        '32×32'
+    """
+    read_recipe(path)
+    try:
+        found = as_record(_RecordedImages, read_json(path).get("data") or {})
+    except (ValueError, UsageError) as error:
+        raise InputError(f"{path}: the record of the images is invalid ({error}); fix the file") from error
+    return ReadingOptions(found.input, found.preprocessing)
 
 
 def recipe_to_json(recipe: Recipe) -> dict[str, Any]:

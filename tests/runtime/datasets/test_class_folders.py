@@ -264,5 +264,6 @@ def test_a_file_that_disappears_is_an_error(tmp_path):
 def test_images_of_other_formats_are_not_converted(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, images=np.full((2, 28, 28), 9, np.uint8), labels=[0, 1])
-    found = load(path, image=ImageInput(32, 32, 3, "as-photographed"))
-    assert found.image == ImageInput(28, 28, 1, "as-photographed")
+    found = load(path, options=ReadingOptions(ImageInput(32, 32, 3, "as-photographed"), (ResizeStep(32, 32),)))
+    assert (found.image, found.preprocessing) == (ImageInput(), (DigitStep(),))
+    assert load(path, options=ReadingOptions(polarity="as-photographed")).image.polarity == "as-photographed"

@@ -61,21 +61,19 @@ class Clock:
         self.seconds += seconds
 
 
-INPUTS = [SimpleNamespace(name="image", shape=["N", 28, 28])]
-
-
 class Session:
     """A model with a fixed time per image, and a slow first call of each size."""
 
-    def __init__(self, seconds: float, clock: Clock) -> None:
-        self.seconds, self.clock = seconds, clock
+    def __init__(self, seconds: float, clock: Clock, shape: tuple[int, ...] = (28, 28)) -> None:
+        self.seconds, self.clock, self.shape = seconds, clock, shape
         self.warm: set[int] = set()
 
     def get_inputs(self) -> list:
-        return INPUTS
+        return [SimpleNamespace(shape=["N", *self.shape])]
 
     def run(self, outputs: list[str], inputs: dict) -> list:
         size = len(inputs["image"])
+        assert inputs["image"].shape == (size, *self.shape)
         self.clock.sleep(self.seconds * size + (0 if size in self.warm else 0.1))
         self.warm.add(size)
         return [np.zeros((size, 10), np.float32)]
@@ -176,6 +174,11 @@ def test_invalid_trial_is_ignored(tmp_path, change):
     assert stored_trial(tmp_path, "key", WAYS) is None
 
 
+def test_models_of_any_input_are_timed():
+    trial = make_trial(lambda way: BoundSession(Session(1e-4, Clock(), (32, 32, 3)), way.provider, 1), WAYS[:1])
+    assert [timing.provider for timing in trial.timings] == ["cpu"]
+
+
 def test_fastest_way_is_selected_and_measured_once(machine):
     assert machine.chosen() == "openvino m-int8"
     assert set(machine.opened) == {"cpu m-int8", "openvino m-int8"}
@@ -266,7 +269,8 @@ def test_real_providers_are_timed(model_path):
     def bind(way):
         classifier = Classifier(way.file, provider=way.provider, threads=1)
         run = SimpleNamespace(
-            run=lambda _, inputs: classifier.predict_batch(inputs["image"]), get_inputs=lambda: INPUTS
+            run=lambda _, inputs: classifier.predict_batch(inputs["image"]),
+            get_inputs=lambda: [SimpleNamespace(shape=["N", 28, 28])],
         )
         return BoundSession(run, way.provider, 1)
 

@@ -1,12 +1,23 @@
 """Batches are a function of seed and epoch; augmentation stays within its limits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digits_edge.runtime.datasets import Dataset
-from digits_edge.train.data.augmentation import AUGMENTATIONS, HAND, NO_AUGMENTATION, Augmentation, Corruption
+from digits_edge.runtime.model.image_input import Polarity
+from digits_edge.train.data.augmentation import (
+    AUGMENTATIONS,
+    HAND,
+    NO_AUGMENTATION,
+    PHOTO,
+    ROUGH,
+    Augmentation,
+    Corruption,
+)
 from digits_edge.train.data.augmenting import augment
 from digits_edge.train.data.batches import Batches, scaled
 
@@ -76,3 +87,68 @@ def test_translation_moves_ink_at_most_by_its_limit() -> None:
         centre = (moved.sum(axis=3 - axis) * np.arange(28)[None, :, None]).sum(axis=(1, 2)) / moved.sum(axis=(1, 2, 3))
         assert np.abs(centre - 14).max() <= 3.01
         assert np.abs(centre - 14).max() > 2
+
+
+@given(
+    name=st.sampled_from(sorted(AUGMENTATIONS)),
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    channels=st.sampled_from([1, 3]),
+    polarity=st.sampled_from(["white-on-black", "as-photographed"]),
+    seed=st.integers(0, 2**32),
+)
+@settings(max_examples=25, deadline=None)
+def test_images_of_any_shape_are_augmented(
+    name: str, height: int, width: int, channels: int, polarity: Polarity, seed: int
+) -> None:
+    images = np.random.default_rng(seed).random((3, height, width, channels), np.float32)
+    changed = augment(images, AUGMENTATIONS[name], np.random.default_rng(seed), polarity=polarity)
+    assert changed.shape == images.shape
+    assert changed.dtype == np.float32
+    assert 0 <= changed.min() <= changed.max() <= 1
+
+
+@pytest.mark.parametrize("name", sorted({*AUGMENTATIONS} - {"rough"}))
+def test_the_channels_of_an_image_move_together(name: str) -> None:
+    grey = np.random.default_rng(0).random((20, 32, 24, 1), np.float32)
+    colours = augment(np.repeat(grey, 3, axis=3), AUGMENTATIONS[name], np.random.default_rng(1))
+    np.testing.assert_allclose(colours, np.repeat(colours[..., :1], 3, axis=3), atol=1e-6)
+    np.testing.assert_allclose(
+        colours[..., :1], augment(grey, AUGMENTATIONS[name], np.random.default_rng(1)), atol=1e-6
+    )
+
+
+def test_all_corruptions_but_noise_are_the_same_in_all_channels() -> None:
+    corruption = replace(ROUGH.corruption, share=1.0, noise=0.0)
+    grey = np.random.default_rng(0).random((40, 28, 28, 1), np.float32)
+    augmentation = Augmentation(corruption=corruption)
+    colours = augment(np.repeat(grey, 3, axis=3), augmentation, np.random.default_rng(1))
+    assert (colours != np.repeat(grey, 3, axis=3)).any()
+    np.testing.assert_allclose(colours, np.repeat(colours[..., :1], 3, axis=3), atol=1e-6)
+
+
+@pytest.mark.parametrize("augmentation", [PHOTO, Augmentation(corruption=Corruption(share=1.0, blur_px=2.0))])
+def test_photographs_are_continued_beyond_their_edge(augmentation: Augmentation) -> None:
+    """A grey photograph has no black border after a shift or blur; ink on black has."""
+    plain = np.full((30, 28, 28, 3), 0.5, np.float32)
+    photographed, ink = (
+        augment(plain, replace(augmentation, contrast=0.0), np.random.default_rng(2), polarity=polarity)
+        for polarity in ("as-photographed", "white-on-black")
+    )
+    np.testing.assert_allclose(photographed, plain, atol=1e-5)
+    assert ink.min() < 0.4
+
+
+def test_batches_of_colour_have_three_channels() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (7, 20, 30, 3), dtype=np.uint8)
+    found = Batches(
+        images,
+        np.arange(7),
+        np.arange(7),
+        batch_size=7,
+        augmentation=NO_AUGMENTATION,
+        seed=0,
+        polarity="as-photographed",
+    )
+    shown, labels = found[0]
+    np.testing.assert_allclose(shown, images[labels] / np.float32(255), rtol=1e-6)

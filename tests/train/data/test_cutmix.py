@@ -38,3 +38,12 @@ def test_cuts_have_all_directions() -> None:
     down = mixed[:, :3].mean(axis=(1, 2)) - mixed[:, -3:].mean(axis=(1, 2))
     for sign in (-1, 1):
         assert (sign * across > 0.8).mean() > 0.05 and (sign * down > 0.8).mean() > 0.05
+
+
+def test_the_channels_of_an_image_are_cut_together() -> None:
+    grey = np.random.default_rng(0).random((20, 24, 32), np.float32)
+    (mixed, is_cut), (colours, cut_too) = (
+        cutmix(images, 0.5, np.random.default_rng(1)) for images in (grey, np.repeat(grey[..., np.newaxis], 3, axis=3))
+    )
+    np.testing.assert_array_equal(is_cut, cut_too)
+    np.testing.assert_array_equal(colours, np.repeat(mixed[..., np.newaxis], 3, axis=3))

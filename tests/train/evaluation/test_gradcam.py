@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 from digits_edge.runtime.errors import UsageError
+from digits_edge.runtime.model.image_input import ImageInput
 from digits_edge.train.evaluation.gradcam import grad_cam, has_maps
 from digits_edge.train.models.architectures import build, names
 from digits_edge.train.models.layers import keras_layers
@@ -73,6 +74,15 @@ def test_residual_block_is_explained_after_the_addition():
     model = build("resnet", filters=(4, 8), dense_units=8)
     maps = grad_cam(model, np.random.default_rng(0).random((2, 28, 28, 1), np.float32), np.array([1, 2]))
     assert maps.shape == (2, 28, 28) and np.isfinite(maps).all()
+
+
+def test_maps_have_the_size_of_the_images():
+    model = build("cnn-small", classes=3, image=ImageInput(32, 48, 3))
+    inputs = np.zeros((2, 32, 48, 3), np.float32)
+    inputs[:, 20:, 30:] = 1
+    maps = grad_cam(model, inputs, np.array([1, 2]), (32, 48))
+    assert maps.shape == (2, 32, 48)
+    assert maps.max() in (0, 1)
 
 
 def test_nested_model_is_one_layer(corner):

@@ -1,10 +1,13 @@
 """Architectures have the structures and parameter counts of the reference documents."""
 
+from typing import Literal
+
 import keras
 import numpy as np
 import pytest
 
 from digits_edge.runtime.errors import UsageError
+from digits_edge.runtime.model.image_input import ImageInput
 from digits_edge.train import build, names, structure_of
 from digits_edge.train.models.architectures import input_scale
 
@@ -102,3 +105,24 @@ def test_invalid_settings_of_the_structure_are_named(name: str, structure: dict[
 def test_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match="cnn-small"):
         build("cnn-smal")
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize(("height", "width", "channels", "classes"), [(32, 32, 3, 3), (64, 48, 1, 62)])
+def test_structures_are_the_same_for_other_images_and_classes(
+    name: str, height: int, width: int, channels: Literal[1, 3], classes: int
+) -> None:
+    model = build(name, classes=classes, image=ImageInput(height, width, channels))
+    assert model.input_shape == (None, height, width, channels)
+    assert model.output_shape == (None, classes)
+    assert " ".join(type(layer).__name__ for layer in model.layers[1:]) == LAYERS[name]
+
+
+def test_parameter_count_for_photographs() -> None:
+    first, second, dense = 32 * (3 * 9 + 1), 64 * (32 * 9 + 1), 3 * (8 * 8 * 64 + 1)
+    assert build("cnn-small", classes=3, image=ImageInput(32, 32, 3)).count_params() == first + second + dense
+
+
+def test_images_that_are_too_small_are_named() -> None:
+    with pytest.raises(UsageError, match=r"edge cannot be built with its default structure: .* reduce 9×9×3 pixels"):
+        build("edge", image=ImageInput(9, 9, 3))

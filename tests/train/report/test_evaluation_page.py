@@ -8,12 +8,15 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="needs the extra [train]")
 
+from digits_edge.train.charts.confusion import draw_confusion
 from digits_edge.train.charts.curves import curve_figures, draw_curves
+from digits_edge.train.charts.gallery import Tile, draw_gallery
+from digits_edge.train.charts.roc import draw_roc
 from digits_edge.train.evaluation.evaluation import evaluate
 from digits_edge.train.models.layer import Layer
 from digits_edge.train.report.diagram import draw_diagram, layer_table
 from digits_edge.train.report.evaluation_page import ModelSection, evaluation_page
-from digits_edge.train.report.predictions import Predicted
+from digits_edge.train.report.predictions import Predicted, misclassified_images
 
 NAMES = tuple("0123")
 FOUR = np.arange(4, dtype=np.uint8)
@@ -89,3 +92,57 @@ def test_loss_of_zero_is_on_the_logarithmic_axis(tmp_path):
     row = {"epoch": 1.0, "accuracy": 1.0, "val_accuracy": 1.0, "loss": 0.0, "val_loss": 0.0, "learning_rate": 0.001}
     draw_curves([row], row, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 1000
+
+
+def random_evaluation(classes, images=None):
+    """An evaluation of about ten images a class with some errors."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(classes), 10).astype(np.uint16)
+    logits = rng.normal(size=(len(labels), classes))
+    logits[np.arange(len(labels)), labels] += 3
+    probabilities = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
+    names = tuple(f"c{number}" for number in range(classes))
+    return evaluate(probabilities, labels, names), labels, probabilities, names
+
+
+@pytest.mark.parametrize(("classes", "shown"), [(62, 62), (70, 62)])
+def test_the_confusion_matrix_of_many_classes_has_a_readable_cell_for_each(classes, shown):
+    evaluation, _, _, names = random_evaluation(classes)
+    figure = draw_confusion(evaluation.confusion, names)
+    axes = figure.axes[0]
+    figure.draw_without_rendering()
+    cell_inches = axes.get_window_extent().width / figure.dpi / shown
+    assert cell_inches > 0.15
+    assert len(axes.get_xticklabels()) == shown
+    errors = np.array(evaluation.confusion)
+    wrong = errors.sum(axis=0) + errors.sum(axis=1) - 2 * errors.diagonal()
+    drawn = {label.get_text() for label in axes.get_xticklabels()}
+    assert min(wrong[names.index(name)] for name in drawn) >= max(
+        (wrong[index] for index, name in enumerate(names) if name not in drawn), default=0
+    )
+
+
+def test_roc_curves_of_many_classes_are_those_with_the_smallest_areas():
+    evaluation, labels, probabilities, names = random_evaluation(30)
+    [axes] = draw_roc(probabilities, labels, names).axes
+    drawn = {text.get_text() for text in axes.get_legend().get_texts()}
+    areas = sorted((found.roc_auc, found.name) for found in evaluation.classes)
+    assert drawn == {name for _, name in areas[: len(drawn)]}
+    assert len(drawn) == 18
+
+
+def test_images_in_colour_are_drawn_in_colour():
+    images = np.zeros((4, 20, 30, 3), np.uint8)
+    images[..., 0] = 250
+    predicted = Predicted(images, FOUR, WRONG, NAMES, "as-photographed")
+    figure = draw_gallery([Tile(image, "x") for image in images], 2, polarity="as-photographed")
+    assert figure.axes[0].images[0].to_rgba(figure.axes[0].images[0].get_array())[0, 0, 0] == pytest.approx(250 / 255)
+    blocks = misclassified_images(predicted)
+    assert len(blocks) == 2
+
+
+@pytest.mark.parametrize(("polarity", "level"), [("white-on-black", 0.0), ("as-photographed", 1.0)])
+def test_only_ink_is_drawn_inverted(polarity, level):
+    figure = draw_gallery([Tile(np.full((28, 28), 255, np.uint8), "x")], 1, polarity=polarity)
+    [shown] = figure.axes[0].images
+    assert shown.to_rgba(shown.get_array())[0, 0, 0] == level

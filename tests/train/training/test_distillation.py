@@ -366,3 +366,20 @@ def test_teacher_that_cannot_be_built_leaves_no_run(squares: Dataset, tmp_path: 
     with pytest.raises(UsageError, match="edge cannot be built"):
         train(replace(STUDENT, distillation=Distillation(teachers)), squares, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_photographs_are_distilled(colours: Dataset, tmp_path: Path) -> None:
+    teacher = named_recipe("best", "perceptron", image=colours.image, epochs=3, batch_size=20, average_decay=None)
+    distillation = Distillation((teacher,), views=2, cutmix=0.5)
+    student = named_recipe("best", "perceptron", image=colours.image, epochs=3, batch_size=20, average_decay=None)
+    about = train(replace(student, distillation=distillation), colours, tmp_path / "run")
+    views, targets = (np.load(tmp_path / "run/distillation" / name) for name in ("views.npy", "answers.npy"))
+    rows = len(parts(colours.labels).train)
+    assert (views.shape, targets.shape) == ((2 * rows, 12, 16, 3), (2 * rows, 3))
+    assert about["result"]["validation_accuracy"] > 0.8
+
+
+def test_drawings_that_are_not_digits_are_refused_for_photographs(colours: Dataset, tmp_path: Path) -> None:
+    recipe = replace(STUDENT, distillation=replace(STUDENT.distillation, non_digits=5))
+    with pytest.raises(UsageError, match=r"the images of colours are 12×16×3, as-photographed; set non_digits to 0 or"):
+        train(recipe, colours, tmp_path / "run")

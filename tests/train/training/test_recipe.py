@@ -3,14 +3,17 @@
 import contextlib
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from digits_edge.runtime.datasets.options import ReadingOptions
 from digits_edge.runtime.errors import InputError, UsageError
-from digits_edge.train import RECIPES, named_recipe, names, read_recipe
+from digits_edge.runtime.model.image_input import ImageInput
+from digits_edge.train import RECIPES, named_recipe, names, read_recipe, recipe_images
 from digits_edge.train.data.augmentation import GARMENT, HAND
 from digits_edge.train.training.recipe import recipe_to_json
 
@@ -97,3 +100,46 @@ def test_unknown_names_list_the_known_ones() -> None:
         named_recipe("best", "lenet")
     with pytest.raises(UsageError, match="document"):
         named_recipe("worst", "cnn")
+
+
+PHOTO_INPUT = ImageInput(56, 42, 3, "as-photographed")
+
+
+@pytest.mark.parametrize("name", ["cnn-small", "edge"])
+def test_recipes_for_photographs_have_no_ink_and_larger_shifts(name: str) -> None:
+    recipe = named_recipe("best", name, data="pets", image=PHOTO_INPUT)
+    taught = recipe.distillation.teachers if recipe.distillation else ()
+    assert [each.model for each in taught] == (["resnet", "edge", "edge", "edge"] if name == "edge" else [])
+    for each in (recipe, *taught):
+        found = each.augmentation
+        assert (found.translation_px, found.shear_degrees, found.mirror) == (5.0, 0.0, False)
+        assert found.corruption.stroke == found.corruption.ruled == found.corruption.negative == 0
+    assert recipe.distillation is None or recipe.distillation.non_digits == 0
+    if name == "edge":
+        assert recipe.augmentation.corruption.blur_px == 2.6
+
+
+def test_recipes_for_ink_of_another_size_keep_their_augmentation() -> None:
+    recipe = named_recipe("best", "cnn-small", image=ImageInput(56, 56))
+    assert recipe.augmentation == replace(HAND, translation_px=5.0)
+    assert named_recipe("best", "edge", image=ImageInput()) == named_recipe("best", "edge")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"input": {"height": 0}}, "images of 0×28 pixels"),
+        ({"preprocessing": [{"step": "fold"}]}, "preprocessing"),
+    ],
+)
+def test_an_invalid_record_of_the_images_is_named(tmp_path: Path, data: object, message: str) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps({"recipe": recipe_to_json(named_recipe("best", "mlp")), "data": data}))
+    with pytest.raises(InputError, match=f"the record of the images is invalid .*{message}"):
+        recipe_images(path)
+
+
+def test_recipes_of_earlier_versions_record_no_images(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps({"recipe": recipe_to_json(named_recipe("best", "mlp"))}))
+    assert recipe_images(path) == ReadingOptions()

@@ -18,7 +18,7 @@ import pytest
 
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import CheckError, InputError, UsageError
-from digits_edge.train import Recipe, named_recipe, train
+from digits_edge.train import Recipe, named_recipe, recipe_images, train
 from digits_edge.train.data.batches import scaled
 from digits_edge.train.training.checkpoint import read_state
 
@@ -193,3 +193,25 @@ def test_model_file_outside_a_run_is_not_deleted(squares: Dataset, tmp_path: Pat
     with pytest.raises(UsageError, match=r"is not a run folder but contains model\.keras"):
         train(named_recipe("best", "perceptron", **QUICK), squares, tmp_path, resume=resume)
     assert (tmp_path / "model.keras").read_text() == "mine"
+
+
+def test_photographs_are_learned_and_their_input_is_recorded(colours: Dataset, tmp_path: Path) -> None:
+    recipe = named_recipe("best", "perceptron", data=colours.name, image=colours.image, epochs=4, batch_size=20)
+    about = train(recipe, colours, tmp_path / "run")
+    assert about["result"]["validation_accuracy"] > 0.9
+    assert about["data"]["classes"] == ["red", "green", "blue"]
+    assert about["data"]["input"] == {"height": 12, "width": 16, "channels": 3, "polarity": "as-photographed"}
+    assert about["data"]["preprocessing"] == [
+        {"step": "resize", "height": 12, "width": 16, "fit": "cover"},
+        {"step": "center_crop", "height": 12, "width": 16},
+    ]
+    model = keras.saving.load_model(tmp_path / "run/model.keras")
+    assert (model.input_shape, model.output_shape) == ((None, 12, 16, 3), (None, 3))
+    options = recipe_images(tmp_path / "run/recipe.json")
+    assert (options.image, options.steps) == (colours.image, colours.preprocessing)
+
+
+def test_the_input_of_digits_is_recorded(finished: tuple[Path, dict[str, Any]]) -> None:
+    data = finished[1]["data"]
+    assert data["input"] == {"height": 28, "width": 28, "channels": 1, "polarity": "white-on-black"}
+    assert data["preprocessing"] == [{"step": "digit", "ink": 20, "size": 28}]

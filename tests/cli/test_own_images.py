@@ -1,0 +1,165 @@
+"""Train and evaluate models on a folder of pictures in colour."""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from scripts.draw_shapes import SHAPES, draw_shape
+
+pytestmark = pytest.mark.skipif(find_spec("keras") is None, reason="needs the extra [train]")
+
+QUICK = ("--epochs", "2", "--batch-size", "16", "--learning-rate", "0.01")
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    """A folder of three classes with 30 pictures each, 36×36, so that they are reduced to the input."""
+    folder = tmp_path_factory.mktemp("own") / "shapes"
+    for name in SHAPES:
+        (folder / name).mkdir(parents=True)
+        for number in range(30):
+            draw_shape(name, number).resize((36, 36)).save(folder / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(shapes, tmp_path_factory):
+    """Run folder of a small network on the shapes, with 24×24 inputs."""
+    from digits_edge.runtime.datasets import load
+    from digits_edge.runtime.model.image_input import ImageInput
+    from digits_edge.train import named_recipe, train
+
+    image = ImageInput(24, 24, 3, "as-photographed")
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    recipe = named_recipe("best", "cnn-small", data="shapes", image=image, epochs=6, batch_size=8, learning_rate=0.01)
+    train(recipe, load(shapes, image=image), folder)
+    return folder
+
+
+def test_a_model_is_trained_and_evaluated_on_a_folder(run, shapes, tmp_path):
+    result = run("train", "cnn-small", "--data", shapes, "--input", "24x24x3", "-o", "run", *QUICK)
+    assert result.code == 0, result.stderr
+    assert "10 steps are few" in result.stderr
+    data = json.loads((tmp_path / "run/recipe.json").read_text("utf-8"))["data"]
+    assert (data["name"], data["classes"], data["images"]) == ("shapes", ["circle", "cross", "triangle"], 72)
+    assert data["input"] == {"height": 24, "width": 24, "channels": 3, "polarity": "as-photographed"}
+    assert [step["step"] for step in data["preprocessing"]] == ["resize", "center_crop"]
+    # the input of the run is read from its record
+    resumed = run("train", "--resume", "-o", "run", "--data", shapes, "--json")
+    assert (resumed.code, resumed.objects[0]["epochs"]) == (0, 2), resumed.stderr
+
+
+def test_the_evaluation_reads_pictures_as_the_run_does(run, shapes, trained):
+    found = run("evaluate", trained, "--data", shapes, "--json").objects[0]
+    assert (found["images"], found["split"], found["data"]) == (18, "test", "shapes")
+    assert found["accuracy"] > 0.6
+    validation = run("evaluate", trained, "--data", shapes, "--split", "validation", "--json").objects[0]
+    assert validation["images"] == 6
+
+
+def test_damaged_pictures_are_named_or_skipped(run, shapes, tmp_path):
+    copies = tmp_path / "own"
+    for path in shapes.rglob("*.png"):
+        target = copies / path.relative_to(shapes)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    for number in range(5):
+        (copies / "cross" / f"bad{number}.png").write_bytes(b"\x89PNG" + bytes([number]))
+    refused = run("train", "cnn-small", "--data", "own", "-o", "run", *QUICK)
+    assert refused.code == 4
+    assert "pictures cannot be read: own" in refused.error.replace(str(Path("own")), "own")
+    assert "skip them with --skip-damaged" in refused.error
+    described = run("report", "own", "--skip-damaged", "--json")
+    assert described.code == 0
+    assert "skipped 5 damaged pictures: " in described.stderr
+    assert sum(split["images"] for split in described.objects[0]["splits"]) == 90
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--input", "32x32x4"], "--input '32x32x4' is not HEIGHTxWIDTH or HEIGHTxWIDTHx3; for example, use 32x32x3"),
+        (["--input", "0x32"], "images of 0×32 pixels: use sides from 1 to 1024"),
+        (
+            ["--input", "3x3x3"],
+            "cnn cannot be built with its default structure: its layers reduce 3×3×3 pixels to none",
+        ),
+    ],
+)
+def test_the_error_for_a_wrong_input_says_what_is_expected(run, shapes, arguments, message):
+    result = run("train", "cnn", "--data", shapes, "-o", "run", *arguments)
+    assert result.code == 2
+    assert message in result.error
+
+
+def test_grey_pictures_of_digits_are_read_as_ink_on_request(run, images, tmp_path):
+    for digit, image in enumerate(images[:3]):
+        (tmp_path / "digits" / str(digit)).mkdir(parents=True)
+        for number in range(6):
+            picture = Image.fromarray(255 - image).resize((60 + number, 60))
+            picture.save(tmp_path / "digits" / str(digit) / f"{number}.png")
+    ink = ("--input", "28x28", "--polarity", "white-on-black")
+    result = run("train", "perceptron", "--data", "digits", "-o", "run", "--validation", "fifth", *ink, *QUICK)
+    assert result.code == 0, result.stderr
+    data = json.loads((tmp_path / "run/recipe.json").read_text("utf-8"))["data"]
+    assert (data["input"]["polarity"], data["preprocessing"]) == (
+        "white-on-black",
+        [{"ink": 20, "size": 28, "step": "digit"}],
+    )
+
+
+def test_images_in_a_file_are_resized_to_the_input(run, drawn, tmp_path):
+    result = run("train", "perceptron", "--data", drawn, "--input", "14x14", "-o", "run", *QUICK)
+    assert result.code == 0, result.stderr
+    data = json.loads((tmp_path / "run/recipe.json").read_text("utf-8"))["data"]
+    assert (data["input"]["height"], data["input"]["polarity"]) == (14, "white-on-black")
+    assert [step["step"] for step in data["preprocessing"]] == ["digit", "resize"]
+    assert run("train", "--resume", "-o", "run", "--data", drawn, "--json").objects[0]["epochs"] == 2
+    assert run("evaluate", "run", "--data", drawn, "--json").objects[0]["images"] == 100
+
+
+@pytest.mark.slow
+def test_the_evaluation_page_shows_colours_and_grad_cam(run, shapes, trained, tmp_path):
+    result = run("evaluate", trained, "--data", shapes, "-o", "page.html")
+    assert result.code == 0, result.stderr
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert "Grad-CAM (Selvaraju" in page
+    assert "train/../" not in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet", "edge", "kaggle-cnn"])
+def test_larger_models_are_trained_on_a_folder(run, shapes, name):
+    result = run("train", name, "--data", shapes, "--input", "32x32x3", "-o", "run", "--no-distillation", *QUICK)
+    assert result.code == 0, result.stderr
+    found = run("evaluate", "run", "--data", shapes, "--json").objects[0]
+    assert (found["images"], len(found["confusion"])) == (18, 3)
+
+
+@pytest.mark.slow
+def test_report_tune_compare_and_studies_take_a_folder(run, shapes, trained, tmp_path):
+    report = run("report", shapes, "--input", "24x24x3", "-o", "report.html")
+    assert report.code == 0, report.stderr
+    assert "24×24 colours" in (tmp_path / "report.html").read_text("utf-8")
+
+    tuned = run("tune", "cnn-small", "--data", shapes, "--input", "24x24x3", "--trials", "2", "--epochs", "1", "--json")
+    assert tuned.code == 0, tuned.stderr
+    best = "runs/tune-cnn-small/best.json"
+    again = run("train", "--recipe", best, "--data", shapes, "-o", "best", "--epochs", "1", "--json")
+    assert again.code == 0, again.stderr
+
+    compared = run("compare", trained, "best", "--data", shapes, "-o", "compare.html", "--json")
+    assert compared.code == 0, compared.stderr
+    assert [row["images"] for row in compared.objects] == [18, 18]
+
+    study = ("--study", "depth", "--seeds", "1", "--epochs", "1", "--input", "24x24x3", "--json")
+    assert run("compare", "--data", shapes, *study).code == 0
+
+
+@pytest.mark.slow
+def test_models_with_different_inputs_are_not_compared(run, shapes, trained):
+    result = run("compare", trained, "edge-int8", "--data", shapes)
+    assert (result.code, "takes images of 24×24×3, but edge-int8 of 28×28; compare models" in result.error) == (2, True)
