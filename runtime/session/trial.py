@@ -260,7 +260,7 @@ def _timed(way: Way, bind: Callable[[Way], BoundSession]) -> Timing:
 
 def _call_s(session: BoundSession, size: int) -> float:
     """Median time in seconds of a warm call with `size` images; the first call can take a second on a GPU."""
-    images = np.random.default_rng(0).integers(0, 256, (size, 28, 28), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (size, *session.image_shape), np.uint8)
     samples: list[float] = []
     try:
         for _ in range(_WARM_UP):

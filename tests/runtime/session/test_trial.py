@@ -19,11 +19,12 @@ from digits_edge.runtime.checks.parity import compare
 from digits_edge.runtime.classifier import FEW_IMAGES, TRIAL_IMAGES, Classifier
 from digits_edge.runtime.datasets.synthetic_digits import draw_image
 from digits_edge.runtime.errors import ModelError, ProviderError, UsageError
+from digits_edge.runtime.model.model_file import read_model_file
 from digits_edge.runtime.session import int8_kernels
 from digits_edge.runtime.session import trial as trials
 from digits_edge.runtime.session.bound_session import BoundSession
 from digits_edge.runtime.session.precision import Way, find_model, open_first, ways_to_run
-from digits_edge.runtime.session.providers import available_providers
+from digits_edge.runtime.session.providers import available_providers, open_session
 from digits_edge.runtime.session.trial import (
     MARGIN,
     SpeedTrial,
@@ -33,6 +34,7 @@ from digits_edge.runtime.session.trial import (
     make_trial,
     store_trial,
     stored_trial,
+    time_ways,
 )
 
 CPU = Timing("cpu", "m-int8", open_s=0.01, one_s=40e-6, each_s=20e-6)
@@ -67,6 +69,9 @@ class Session:
     def __init__(self, seconds: float, clock: Clock) -> None:
         self.seconds, self.clock = seconds, clock
         self.warm: set[int] = set()
+
+    def get_inputs(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(shape=["N", 28, 28])]
 
     def run(self, outputs: list[str], inputs: dict) -> list:
         size = len(inputs["image"])
@@ -259,7 +264,10 @@ def test_cleared_trials_are_measured_again(machine):
 def test_real_providers_are_timed(model_path):
     def bind(way):
         classifier = Classifier(way.file, provider=way.provider, threads=1)
-        run = SimpleNamespace(run=lambda _, inputs: classifier.predict_batch(inputs["image"]))
+        run = SimpleNamespace(
+            run=lambda _, inputs: classifier.predict_batch(inputs["image"]),
+            get_inputs=lambda: [SimpleNamespace(shape=["N", 28, 28])],
+        )
         return BoundSession(run, way.provider, 1)
 
     trial = make_trial(bind, ways_to_run(model_path, available_providers()))
@@ -391,3 +399,11 @@ def test_expired_trials_are_removed(tmp_path):
     store_trial(SpeedTrial((CPU,), {}, time.time()), tmp_path, "new")
     assert len(list(tmp_path.iterdir())) == 1
     assert stored_trial(tmp_path, "new", WAYS[:1]) is not None
+
+
+def test_model_of_other_images_is_timed_with_its_input(photograph_model):
+    def bind(way: Way) -> BoundSession:
+        return open_session(read_model_file(way.file), way.provider, 1, origin="photographs")
+
+    [timing], failures = time_ways(bind, [Way(photograph_model, "cpu")])
+    assert (timing.model, failures) == ("photographs-fp32", {})
