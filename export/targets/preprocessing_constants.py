@@ -59,10 +59,6 @@ def exported_constants() -> dict[str, dict[str, Value]]:
     found[pictures.__name__] = {"MAX_PIXELS": pictures.MAX_PIXELS}
     sizes = ("REFERENCE_SIDE", "SQUARE", "STEP", "MAX_VALUES")
     found[occlusion.__name__] = {f"OCCLUSION_{name}": getattr(occlusion, name) for name in sizes}
-    found[occlusion.__name__] |= {
-        f"OCCLUSION_{name}_LEVEL": occlusion.occlusion_level(polarity)
-        for name, polarity in (("INK", "white-on-black"), ("PHOTOGRAPH", "as-photographed"))
-    }
     return found
 
 
