@@ -101,6 +101,8 @@ def command(
     certain. The output has the columns ImageId and Label. If SOURCE is a folder of pictures, the output has the columns
     File, Label, Confidence and Status. Pictures that cannot be read get the status error, and the exit code is 4.
 
+    Tables have 28×28 images; models of other images classify folders of pictures.
+
     The input is streamed, so memory use does not depend on its size. The output file is written atomically. Up to
     --threads batches run in parallel.
 
@@ -163,9 +165,11 @@ def _predict_locally(
     as_json: bool,
 ) -> None:
     from digits_edge.runtime.batch.output import STANDARD_STREAM
-    from digits_edge.runtime.batch.table import batch_predict
+    from digits_edge.runtime.batch.table import batch_predict, refuse_table
     from digits_edge.runtime.classifier import Classifier
     from digits_edge.runtime.model.model_file import recorded_digest
+    from digits_edge.runtime.model.steps import reads_ink
+    from digits_edge.runtime.prediction import subject
     from digits_edge.runtime.session.threads import available_threads
 
     _check_csv(output)
@@ -190,13 +194,15 @@ def _predict_locally(
                 classifier, pictures, output, pictures_per_block=batch_size, resume=resume, **common
             )
             counted = f"{report.pictures:,} picture{'' if report.pictures == 1 else 's'}"
-            details = (
-                f", {report.blank:,} blank, {report.several:,} with several digits, {report.uncertain:,} uncertain"
-            )
+            details = f", {report.uncertain:,} uncertain"
+            if reads_ink(classifier.metadata.preprocessing):
+                several = f"{report.several:,} with several {subject(classifier.labels)}s"
+                details = f", {report.blank:,} blank, {several}{details}"
             counts: dict[str, Any] = {"pictures": report.pictures, "blank": report.blank}
             counts |= {"several": report.several, "uncertain": report.uncertain, "failed": report.failed}
             failed, unread = report.failed, report.unread
         else:
+            refuse_table(source, classifier.metadata.name, classifier.metadata.input)
             report = batch_predict(
                 partial(classifier.predict_batch, pixel_range=255),
                 source,

@@ -26,18 +26,18 @@ INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 #: Summary of each command. The module is named like the command, with underscores; its click command is `command`.
 COMMANDS = {
-    "predict": "Classify the digit in each picture.",
+    "predict": "Classify each picture.",
     "batch-predict": "Classify the rows of a table or the pictures of a folder.",
     "export": "Export a Keras model as an ONNX model file or a web page.",
     "verify": "Verify model files on this machine.",
     "benchmark": "Measure latency and throughput.",
-    "serve": "Serve models over HTTP, with a page to draw digits on.",
+    "serve": "Serve models over HTTP, with a page to try them.",
     "report": "Create a data report for a data set.",
     "train": "Train a Keras model.",
     "tune": "Search hyperparameters of a model.",
     "evaluate": "Evaluate a model on labelled images.",
     "compare": "Compare models, or run a study of hyperparameters.",
-    "models": "List the bundled models.",
+    "models": "List the bundled models, or describe model files.",
     "doctor": "Check the installation and show what is missing.",
 }
 #: Flags that are accepted anywhere on the command line.

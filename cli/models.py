@@ -12,14 +12,51 @@ if TYPE_CHECKING:
     from digits_edge.runtime.model.bundled import BundledModel
 
 
-@click.command(epilog=examples("digits-edge models", "digits-edge models --json"))
+@click.command(epilog=examples("digits-edge models", "digits-edge models mine.onnx --json"))
+@click.argument("files", nargs=-1, metavar="[MODEL]...")
 @json_option
-def command(as_json: bool) -> None:
-    """List the bundled models.
+def command(files: tuple[str, ...], as_json: bool) -> None:
+    """List the bundled models, or describe model files.
 
     Shows size, test accuracy, and the share of multiplications in int8. For models in several precisions, also shows
-    which precision the plain name selects on this machine.
+    which precision the plain name selects on this machine. With names or files as MODEL, shows their input,
+    preprocessing and classes instead.
     """
+    if files:
+        _describe(files, as_json=as_json)
+    else:
+        _list_bundled(as_json=as_json)
+
+
+def _describe(files: tuple[str, ...], *, as_json: bool) -> None:
+    from digits_edge.runtime.classifier import Classifier
+
+    rows = []
+    for file in files:
+        with Classifier(file, provider="cpu", threads=1) as classifier:
+            metadata, path = classifier.metadata, classifier.path
+        values = asdict(metadata)
+        size = path.stat().st_size
+        if as_json:
+            shown = ("name", "architecture", "precision", "parameters", "labels", "input", "preprocessing", "output")
+            facts = {key: values[key] for key in (*shown, "int8_share", "test")}
+            print_json({"path": str(path), "bytes": size, **facts})
+        image = metadata.input
+        rows.append(
+            [
+                metadata.name,
+                f"{image.description} {image.polarity}",
+                " → ".join(step.step for step in metadata.preprocessing),
+                f"{len(metadata.labels)}, {metadata.output}",
+                f"{metadata.parameters:,}",
+                f"{size / 1000:,.0f} kB",
+            ]
+        )
+    if not as_json:
+        print_table(["model", "input", "preprocessing", "classes", "parameters", "size"], rows, left=4)
+
+
+def _list_bundled(*, as_json: bool) -> None:
     from digits_edge.runtime.checks.accuracy import Accuracy
     from digits_edge.runtime.model.bundled import bundled_models
 

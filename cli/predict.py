@@ -52,13 +52,13 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Classify the digit in each picture.
+    """Classify each picture.
 
     IMAGE is a picture file, a folder of pictures (without subfolders), a glob, or - for one picture on standard input.
 
-    The status of a picture is `ok`, `blank` if it has no ink, `several` if it has several digits, or `uncertain` if the
-    confidence is low. A picture that cannot be read does not stop the command: the others are classified, and the exit
-    code is 4. With --json its status is `error`.
+    The status of a picture is `ok`, or `uncertain` if the confidence is low. With models of digits or objects it is
+    `blank` if there is none, and `several` if there are several digits. A picture that cannot be read does not stop the
+    command: the others are classified, and the exit code is 4. With --json its status is `error`.
     """
     from digits_edge.runtime.classifier import Classifier
     from digits_edge.runtime.preprocessing.pictures import printable
@@ -105,7 +105,7 @@ def _sources(images: tuple[str, ...]) -> list[tuple[str, Any]]:
 
 
 def _print(name: str, prediction: "Prediction", top: int, width: int, *, as_json: bool) -> None:
-    from digits_edge.runtime.prediction import probability_text
+    from digits_edge.runtime.prediction import probability_text, subject
     from digits_edge.runtime.preprocessing.pictures import printable
 
     if as_json:
@@ -125,7 +125,7 @@ def _print(name: str, prediction: "Prediction", top: int, width: int, *, as_json
     classes = "  ".join(f"{label} {probability_text(p)}" for label, p in prediction.top(top))
     status = "" if prediction.status == "ok" else f"  {prediction.status}"
     if prediction.status == "several":
-        status += f": {len(prediction.boxes)} digits found; crop the picture to one"
+        status += f": {len(prediction.boxes)} {subject(prediction.labels)}s found; crop the picture to one"
     say(f"{printable(name).ljust(width)}  {classes}{status}".rstrip())
 
 

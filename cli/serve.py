@@ -74,7 +74,7 @@ def command(
     key_file: str | None,
     as_json: bool,
 ) -> None:
-    """Serve models over HTTP, with a page to draw digits on.
+    """Serve models over HTTP, with a page to try them.
 
     The API accepts pictures, and images by the Open Inference Protocol; /docs describes it. /metrics has metrics for
     Prometheus. Pictures and images are not stored.

@@ -14,8 +14,12 @@ from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 #: Folder of this process for the files under test, in memory if possible.
 _FOLDER = Path(tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
@@ -45,9 +49,8 @@ def _file(name: str, content: bytes) -> Path:
 
 
 def picture(content: bytes) -> None:
-    """Open a picture file and convert it to the MNIST format."""
+    """Open a picture file and convert it with each preprocessing step."""
     from digits_edge.runtime.errors import ImageError
-    from digits_edge.runtime.preprocessing.mnist_format import to_mnist_format
     from digits_edge.runtime.preprocessing.pictures import open_picture
 
     try:
@@ -55,17 +58,15 @@ def picture(content: bytes) -> None:
     except ImageError:
         return
     if opened.width * opened.height <= 512 * 512:  # larger pictures take time and reach no other branch
-        _check_image(to_mnist_format(opened).image)
+        _check_steps(opened)
 
 
 def pixels(content: bytes) -> None:
-    """Convert a Pillow image of any mode, or an array of any dtype and shape, to both formats."""
+    """Convert a Pillow image of any mode, or an array of any dtype and shape, with each preprocessing step."""
     from PIL import Image
 
     from digits_edge.runtime.errors import ImageError
-    from digits_edge.runtime.preprocessing.mnist_format import to_mnist_format
     from digits_edge.runtime.preprocessing.pictures import open_picture
-    from digits_edge.runtime.preprocessing.plain_object import to_object_format
 
     if len(content) < 8:
         return
@@ -87,13 +88,25 @@ def pixels(content: bytes) -> None:
             picture = open_picture(array.reshape(shape))
     except ImageError:
         return
-    _check_image(to_mnist_format(picture).image)
-    _check_image(to_object_format(picture).image)
+    _check_steps(picture)
 
 
-def _check_image(image: np.ndarray) -> None:
-    assert image.dtype == np.uint8, image.dtype
-    assert image.shape == (28, 28), image.shape
+def _check_steps(picture: "Image.Image") -> None:
+    """Convert a picture with each preprocessing step."""
+    from digits_edge.runtime.model.image_input import ImageInput
+    from digits_edge.runtime.model.steps import CenterCropStep, DigitStep, ObjectStep, PadStep, ResizeStep
+    from digits_edge.runtime.preprocessing.steps import apply_steps
+
+    photograph = ImageInput(32, 24, 3, "as-photographed")
+    for steps, image in (
+        ((DigitStep(),), ImageInput()),
+        ((ObjectStep(20, 24), PadStep(32, 24)), photograph),
+        ((ResizeStep(32, 24, "cover"), CenterCropStep(32, 24)), photograph),
+        ((ResizeStep(32, 24, "contain"), PadStep(32, 24, 128)), ImageInput(32, 24)),
+    ):
+        found = apply_steps(picture, steps, image).image
+        assert found.dtype == np.uint8, found.dtype
+        assert found.shape == image.shape, found.shape
 
 
 def table(content: bytes) -> None:
@@ -177,7 +190,7 @@ def model(content: bytes) -> None:
         path = _file("model.onnx", file)
         with suppress(DigitsEdgeError), Classifier(path, provider="cpu", threads=1) as classifier:
             assert classifier.golden is not None
-            classifier.predict_batch(np.zeros((2, 28, 28), np.uint8))
+            classifier.predict_batch(np.zeros((2, *classifier.metadata.input.shape), np.uint8))
 
 
 def keras_file(content: bytes) -> None:

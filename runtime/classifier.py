@@ -357,7 +357,7 @@ class Classifier:
         except ModelError as error:
             raise ModelError(f"{self.path}: {error}") from error
 
-    def _is_input(self, source: object) -> "TypeGuard[NDArray[np.uint8]]":
+    def _is_input(self, source: object) -> TypeGuard[NDArray[np.uint8]]:
         return isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape == self._shape
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """`Prediction`: the result of classifying one picture."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,6 +54,18 @@ class Prediction:
         if self.label is None:
             return []
         return sorted(zip(self.labels, self.probabilities, strict=True), key=lambda pair: -pair[1])[:count]
+
+
+def subject(labels: Sequence[str]) -> str:
+    """The word for what a model finds in a picture, by the names of its classes: digit, character or object.
+
+    Example:
+        >>> subject("0123"), subject("ABC"), subject(["Shirt", "Bag"])
+        ('digit', 'character', 'object')
+    """
+    if any(len(label) > 1 for label in labels):
+        return "object"
+    return "digit" if all(label.isdecimal() for label in labels) else "character"
 
 
 def probability_text(probability: float) -> str:

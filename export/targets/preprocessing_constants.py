@@ -57,12 +57,8 @@ def exported_constants() -> dict[str, dict[str, Value]]:
         names |= own.keys()
         found[module.__name__] = own
     found[pictures.__name__] = {"MAX_PIXELS": pictures.MAX_PIXELS}
-    names = ("REFERENCE_SIDE", "SQUARE", "STEP", "MAX_VALUES")
-    found[occlusion.__name__] = {f"OCCLUSION_{name}": getattr(occlusion, name) for name in names}
-    found[occlusion.__name__] |= {
-        f"OCCLUSION_{name}_LEVEL": occlusion.occlusion_level(polarity)
-        for name, polarity in (("INK", "white-on-black"), ("PHOTOGRAPH", "as-photographed"))
-    }
+    sizes = ("REFERENCE_SIDE", "SQUARE", "STEP", "MAX_VALUES")
+    found[occlusion.__name__] = {f"OCCLUSION_{name}": getattr(occlusion, name) for name in sizes}
     return found
 
 

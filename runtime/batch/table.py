@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.batch.output import STANDARD_STREAM, ResumeCallback, batch_output, csv_lines
 from digits_edge.runtime.datasets.block import Block
-from digits_edge.runtime.datasets.dataset import ProgressCallback
+from digits_edge.runtime.datasets.dataset import IMAGE_SHAPE, ProgressCallback
 from digits_edge.runtime.datasets.kaggle_csv import read_blocks
 from digits_edge.runtime.errors import DataError, RowError, UsageError
+from digits_edge.runtime.model.image_input import ImageInput
 from digits_edge.runtime.pixel_scale import PixelScale
 
 #: Blocks per worker that are read ahead; a block of 128 rows takes 0.1 MB.
@@ -62,7 +63,7 @@ def batch_predict(
     r"""Classify every row of a table and write the predictions to a CSV, in constant memory.
 
     Args:
-        predict: function from uint8 (n, 28, 28) to float32 (n, 10), for example `Classifier.predict_batch` with
+        predict: function from uint8 (n, 28, 28) to float32 (n, C), for example `Classifier.predict_batch` with
             `pixel_range=255`, because this function checks the table.
         source: CSV, plain or gzip, or `.parquet`, with or without the column `label`; "-" is a CSV on standard input.
         target: output file with the columns `ImageId,Label`, ImageId counted from 1; it appears complete or not at all.
@@ -125,6 +126,25 @@ def batch_predict(
             output.write("".join(lines).encode(), errors, block.last_row, counts)
     error_count = counts["errors"] if counts["labelled"] else None
     return BatchReport(counts["rows"], counts["bad_rows"], error_count, done, time.perf_counter() - start_s)
+
+
+def refuse_table(source: str | Path, model: str, image: ImageInput) -> None:
+    """Raise UsageError if a model does not take the images of a table.
+
+    Args:
+        source: the table.
+        model: name of the model.
+        image: input of the model.
+
+    Example:
+        >>> refuse_table("test.csv", "edge-int8", ImageInput())
+    """
+    if image.shape != IMAGE_SHAPE:
+        rows = "×".join(map(str, IMAGE_SHAPE))
+        raise UsageError(
+            f"{source}: tables have {rows} grey images, but {model} takes {image.description}; "
+            "pass a folder of pictures"
+        )
 
 
 def _digits(predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], block: Block) -> NDArray[np.intp]:

@@ -86,8 +86,8 @@ class Examination:
         data: name of each data set found → its folder.
         missing: what is not installed or not found, also if optional, with the command to add it; one line each.
         findings: providers and models that are installed but cannot be used, with the reason and the remedy, one line
-            each; the machine can classify digits without them.
-        problems: what is wrong and how to fix it, one line each; empty if the machine can classify digits.
+            each; the default model runs without them.
+        problems: what is wrong and how to fix it, one line each; empty if the default model runs.
     """
 
     python: str

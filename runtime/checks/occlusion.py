@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from digits_edge.runtime.preprocessing.morphology import MID_GREY
+
 #: Longer side of an image, in pixels, for which the two values below are; they grow with the image.
 REFERENCE_SIDE = 28
 #: Side of the occluding square, and its step, in pixels.
@@ -72,9 +74,9 @@ def occlusion_level(polarity: str) -> int:
 
     Example:
         >>> occlusion_level("white-on-black"), occlusion_level("as-photographed")
-        (0, 128)
+        (0, 127)
     """
-    return 0 if polarity == "white-on-black" else 128
+    return 0 if polarity == "white-on-black" else MID_GREY
 
 
 def _probabilities(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from digits_edge.runtime.prediction import Prediction, probability_text
+from digits_edge.runtime.prediction import Prediction, probability_text, subject
 from digits_edge.runtime.preprocessing.prepared import PreparedPicture, Stage
 
 #: Side of a tile and gap around it, in pixels.
@@ -37,7 +37,7 @@ def explanation(picture: Image.Image, seen: PreparedPicture, prediction: Predict
     """
     height, width = seen.image.shape[:2]
     image = Stage(f"{height} by {width}, model input", seen.image)
-    tiles = [("picture" if seen.box is None else "picture, ink boxed", _with_box(picture, seen))]
+    tiles = [("picture" if seen.box is None else f"picture, {_mark(prediction)} boxed", _with_box(picture, seen))]
     tiles += [(stage.name, _stage_tile(stage)) for stage in (*seen.stages, *([] if seen.blank else [image]))]
     has_bars = prediction.label is not None
     columns = len(tiles) + has_bars
@@ -76,8 +76,14 @@ def stacked(rows: Sequence[Image.Image]) -> Image.Image:
     return stack
 
 
+def _mark(prediction: Prediction) -> str:
+    """What the preprocessing looks for in a picture."""
+    return "object" if subject(prediction.labels) == "object" else "ink"
+
+
 def _title(prediction: Prediction, name: str) -> str:
-    result = "several digits found" if prediction.status == "several" else "blank: no ink found"
+    found = subject(prediction.labels)
+    result = f"several {found}s found" if prediction.status == "several" else f"blank: no {_mark(prediction)} found"
     if prediction.label is not None:
         result = f"{prediction.label}, {probability_text(prediction.confidence)}"
         result += "" if prediction.status == "ok" else f", {prediction.status}"

@@ -1,1 +1,1 @@
-"""HTTP service: a page to draw digits on, picture classification, and the Open Inference Protocol (extra `serve`)."""
+"""HTTP service: a page to draw or upload pictures, an API for pictures, and the Open Inference Protocol (extra)."""

@@ -54,16 +54,11 @@ class BoundSession:
         # no limit on GPUs: larger batches are faster, and the caller chooses their size
         self._max_images: int | None = 1 if single_image else cached.get(provider)
 
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """Shape of one image, (H, W) or (H, W, 3)."""
-        return tuple(self.session.get_inputs()[0].shape[1:])
-
     def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Predict class probabilities.
 
         Args:
-            images: uint8 (N, H, W) or (N, H, W, 3), N at least 1.
+            images: uint8 (N, *image_shape), N at least 1.
 
         Returns:
             float32 (N, C).
@@ -78,6 +73,11 @@ class BoundSession:
         pool = _worker_pool()
         futures = [pool.submit(self._predict, part) for part in others]
         return np.concatenate([self._predict(own), *(future.result() for future in futures)])
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of one image, (H, W) or (H, W, 3)."""
+        return tuple(self.session.get_inputs()[0].shape[1:])
 
     def _predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         size = self._max_images

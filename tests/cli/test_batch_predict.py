@@ -1,5 +1,6 @@
 """`digits-edge batch-predict`."""
 
+import csv
 import gzip
 import io
 import json
@@ -288,3 +289,37 @@ def test_interrupted_run_over_pictures_says_where_it_resumed(run, images, tmp_pa
     monkeypatch.setattr(pictures, "predictions", complete)
     resumed = run(*command)
     assert (resumed.code, resumed.stderr.splitlines()[0]) == (0, "resumed after picture 4 of out.csv.partial")
+
+
+@pytest.fixture
+def colours(tmp_path):
+    """A folder with a red, a green and a blue picture of different sizes."""
+    folder = tmp_path / "colours"
+    folder.mkdir()
+    for size, (name, colour) in enumerate({"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200)}.items()):
+        Image.new("RGB", (40 + size, 60), colour).save(folder / f"{name}.png")
+    return folder
+
+
+def test_folder_of_photographs_is_classified_by_a_model_of_photographs(run, colours, tmp_path, photograph_model):
+    result = run("batch-predict", "colours", "--model", photograph_model, "-o", "out.csv")
+    assert result.code == 0
+    assert "blank" not in result.stderr and "0 uncertain" in result.stderr
+    rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
+    assert [(row["File"], row["Label"]) for row in rows] == [
+        ("blue.png", "sky"),
+        ("green.png", "leaf"),
+        ("red.png", "tomato"),
+    ]
+
+
+@pytest.mark.parametrize("more", [(), ("--engine", "ray")], ids=["local", "ray"])
+def test_table_is_refused_with_a_model_of_other_images(run, digits_csv, tmp_path, photograph_model, more):
+    if more:
+        pytest.importorskip("ray", reason="needs ray")
+    result = run("batch-predict", "test.csv", "--model", photograph_model, "-o", "out", *more)
+    assert (result.code, result.stdout) == (2, "")
+    assert result.error.removeprefix(f"{tmp_path}/") == (
+        "test.csv: tables have 28×28 grey images, but photographs-fp32 takes 32×32×3; pass a folder of pictures"
+    )
+    assert names_in(tmp_path) == ["test.csv"]

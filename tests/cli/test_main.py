@@ -104,7 +104,7 @@ def test_predict_imports_nothing_of_the_training_side(seven):
         (["batch-predict", "a.csv"], "Missing option '-o' / '--output'"),
         (["batch-predict", "a.csv", "-o", "-", "--json"], "both write to standard output"),
         (["export", "run", "-o", "m.onnx", "--precision", "int4"], "'int4' is not one of 'fp32', 'fp16', 'int8'"),
-        (["models", "extra"], "extra"),
+        (["doctor", "extra"], "extra"),
     ],
 )
 def test_wrong_usage_prints_one_line_and_returns_2(run, arguments, message):

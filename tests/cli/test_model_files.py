@@ -223,3 +223,22 @@ def test_copy_of_a_model_file_is_another_model(run, model, tmp_path):
         (tmp_path / name).write_bytes(model.read_bytes())
         result = run("verify", name, "--json")
         assert (result.code, result.stderr) == (0, "")
+
+
+def test_models_describes_given_files(run, photograph_model, position_model):
+    first, second = run("models", photograph_model, position_model, "--json").objects
+    assert (first["name"], first["labels"]) == ("photographs-fp32", ["tomato", "leaf", "sky"])
+    assert first["input"] == {"height": 32, "width": 32, "channels": 3, "polarity": "as-photographed"}
+    assert [step["step"] for step in first["preprocessing"]] == ["resize", "center_crop"]
+    assert second["output"] == "sigmoid"
+    lines = run("models", photograph_model, position_model).stdout.splitlines()
+    assert "32×32×3 as-photographed  resize → center_crop  3, softmax" in lines[1]
+    assert "64×64 white-on-black" in lines[2] and "5, sigmoid" in lines[2]
+
+
+def test_model_of_other_images_is_verified_and_measured(run, photograph_model):
+    assert run("verify", photograph_model).code == 0
+    options = ("--batch-size", 2, "--seconds", 0, "--repeats", 3, "--cold-starts", 1, "--provider", "cpu")
+    [measured] = run("benchmark", "--model", photograph_model, *options, "--json").objects
+    assert measured["rows"][0]["p50_us"] > 0
+    assert measured["cold_starts"][0]["first_ms"] > 0

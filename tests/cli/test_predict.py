@@ -9,6 +9,7 @@ import zlib
 import pytest
 from PIL import Image
 
+from digits_edge.runtime.preprocessing.explanation import TILE
 from tests.runtime.preprocessing.drawn_pictures import number
 
 
@@ -177,3 +178,49 @@ def test_explain_draws_a_row_per_picture(run, seven, blank, tmp_path):
     assert run("predict", *["seven.png"] * 101, "--explain", "many.png").code == 2
     assert run("predict", "seven.png", "--explain", "seen.png", "--overwrite").code == 0
     assert Image.open(tmp_path / "seen.png").height == 268
+
+
+@pytest.fixture
+def red(tmp_path):
+    """A red picture, wider than high."""
+    Image.new("RGB", (80, 50), (200, 30, 20)).save(tmp_path / "red.png")
+    return tmp_path / "red.png"
+
+
+def test_colour_photograph_is_classified_by_a_model_of_photographs(run, red, photograph_model):
+    result = run("predict", "red.png", "--model", photograph_model, "--top", 2)
+    assert (result.code, result.stdout) == (0, "red.png  tomato >99.9 %  leaf 0.0 %\n")
+    [found] = run("predict", "red.png", "--model", photograph_model, "--json").objects
+    assert (found["digit"], found["label"], found["status"], found["boxes"]) == (0, "tomato", "ok", [])
+
+
+def test_black_photograph_is_not_blank(run, tmp_path, photograph_model):
+    Image.new("L", (40, 40), 0).save(tmp_path / "black.png")
+    [found] = run("predict", "black.png", "--model", photograph_model, "--json").objects
+    assert (found["status"], found["label"]) == ("uncertain", "tomato")
+
+
+def test_sigmoid_probabilities_do_not_sum_to_1(run, tmp_path, position_model):
+    Image.new("RGB", (100, 100), "white").save(tmp_path / "object.png")
+    page = Image.open(tmp_path / "object.png")
+    page.paste((90, 20, 20), (20, 10, 80, 90))
+    page.save(tmp_path / "object.png")
+    [found] = run("predict", "object.png", "--model", position_model, "--json").objects
+    assert found["status"] == "ok"
+    assert sum(found["probabilities"]) > 2
+
+
+def test_characters_are_counted_as_characters(run, tmp_path, letter_model):
+    number = Image.new("L", (300, 100), "white")
+    for left in (20, 120, 220):
+        number.paste(0, (left, 20, left + 12, 80))
+    number.save(tmp_path / "lines.png")
+    result = run("predict", "lines.png", "--model", letter_model)
+    assert result.stdout.endswith("several: 3 characters found; crop the picture to one\n")
+
+
+def test_explain_shows_the_colours_of_a_photograph(run, red, tmp_path, photograph_model):
+    assert run("predict", "red.png", "--model", photograph_model, "--explain", "steps.png").code == 0
+    with Image.open(tmp_path / "steps.png") as steps:
+        counts = {colour: count for count, colour in steps.convert("RGB").getcolors(100_000)}
+    assert counts[200, 30, 20] > TILE * TILE  # the picture, and the model's input

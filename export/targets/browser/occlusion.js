@@ -5,9 +5,8 @@
  */
 
 import {
-  OCCLUSION_INK_LEVEL,
+  MID_GREY,
   OCCLUSION_MAX_VALUES,
-  OCCLUSION_PHOTOGRAPH_LEVEL,
   OCCLUSION_REFERENCE_SIDE,
   OCCLUSION_SQUARE,
   OCCLUSION_STEP,
@@ -49,7 +48,7 @@ export async function occlusionMap(predict, image, input, index) {
  * @returns {Promise<number[]>}
  */
 async function occludedProbabilities(predict, image, { channels, polarity }, squares, index) {
-  const level = polarity === "white-on-black" ? OCCLUSION_INK_LEVEL : OCCLUSION_PHOTOGRAPH_LEVEL;
+  const level = polarity === "white-on-black" ? 0 : MID_GREY;
   const hidden = [[], ...squares];
   const atOnce = Math.max(1, Math.floor(OCCLUSION_MAX_VALUES / image.length));
   const found = /** @type {number[]} */ ([]);

@@ -30,6 +30,7 @@ from digits_edge.runtime.batch.distributed.reading import (
 )
 from digits_edge.runtime.batch.distributed.record import FileFormat, Manifest, Named, Record
 from digits_edge.runtime.batch.distributed.source import find_sources
+from digits_edge.runtime.batch.table import refuse_table
 from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError, UsageError, one_line
 from digits_edge.runtime.model.model_file import recorded_digest
@@ -121,6 +122,9 @@ def predict_with_ray(
     path, bound = _choose_model(model, provider, None if overwrite else folder.begun())
     with Classifier(path, provider="cpu", threads=1) as classifier:
         metadata, form = classifier.metadata, classifier.form
+    for source in found:
+        if source.kind != "pictures":
+            refuse_table(source.name, metadata.name, metadata.input)
     named = tuple(Named(source.name, source.patterns, source.version) for source in found)
     package = version("digits-edge")
     run = Manifest(metadata.name, recorded_digest(path), bound, package, file_format, batch_size, named)

@@ -35,7 +35,7 @@ def shard_of_rows(name: str, rows: NDArray[np.int64], probabilities: FloatArray,
     """
     digits, confidences = probabilities.argmax(axis=1), probabilities.max(axis=1)
     if file_format == "parquet":
-        columns = [_text(name)] * len(rows), rows, digits.astype(np.int8), confidences
+        columns = [_text(name)] * len(rows), rows, digits.astype(_label_type(probabilities.shape[1])), confidences
         return _parquet(dict(zip(ROW_COLUMNS, columns, strict=True)))
     cell = csv_lines([(name,)]).decode("utf-8", "surrogateescape").rstrip("\n")
     values = zip(rows.tolist(), digits.tolist(), map(str, confidences), strict=True)
@@ -62,6 +62,11 @@ def shard_of_pictures(names: Sequence[str], found: Sequence[Prediction | None], 
         ["error" if each is None else each.status for each in found],
     )
     return _parquet(dict(zip(COLUMNS, columns, strict=True)))
+
+
+def _label_type(classes: int) -> type[np.signedinteger[Any]]:
+    """The integer type of the column `Label`."""
+    return np.int8 if classes <= 1 + np.iinfo(np.int8).max else np.int32
 
 
 def _text(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Static files of the page to draw digits on."""
+"""Static files of the page to draw on, or to upload pictures."""
 
 from pathlib import Path
 

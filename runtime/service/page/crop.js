@@ -97,7 +97,9 @@ export class Crop {
    * @returns {ImageData}
    */
   pixels() {
-    const { left, upper, width, height } = this.frame;
+    const [left, upper] = [Math.round(this.frame.left), Math.round(this.frame.upper)];
+    const width = Math.max(1, Math.round(this.frame.left + this.frame.width) - left);
+    const height = Math.max(1, Math.round(this.frame.upper + this.frame.height) - upper);
     const scale = Math.min(1, MAX_SIDE / Math.max(width, height));
     const canvas = new OffscreenCanvas(Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale)));
     const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -108,15 +110,23 @@ export class Crop {
   }
 
   /**
+   * The frame if the user has changed it; null for the complete picture.
+   *
+   * @returns {Region | null}
+   */
+  get region() {
+    return this.picture && !this.isUnchanged ? this.frame : null;
+  }
+
+  /**
    * Mark the object that a model has found.
    *
-   * @param {number[] | null} box left, upper, right, lower in pixels of the picture that it was found in
-   * @param {number} width of that picture: the complete one if the frame is unchanged, else the cropped one
+   * @param {number[] | null} box left, upper, right, lower in pixels of the image that it was found in
+   * @param {number} width of that image
+   * @param {Region | null} region of the picture that the image shows; null for the complete picture
    */
-  mark(box, width) {
-    const { left, upper, width: whole } = this.isUnchanged
-      ? { left: 0, upper: 0, width: this.picture?.width ?? 0 }
-      : this.frame;
+  mark(box, width, region) {
+    const { left, upper, width: whole } = region ?? { left: 0, upper: 0, width: this.picture?.width ?? 0 };
     const [x0, y0, x1, y1] = (box ?? [0, 0, 0, 0]).map((side) => (side * whole) / width);
     this.object = box && { left: left + x0, upper: upper + y0, width: x1 - x0, height: y1 - y0 };
     this.#draw();

@@ -13,7 +13,14 @@ import { PredictionView } from "./prediction_view.js";
  * @typedef {import("./prediction_view.js").Elements} Elements
  * @typedef {import("./prediction_view.js").Reading} Reading
  * @typedef {import("./models.js").Model} Model
- * @typedef {{picture: Blob | ImageData, isSlow: boolean, since: number, sheet: number}} PictureRequest
+ * @typedef {import("./crop.js").Region} Region
+ * @typedef {{
+ *   picture: Blob | ImageData,
+ *   region: Region | null,
+ *   isSlow: boolean,
+ *   since: number,
+ *   sheet: number,
+ * }} PictureRequest `region` is the part of the uploaded picture that `picture` shows; null for all of it
  * @typedef {{scale: number, left: number, upper: number, width: number}} Placed position of a picture on the canvas
  */
 
@@ -166,7 +173,7 @@ function read(finished) {
     const since = performance.now();
     frame = requestAnimationFrame(() => {
       frame = 0;
-      if (engine && hasInput()) put({ picture: input(), isSlow: false, since });
+      if (engine && hasInput()) put({ isSlow: false, since });
     });
   }
   clearTimeout(pauseTimer);
@@ -174,18 +181,17 @@ function read(finished) {
 }
 
 function readWithMap() {
-  if (engine && hasInput()) put({ picture: input(), isSlow: true, since: performance.now() });
+  if (engine && hasInput()) put({ isSlow: true, since: performance.now() });
 }
 
-/** The drawing, the picture's file, or the part of it in the frame. */
-function input() {
-  if (picture === null) return drawing.pixels();
-  return picture.isCropped && crop.picture && !crop.isUnchanged ? crop.pixels() : picture.blob;
-}
-
-/** @param {Omit<PictureRequest, "sheet">} request */
+/**
+ * Request a prediction of the drawing, the picture's file, or the part of it in the frame.
+ *
+ * @param {Pick<PictureRequest, "isSlow" | "since">} request
+ */
 function put(request) {
-  requests.put({ ...request, sheet });
+  const region = picture?.isCropped ? crop.region : null;
+  requests.put({ ...request, picture: region ? crop.pixels() : (picture?.blob ?? drawing.pixels()), region, sheet });
 }
 
 function newSheet() {
@@ -233,7 +239,7 @@ function show(reading, request) {
   element("problem").textContent = "";
   view.show(reading);
   if (picture?.isCropped) {
-    if (crop.isUnchanged === request.picture instanceof Blob) crop.mark(reading.box, reading.width);
+    crop.mark(reading.box, reading.width, request.region);
   } else if (picture) {
     drawInkBox(reading, picture.placed);
   }

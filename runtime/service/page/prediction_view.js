@@ -1,7 +1,7 @@
 /** Shows a prediction: the label, the probabilities, the input image and the contribution of each pixel. */
 
 import { context2d } from "./drawing.js";
-import { mapIsFast, readsHandwriting } from "./models.js";
+import { mapIsFast, readsDigits, readsHandwriting } from "./models.js";
 
 /**
  * @typedef {import("./models.js").Model} Model
@@ -118,7 +118,8 @@ export class PredictionView {
   show(reading) {
     const { label, confidence, status, image, map } = reading;
     if (status === "several") {
-      this.clear(`Several digits: ${reading.boxes.length} found. Draw or upload one at a time.`);
+      const found = this.model && !readsDigits(this.model) ? "characters" : "digits";
+      this.clear(`Several ${found}: ${reading.boxes.length} found. Draw or upload one at a time.`);
       return;
     }
     if (status === "blank" || label === null) {

@@ -1,11 +1,16 @@
-"""Lookup of models by name."""
+"""Lookup of models by name, and the size of their calls."""
 
+import asyncio
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("starlette", reason="needs the extra [serve]")
 
+from digits_edge.runtime.classifier import Classifier
+from digits_edge.runtime.service import served_models
 from digits_edge.runtime.service.metrics import Metrics
 from digits_edge.runtime.service.served_models import ServedModels
 
@@ -19,3 +24,27 @@ def test_name_without_precision_selects_the_fastest_precision(fastest: str):
     assert served.find("edge").name == fastest
     assert served.find("edge-fp32").name == "edge-fp32"
     assert served.find(None).name == "edge-int8"
+
+
+def test_large_images_are_predicted_in_small_calls(photograph_model: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(served_models, "MAX_VALUES", 2 * 32 * 32 * 3)
+    served = ServedModels([photograph_model], provider="cpu", threads=1, metrics=Metrics())
+    images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
+    sizes, predict_batch = [], Classifier.predict_batch
+
+    def counted(classifier: Classifier, images: np.ndarray, **options: object):
+        sizes.append(len(images))
+        return predict_batch(classifier, images, **options)
+
+    monkeypatch.setattr(Classifier, "predict_batch", counted)
+
+    async def predict():
+        served.start()
+        found = await served.find("photographs").batcher.predict(images)
+        await served.stop()
+        return found
+
+    found = asyncio.run(predict())
+    assert sizes == [2, 2, 1]
+    with Classifier(photograph_model, provider="cpu") as classifier:
+        np.testing.assert_array_equal(found, classifier.predict_batch(images))

@@ -6,6 +6,7 @@ import io
 import json
 import socket
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from digits_edge.runtime.service.limits import Limits
 from fuzz.corpus import inputs
 from tests.runtime.preprocessing.drawn_pictures import number
 
-from .conftest import ServiceFactory
+from .conftest import ServiceFactory, service_factory
 
 SAMPLES = Path(__file__).parents[3] / "samples"
 PNG = {"content-type": "image/png"}
@@ -482,3 +483,84 @@ def test_internal_errors_get_status_500(
     assert response.headers["x-content-type-options"] == "nosniff"
     assert 'status="500"} 1.0' in client.get("/metrics").text
     assert client.get("/v2/health/live").status_code == 200
+
+
+@pytest.fixture(scope="session")
+def other_client(photograph_model: Path, position_model: Path) -> Iterator[TestClient]:
+    """A client of a service with models of colour photographs and of objects."""
+    with service_factory() as create:
+        yield create(photograph_model, position_model)
+
+
+def colours() -> np.ndarray:
+    """Red, green and blue images, uint8 (3, 32, 32, 3)."""
+    images = np.zeros((3, 32, 32, 3), np.uint8)
+    for index in range(3):
+        images[index, ..., index] = 150 + index
+    return images
+
+
+def test_real_shapes_of_other_models_are_described(other_client: TestClient) -> None:
+    photographs = other_client.get("/v2/models/photographs").json()
+    assert photographs["inputs"] == [{"name": "image", "datatype": "UINT8", "shape": [-1, 32, 32, 3]}]
+    assert photographs["outputs"] == [{"name": "probabilities", "datatype": "FP32", "shape": [-1, 3]}]
+    assert other_client.get("/v2/models/positions").json()["inputs"][0]["shape"] == [-1, 64, 64]
+    first, second = other_client.get("/models").json()["models"]
+    assert first["input"] == {"height": 32, "width": 32, "channels": 3, "polarity": "as-photographed"}
+    assert first["preprocessing"][1] == {"height": 32, "width": 32, "step": "center_crop"}
+    assert (first["output"], second["output"]) == ("softmax", "sigmoid")
+    description = other_client.get("/openapi.json").json()["components"]["schemas"]["InferInput"]
+    shapes = description["properties"]["shape"]["anyOf"]
+    assert [[axis["const"] for axis in shape["prefixItems"][1:]] for shape in shapes] == [
+        [32, 32, 3],
+        [3072],
+        [64, 64],
+        [4096],
+    ]
+
+
+@pytest.mark.parametrize("form", ["nested", "flat rows", "flat data", "binary"])
+def test_colour_images_are_classified(other_client: TestClient, photograph_model: Path, form: str) -> None:
+    images = colours()
+    request, options = infer(images.reshape(3, 3072) if form == "flat rows" else images), {}
+    if form == "flat data":
+        request["inputs"][0]["data"] = images.ravel().tolist()
+    if form == "binary":
+        del request["inputs"][0]["data"]
+        request["inputs"][0]["parameters"] = {"binary_data_size": images.size}
+        json_part = json.dumps(request).encode()
+        options = {"content": json_part + images.tobytes(), "headers": {HEAD: str(len(json_part))}}
+    response = other_client.post("/v2/models/photographs/infer", **(options or {"json": request})).json()
+    with Classifier(photograph_model, provider="cpu") as classifier:
+        expected = classifier.predict_batch(images)
+    np.testing.assert_array_equal(np.float32(response["outputs"][0]["data"]).reshape(3, 3), expected)
+
+
+@pytest.mark.parametrize("shape", [[1, 28, 28], [1, 784], [1, 32, 32], [1, 3, 32, 32], [1, 32, 32, 3, 1]])
+def test_shape_of_another_model_is_rejected(other_client: TestClient, shape: list[int]) -> None:
+    tensor = {"name": "image", "datatype": "UINT8", "shape": shape, "data": [0] * int(np.prod(shape))}
+    response = other_client.post("/v2/models/photographs/infer", json={"inputs": [tensor]})
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert error.startswith("inputs.0.shape: ")
+    if len(shape) < 5:
+        assert error == f"inputs.0.shape: {shape}, expected [N, 32, 32, 3] or [N, 3072]"
+
+
+def test_photograph_is_classified_and_never_blank(other_client: TestClient) -> None:
+    photograph = Image.new("RGB", (70, 50), (0, 180, 0))
+    response = other_client.post("/predict?show=image,map", content=png(photograph)).json()
+    assert (response["label"], response["digit"], response["box"], response["boxes"]) == ("leaf", 1, None, [])
+    assert base64.b64decode(response["image"]) == bytes([0, 180, 0] * 1024)
+    assert len(response["map"]) == 1024
+    black = other_client.post("/predict", content=png(Image.new("L", (9, 9)))).json()
+    assert black["status"] == "uncertain"
+
+
+def test_independent_probabilities_and_blank_objects(other_client: TestClient) -> None:
+    picture = Image.new("L", (100, 100), "white")
+    blank = other_client.post("/predict?model=positions", content=png(picture)).json()
+    assert (blank["status"], blank["label"]) == ("blank", None)
+    picture.paste(20, (20, 10, 80, 90))
+    found = other_client.post("/predict?model=positions", content=png(picture)).json()
+    assert found["status"] == "ok" and sum(found["probabilities"]) > 2

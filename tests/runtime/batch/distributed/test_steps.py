@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import itertools
 import os
 import pickle
@@ -21,6 +22,7 @@ from digits_edge.runtime.batch.distributed import reading
 from digits_edge.runtime.batch.distributed.file_system import file_system
 from digits_edge.runtime.batch.distributed.output_folder import OutputFolder
 from digits_edge.runtime.batch.distributed.reading import Work, divide, read
+from digits_edge.runtime.batch.distributed.shard import shard_of_rows
 from digits_edge.runtime.batch.distributed.source import find_sources
 from digits_edge.runtime.batch.pictures import batch_predict_pictures
 from digits_edge.runtime.classifier import Classifier
@@ -525,3 +527,10 @@ def test_an_unreachable_source_keeps_its_earlier_predictions(steps, archive, tmp
     monkeypatch.setattr(reading, "rows_of_groups", rows_of_groups)
     assert not [record for record in steps.run_all().records if record.failed]
     assert len(table_of(tmp_path / "out", archive / "b.parquet")) == ROWS
+
+
+@pytest.mark.parametrize("classes", [10, 128, 129, 1000])
+def test_class_numbers_of_many_classes_are_stored(classes):
+    last = np.eye(classes, dtype=np.float32)[[0, classes - 1]]
+    shard = parquet.read_table(io.BytesIO(shard_of_rows("test.csv", np.array([1, 2]), last, "parquet")))
+    assert shard["Label"].to_pylist() == [0, classes - 1]
