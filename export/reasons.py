@@ -27,13 +27,19 @@ _NO_CAUSE = re.compile(
 _REMEDIES = (
     (
         r"Unrecognized keyword arguments? passed to",
-        "the file is from another version of Keras: build the model in Keras 3, load the weights, and save it again",
+        "the file is from another version of Keras: save the model there with model.export('FOLDER'), and pass FOLDER",
     ),
     (
-        r"Could not locate (class|function)|Unknown (layer|object|activation|initializer)|custom_object",
-        "replace the custom object by standard Keras layers, or register it and export from Python",
+        r"Could not locate (class|function)|Unknown (layer|object|activation|initializer)|Could not interpret"
+        r"|custom_object",
+        "use standard layers of Keras, or pass the class or function with --custom-objects if you trust its code",
     ),
-    (r"\bLambda\b", "replace the Lambda layer by standard Keras layers; code in a file is never executed"),
+    (r"\bLambda\b", "use standard layers of Keras, or pass --custom-objects Lambda if you trust the file"),
+    (r"No cast function available", ".h5 files cannot store bfloat16: save the model as .keras"),
+    (
+        r"(Layer|Weight) count mismatch|was never built|objects could not be loaded",
+        "the weights do not fit the layers: call the model on images before saving it as .keras",
+    ),
     (
         r"No Op registered|Could not find an implementation|NOT_IMPLEMENTED",
         "ONNX has no such operator: replace the layer that uses it",

@@ -19,7 +19,7 @@ WEIGHTS = "model.weights.h5"
 _CONFIG = "config.json"
 _METADATA = "metadata.json"
 SAVE = "save the complete model with model.save('model.keras')"
-DAMAGED = "it is damaged or not a Keras file: save the model again with model.save('FILE.keras')"
+DAMAGED = "damaged, or not a Keras file: save the model again with model.save('FILE.keras')"
 #: Names in the HDF5 files of `save_weights` in Keras 3 and Keras 2; the last is an attribute.
 _WEIGHT_GROUPS = ("layers", "_layer_checkpoint_dependencies", "vars", "layer_names")
 
@@ -101,7 +101,7 @@ def read_archive(path: Path) -> KerasArchive:
         '3.15.1'
     """
     if not os.access(path, os.R_OK):
-        raise ModelError(f"{path} cannot be read; pass a run folder, a .keras or .h5 file, or a SavedModel folder")
+        raise ModelError("cannot be read; pass a run folder, a .keras or .h5 file, or a SavedModel folder")
     _refuse_incomplete(path)
     try:
         if path.is_dir():
@@ -113,16 +113,16 @@ def read_archive(path: Path) -> KerasArchive:
         if h5py.is_hdf5(path):
             return _hdf5(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
-        raise ModelError(f"{path} is not a Keras model; {DAMAGED}") from error
-    raise ModelError(f"{path} is not a Keras model; {DAMAGED}")
+        raise ModelError(DAMAGED) from error
+    raise ModelError(DAMAGED)
 
 
 def _refuse_incomplete(path: Path) -> None:
     """Refuse files that have a part of a model only, by their names."""
     if path.suffix in (".json", ".yaml", ".yml"):
-        raise ModelError(f"{path} has the layers of a model, but not its weights; {SAVE}")
+        raise ModelError(f"the file has the layers of a model, but not its weights; {SAVE}")
     if path.suffix in (".index", ".ckpt") or ".data-0" in path.suffix or path.name == "checkpoint":
-        raise ModelError(f"{path} has the weights of a model, but not its layers; {SAVE}")
+        raise ModelError(f"the file has the weights of a model, but not its layers; {SAVE}")
 
 
 def _archive(path: Path, kind: Literal["zip", "folder"], config: bytes, metadata: bytes) -> KerasArchive:
@@ -136,7 +136,7 @@ def _hdf5(path: Path) -> KerasArchive:
     with h5py.File(path) as file:
         content = file.attrs.get("model_config")
         if content is None and any(name in file or name in file.attrs for name in _WEIGHT_GROUPS):
-            raise ModelError(f"{path} has the weights of a model, but not its layers; {SAVE}")
+            raise ModelError(f"the file has the weights of a model, but not its layers; {SAVE}")
         version = file.attrs.get("keras_version", file["model_weights"].attrs.get("keras_version", ""))
         return KerasArchive(path, "hdf5", dict(json.loads(content)), _text(version))
 
