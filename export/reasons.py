@@ -15,6 +15,7 @@ _DETAILS = re.compile(
     r"| Please ensure | Make sure | See https?:| This carries | If you trust).*",
     re.DOTALL,
 )
+_INTRODUCTION = re.compile(r"(?:Exception|Error) encountered:")
 #: Start of the error at the end of a traceback that TensorFlow puts into the text.
 _TRACED_ERROR = re.compile(r"^\s*\w*(?:Error|Exception): ", re.MULTILINE)
 #: onnxruntime names the node, lists its inputs and outputs, and then says what is wrong.
@@ -43,10 +44,6 @@ _REMEDIES = (
     (
         r"No Op registered|Could not find an implementation|NOT_IMPLEMENTED",
         "ONNX has no such operator: replace the layer that uses it",
-    ),
-    (
-        r"No model (config )?found in",
-        "it has weights but no layers: build the model, load the weights, and save both with model.save('FILE.keras')",
     ),
     (
         r"File not found|accessible `.keras` zip|not a zip file|file signature not found|truncated file",
@@ -93,7 +90,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _cause(error: BaseException) -> str:
     """The line of an error's text that contains the cause, without configurations."""
     text = _TERMINAL_CODES.sub("", str(error))
-    text = text.rpartition("Exception encountered:")[2]
+    text = _INTRODUCTION.split(text)[-1]
     if text.startswith("in user code:") and (traced := list(_TRACED_ERROR.finditer(text))):
         text = text[traced[-1].end() :]
     if (node := _NODE_ERROR.search(text)) is not None:

@@ -15,11 +15,14 @@ import h5py
 
 from digits_edge.runtime.errors import ModelError
 
-WEIGHTS = "model.weights.h5"
+_WEIGHTS = "model.weights.h5"
 _CONFIG = "config.json"
 _METADATA = "metadata.json"
-SAVE = "save the complete model with model.save('model.keras')"
-DAMAGED = "damaged, or not a Keras file: save the model again with model.save('FILE.keras')"
+_ONLY_WEIGHTS = (
+    "it has weights but no layers: build the model, load the weights, and save both with model.save('FILE.keras')"
+)
+_ONLY_LAYERS = "it has layers but no weights: save the trained model with model.save('FILE.keras')"
+_DAMAGED = "it is damaged or not a Keras file: save the model again with model.save('FILE.keras')"
 #: Names in the HDF5 files of `save_weights` in Keras 3 and Keras 2; the last is an attribute.
 _WEIGHT_GROUPS = ("layers", "_layer_checkpoint_dependencies", "vars", "layer_names")
 
@@ -78,10 +81,10 @@ class KerasArchive:
     def weights(self) -> Iterator[h5py.File]:
         """Open the weights file of an archive or folder."""
         if self.kind == "folder":
-            with h5py.File(self.path / WEIGHTS) as file:
+            with h5py.File(self.path / _WEIGHTS) as file:
                 yield file
         else:
-            with ZipFile(self.path) as archive, archive.open(WEIGHTS) as content, h5py.File(content) as file:
+            with ZipFile(self.path) as archive, archive.open(_WEIGHTS) as content, h5py.File(content) as file:
                 yield file
 
 
@@ -113,16 +116,16 @@ def read_archive(path: Path) -> KerasArchive:
         if h5py.is_hdf5(path):
             return _hdf5(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
-        raise ModelError(DAMAGED) from error
-    raise ModelError(DAMAGED)
+        raise ModelError(_DAMAGED) from error
+    raise ModelError(_DAMAGED)
 
 
 def _refuse_incomplete(path: Path) -> None:
     """Refuse files that have a part of a model only, by their names."""
     if path.suffix in (".json", ".yaml", ".yml"):
-        raise ModelError(f"the file has the layers of a model, but not its weights; {SAVE}")
+        raise ModelError(_ONLY_LAYERS)
     if path.suffix in (".index", ".ckpt") or ".data-0" in path.suffix or path.name == "checkpoint":
-        raise ModelError(f"the file has the weights of a model, but not its layers; {SAVE}")
+        raise ModelError(_ONLY_WEIGHTS)
 
 
 def _archive(path: Path, kind: Literal["zip", "folder"], config: bytes, metadata: bytes) -> KerasArchive:
@@ -136,7 +139,7 @@ def _hdf5(path: Path) -> KerasArchive:
     with h5py.File(path) as file:
         content = file.attrs.get("model_config")
         if content is None and any(name in file or name in file.attrs for name in _WEIGHT_GROUPS):
-            raise ModelError(f"the file has the weights of a model, but not its layers; {SAVE}")
+            raise ModelError(_ONLY_WEIGHTS)
         version = file.attrs.get("keras_version", file["model_weights"].attrs.get("keras_version", ""))
         return KerasArchive(path, "hdf5", dict(json.loads(content)), _text(version))
 

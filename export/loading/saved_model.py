@@ -13,13 +13,7 @@ _GRAPH = "saved_model.pb"
 #: Signatures in order of preference: that of `model.save()` and `model.export()`, and that of Keras 3's export.
 _SIGNATURES = ("serving_default", "serve")
 #: Operators that have other effects than numbers. Those that save and restore the weights are in every SavedModel.
-<<<<<<< HEAD
-_UNSAFE = frozenset(
-    {"EagerPyFunc", "PyFunc", "PyFuncStateless", "ReadFile", "WriteFile", "MatchingFiles", "DebugIdentity"}
-)
-=======
 _UNSAFE = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless", "ReadFile", "WriteFile", "MatchingFiles"})
->>>>>>> 41ea08b (Add --keras-output and --custom-objects; tests of Keras 2 files)
 
 
 def is_saved_model(path: Path) -> bool:
@@ -67,15 +61,8 @@ def load_saved_model(path: Path, output: str | None) -> keras.Model:
     signature = graph.signature_def[name]
     if len(signature.inputs) != 1:
         names = ", ".join(sorted(signature.inputs))
-<<<<<<< HEAD
-        raise ModelError(
-            f"{path} has {len(signature.inputs)} inputs, {names}; export takes models with one image as input"
-        )
-    chosen = choose(sorted(signature.outputs), path, output)
-=======
         raise ModelError(f"{len(signature.inputs)} inputs, {names}; export takes models with one image as input")
     chosen = choose(sorted(signature.outputs), output)
->>>>>>> 41ea08b (Add --keras-output and --custom-objects; tests of Keras 2 files)
     (given,) = signature.inputs.values()
     shape = tf.TensorShape(given.tensor_shape)
     if shape.rank is None:
@@ -89,7 +76,7 @@ def load_saved_model(path: Path, output: str | None) -> keras.Model:
 
 
 def _is_usable(graph: Any, name: str) -> bool:
-    return name in graph.signature_def and len(graph.signature_def[name].outputs) > 0
+    return name in graph.signature_def and not name.startswith("__")  # TensorFlow's own, for initialization
 
 
 def _check_operators(graph: Any) -> None:

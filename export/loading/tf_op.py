@@ -13,14 +13,6 @@ TF_OP = "digits_edge>TFOp"
 #: Modules and functions of TensorFlow that only compute: no files, no Python.
 _MODULES = ("math.", "nn.")
 _FUNCTIONS = frozenset(
-<<<<<<< HEAD
-    [
-        "cast",
-        "clip_by_value",
-        "concat",
-        "expand_dims",
-        "identity",
-=======
     {
         "cast",
         "clip_by_value",
@@ -38,7 +30,6 @@ _FUNCTIONS = frozenset(
         "image.resize",
         "image.rgb_to_grayscale",
         "linalg.matmul",
->>>>>>> 41ea08b (Add --keras-output and --custom-objects; tests of Keras 2 files)
         "ones_like",
         "pad",
         "repeat",
@@ -52,23 +43,7 @@ _FUNCTIONS = frozenset(
         "transpose",
         "unstack",
         "zeros_like",
-<<<<<<< HEAD
-        "image.central_crop",
-        "image.per_image_standardization",
-        "image.resize",
-        "image.rgb_to_grayscale",
-        "image.grayscale_to_rgb",
-        "compat.v1.transpose",
-        "compat.v1.gather",
-        "gather",
-        "linalg.matmul",
-        "image.convert_image_dtype",
-        "convert_to_tensor",
-        "keras.activations.relu",
-    ]
-=======
     }
->>>>>>> 41ea08b (Add --keras-output and --custom-objects; tests of Keras 2 files)
 )
 _OPERATORS = {"__operators__.add": operator.add, "__operators__.eq": operator.eq, "__operators__.ne": operator.ne}
 
