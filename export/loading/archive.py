@@ -1,5 +1,6 @@
 """Files in which Keras saves complete models: their configuration, and copies with another configuration."""
 
+import io
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from zipfile import ZipFile, is_zipfile
 
 import h5py
 
+from digits_edge.runtime.datasets.opening import is_bomb
 from digits_edge.runtime.errors import ModelError
 
 _WEIGHTS = "model.weights.h5"
@@ -84,7 +86,9 @@ class KerasArchive:
             with h5py.File(self.path / _WEIGHTS) as file:
                 yield file
         else:
-            with ZipFile(self.path) as archive, archive.open(_WEIGHTS) as content, h5py.File(content) as file:
+            with ZipFile(self.path) as archive:
+                content = _member(archive, _WEIGHTS)
+            with h5py.File(io.BytesIO(content)) as file:
                 yield file
 
 
@@ -111,8 +115,8 @@ def read_archive(path: Path) -> KerasArchive:
             return _archive(path, "folder", (path / _CONFIG).read_bytes(), (path / _METADATA).read_bytes())
         if is_zipfile(path):
             with ZipFile(path) as archive:
-                metadata = archive.read(_METADATA) if _METADATA in archive.namelist() else b"{}"
-                return _archive(path, "zip", archive.read(_CONFIG), metadata)
+                metadata = _member(archive, _METADATA) if _METADATA in archive.namelist() else b"{}"
+                return _archive(path, "zip", _member(archive, _CONFIG), metadata)
         if h5py.is_hdf5(path):
             return _hdf5(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
@@ -140,15 +144,20 @@ def _hdf5(path: Path) -> KerasArchive:
         content = file.attrs.get("model_config")
         if content is None and any(name in file or name in file.attrs for name in _WEIGHT_GROUPS):
             raise ModelError(_ONLY_WEIGHTS)
-        version = file.attrs.get("keras_version", file["model_weights"].attrs.get("keras_version", ""))
-        return KerasArchive(path, "hdf5", dict(json.loads(content)), _text(version))
+        version = file.attrs.get("keras_version", "")
+        version = version.decode() if isinstance(version, bytes) else str(version)
+        return KerasArchive(path, "hdf5", dict(json.loads(content)), version)
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _member(archive: ZipFile, name: str) -> bytes:
+    """Read a file in a zip archive, unless it is a decompression bomb."""
+    about = archive.getinfo(name)
+    if is_bomb(about.file_size, about.compress_size):
+        raise ValueError(f"{name} unpacks to {about.file_size} bytes")
+    return archive.read(name)
 
 
 def _copy_zip(source: Path, target: Path, config: str) -> None:
     with ZipFile(source) as old, ZipFile(target, "w") as new:
         for name in old.namelist():
-            new.writestr(name, config if name == _CONFIG else old.read(name))
+            new.writestr(name, config if name == _CONFIG else _member(old, name))

@@ -125,7 +125,7 @@ def _problem(layer: str, entry: dict[str, Any], known: Collection[str] | None) -
         )
     if not _is_custom(entry) or _is_known(entry, known or ()):
         return ""
-    kind, wanted = ("function", entry["config"]) if name == "function" else ("class", name.rpartition(">")[2])
+    kind, wanted = ("function", str(entry["config"])) if name == "function" else ("class", name.rpartition(">")[2])
     if "module" not in entry and hasattr(keras.ops, wanted.lower()):
         return f"the layer {layer} is the operation {wanted}, which .h5 files do not describe; save the model as .keras"
     module = entry.get("module") or "MODULE"
@@ -161,7 +161,7 @@ def _is_custom(entry: dict[str, Any]) -> bool:
     if module is not None:
         if name == "function":
             return module == "builtins" and not hasattr(keras.activations, str(entry["config"]))
-        return str(module).partition(".")[0] not in _KERAS or (registered or "").startswith("Custom>")
+        return str(module).partition(".")[0] not in _KERAS or str(registered or "").startswith("Custom>")
     return not is_standard(name)
 
 

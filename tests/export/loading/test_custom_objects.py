@@ -115,7 +115,7 @@ def test_dict_of_objects_is_passed(module: Path) -> None:
 def test_code_of_lambda_layers_is_run_only_if_allowed(module: Path, suffix: str) -> None:
     path = Path(f"m{suffix}")
     model = save(path, layers.Lambda(lambda x: x * 2, name="double"))
-    with pytest.raises(ModelError, match="the code of the Lambda layer double is not run; .*--custom-objects Lambda"):
+    with pytest.raises(ModelError, match=r"the code of the Lambda layer double is not run; .*--custom-objects Lambda"):
         load_keras(path)
     for option in ("Lambda", f"{module.stem}:Scale"):
         np.testing.assert_allclose(load_keras(path, custom_objects=option)(IMAGES), model(IMAGES), rtol=1e-5)
@@ -130,7 +130,7 @@ def test_nothing_is_run_without_the_option(module: Path) -> None:
 
 def test_lambda_as_activation_is_named(tmp_path: Path) -> None:
     save(tmp_path / "m.keras", layers.Dense(2, activation=lambda x: x * 2, name="bent"))
-    with pytest.raises(ModelError, match="activation of the layer bent is a lambda.*; use a named function"):
+    with pytest.raises(ModelError, match=r"activation of the layer bent is a lambda.*; use a named function"):
         load_keras(tmp_path / "m.keras", custom_objects="Lambda")
 
 

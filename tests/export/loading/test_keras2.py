@@ -106,6 +106,30 @@ def test_missing_weights_are_counted(tmp_path: Path) -> None:
         load_keras(path)
 
 
+@pytest.mark.parametrize("kind", ["link", "external", "bomb"])
+def test_weights_that_are_not_in_the_file_are_not_read(tmp_path: Path, kind: str) -> None:
+    path = save_as_keras_2(sequential(IMAGE, layers.Dense(4)), tmp_path / "old.keras")
+    with ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    weights = tmp_path / "w.h5"
+    weights.write_bytes(content.pop("model.weights.h5"))
+    with h5py.File(weights, "r+") as file:
+        variables = file["layers/dense/vars"]
+        del variables["0"]
+        if kind == "link":
+            variables["0"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/secret")
+        elif kind == "external":
+            variables.create_dataset("0", (1, 4), "f4", external=[(str(tmp_path / "other"), 0, 16)])
+        else:
+            variables.create_dataset("0", (1_000_000, 100), "f4", chunks=(1000, 100), compression="gzip")
+    with ZipFile(path, "w") as archive:
+        for name, each in content.items():
+            archive.writestr(name, each)
+        archive.write(weights, "model.weights.h5")
+    with pytest.raises(ModelError, match=r"old\.keras: its weights 0 (are not in the file|unpack to 1\d+ numbers)"):
+        load_keras(path)
+
+
 @pytest.mark.parametrize("name", ["k2_cnn.keras", "k2_depthwise.h5", "k2_lstm.h5", "k2_rescale_aug.h5", "savedmodel"])
 def test_real_file_of_keras_2_is_loaded(data_folder: Path, name: str) -> None:
     folder = data_folder.parent / "cases" / "keras2"

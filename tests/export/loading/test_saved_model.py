@@ -75,13 +75,13 @@ def test_graph_that_reads_files_is_not_loaded(tmp_path: Path) -> None:
         return {"y": image * tf.strings.to_number(tf.io.read_file(str(tmp_path / "secret")))}
 
     save_function(tmp_path / "reads", read, "image")
-    with pytest.raises(ModelError, match="reads: the SavedModel has the operator ReadFile, .* it is not loaded"):
+    with pytest.raises(ModelError, match=r"reads: the SavedModel has the operator ReadFile, .* it is not loaded"):
         load_keras(tmp_path / "reads")
 
 
 def test_folder_that_computes_in_16_bits_is_refused(tmp_path: Path) -> None:
     classifier(dtype="mixed_float16").export(tmp_path / "half", verbose=False)
-    with pytest.raises(ModelError, match="half: the SavedModel computes in 16 bits; save the model as .keras"):
+    with pytest.raises(ModelError, match=r"half: the SavedModel computes in 16 bits; save the model as \.keras"):
         load_keras(tmp_path / "half")
 
 
