@@ -12,11 +12,13 @@ import click
 from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.model_facts import accuracy_at_export, multiplications_in_int8
 from digits_edge.cli.options import (
+    KERAS_LOADING_OPTIONS,
     PIXEL_RANGE_OPTIONS,
     data_option,
     examples,
     file_path,
     json_option,
+    keras_loading_options,
     labels_option,
     output_option,
     overwrite_option,
@@ -51,6 +53,7 @@ _KERAS_OPTIONS = (
     "preprocessing",
     "golden_from_data",
     *PIXEL_RANGE_OPTIONS,
+    *KERAS_LOADING_OPTIONS,
     "name",
     "float_layers",
     "quantization_aware_epochs",
@@ -121,6 +124,7 @@ _KERAS_OPTIONS = (
     help="Check the model file with images of --data, which it then contains, instead of drawn images.",
 )
 @pixel_range_options
+@keras_loading_options
 @click.option(
     "--float-layers",
     metavar="A,B,…",
@@ -156,6 +160,8 @@ def command(
     preprocessing: NamedSteps | None,
     golden_from_data: bool,
     pixel_range: PixelRange,
+    keras_output: str | None,
+    custom_objects: str | None,
     float_layers: str | None,
     quantization_aware_epochs: int | None,
     allow_float: bool,
@@ -165,7 +171,7 @@ def command(
 ) -> None:
     """Export a Keras model as an ONNX model file or a web page.
 
-    SOURCE is a run folder, or any .keras or .h5 classifier of images.
+    SOURCE is a run folder, or any .keras, .h5 or SavedModel classifier of images, of Keras 2 or 3.
 
     The export fails with exit code 1 and writes nothing if the model disagrees with Keras on validation images. These
     are the validation images of the run, or a tenth of the data in --data for other models. Without data, fp32 and fp16
@@ -198,6 +204,8 @@ def command(
                     labels=labels.split(",") if labels else None,
                     usual_labels=named[0].class_names if named and named[0] and not label_map else None,
                     preprocessing=preprocessing,
+                    output=keras_output,
+                    custom_objects=custom_objects,
                 )
                 for source in sources
             )
@@ -351,7 +359,7 @@ def _check_keras(path: Path, source: str) -> None:
     if path.suffix == ".onnx":
         raise ModelError(f"{source} is already a model file; pass its run folder or .keras file")
     if not path.exists():
-        raise ModelError(f"{source}: no such file or folder; pass a run folder, or a .keras or .h5 file")
+        raise ModelError(f"{source}: no such file or folder; pass a run folder, a .keras or .h5 file, or a SavedModel")
     if not (path / "model.keras").exists() and (folds := sorted(path.glob("fold-*-of-*"))):
         raise ModelError(
             f"{source} contains a cross-validation; pass one fold, for example {folds[0]}, or all with --ensemble"

@@ -19,6 +19,9 @@ BATCH_SIZE = click.IntRange(1, 65_536)
 #: Parameter names of `pixel_range_options`.
 PIXEL_RANGE_OPTIONS = ("input_scale", "invert", "mean", "std")
 
+#: Parameter names of `keras_loading_options`.
+KERAS_LOADING_OPTIONS = ("keras_output", "custom_objects")
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -124,6 +127,17 @@ def pixel_range_options(function: Callable[..., Any]) -> Callable[..., Any]:
     ):
         added = option(added)
     return added
+
+
+def keras_loading_options(function: _Command) -> _Command:
+    """Add `--keras-output` and `--custom-objects`, for Keras models with several outputs or code of the user."""
+    objects = (
+        "Classes and functions that the Keras model needs, from a module or .py file, or Lambda for its Lambda layers. "
+        "This runs the module and code in the model file: use it for files you trust."
+    )
+    function = click.option("--custom-objects", metavar="MODULE:NAME[,NAME]", help=objects)(function)
+    text = "Output of the Keras model to use, if it has several; an error lists their names."
+    return click.option("--keras-output", metavar="NAME", help=text)(function)
 
 
 def dtype_policy_option(function: _Command) -> _Command:

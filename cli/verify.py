@@ -1,7 +1,7 @@
 """The `digits-edge verify` command."""
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -13,6 +13,7 @@ from digits_edge.cli.options import (
     examples,
     file_path,
     json_option,
+    keras_loading_options,
     pixel_range_options,
     session_options,
 )
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     help="Run folder or Keras file to compare with; repeat for each member of an ensemble, in its order.",
 )
 @pixel_range_options
+@keras_loading_options
 @data_option
 @json_option
 def command(
@@ -47,6 +49,8 @@ def command(
     threads: int | None,
     keras: tuple[str, ...],
     pixel_range: PixelRange,
+    keras_output: str | None,
+    custom_objects: str | None,
     data: str | None,
     as_json: bool,
 ) -> None:
@@ -63,7 +67,8 @@ def command(
     dataset = None
     if data is not None:
         dataset = load(split="test", data=data, progress=progress("downloading"))
-    keras_models = _KerasReference(keras, pixel_range, data) if keras else None
+    code = _KerasCode(keras_output, custom_objects)
+    keras_models = _KerasReference(keras, pixel_range, data, code) if keras else None
     failed = []
     names = models or [model.name for model in bundled_models()]
     if not names:
@@ -86,13 +91,21 @@ def command(
         raise CheckError(f"verification failed: {', '.join(failed)}")
 
 
+class _KerasCode(NamedTuple):
+    """The options `--keras-output` and `--custom-objects`."""
+
+    output: str | None
+    custom_objects: str | None
+
+
 class _KerasReference:
     """Keras models to compare with, read once for all model files."""
 
-    def __init__(self, paths: tuple[str, ...], pixel_range: PixelRange, data: str | None) -> None:
+    def __init__(self, paths: tuple[str, ...], pixel_range: PixelRange, data: str | None, code: "_KerasCode") -> None:
         self._paths = paths
         self._pixel_range = pixel_range
         self._data = data
+        self._code = code
         self._read: dict[tuple[tuple[str, ...], tuple[PixelRange, ...]], list[Source]] = {}
 
     def outputs_for(self, classifier: Classifier) -> Reference:
@@ -130,7 +143,13 @@ class _KerasReference:
 
                 labels, ranges = key
                 self._read[key] = [
-                    read_source(file_path(path), pixel_range=pixel_range, labels=labels)
+                    read_source(
+                        file_path(path),
+                        pixel_range=pixel_range,
+                        labels=labels,
+                        output=self._code.output,
+                        custom_objects=self._code.custom_objects,
+                    )
                     for path, pixel_range in zip(self._paths, ranges, strict=True)
                 ]
         return self._read[key]

@@ -1,6 +1,6 @@
 """Keras models in float32: `in_float32` rebuilds a model that computes in another floating-point type."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -38,11 +38,11 @@ def in_float32(model: keras.Model, custom_objects: dict[str, Any] | None = None)
     for layer in _layers(model):
         if getattr(layer, "quantization_mode", None):
             raise ModelError(
-                f"the layer {layer.name} was quantized by Keras; save the model before model.quantize(), and export that"
+                f"the layer {layer.name} was quantized by Keras; export the model from before model.quantize()"
             )
-    config = keras.saving.serialize_keras_object(model)
-    converted = {**_converted(config), "compile_config": None}
-    if converted == {**config, "compile_config": None}:
+    config = {**keras.saving.serialize_keras_object(model), "compile_config": None}
+    converted = _converted(config)
+    if converted == config:
         return model
     copy: keras.Model = keras.saving.deserialize_keras_object(
         converted, custom_objects=custom_objects, safe_mode=custom_objects is None
@@ -53,14 +53,17 @@ def in_float32(model: keras.Model, custom_objects: dict[str, Any] | None = None)
             layer.finalize_state()
         if keras.backend.is_float_dtype(layer.compute_dtype) and layer.compute_dtype != _FLOAT32:
             raise ModelError(
-                f"the layer {layer.name} sets the type {layer.compute_dtype} in its code; use the type of its dtype policy"
+                f"the layer {layer.name} sets the type {layer.compute_dtype} in its code; use that of its dtype policy"
             )
     return copy
 
 
-def _layers(model: Any) -> list[Any]:
-    """All layers, including those in models and in other layers."""
-    return list(model._flatten_layers(include_self=False))
+def _layers(model: Any) -> Iterator[Any]:
+    """All layers, including those of nested models."""
+    for layer in model.layers:
+        yield layer
+        if hasattr(layer, "layers"):
+            yield from _layers(layer)
 
 
 def _converted(config: Any) -> Any:

@@ -15,6 +15,7 @@ _DETAILS = re.compile(
     r"| Please ensure | Make sure | See https?:| This carries | If you trust).*",
     re.DOTALL,
 )
+_INTRODUCTION = re.compile(r"(?:Exception|Error) encountered:")
 #: Start of the error at the end of a traceback that TensorFlow puts into the text.
 _TRACED_ERROR = re.compile(r"^\s*\w*(?:Error|Exception): ", re.MULTILINE)
 #: onnxruntime names the node, lists its inputs and outputs, and then says what is wrong.
@@ -27,20 +28,22 @@ _NO_CAUSE = re.compile(
 _REMEDIES = (
     (
         r"Unrecognized keyword arguments? passed to",
-        "the file is from another version of Keras: build the model in Keras 3, load the weights, and save it again",
+        "the file is from another version of Keras: save the model there with model.export('FOLDER'), and pass FOLDER",
     ),
     (
-        r"Could not locate (class|function)|Unknown (layer|object|activation|initializer)|custom_object",
-        "replace the custom object by standard Keras layers, or register it and export from Python",
+        r"Could not locate (class|function)|Unknown (layer|object|activation|initializer)|Could not interpret"
+        r"|custom_object",
+        "use standard layers of Keras, or pass the class or function with --custom-objects if you trust its code",
     ),
-    (r"\bLambda\b", "replace the Lambda layer by standard Keras layers; code in a file is never executed"),
+    (r"\bLambda\b", "use standard layers of Keras, or pass --custom-objects Lambda if you trust the file"),
+    (r"No cast function available", ".h5 files cannot store bfloat16: save the model as .keras"),
+    (
+        r"(Layer|Weight) count mismatch|was never built|objects could not be loaded",
+        "the weights do not fit the layers: call the model on images before saving it as .keras",
+    ),
     (
         r"No Op registered|Could not find an implementation|NOT_IMPLEMENTED",
         "ONNX has no such operator: replace the layer that uses it",
-    ),
-    (
-        r"No model (config )?found in",
-        "it has weights but no layers: build the model, load the weights, and save both with model.save('FILE.keras')",
     ),
     (
         r"File not found|accessible `.keras` zip|not a zip file|file signature not found|truncated file",
@@ -87,7 +90,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _cause(error: BaseException) -> str:
     """The line of an error's text that contains the cause, without configurations."""
     text = _TERMINAL_CODES.sub("", str(error))
-    text = text.rpartition("Exception encountered:")[2]
+    text = _INTRODUCTION.split(text)[-1]
     if text.startswith("in user code:") and (traced := list(_TRACED_ERROR.finditer(text))):
         text = text[traced[-1].end() :]
     if (node := _NODE_ERROR.search(text)) is not None:

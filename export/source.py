@@ -311,11 +311,6 @@ def _read_run(path: Path) -> tuple[_Run, dict[str, Any]]:
         content = read_json(path)
         return as_record(_Run, content), dict(content["data"])
     except (OSError, ValueError) as error:
-        if (path.parent / "saved_model.pb").exists():
-            raise ModelError(
-                f"{path.parent} is a SavedModel, which Keras 3 does not load; load it with the version of Keras that "
-                "wrote it, and save it with model.save('FILE.h5')"
-            ) from error
         raise ModelError(
             f"{path.parent} is not a run folder: {path.name} is missing or damaged; pass a .keras file"
         ) from error

@@ -1,5 +1,6 @@
 """Files in which Keras saves complete models: their configuration, and copies with another configuration."""
 
+import io
 import json
 import os
 import shutil
@@ -13,13 +14,17 @@ from zipfile import ZipFile, is_zipfile
 
 import h5py
 
+from digits_edge.runtime.datasets.opening import is_bomb
 from digits_edge.runtime.errors import ModelError
 
-WEIGHTS = "model.weights.h5"
+_WEIGHTS = "model.weights.h5"
 _CONFIG = "config.json"
 _METADATA = "metadata.json"
-SAVE = "save the complete model with model.save('model.keras')"
-DAMAGED = "it is damaged or not a Keras file: save the model again with model.save('FILE.keras')"
+_ONLY_WEIGHTS = (
+    "it has weights but no layers: build the model, load the weights, and save both with model.save('FILE.keras')"
+)
+_ONLY_LAYERS = "it has layers but no weights: save the trained model with model.save('FILE.keras')"
+_DAMAGED = "it is damaged or not a Keras file: save the model again with model.save('FILE.keras')"
 #: Names in the HDF5 files of `save_weights` in Keras 3 and Keras 2; the last is an attribute.
 _WEIGHT_GROUPS = ("layers", "_layer_checkpoint_dependencies", "vars", "layer_names")
 
@@ -78,10 +83,12 @@ class KerasArchive:
     def weights(self) -> Iterator[h5py.File]:
         """Open the weights file of an archive or folder."""
         if self.kind == "folder":
-            with h5py.File(self.path / WEIGHTS) as file:
+            with h5py.File(self.path / _WEIGHTS) as file:
                 yield file
         else:
-            with ZipFile(self.path) as archive, archive.open(WEIGHTS) as content, h5py.File(content) as file:
+            with ZipFile(self.path) as archive:
+                content = _member(archive, _WEIGHTS)
+            with h5py.File(io.BytesIO(content)) as file:
                 yield file
 
 
@@ -101,28 +108,28 @@ def read_archive(path: Path) -> KerasArchive:
         '3.15.1'
     """
     if not os.access(path, os.R_OK):
-        raise ModelError(f"{path} cannot be read; pass a run folder, a .keras or .h5 file, or a SavedModel folder")
+        raise ModelError("cannot be read; pass a run folder, a .keras or .h5 file, or a SavedModel folder")
     _refuse_incomplete(path)
     try:
         if path.is_dir():
             return _archive(path, "folder", (path / _CONFIG).read_bytes(), (path / _METADATA).read_bytes())
         if is_zipfile(path):
             with ZipFile(path) as archive:
-                metadata = archive.read(_METADATA) if _METADATA in archive.namelist() else b"{}"
-                return _archive(path, "zip", archive.read(_CONFIG), metadata)
+                metadata = _member(archive, _METADATA) if _METADATA in archive.namelist() else b"{}"
+                return _archive(path, "zip", _member(archive, _CONFIG), metadata)
         if h5py.is_hdf5(path):
             return _hdf5(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
-        raise ModelError(f"{path} is not a Keras model; {DAMAGED}") from error
-    raise ModelError(f"{path} is not a Keras model; {DAMAGED}")
+        raise ModelError(_DAMAGED) from error
+    raise ModelError(_DAMAGED)
 
 
 def _refuse_incomplete(path: Path) -> None:
     """Refuse files that have a part of a model only, by their names."""
     if path.suffix in (".json", ".yaml", ".yml"):
-        raise ModelError(f"{path} has the layers of a model, but not its weights; {SAVE}")
+        raise ModelError(_ONLY_LAYERS)
     if path.suffix in (".index", ".ckpt") or ".data-0" in path.suffix or path.name == "checkpoint":
-        raise ModelError(f"{path} has the weights of a model, but not its layers; {SAVE}")
+        raise ModelError(_ONLY_WEIGHTS)
 
 
 def _archive(path: Path, kind: Literal["zip", "folder"], config: bytes, metadata: bytes) -> KerasArchive:
@@ -136,16 +143,21 @@ def _hdf5(path: Path) -> KerasArchive:
     with h5py.File(path) as file:
         content = file.attrs.get("model_config")
         if content is None and any(name in file or name in file.attrs for name in _WEIGHT_GROUPS):
-            raise ModelError(f"{path} has the weights of a model, but not its layers; {SAVE}")
-        version = file.attrs.get("keras_version", file["model_weights"].attrs.get("keras_version", ""))
-        return KerasArchive(path, "hdf5", dict(json.loads(content)), _text(version))
+            raise ModelError(_ONLY_WEIGHTS)
+        version = file.attrs.get("keras_version", "")
+        version = version.decode() if isinstance(version, bytes) else str(version)
+        return KerasArchive(path, "hdf5", dict(json.loads(content)), version)
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _member(archive: ZipFile, name: str) -> bytes:
+    """Read a file in a zip archive, unless it is a decompression bomb."""
+    about = archive.getinfo(name)
+    if is_bomb(about.file_size, about.compress_size):
+        raise ValueError(f"{name} unpacks to {about.file_size} bytes")
+    return archive.read(name)
 
 
 def _copy_zip(source: Path, target: Path, config: str) -> None:
     with ZipFile(source) as old, ZipFile(target, "w") as new:
         for name in old.namelist():
-            new.writestr(name, config if name == _CONFIG else old.read(name))
+            new.writestr(name, config if name == _CONFIG else _member(old, name))

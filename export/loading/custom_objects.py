@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,10 +19,13 @@ LAMBDA = "Lambda"
 _FORM = "pass MODULE:NAME[,NAME], with a module or a .py file"
 #: Objects with code in the file, and a layer that loads another folder.
 _CODE = ("Lambda", "__lambda__", "TFSMLayer")
+#: Keras writes lambdas as activations without a class.
+_LAMBDA_ACTIVATION = "__lambda_activation__"
 #: First parts of the modules of Keras; the last three are packages that Keras itself looks up.
 _KERAS = ("keras", "tf_keras", "tensorflow", "keras_hub", "keras_cv", "keras_nlp")
 
 
+@cache
 def import_objects(option: str) -> dict[str, Any]:
     """Import classes and functions that a model needs. This runs the module.
 
@@ -81,12 +85,11 @@ def _imported(name: str) -> ModuleType:
     return module
 
 
-def refuse_code(path: Path, config: dict[str, Any], known: Collection[str] | None) -> None:
+def refuse_code(config: dict[str, Any], known: Collection[str] | None) -> None:
     """Refuse a model that needs code which is not part of Keras.
 
     Args:
-        path: the model's file, for the message.
-        config: its configuration.
+        config: the configuration of the model.
         known: names of the objects that the user passed; None without `--custom-objects`, which also refuses Lambda
             layers.
 
@@ -95,36 +98,42 @@ def refuse_code(path: Path, config: dict[str, Any], known: Collection[str] | Non
 
     Example:
         >>> layer = {"class_name": "Lambda", "config": {"name": "double"}}
-        >>> refuse_code(Path("m.keras"), {"class_name": "Sequential", "config": {"layers": [layer]}}, None)
+        >>> refuse_code({"class_name": "Sequential", "config": {"layers": [layer]}}, known=())
+        >>> refuse_code({"class_name": "Sequential", "config": {"layers": [layer]}}, known=None)
         Traceback (most recent call last):
-        digits_edge.runtime.errors.ModelError: m.keras has the Lambda layer double, and its code is not run; replace ...
+        digits_edge.runtime.errors.ModelError: the code of the Lambda layer double is not run; use standard ...
     """
     for layer, entry in _objects(config, ""):
-        name = entry["class_name"]
-        if name in _CODE:
-            if known is None:
-                raise ModelError(
-                    f"{path} has the {_described(name)} {layer}, and its code is not run; replace it by standard layers "
-                    f"of Keras, or pass --custom-objects {LAMBDA} if you trust the file"
-                )
-        elif name in REMOVED and name not in (known or ()):
-            raise ModelError(
-                f"{path} has the layer {layer} of the class {name}, which Keras 3 does not have; save the model with "
-                "model.export('FOLDER') in the version of Keras that it is from, and pass that folder"
-            )
-        elif _is_custom(entry) and not _is_known(entry, known or ()):
-            module = entry.get("module") or "MODULE"
-            source = "FILE.py" if module in ("__main__", "builtins") else module
-            wanted = entry["config"] if name == "function" else name
-            raise ModelError(
-                f"{path} needs the {'function' if name == 'function' else 'class'} {wanted}"
-                f"{f' for its layer {layer}' if layer else ''}, which is not part of Keras; "
-                f"pass --custom-objects {source}:{wanted} if you trust that code, or use standard layers of Keras"
-            )
+        if problem := _problem(layer, entry, known):
+            raise ModelError(problem)
 
 
-def _described(name: str) -> str:
-    return {"Lambda": "Lambda layer", "__lambda__": "function in layer"}.get(name, f"{name} layer")
+def _problem(layer: str, entry: dict[str, Any], known: Collection[str] | None) -> str:
+    """Why an object cannot be loaded, and what to do; empty if it can be."""
+    name = entry["class_name"]
+    if name in _CODE and known is None:
+        return (
+            f"the code of the {name.strip('_').replace('lambda', 'Lambda')} layer {layer} is not run; "
+            f"use standard layers of Keras, or pass --custom-objects {LAMBDA} if you trust the file"
+        )
+    if name == _LAMBDA_ACTIVATION:
+        return f"the activation of the layer {layer} is a lambda, which Keras does not load; use a named function"
+    if name in REMOVED and name not in (known or ()):
+        return (
+            f"the layer {layer} has the class {name}, which Keras 3 does not have; save the model with "
+            "model.export('FOLDER') in the version of Keras that it is from, and pass that folder"
+        )
+    if not _is_custom(entry) or _is_known(entry, known or ()):
+        return ""
+    kind, wanted = ("function", str(entry["config"])) if name == "function" else ("class", name.rpartition(">")[2])
+    if "module" not in entry and hasattr(keras.ops, wanted.lower()):
+        return f"the layer {layer} is the operation {wanted}, which .h5 files do not describe; save the model as .keras"
+    module = entry.get("module") or "MODULE"
+    source = "FILE.py" if module in ("__main__", "builtins") else module
+    return (
+        f"{f'the layer {layer}' if layer else 'the model'} needs the {kind} {wanted}, which is not part of Keras; "
+        f"pass --custom-objects {source}:{wanted} if you trust that code, or use standard layers of Keras"
+    )
 
 
 def _objects(value: Any, layer: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -132,9 +141,11 @@ def _objects(value: Any, layer: str) -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(value, dict):
         if isinstance(value.get("class_name"), str) and "config" in value:
             config = value["config"]
-            name = config.get("name") if isinstance(config, dict) else None
-            layer = name if isinstance(name, str) and not name.startswith("mixed_") else layer
+            own = (config.get("name") if isinstance(config, dict) else None) or value.get("name")
+            layer = own if isinstance(own, str) and value["class_name"] != "DTypePolicy" else layer
             yield layer, value
+        if isinstance(activation := value.get("activation"), dict) and "class_name" not in activation:
+            yield layer, {"class_name": _LAMBDA_ACTIVATION, "config": activation}
         for each in value.values():
             yield from _objects(each, layer)
     elif isinstance(value, list):
@@ -150,7 +161,7 @@ def _is_custom(entry: dict[str, Any]) -> bool:
     if module is not None:
         if name == "function":
             return module == "builtins" and not hasattr(keras.activations, str(entry["config"]))
-        return str(module).partition(".")[0] not in _KERAS or (registered or "").startswith("Custom>")
+        return str(module).partition(".")[0] not in _KERAS or str(registered or "").startswith("Custom>")
     return not is_standard(name)
 
 

@@ -1,6 +1,5 @@
 """Inputs and outputs of Keras models: `with_one_input()` and `with_one_output()`."""
 
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -8,13 +7,14 @@ import keras
 from digits_edge.export.reasons import reason
 from digits_edge.runtime.errors import ModelError, UsageError
 
+_ONE_IMAGE = "export takes models with one image as input"
 
-def with_one_input(model: Any, path: Path, build_config: dict[str, Any] | None = None) -> keras.Model:
+
+def with_one_input(model: Any, build_config: dict[str, Any] | None = None) -> keras.Model:
     """Return a functional or sequential model that takes one tensor.
 
     Args:
         model: a Keras model of any kind. A subclassed one is called once on a symbolic image.
-        path: its file, for messages.
         build_config: the shape that a subclassed model was built with, as in its file.
 
     Raises:
@@ -23,26 +23,25 @@ def with_one_input(model: Any, path: Path, build_config: dict[str, Any] | None =
     Example:
         >>> image = keras.Input((28, 28), name="image")
         >>> model = keras.Model({"image": image}, keras.layers.Flatten()(image))
-        >>> with_one_input(model, Path("m.keras")).input.name
+        >>> with_one_input(model).input.name
         'image'
     """
     inputs = _tensors(model, "inputs")
     if not inputs:
-        return _functional(model, path, build_config or {})
+        return _functional(model, build_config or {})
     if len(inputs) != 1:
         names = ", ".join(f"{tensor.name} {tuple(tensor.shape)}" for tensor in inputs)
-        raise ModelError(f"{path} has {len(inputs)} inputs, {names}; export takes models with one image as input")
+        raise ModelError(f"{len(inputs)} inputs, {names}; {_ONE_IMAGE}")
     if _is_plain(model, "input"):
         return model
     return keras.Model(inputs[0], model.output, name=model.name)
 
 
-def with_one_output(model: keras.Model, path: Path, output: str | None) -> keras.Model:
+def with_one_output(model: keras.Model, output: str | None) -> keras.Model:
     """Return a model that gives one tensor.
 
     Args:
         model: a functional or sequential model with one input.
-        path: its file, for messages.
         output: the name of the output to use; None if it has one only.
 
     Raises:
@@ -52,22 +51,21 @@ def with_one_output(model: keras.Model, path: Path, output: str | None) -> keras
     Example:
         >>> image = keras.Input((28, 28))
         >>> model = keras.Model(image, {"rows": keras.ops.max(image, 1), "columns": keras.ops.max(image, 2)})
-        >>> with_one_output(model, Path("m.keras"), "rows").output_shape
+        >>> with_one_output(model, "rows").output_shape
         (None, 28)
     """
     outputs = named_outputs(model)
-    chosen = outputs[choose(list(outputs), path, output)]
+    chosen = outputs[choose(list(outputs), output)]
     if _is_plain(model, "output"):
         return model
     return keras.Model(model.inputs[0], chosen, name=model.name)
 
 
-def choose(names: list[str], path: Path, output: str | None) -> str:
+def choose(names: list[str], output: str | None) -> str:
     """Choose one of a model's outputs.
 
     Args:
         names: the names of all outputs, at least one.
-        path: the model's file, for messages.
         output: the name to use; None if there is one only.
 
     Raises:
@@ -75,16 +73,16 @@ def choose(names: list[str], path: Path, output: str | None) -> str:
         UsageError: there is no such output.
 
     Example:
-        >>> choose(["digit", "odd"], Path("m.keras"), "digit")
+        >>> choose(["digit", "odd"], "digit")
         'digit'
     """
     known = ", ".join(names)
     if output is None:
         if len(names) > 1:
-            raise ModelError(f"{path} has {len(names)} outputs, {known}; choose one with --keras-output NAME")
+            raise ModelError(f"{len(names)} outputs, {known}; choose one with --keras-output NAME")
         return names[0]
     if output not in names:
-        raise UsageError(f"{path} has no output {output}; pass --keras-output with one of: {known}")
+        raise UsageError(f"no output {output}; pass --keras-output with one of: {known}")
     return output
 
 
@@ -127,18 +125,16 @@ def _tensors(model: Any, attribute: str) -> list[Any]:
         return []
 
 
-def _functional(model: Any, path: Path, build_config: dict[str, Any]) -> keras.Model:
+def _functional(model: Any, build_config: dict[str, Any]) -> keras.Model:
     """A functional model that calls a subclassed one."""
     shape = build_config.get("input_shape")
-    if not callable(model) or not isinstance(shape, list | tuple) or len(shape) < 2:
-        several = isinstance(shape, dict) or len(build_config.get("shapes_dict", ())) > 1
-        cause = "has several inputs" if several else "has no fixed input shape"
-        remedy = "export takes models with one image as input" if several else "call it on images before saving it"
-        raise ModelError(f"{path}: the model {getattr(model, 'name', '')} {cause}; {remedy}")
-    if isinstance(shape[0], list | tuple):
-        raise ModelError(f"{path} has {len(shape)} inputs; export takes models with one image as input")
+    several = isinstance(shape, dict) or "shapes_dict" in build_config
+    if several or (isinstance(shape, list) and any(isinstance(size, list) for size in shape)):
+        raise ModelError(f"the model {model.name} has several inputs; {_ONE_IMAGE}")
+    if not isinstance(shape, list) or len(shape) < 2:
+        raise ModelError(f"the model {model.name} has no input shape; call it on images before saving it as .keras")
     try:
         image = keras.Input(tuple(shape[1:]), name="image")
         return keras.Model(image, model(image, training=False), name=model.name)
     except Exception as error:  # the model is any code
-        raise ModelError(f"{path}: the model {model.name} cannot be called on an image: {reason(error)}") from error
+        raise ModelError(f"the model {model.name} cannot be called on an image: {reason(error)}") from error

@@ -18,11 +18,15 @@ _WITHOUT_EFFECT = {
     "batch_input_shape": _ANY,
     "causal": False,
     "force_generator": _ANY,
+    "function_type": _ANY,
     "fused": _ANY,
     "groups": 1,
     "implementation": _ANY,
     "input_length": _ANY,
     "key_shape": _ANY,
+    "module": _ANY,
+    "output_shape_module": _ANY,
+    "output_shape_type": _ANY,
     "query_shape": _ANY,
     "ragged": False,
     "renorm": False,
@@ -37,7 +41,7 @@ _WITHOUT_EFFECT = {
 }
 #: The weights are read from the file, so these have no effect.
 _OF_TRAINING = ("_initializer", "_regularizer", "_constraint")
-#: Layers that Keras 3 does not have → its layer, and the new names of arguments. Random sizes are used in training only.
+#: Layer of Keras 2 → layer of Keras 3, and new names of arguments. Random sizes are used in training only.
 _RENAMED: dict[str, tuple[str, dict[str, str]]] = {
     "InputLayer": ("InputLayer", {"batch_input_shape": "batch_shape"}),
     "BatchNormalizationV1": ("BatchNormalization", {}),
@@ -187,6 +191,9 @@ class _Translation:
             config = {key: each for key, each in config.items() if key in known}
         config = {new_arguments.get(key, key): each for key, each in config.items()}
         config = {key: self.of(each) for key, each in config.items() if _is_used(key, each, known)}
+        if new_name == "Lambda" and isinstance(config.get("function"), list):
+            code = dict(zip(("code", "defaults", "closure"), config["function"], strict=False))
+            config["function"] = {"class_name": "__lambda__", "config": code}
         if new_name == "BatchNormalization" and isinstance(config.get("axis"), list) and len(config["axis"]) == 1:
             config["axis"] = config["axis"][0]
         return self._placed({**entry, "class_name": new_name, "config": config}, "keras.layers")
@@ -206,8 +213,6 @@ class _Translation:
         if "name" in entry["config"]:
             entry = {**entry, "config": {**entry["config"], "name": in_keras_3(entry["config"]["name"])}}
         entry = {key: each for key, each in entry.items() if key != "build_config"}
-        if entry["class_name"] == "Lambda" and "module" not in entry:
-            return entry  # Keras reads the code of Lambda layers in .h5 files only without a module
         return {**entry, "module": module, "registered_name": None}
 
 

@@ -40,7 +40,9 @@ def with_keras_3_nodes(config: dict[str, Any]) -> dict[str, Any]:
         }
         for layer in layers
     ]
-    ends = {key: calls.shifted(config[key]) for key in ("input_layers", "output_layers") if key in config}
+    ends: dict[str, Any] = {
+        key: calls.shifted(config[key]) for key in ("input_layers", "output_layers") if key in config
+    }
     return {**config, "layers": rewritten, **ends}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import h5py
 import keras
 
+from digits_edge.runtime.datasets.opening import is_bomb
 from digits_edge.runtime.errors import ModelError
 
 #: Names of the list of a model's layers in several versions of Keras 2.
@@ -39,19 +40,30 @@ def _load(layer: Any, group: Any) -> int:
     Returns:
         The number of variables that were assigned.
     """
-    variables = group.get("vars", {})
+    parts = {name: _part(group, name) for name in group}
+    variables = parts.pop("vars", None) or {}
     loaded = len(variables)
     if loaded:
-        layer.load_own_variables(variables)
-    for name, part in group.items():
-        if not isinstance(part, h5py.Group) or name == "vars":
-            continue
+        layer.load_own_variables({name: _part(variables, name) for name in variables})
+    for name, part in parts.items():
         owned = layer.layers if name in _LISTS and hasattr(layer, "layers") else getattr(layer, name, None)
         if isinstance(owned, keras.layers.Layer):
             loaded += _load(owned, part)
         elif isinstance(owned, list | tuple):
-            loaded += sum(_load(each, part[key]) for each, key in _pairs(owned, part))
+            loaded += sum(_load(each, _part(part, key)) for each, key in _pairs(owned, part))
     return loaded
+
+
+def _part(group: Any, name: str) -> Any:
+    """A part of an HDF5 file that is in this file, and not larger than what is stored."""
+    part = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
+    if isinstance(part, h5py.Group):
+        return part
+    if not isinstance(part, h5py.Dataset) or part.external or part.is_virtual:
+        raise ModelError(f"its weights {name} are not in the file")
+    if is_bomb(part.size * part.dtype.itemsize, part.id.get_storage_size()):
+        raise ModelError(f"its weights {name} unpack to {part.size} numbers")
+    return part
 
 
 def _pairs(layers: Any, group: Any) -> list[tuple[Any, str]]:

@@ -13,7 +13,7 @@ from digits_edge.export.loading.keras2 import translated, without_unused_argumen
 from digits_edge.export.loading.keras2_weights import load_weights
 from digits_edge.export.loading.saved_model import is_saved_model, load_saved_model
 from digits_edge.export.reasons import reason
-from digits_edge.runtime.errors import ModelError
+from digits_edge.runtime.errors import ModelError, UsageError
 
 
 def load_keras(path: Path, *, custom_objects: str | None = None, output: str | None = None) -> keras.Model:
@@ -40,17 +40,17 @@ def load_keras(path: Path, *, custom_objects: str | None = None, output: str | N
         (None, 28, 28, 1)
     """
     objects = None if custom_objects is None else import_objects(custom_objects)
-    if is_saved_model(path):
-        return load_saved_model(path, output)
-    archive = read_archive(path)
-    refuse_code(path, archive.config, objects)
     try:
-        model = with_one_input(_load(archive, objects), path, archive.config.get("build_config"))
-        return in_float32(with_one_output(model, path, output), objects)
-    except ModelError:
-        raise
+        if is_saved_model(path):
+            return load_saved_model(path, output)
+        archive = read_archive(path)
+        refuse_code(archive.config, objects)
+        model = with_one_input(_load(archive, objects), archive.config.get("build_config"))
+        return in_float32(with_one_output(model, output), objects)
+    except (ModelError, UsageError) as error:
+        raise type(error)(f"{path}: {error}") from error
     except Exception as error:  # Keras raises exceptions of many types
-        raise ModelError(f"{path} cannot be loaded by Keras: {reason(error)}") from error
+        raise ModelError(f"{path}: Keras cannot load it: {reason(error)}") from error
 
 
 def _load(archive: KerasArchive, objects: dict[str, Any] | None) -> keras.Model:

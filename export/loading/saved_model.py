@@ -13,9 +13,7 @@ _GRAPH = "saved_model.pb"
 #: Signatures in order of preference: that of `model.save()` and `model.export()`, and that of Keras 3's export.
 _SIGNATURES = ("serving_default", "serve")
 #: Operators that have other effects than numbers. Those that save and restore the weights are in every SavedModel.
-_UNSAFE = frozenset(
-    {"EagerPyFunc", "PyFunc", "PyFuncStateless", "ReadFile", "WriteFile", "MatchingFiles", "DebugIdentity"}
-)
+_UNSAFE = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless", "ReadFile", "WriteFile", "MatchingFiles"})
 
 
 def is_saved_model(path: Path) -> bool:
@@ -55,41 +53,43 @@ def load_saved_model(path: Path, output: str | None) -> keras.Model:
         content = saved_model_pb2.SavedModel.FromString((path / _GRAPH).read_bytes())
         graph = content.meta_graphs[0]
     except (OSError, DecodeError, IndexError) as error:
-        raise ModelError(f"{path} is not a SavedModel: {_GRAPH} is damaged; write the folder again") from error
-    _check_operators(graph, path)
+        raise ModelError(f"{_GRAPH} is damaged; write the SavedModel again") from error
+    _check_operators(graph)
     name = next((name for name in (*_SIGNATURES, *graph.signature_def) if _is_usable(graph, name)), None)
     if name is None:
-        raise ModelError(f"{path} has no serving signature; save the model with model.export('FOLDER')")
+        raise ModelError("the SavedModel has no serving signature; save the model with model.export('FOLDER')")
     signature = graph.signature_def[name]
     if len(signature.inputs) != 1:
         names = ", ".join(sorted(signature.inputs))
-        raise ModelError(
-            f"{path} has {len(signature.inputs)} inputs, {names}; export takes models with one image as input"
-        )
-    chosen = choose(sorted(signature.outputs), path, output)
+        raise ModelError(f"{len(signature.inputs)} inputs, {names}; export takes models with one image as input")
+    chosen = choose(sorted(signature.outputs), output)
     (given,) = signature.inputs.values()
     shape = tf.TensorShape(given.tensor_shape)
     if shape.rank is None:
-        raise ModelError(f"{path} has no fixed input shape; save the model with model.export('FOLDER')")
+        raise ModelError("the SavedModel has no fixed input shape; save the model with model.export('FOLDER')")
     try:
         image = keras.Input(tuple(shape[1:]), dtype=tf.dtypes.as_dtype(given.dtype).name, name="image")
         outputs = keras.layers.TFSMLayer(path, call_endpoint=name)(image)
         return keras.Model(image, outputs[chosen] if isinstance(outputs, dict) else outputs, name=path.resolve().name)
     except Exception as error:  # TensorFlow raises exceptions of many types
-        raise ModelError(f"{path} cannot be loaded by TensorFlow: {reason(error)}") from error
+        raise ModelError(f"it cannot be loaded by TensorFlow: {reason(error)}") from error
 
 
 def _is_usable(graph: Any, name: str) -> bool:
-    return name in graph.signature_def and len(graph.signature_def[name].outputs) > 0
+    return name in graph.signature_def and not name.startswith("__")  # TensorFlow's own, for initialization
 
 
-def _check_operators(graph: Any, path: Path) -> None:
+def _check_operators(graph: Any) -> None:
     """Refuse operators that read or write files, or call Python, and arithmetic that is not float32."""
     from tensorflow.core.framework import types_pb2
 
     nodes = [node for function in graph.graph_def.library.function for node in function.node_def]
     for node in (*graph.graph_def.node, *nodes):
         if node.op in _UNSAFE:
-            raise ModelError(f"{path} has the operator {node.op}, which does more than compute; it is not loaded")
+            raise ModelError(
+                f"the SavedModel has the operator {node.op}, which does more than compute; it is not loaded"
+            )
         if node.op in ("Conv2D", "MatMul") and node.attr["T"].type in (types_pb2.DT_HALF, types_pb2.DT_BFLOAT16):
-            raise ModelError(f"{path} computes in 16 bits; save the model as .keras, which is exported in float32")
+            raise ModelError(
+                "the SavedModel computes in 16 bits; save the model as .keras, which is exported in float32"
+            )

@@ -13,12 +13,23 @@ TF_OP = "digits_edge>TFOp"
 #: Modules and functions of TensorFlow that only compute: no files, no Python.
 _MODULES = ("math.", "nn.")
 _FUNCTIONS = frozenset(
-    [
+    {
         "cast",
         "clip_by_value",
+        "compat.v1.gather",
+        "compat.v1.transpose",
         "concat",
+        "convert_to_tensor",
         "expand_dims",
+        "gather",
         "identity",
+        "image.central_crop",
+        "image.convert_image_dtype",
+        "image.grayscale_to_rgb",
+        "image.per_image_standardization",
+        "image.resize",
+        "image.rgb_to_grayscale",
+        "linalg.matmul",
         "ones_like",
         "pad",
         "repeat",
@@ -32,22 +43,8 @@ _FUNCTIONS = frozenset(
         "transpose",
         "unstack",
         "zeros_like",
-        "image.central_crop",
-        "image.per_image_standardization",
-        "image.resize",
-        "image.rgb_to_grayscale",
-        "image.grayscale_to_rgb",
-        "compat.v1.transpose",
-        "compat.v1.gather",
-        "gather",
-        "linalg.matmul",
-        "image.convert_image_dtype",
-        "convert_to_tensor",
-        "keras.activations.relu",
-    ]
+    }
 )
-
-
 _OPERATORS = {"__operators__.add": operator.add, "__operators__.eq": operator.eq, "__operators__.ne": operator.ne}
 
 

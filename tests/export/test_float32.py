@@ -1,7 +1,9 @@
 """Keras models of any floating-point dtype policy are exported in float32."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from digits_edge.export import source as sources  # noqa: E402
 from digits_edge.export.float32 import in_float32  # noqa: E402
 from digits_edge.runtime import Classifier, DigitsEdgeError  # noqa: E402
 from digits_edge.runtime.datasets import Dataset  # noqa: E402
+from digits_edge.runtime.errors import ModelError  # noqa: E402
 from digits_edge.runtime.model.pixel_range import PixelRange  # noqa: E402
 from fuzz.keras_models import MAX_LAYERS, POLICIES, keras_file, keras_model  # noqa: E402
 from tests.export.conftest import fit  # noqa: E402
@@ -77,6 +80,83 @@ def test_copy_has_the_same_weights_and_float32_outputs(policy: int, end: int) ->
     for before, after in zip(model.get_weights(), copy.get_weights(), strict=True):
         np.testing.assert_array_equal(np.asarray(before, np.float32), after)
     assert in_float32(copy) is copy
+
+
+def sequential() -> keras.Model:
+    layers = keras.layers
+    stack = [layers.Conv2D(3, 3, activation="relu"), layers.BatchNormalization(), layers.Dropout(0.1)]
+    return keras.Sequential([keras.Input((8, 8, 1)), *stack, layers.Flatten(), layers.Dense(3)])
+
+
+def functional() -> keras.Model:
+    image = keras.Input((8, 8, 1))
+    x = keras.layers.SeparableConv2D(3, 3, padding="same")(image)
+    x = keras.ops.relu(keras.layers.Add()([x, image])) * 0.5
+    return keras.Model(image, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x)))
+
+
+def nested() -> keras.Model:
+    image = keras.Input((8, 8, 1))
+    inner = keras.Model(image, keras.layers.Conv2D(2, 3)(image))
+    rows = keras.Sequential([keras.Input((6, 12)), keras.layers.TimeDistributed(keras.layers.Dense(2))])
+    other = keras.Input((8, 8, 1))
+    return keras.Model(other, keras.layers.Flatten()(rows(keras.layers.Reshape((6, 12))(inner(other)))))
+
+
+def preprocessing() -> keras.Model:
+    layers = keras.layers
+    stack = [layers.Rescaling(1 / 255), layers.RandomFlip(), layers.RandomRotation(0.1), layers.Resizing(6, 6)]
+    return keras.Sequential([keras.Input((8, 8, 1)), *stack, layers.CenterCrop(4, 4), layers.Flatten()])
+
+
+def normalization() -> keras.Model:
+    adapted = keras.layers.Normalization()
+    adapted.adapt(np.random.default_rng(0).normal(100, 30, (20, 8, 8, 1)))
+    inner = keras.Sequential([keras.Input((8, 8, 1)), adapted])
+    given = keras.layers.Normalization(mean=[0.5], variance=[4.0])
+    return keras.Sequential([keras.Input((8, 8, 1)), inner, given, keras.layers.Flatten(), keras.layers.Dense(3)])
+
+
+@pytest.mark.parametrize("build", [sequential, functional, nested, preprocessing, normalization])
+@pytest.mark.parametrize(
+    ("policy", "tolerance"),
+    [("mixed_float16", 0.01), ("mixed_bfloat16", 0.05), ("float16", 0.01), ("bfloat16", 0.05), ("float64", 1e-5)],
+)
+def test_copy_of_any_kind_of_model_predicts_like_it(
+    build: Callable[[], keras.Model], policy: str, tolerance: float
+) -> None:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        keras.utils.set_random_seed(1)
+        model = build()
+    finally:
+        keras.config.set_dtype_policy(before)
+    images = np.random.default_rng(1).uniform(0, 255, (3, 8, 8, 1)).astype(np.float32)
+    expected = np.asarray(keras.ops.cast(model(images, training=False), "float32"))
+    found = np.asarray(in_float32(model)(images, training=False))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=tolerance * np.abs(expected).max())
+
+
+def test_model_quantized_by_keras_is_refused() -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="end")])
+    model.quantize("int8")
+    with pytest.raises(ModelError, match=r"the layer end was quantized by Keras; .* before model\.quantize"):
+        in_float32(model)
+
+
+class Stubborn(keras.layers.Layer):
+    """A layer that does not follow its dtype policy."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "dtype": "float64"})
+
+
+def test_custom_layer_that_sets_its_type_is_named() -> None:
+    model = keras.Sequential([keras.Input((4,)), Stubborn(), keras.layers.Dense(3)])
+    with pytest.raises(ModelError, match=r"the layer stubborn\w* sets the type float64 in its code"):
+        in_float32(model, {"Stubborn": Stubborn})
 
 
 def test_dtypes_of_integers_are_unchanged() -> None:
