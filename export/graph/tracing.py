@@ -103,7 +103,7 @@ def unrolled(keras_model: keras.Model) -> Iterator[None]:
 def _check_steps(layer: keras.layers.RNN) -> None:
     config = layer.get_build_config() or {}
     shape = config.get("input_shape") or config.get("sequences_shape") or ()
-    steps = shape[1] if len(shape) > 1 else None
+    steps = tuple(shape)[1] if len(shape) > 1 else None
     if steps is None or steps > MAX_STEPS:
         count = "an unknown number of" if steps is None else str(steps)
         raise ModelError(
