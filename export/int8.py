@@ -13,12 +13,12 @@ from digits_edge.export.graph.contract import (
     take_centred_pixels,
     take_quantized_pixels,
 )
-from digits_edge.export.graph.ends import OutputKind
 from digits_edge.export.graph.folding import scale_input
 from digits_edge.export.graph.space_to_depth import to_space_to_depth
 from digits_edge.export.precision.float_layers import find_float_layers
 from digits_edge.export.precision.quantize import Quantizer, layer_names
 from digits_edge.runtime.errors import UsageError
+from digits_edge.runtime.model.model_file import OutputKind
 from digits_edge.runtime.model.pixel_range import PixelRange
 
 #: Images on which the effect of each layer in int8 is measured, if some must remain float.
