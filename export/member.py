@@ -1,6 +1,6 @@
 """Conversion of one Keras model to a graph from pixels to calibrated probabilities: `convert_member()`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -9,31 +9,21 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from digits_edge.export.gate import Gate, GraphOutputs
-from digits_edge.export.graph.contract import (
-    QuantizedPixels,
-    end_in_probabilities,
-    take_centred_pixels,
-    take_pixels,
-    take_quantized_pixels,
-)
+from digits_edge.export.gate import Gate
+from digits_edge.export.graph.contract import end_in_probabilities, take_pixels
 from digits_edge.export.graph.convert import convert
 from digits_edge.export.graph.folding import divide_logits, scale_input
-from digits_edge.export.graph.space_to_depth import to_space_to_depth
 from digits_edge.export.input_check import check_accuracy
+from digits_edge.export.int8 import int8_graph
 from digits_edge.export.keras_outputs import KerasOutputs, ReferenceOutputs, run_keras
-from digits_edge.export.precision.float_layers import find_float_layers
 from digits_edge.export.precision.half import to_half
 from digits_edge.export.precision.options import Int8Options
-from digits_edge.export.precision.quantize import Quantizer, layer_names
 from digits_edge.export.source import Source, calibrated_outputs
 from digits_edge.runtime.datasets import Dataset, parts, stratified
-from digits_edge.runtime.errors import DigitsEdgeError, ModelError, UsageError, one_line
+from digits_edge.runtime.errors import DigitsEdgeError, ModelError, one_line
 from digits_edge.runtime.model.model_file import Precision
 
 CALIBRATION_IMAGES = 500
-#: Images on which the effect of each layer in int8 is measured, if some must remain float.
-_SENSITIVITY_IMAGES = 200
 #: Called with a description of each step.
 Listener = Callable[[str], None]
 
@@ -96,9 +86,17 @@ def convert_member(
         if precision == "int8":
             assert training is not None  # `export` raises otherwise
             gate = Gate.of(outputs, precision)
-            graph, left_float = _int8(logits_graph, source, training, gate, int8.float_layers, listener)
+            graph, left_float = int8_graph(
+                logits_graph,
+                source.pixel_range,
+                calibration_images(source, training),
+                gate,
+                output=source.output,
+                float_layers=int8.float_layers,
+                listener=listener,
+            )
             return ConvertedModel(source, outputs, labelled, graph, left_float)
-        graph = take_pixels(scale_input(logits_graph, source.pixel_range.factor, source.pixel_range.offset))
+        graph = take_pixels(scale_input(logits_graph, source.pixel_range.factors, source.pixel_range.offsets))
         graph = end_in_probabilities(to_half(graph) if precision == "fp16" else graph, source.output)
         return ConvertedModel(source, outputs, labelled, graph, ())
 
@@ -141,47 +139,6 @@ def _fine_tuned(source: Source, training: Dataset | None, epochs: int, listener:
         epochs=epochs,
         listener=lambda epoch: listener(f"fine-tuning {source.name} for int8, epoch {epoch} of {epochs}"),
     )
-
-
-def _int8(
-    logits_graph: ir.Model,
-    source: Source,
-    training: Dataset,
-    gate: Gate,
-    float_layers: tuple[str, ...],
-    listener: Listener,
-) -> tuple[ir.Model, tuple[str, ...]]:
-    """Quantize all layers except `float_layers` and those that must remain float for agreement with Keras.
-
-    Returns:
-        The graph, and the names of its float layers.
-    """
-    layers = layer_names(logits_graph)
-    for layer in float_layers:
-        if layer not in layers:
-            raise UsageError(f"{source.name} has no layer {layer!r}; its layers are {', '.join(layers)}")
-    candidates = [layer for layer in layers if layer not in float_layers]
-    pixels = QuantizedPixels.of(source.pixel_range)
-    calibration = pixels.centred(calibration_images(source, training))
-    model = to_space_to_depth(take_centred_pixels(logits_graph, pixels))
-    images, probabilities = gate.compared.images, gate.compared.probabilities
-    rows = np.linspace(0, len(images) - 1, min(len(images), _SENSITIVITY_IMAGES)).astype(np.intp)
-
-    with Quantizer(model, calibration) as quantizer:
-
-        def graph_with(more_float_layers: Sequence[str]) -> ir.Model:
-            graph = quantizer((*float_layers, *more_float_layers))
-            return end_in_probabilities(take_quantized_pixels(graph, pixels.step, pixels.zero_point), source.output)
-
-        def passes(more_float_layers: Sequence[str]) -> bool:
-            return not gate.check(GraphOutputs(graph_with(more_float_layers)))[1]
-
-        def sensitivity(layer: str) -> float:
-            predict = GraphOutputs(graph_with([other for other in candidates if other != layer]))
-            return float(np.abs(predict(images[rows]) - probabilities[rows]).mean())
-
-        found = find_float_layers(candidates, passes, sensitivity, listener=listener)
-        return graph_with(found), tuple(layer for layer in layers if layer in {*float_layers, *found})
 
 
 def calibration_images(source: Source, training: Dataset) -> NDArray[np.uint8]:

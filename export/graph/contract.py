@@ -7,7 +7,6 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from digits_edge.export.graph.ends import OutputKind
 from digits_edge.export.graph.folding import scale_input
 from digits_edge.export.graph.rewriting import (
     apply_until_still,
@@ -18,7 +17,7 @@ from digits_edge.export.graph.rewriting import (
     insert_after,
     name_by_position,
 )
-from digits_edge.runtime.model.model_file import INPUT_NAME, OUTPUT_NAME
+from digits_edge.runtime.model.model_file import INPUT_NAME, OUTPUT_NAME, OutputKind
 from digits_edge.runtime.model.pixel_range import PixelRange
 
 #: A rest below this share of a step is a rounding error.

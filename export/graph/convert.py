@@ -23,8 +23,8 @@ def convert(keras_model: keras.Model, image: ImageInput | None = None) -> ir.Mod
     """Convert a Keras classifier to a float graph and simplify it.
 
     Args:
-        keras_model: input float32, images in one of the layouts of `digits_edge.export.graph.tracing.keras_layout`;
-            output logits, or their softmax or sigmoid, (N, K).
+        keras_model: input float32, images in one of the layouts of `digits_edge.export.image_layout`; output logits,
+            or their softmax or sigmoid, (N, K).
         image: the images; by default 28×28 grey levels.
 
     Returns:

@@ -20,10 +20,8 @@ from digits_edge.export.graph.rewriting import (
 )
 from digits_edge.export.graph.tracing import call
 from digits_edge.runtime.errors import ModelError
-from digits_edge.runtime.model.model_file import BATCH_AXIS
+from digits_edge.runtime.model.model_file import BATCH_AXIS, OutputKind
 
-#: "sigmoid": independent probabilities of the classes. One sigmoid of two classes is converted to a softmax.
-OutputKind = Literal["softmax", "sigmoid"]
 FinalActivation = Literal["softmax", "log_softmax", "sigmoid", "linear"]
 
 _ACTIVATIONS: dict[str, FinalActivation] = {

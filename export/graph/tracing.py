@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from digits_edge.export.image_layout import ImageLayout
 from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.model.image_input import ImageInput
 
@@ -17,7 +18,7 @@ def traced(keras_model: keras.Model, image: ImageInput) -> Any:
     """A `tf.function` from images, float32 (N, H, W) or (N, H, W, 3), to the output of a Keras model.
 
     Args:
-        keras_model: one input, for images in one of the layouts of `keras_layout`, and one output.
+        keras_model: one input, in one of the layouts of `digits_edge.export.image_layout`, and one output.
         image: the images.
 
     Raises:
@@ -30,12 +31,16 @@ def traced(keras_model: keras.Model, image: ImageInput) -> Any:
     """
     import tensorflow as tf  # takes seconds, and only the conversion needs it
 
-    shape, channels_first = keras_layout(tuple(keras_model.inputs[0].shape[1:]), image)
+    layout = ImageLayout.of(keras_model.inputs[0].shape)
+    if layout.image.shape != image.shape:
+        raise ModelError(
+            f"images of {image.description} do not fit the model, which takes {layout.image.description}; resize them"
+        )
 
     @tf.function(input_signature=[tf.TensorSpec([None, *image.shape], tf.float32, name="image")])  # type: ignore[untyped-decorator]
     def predict(image: Any) -> Any:
-        ordered = tf.transpose(image, [0, 3, 1, 2]) if channels_first else image
-        return call(keras_model, tf.reshape(ordered, [-1, *shape]))
+        ordered = tf.transpose(image, [0, 3, 1, 2]) if layout.is_transposed else image
+        return call(keras_model, tf.reshape(ordered, [-1, *layout.shape]))
 
     return predict
 
@@ -46,39 +51,6 @@ def call(keras_model: keras.Model, images: Any) -> Any:
     is_nested = isinstance(structure, dict | list | tuple)
     inputs = keras.tree.pack_sequence_as(structure, [images]) if is_nested else images
     return keras.tree.flatten(keras_model(inputs, training=False))[0]
-
-
-def keras_layout(sizes: tuple[int | None, ...], image: ImageInput) -> tuple[tuple[int, ...], bool]:
-    """How images, (N, H, W) or (N, H, W, 3), are arranged in the input of a Keras model.
-
-    Args:
-        sizes: input shape without the batch axis: (H·W·C,), (H, W), (H, W, C) or channels first, (C, H, W). None stands
-            for any size.
-        image: the images.
-
-    Returns:
-        The input shape for these images, and whether the channels have to be moved to the front first.
-
-    Raises:
-        ModelError: the images do not fit the input shape.
-
-    Example:
-        >>> keras_layout((None, None, 3), ImageInput(32, 48, 3)), keras_layout((3, 32, 48), ImageInput(32, 48, 3))
-        (((32, 48, 3), False), ((3, 32, 48), True))
-    """
-    height, width, channels = image.height, image.width, image.channels
-    layouts: list[tuple[tuple[int, ...], bool]] = [
-        ((height, width, channels), False),
-        ((channels, height, width), channels > 1),
-        ((image.pixels,), False),
-    ]
-    if channels == 1:
-        layouts.append(((height, width), False))
-    for shape, channels_first in layouts:
-        if len(shape) == len(sizes) and all(a in (None, b) for a, b in zip(sizes, shape, strict=True)):
-            return shape, channels_first
-    expected = ", ".join(map(str, ("None", *sizes)))
-    raise ModelError(f"images of {image.description} do not fit the model's input shape ({expected}); pass --input")
 
 
 @contextmanager
@@ -103,7 +75,7 @@ def unrolled(keras_model: keras.Model) -> Iterator[None]:
 def _check_steps(layer: keras.layers.RNN) -> None:
     config = layer.get_build_config() or {}
     shape = config.get("input_shape") or config.get("sequences_shape") or ()
-    steps = shape[1] if len(shape) > 1 else None
+    steps = tuple(shape)[1] if len(shape) > 1 else None
     if steps is None or steps > MAX_STEPS:
         count = "an unknown number of" if steps is None else str(steps)
         raise ModelError(

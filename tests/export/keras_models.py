@@ -274,7 +274,6 @@ KINDS: dict[str, Kind] = {
     "20×40×3, not square": _rgb(_small, ImageInput(20, 40, 3)),
     "96×96×3": _rgb(_small, RGB96),
     "flat, 784": Kind(_dense, shape=(784,)),
-    "flat, 3,072": Kind(_dense, RGB32, (3072,)),
     "28×28 without channel axis": Kind(_before(lambda: layers.Reshape((28, 28, 1))), shape=(28, 28)),
     "channels first, 1×28×28": Kind(_channels_first, shape=(1, 28, 28)),
     "channels first, 3×32×32": Kind(_channels_first, RGB32, (3, 32, 32)),
