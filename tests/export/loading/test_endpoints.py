@@ -40,6 +40,7 @@ def test_single_tensor_in_a_structure_is_used(tmp_path: Path, kind: str) -> None
     loaded = load_keras(tmp_path / "m.keras")
     given = {"image": IMAGES} if kind == "dict input" else IMAGES
     (expected,) = keras.tree.flatten(model(given))
+    assert isinstance(loaded.input, keras.KerasTensor)
     np.testing.assert_allclose(loaded(IMAGES), expected, rtol=1e-5)
 
 
