@@ -16,13 +16,16 @@ from digits_edge.export.graph.contract import (
 from digits_edge.export.graph.folding import scale_input
 from digits_edge.export.graph.space_to_depth import to_space_to_depth
 from digits_edge.export.precision.float_layers import find_float_layers
-from digits_edge.export.precision.quantize import Quantizer, layer_names
-from digits_edge.runtime.errors import UsageError
+from digits_edge.export.precision.quantize import Quantizer, candidate_groups, layer_names
+from digits_edge.runtime.errors import CheckError, UsageError
 from digits_edge.runtime.model.model_file import OutputKind
 from digits_edge.runtime.model.pixel_range import PixelRange
 
-#: Images on which the effect of each layer in int8 is measured, if some must remain float.
-_SENSITIVITY_IMAGES = 200
+#: Number of images, of at most this many pixels, on which the effect of each layer in int8 is measured.
+_SENSITIVITY_IMAGES, _SENSITIVITY_PIXELS = 200, 3072
+#: Number of larger images.
+_MIN_SENSITIVITY_IMAGES = 32
+_REMEDY = "use --precision fp16, or --quantization-aware 3"
 
 
 def int8_graph(
@@ -51,32 +54,45 @@ def int8_graph(
 
     Raises:
         UsageError: `float_layers` has an unknown name.
-        CheckError: the graph does not agree with Keras, even if all layers are float.
+        CheckError: no graph agrees with Keras, even if all layers are float.
     """
     layers = layer_names(logits_graph)
     for layer in float_layers:
         if layer not in layers:
             raise UsageError(f"the model has no layer {layer!r}; its layers are {', '.join(layers)}")
-    candidates = [layer for layer in layers if layer not in float_layers]
+    groups = candidate_groups(logits_graph)
+    candidates = [first for first, names in groups.items() if not set(names) <= set(float_layers)]
     model, inputs, scale, zero_point = _take_pixels(logits_graph, pixel_range, calibration)
     images, probabilities = gate.compared.images, gate.compared.probabilities
-    rows = np.linspace(0, len(images) - 1, min(len(images), _SENSITIVITY_IMAGES)).astype(np.intp)
+    rows = np.linspace(0, len(images) - 1, min(len(images), _sensitivity_images(calibration))).astype(np.intp)
+    tried: list[str] = []
 
     with Quantizer(to_space_to_depth(model), inputs) as quantizer:
 
         def graph_with(more_float_layers: Sequence[str]) -> ir.Model:
-            graph = quantizer((*float_layers, *more_float_layers))
+            graph = quantizer((*float_layers, *(name for first in more_float_layers for name in groups[first])))
             return end_in_probabilities(take_quantized_pixels(graph, scale, zero_point), output)
 
         def passes(more_float_layers: Sequence[str]) -> bool:
-            return not gate.check(GraphOutputs(graph_with(more_float_layers)))[1]
+            problems = gate.check(GraphOutputs(graph_with(more_float_layers)))[1]
+            tried.append(f"{len(more_float_layers)} of {len(candidates)} layers float: {', '.join(problems)}")
+            return not problems
 
         def sensitivity(layer: str) -> float:
             predict = GraphOutputs(graph_with([other for other in candidates if other != layer]))
             return float(np.abs(predict(images[rows]) - probabilities[rows]).mean())
 
         found = find_float_layers(candidates, passes, sensitivity, listener=listener)
-        return graph_with(found), tuple(layer for layer in layers if layer in {*float_layers, *found})
+        if found is None:
+            raise CheckError(f"no int8 model agrees with Keras ({'; '.join(tried)}), nothing is written; {_REMEDY}")
+        chosen = {*float_layers, *(name for first in found for name in groups[first])}
+        return graph_with(found), tuple(node.name for node in logits_graph.graph if node.name in chosen)
+
+
+def _sensitivity_images(images: NDArray[np.uint8]) -> int:
+    """The number of images on which the effect of a layer is measured: fewer of large images."""
+    per_image = images[0].size / _SENSITIVITY_PIXELS
+    return max(_MIN_SENSITIVITY_IMAGES, int(_SENSITIVITY_IMAGES / max(1.0, per_image)))
 
 
 def _take_pixels(

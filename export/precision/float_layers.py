@@ -14,7 +14,7 @@ def find_float_layers(
     *,
     listener: Callable[[str], None] = lambda step: None,
     clock: Callable[[], float] = time.monotonic,
-) -> tuple[str, ...]:
+) -> tuple[str, ...] | None:
     """Find a small set of layers with which the model passes if they are float.
 
     The sensitivity of every layer is measured once. The most sensitive layers are then made float: first one, two, four
@@ -29,8 +29,8 @@ def find_float_layers(
         clock: time in seconds.
 
     Returns:
-        Names in the order of `candidates`; all of them if the model does not pass even then, or if the time is over
-        before a smaller set passed.
+        Names in the order of `candidates`; all of them if the time is over before a smaller set passed; None if the
+        model does not pass even if all of them are float.
 
     Example:
         >>> changes = {"conv_1": 0.1, "conv_2": 0.5, "conv_3": 0.2}
@@ -43,7 +43,9 @@ def find_float_layers(
         return ()
     start_s, count = clock(), len(candidates)
     listener(f"checking the model with all {count} layers in float")
-    if count < 2 or not passes(candidates):
+    if not passes(candidates):
+        return None
+    if count < 2:
         return tuple(candidates)
     sensitivities = dict.fromkeys(candidates, 0.0)
     for number, layer in enumerate(candidates, start=1):

@@ -19,7 +19,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from digits_edge.export.graph.rewriting import before, bypass, first_input
+from digits_edge.export.graph.rewriting import array_of, before, bypass, first_input, insert_after
 from digits_edge.export.precision.overflow import quantization_overrides
 
 #: Operators of these networks that have int8 kernels in onnxruntime; Softmax remains float.
@@ -36,6 +36,16 @@ QUANTIZED_OPERATORS = [
     "Relu",
 ]
 _LAYERS = ("Conv", "Gemm", "MatMul")
+#: Operators with several computed inputs; in int8 they round as layers do.
+_JOINS = ("Add", "Concat")
+#: Float operators whose neighbours may be int8: activations of layers, and operators that move or repeat entries.
+#: All others, such as those of LayerNormalization, gelu, gates and recurrent layers, lose accuracy between int8 ones.
+_NEUTRAL = {
+    *("Elu", "Selu", "LeakyRelu", "Clip", "ConvTranspose", "GlobalMaxPool"),
+    *("Transpose", "SpaceToDepth", "DepthToSpace", "Resize", "Tile", "Pad", "Squeeze", "Unsqueeze", "Flatten"),
+}
+#: Operators across which onnxruntime moves a QuantizeLinear to the front.
+_MOVED_ACROSS = ("MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Slice")
 _CALIBRATION_BATCH = 64
 _CACHES_CALIBRATION = "calibration_cache_path" in inspect.signature(quantize_static).parameters
 
@@ -85,6 +95,7 @@ class Quantizer:
         """Quantize all layers except `float_layers`; see `quantize`."""
         quantized = Path(self._folder.name, "int8.onnx")
         model = ir.from_proto(onnx.load(self._prepared))
+        float_nodes = [*float_layers, *_between_float_layers(model, float_layers), *_float_by_kind(model)]
         overrides = quantization_overrides(model, float_layers=float_layers)
         # quantize_static logs a warning about missing pre-processing to the root logger although it was done
         logging.disable(logging.WARNING)
@@ -98,14 +109,14 @@ class Quantizer:
                 weight_type=QuantType.QInt8,
                 per_channel=True,
                 op_types_to_quantize=QUANTIZED_OPERATORS,
-                nodes_to_exclude=[*float_layers, *_between_float_layers(model, float_layers)],
+                nodes_to_exclude=float_nodes,
                 extra_options={"TensorQuantOverrides": overrides},
                 calibrate_method=CalibrationMethod.MinMax,
                 **self._options,
             )
         finally:
             logging.disable(logging.NOTSET)
-        return _pool_before_relu(_float_gemm_outputs(ir.from_proto(onnx.load(quantized))))
+        return _shield_float_layers(_pool_before_relu(_float_outputs(ir.from_proto(onnx.load(quantized)))))
 
 
 def _between_float_layers(model: ir.Model, float_layers: Collection[str]) -> list[str]:
@@ -131,10 +142,54 @@ def _between_float_layers(model: ir.Model, float_layers: Collection[str]) -> lis
     return names
 
 
-def _float_gemm_outputs(model: ir.Model) -> ir.Model:
-    """Remove the quantization of the logits, and of Gemm outputs that only float operators such as Elu read.
+def _float_by_kind(model: ir.Model) -> list[str]:
+    """The names of nodes that stay float: products of two activations, and what is connected with float operators.
 
-    onnxruntime's int8 Gemm can output float, which is more accurate than 256 steps.
+    A region is a set of connected quantizable nodes without layers, such as an Add and its Relu. If it reads from or is
+    read by a float operator that is not neutral, it stays float.
+    """
+    names = [
+        node.name or ""
+        for node in model.graph
+        if node.op_type in ("MatMul", "Gemm") and all(array_of(value) is None for value in node.inputs[:2])
+    ]
+    visited: set[ir.Node] = set()
+    for start in model.graph:
+        if start in visited or not _is_between_layers(start):
+            continue
+        region, waiting, is_float = [], [start], False
+        while waiting:
+            node = waiting.pop()
+            if node in visited:
+                continue
+            visited.add(node)
+            region.append(node.name or "")
+            for neighbour in _neighbours(node):
+                if _is_between_layers(neighbour):
+                    waiting.append(neighbour)
+                else:
+                    is_float |= neighbour.op_type not in _NEUTRAL and neighbour.op_type not in _LAYERS
+        names += region if is_float else []
+    return names
+
+
+def _is_between_layers(node: ir.Node) -> bool:
+    return node.op_type in QUANTIZED_OPERATORS and node.op_type not in _LAYERS
+
+
+def _neighbours(node: ir.Node) -> Iterator[ir.Node]:
+    """The nodes that a node reads from, and those that read its results."""
+    for value in node.inputs:
+        if value is not None and (producer := value.producer()) is not None:
+            yield producer
+    for result in node.outputs:
+        yield from (user for user, _ in result.uses())
+
+
+def _float_outputs(model: ir.Model) -> ir.Model:
+    """Remove the quantization of the logits, and of Gemm and MatMul outputs that only float operators read.
+
+    onnxruntime's int8 Gemm and MatMul can output float, which is more accurate than 256 steps.
     """
     for dequantizing in list(model.graph):
         quantizing = before(dequantizing, "QuantizeLinear") if dequantizing.op_type == "DequantizeLinear" else None
@@ -142,10 +197,37 @@ def _float_gemm_outputs(model: ir.Model) -> ir.Model:
             continue
         result = dequantizing.outputs[0]
         has_float_users = all(user.op_type not in QUANTIZED_OPERATORS for user, _ in result.uses())
-        if result.is_graph_output() or (before(quantizing, "Gemm") is not None and has_float_users):
+        if result.is_graph_output() or (before(quantizing, "Gemm", "MatMul") is not None and has_float_users):
             bypass(dequantizing, first_input(quantizing))
     RemoveUnusedNodesPass()(model)
     return model
+
+
+def _shield_float_layers(model: ir.Model) -> ir.Model:
+    """Insert a Max of a single value between a float layer and the QuantizeLinear after it.
+
+    Otherwise onnxruntime quantizes the weights of a layer between DequantizeLinear and QuantizeLinear itself, without
+    the limits against overflow, and the layer is not float (measured with 1.32: also with Relu, Clip, MaxPool, Reshape
+    or Transpose between layer and QuantizeLinear). It does not move a QuantizeLinear across Max.
+    """
+    graph = model.graph
+    for layer in list(graph):
+        if layer.op_type not in ("Conv", "ConvTranspose", "Gemm") or array_of(layer.inputs[1]) is None:
+            continue
+        value = layer.outputs[0]
+        if (user := _only_user(value)) is not None and user.op_type in ("Relu", "Clip"):
+            value = user.outputs[0]
+        while (user := _only_user(value)) is not None and user.op_type in _MOVED_ACROSS:
+            value = user.outputs[0]
+        quantizing = [user for user, _ in value.uses() if user.op_type == "QuantizeLinear"]
+        if quantizing and len(quantizing) == len(value.uses()):
+            insert_after(value, graph, "Max", [value])
+    return model
+
+
+def _only_user(value: ir.Value) -> ir.Node | None:
+    users = [user for user, _ in value.uses()]
+    return users[0] if len(users) == 1 else None
 
 
 def _pool_before_relu(model: ir.Model) -> ir.Model:
@@ -172,7 +254,27 @@ def _pool_before_relu(model: ir.Model) -> ir.Model:
 
 def layer_names(model: ir.Model) -> list[str]:
     """The names of all nodes with weights, in graph order; valid values for `float_layers`."""
-    return [node.name or "" for node in model.graph if node.op_type in _LAYERS]
+    float_names = set(_float_by_kind(model))
+    return [node.name or "" for node in model.graph if node.op_type in _LAYERS and node.name not in float_names]
+
+
+def candidate_groups(model: ir.Model) -> dict[str, tuple[str, ...]]:
+    """The nodes that can be int8 or float, in graph order: layers, Add and Concat.
+
+    The steps of a recurrent layer, which have the same weights, are one group.
+
+    Returns:
+        Name of the first node of a group → the names of all its nodes.
+    """
+    float_names = set(_float_by_kind(model))
+    groups: dict[object, list[str]] = {}
+    for node in model.graph:
+        if node.op_type not in (*_LAYERS, *_JOINS) or node.name in float_names:
+            continue
+        weights = array_of(node.inputs[1]) if node.op_type in _LAYERS else None
+        key = node.name if weights is None else (node.op_type, weights.shape, weights.tobytes())
+        groups.setdefault(key, []).append(node.name or "")
+    return {names[0]: tuple(names) for names in groups.values()}
 
 
 class _CalibrationImages(CalibrationDataReader):  # type: ignore[misc]
