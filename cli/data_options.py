@@ -15,6 +15,7 @@ from digits_edge.runtime.datasets.fitting import fitted
 from digits_edge.runtime.datasets.options import ReadingOptions
 from digits_edge.runtime.errors import UsageError
 from digits_edge.runtime.model.image_input import ImageInput, Polarity
+from digits_edge.runtime.model.steps import PreprocessingStep
 
 _INPUT = re.compile(r"([0-9]{1,6})[x×]([0-9]{1,6})(?:[x×]([13]))?")
 #: Number of skipped pictures that are listed.
@@ -89,6 +90,16 @@ class PictureOptions:
             more = f"; and {len(self._skipped) - _LISTED} more" if len(self._skipped) > _LISTED else ""
             note(f"skipped {len(self._skipped)} damaged pictures: {'; '.join(self._skipped[:_LISTED])}{more}")
             self._skipped.clear()
+
+
+def reading_of(image: ImageInput, steps: tuple[PreprocessingStep, ...]) -> ReadingOptions:
+    """Options with which images are read as a model's inputs.
+
+    Args:
+        image: input of the model.
+        steps: preprocessing steps of the model; empty if they are unknown.
+    """
+    return ReadingOptions(image, steps or None, image.polarity)
 
 
 def parse_input(text: str, polarity: Polarity | None = None) -> ImageInput:

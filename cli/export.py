@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from digits_edge.cli.data_options import reading_of
 from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.model_facts import accuracy_at_export, multiplications_in_int8
 from digits_edge.cli.options import (
@@ -30,6 +31,7 @@ from digits_edge.runtime.checks.accuracy import Accuracy
 from digits_edge.runtime.datasets import Dataset, load
 from digits_edge.runtime.datasets.fitting import FitMethod, fitted
 from digits_edge.runtime.datasets.label_map import relabelled
+from digits_edge.runtime.datasets.options import DEFAULT_OPTIONS, ReadingOptions
 from digits_edge.runtime.errors import DataError, ModelError, UsageError
 from digits_edge.runtime.files import refuse_existing
 from digits_edge.runtime.model.bundled import is_model_name
@@ -210,7 +212,10 @@ def command(
                 for source in sources
             )
             keras_source = Ensemble(members) if ensemble else members[0]
-        found = named or _data(data, keras_source.data.get("name"), required=precision == "int8")
+        found = named
+        if found is None or (found[0] is not None and found[0].image.shape != keras_source.image.shape):
+            options = reading_of(keras_source.image, keras_source.preprocessing)
+            found = _data(data, keras_source.data.get("name"), required=precision == "int8", options=options)
         training, test = (_as_inputs(each, keras_source, label_map, fit) for each in found)
         return export(
             keras_source,
@@ -390,13 +395,15 @@ def _as_inputs(
     return fitted(data, source.image, fit, progress=progress("converting images"))
 
 
-def _data(data: str | None, trained_on: str | None, *, required: bool) -> tuple[Dataset | None, Dataset | None]:
+def _data(
+    data: str | None, trained_on: str | None, *, required: bool, options: ReadingOptions = DEFAULT_OPTIONS
+) -> tuple[Dataset | None, Dataset | None]:
     """Load the training and test data; None for data that is not available and not required."""
     if data is None and trained_on is None:
         return None, None
-    name, bar = trained_on or "mnist", progress("downloading")
+    name, bar = trained_on or "mnist", progress("reading data")
     try:
-        training = load(name, "train", data=data, progress=bar)
+        training = load(name, "train", data=data, progress=bar, options=options)
     except DataError as error:
         if data is not None:
             raise
@@ -404,6 +411,6 @@ def _data(data: str | None, trained_on: str | None, *, required: bool) -> tuple[
             raise DataError(f"the training data was not found, pass it with --data: {error}") from error
         return None, None
     try:
-        return training, load(name, "test", data=data, progress=bar)
+        return training, load(name, "test", data=data, progress=bar, options=options)
     except DataError:
         return training, None

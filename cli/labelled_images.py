@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from digits_edge.cli.data_options import PictureOptions
+from digits_edge.cli.data_options import PictureOptions, reading_of
 from digits_edge.cli.loaded_model import LoadedModel
 from digits_edge.cli.output import note
 from digits_edge.runtime.datasets import CATALOGUE, Dataset, common_parts
@@ -129,5 +129,4 @@ def _common_input(models: Sequence[LoadedModel]) -> ReadingOptions:
                 f"{models[0].name} takes images of {first[0].description}, but {model.name} of {image.description}; "
                 "compare models with the same input"
             )
-    image, steps = first
-    return ReadingOptions(image, steps or None)
+    return reading_of(*first)

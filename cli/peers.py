@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from digits_edge.cli.data_options import PictureOptions, reading_of
 from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.options import file_path
-from digits_edge.cli.output import note, print_json, print_table, progress, show
-from digits_edge.runtime.datasets import load
+from digits_edge.cli.output import note, print_json, print_table, show
 from digits_edge.runtime.errors import DataError, UsageError
 from digits_edge.runtime.files import refuse_existing
 from digits_edge.runtime.model.bundled import bundled_models
@@ -158,7 +158,8 @@ def _keras_side(
     if all(subject.metadata.precision != "int8" for subject in subjects):
         return peers, None
     try:
-        training = load(source.data.get("name", "mnist"), "train", data=choice.data, progress=progress("downloading"))
+        options = reading_of(source.image, source.preprocessing)
+        training = PictureOptions().load(source.data.get("name", "mnist"), "train", choice.data, recorded=options)
     except DataError:
         if choice.data is not None:
             raise

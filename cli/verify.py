@@ -1,10 +1,10 @@
 """The `digits-edge verify` command."""
 
-from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import click
 
+from digits_edge.cli.data_options import PictureOptions, reading_of
 from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.labelled_images import note_other_classes
 from digits_edge.cli.model_facts import accuracy_at_export, multiplications_in_int8
@@ -17,10 +17,11 @@ from digits_edge.cli.options import (
     pixel_range_options,
     session_options,
 )
-from digits_edge.cli.output import percent, print_json, progress, say, show
+from digits_edge.cli.output import percent, print_json, say, show
 from digits_edge.runtime.checks.verify import Reference, Verification, verify
 from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
-from digits_edge.runtime.datasets import Dataset, load, parts
+from digits_edge.runtime.datasets import Dataset, parts
+from digits_edge.runtime.datasets.options import ReadingOptions
 from digits_edge.runtime.errors import CheckError, ModelError, UsageError
 from digits_edge.runtime.model.bundled import bundled_models
 from digits_edge.runtime.model.model_file import Metadata
@@ -64,9 +65,7 @@ def command(
     models with the classes of the data only. --keras also compares with Keras on the validation images of --data, or
     on the reference images without --data. The exit code is 1 if a check fails.
     """
-    dataset = None
-    if data is not None:
-        dataset = load(split="test", data=data, progress=progress("downloading"))
+    test = None if data is None else _DataForModels(data, "test")
     code = _KerasCode(keras_output, custom_objects)
     keras_models = _KerasReference(keras, pixel_range, data, code) if keras else None
     failed = []
@@ -78,6 +77,7 @@ def command(
             show(f"verifying {classifier.metadata.name} on {classifier.provider}")
             reference = keras_models.outputs_for(classifier) if keras_models is not None else None
             # without MODEL, models with other classes than the data are not measured on it
+            dataset = None if test is None else test.of(classifier)
             counted = dataset if models or dataset is None or classifier.labels == dataset.class_names else None
             if counted is not None:
                 note_other_classes(name, classifier.labels, counted)
@@ -98,13 +98,28 @@ class _KerasCode(NamedTuple):
     custom_objects: str | None
 
 
+class _DataForModels:
+    """A split of a data set as inputs of several models, read once for models with the same input and preprocessing."""
+
+    def __init__(self, data: str, split: Literal["train", "test"]) -> None:
+        self._data, self._split = data, split
+        self._read: dict[ReadingOptions, Dataset] = {}
+
+    def of(self, classifier: Classifier) -> Dataset:
+        """Read the images as inputs of a model."""
+        options = reading_of(classifier.metadata.input, classifier.metadata.preprocessing)
+        if options not in self._read:
+            self._read[options] = PictureOptions().load("mnist", self._split, self._data, recorded=options)
+        return self._read[options]
+
+
 class _KerasReference:
     """Keras models to compare with, read once for all model files."""
 
     def __init__(self, paths: tuple[str, ...], pixel_range: PixelRange, data: str | None, code: "_KerasCode") -> None:
         self._paths = paths
         self._pixel_range = pixel_range
-        self._data = data
+        self._training = None if data is None else _DataForModels(data, "train")
         self._code = code
         self._read: dict[tuple[tuple[str, ...], tuple[PixelRange, ...]], list[Source]] = {}
 
@@ -126,9 +141,10 @@ class _KerasReference:
         from digits_edge.export import mean_outputs
 
         images, labels = classifier.golden.images, None
-        if self._training is not None and self._training.labels is not None:
-            rows = parts(self._training.labels, metadata.data.get("validation", "tenth")).validation
-            images, labels = self._training.images[rows], self._training.labels[rows]
+        training = None if self._training is None else self._training.of(classifier)
+        if training is not None and training.labels is not None:
+            rows = parts(training.labels, metadata.data.get("validation", "tenth")).validation
+            images, labels = training.images[rows], training.labels[rows]
         temperatures = [member.temperature for member in metadata.members] or [metadata.temperature]
         return Reference(images, mean_outputs(sources, images, temperatures), labels)
 
@@ -153,12 +169,6 @@ class _KerasReference:
                     for path, pixel_range in zip(self._paths, ranges, strict=True)
                 ]
         return self._read[key]
-
-    @cached_property
-    def _training(self) -> Dataset | None:
-        if self._data is None:
-            return None
-        return load(split="train", data=self._data, progress=progress("downloading"))
 
 
 def _print(verification: Verification, metadata: Metadata, dataset: Dataset | None) -> None:

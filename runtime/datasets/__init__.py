@@ -1,10 +1,11 @@
-"""Data sets of 28x28 images: `load()` by name or path, `read_blocks()` for large CSV files, and fixed splits."""
+"""Data sets of images: `load()` by name or path, `read_blocks()` for large CSV files, and fixed splits."""
 
 from digits_edge.runtime.datasets.block import Block
 from digits_edge.runtime.datasets.catalogue import CATALOGUE
 from digits_edge.runtime.datasets.dataset import Dataset
 from digits_edge.runtime.datasets.kaggle_csv import read_blocks
 from digits_edge.runtime.datasets.loading import load
+from digits_edge.runtime.datasets.options import ReadingOptions
 from digits_edge.runtime.datasets.split import RULES, Parts, common_parts, parts, stratified
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Block",
     "Dataset",
     "Parts",
+    "ReadingOptions",
     "common_parts",
     "load",
     "parts",

@@ -163,3 +163,26 @@ def test_report_tune_compare_and_studies_take_a_folder(run, shapes, trained, tmp
 def test_models_with_different_inputs_are_not_compared(run, shapes, trained):
     result = run("compare", trained, "edge-int8", "--data", shapes)
     assert (result.code, "takes images of 24×24×3, but edge-int8 of 28×28; compare models" in result.error) == (2, True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("onnx") is None, reason="needs the extra [export]")
+def test_a_model_of_pictures_is_exported_and_used(run, shapes, trained):
+    exported = run("export", trained, "--data", shapes, "-o", "shapes.onnx", "--precision", "fp32")
+    assert exported.code == 0, exported.stderr
+    assert run("verify", "shapes.onnx", "--keras", trained, "--data", shapes).code == 0
+    keras, onnx = (run("evaluate", model, "--data", shapes, "--json").objects[0] for model in (trained, "shapes.onnx"))
+    assert keras["confusion"] == onnx["confusion"]
+    predicted = run("predict", "--model", "shapes.onnx", shapes / "circle", "--json")
+    labels = [found["label"] for found in predicted.objects]
+    assert (len(labels), predicted.code) == (30, 0)
+    assert labels.count("circle") > 20
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("onnx") is None, reason="needs the extra [export]")
+def test_the_page_of_a_model_file_has_occlusion_maps(run, shapes, trained, tmp_path):
+    assert run("export", trained, "--data", shapes, "-o", "shapes.onnx", "--precision", "fp32").code == 0
+    result = run("evaluate", "shapes.onnx", "--data", shapes, "-o", "page.html")
+    assert result.code == 0, result.stderr
+    assert "a grey square of about a fifth" in (tmp_path / "page.html").read_text("utf-8")
