@@ -40,7 +40,7 @@ def candidate_images(
         Shape (96, H, W) or (96, H, W, 3), uint8; read-only.
 
     Example:
-        >>> candidate_images(ImageInput(), DIGITS, (DigitStep(),)).shape
+        >>> candidate_images(ImageInput(), DIGITS, default_steps(ImageInput(), digits=True)).shape
         (96, 28, 28)
     """
     if labels == DIGITS:

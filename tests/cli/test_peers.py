@@ -74,4 +74,4 @@ def test_keras_model_of_another_network_is_refused(run, tmp_path):
     )
     assert run(*arguments).code == 2  # unknown input scale
     missing = run("benchmark", "--peers", "--model", "cnn-small-int8", "--keras", "none.keras")
-    assert (missing.code, missing.error.startswith("none.keras cannot be read")) == (3, True)
+    assert (missing.code, missing.error.startswith("none.keras: cannot be read")) == (3, True)

@@ -183,7 +183,7 @@ def test_pictures_of_digits_are_found_on_their_paper_if_the_images_are_white_on_
     ("files", "message"),
     [
         ({"a/1.png": encoded(1)}, r"the number of folders of pictures is 1; name a folder with one for each of 2"),
-        ({"a/1.png": encoded(1), "b/x.txt": b"", "c/x.txt": b""}, r"the class b and 1 more has no pictures \(\.bmp, "),
+        ({"a/1.png": encoded(1), "b/x.txt": b"", "c/x.txt": b""}, r"the class b and 1 more has no pictures \(\.apng, "),
         ({"a/x.txt": b""}, r"has no train split: .* and it has no sub-folders of pictures"),
         (
             {"train/a/1.png": b"", "train/b/1.png": b"", "test/c/1.png": b""},

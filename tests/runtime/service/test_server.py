@@ -1,6 +1,7 @@
 """Connections that exceed the limits of `BoundedProtocol` are closed, and others are not."""
 
 import contextlib
+import re
 import socket
 import threading
 import time
@@ -71,13 +72,19 @@ def slow_port() -> Iterator[int]:
 
 
 def receive_response(connection: socket.socket) -> bytes:
-    """Receive a response with a short body."""
+    """Receive a response whose head and body may arrive in several parts."""
     received = b""
-    while b"\r\n\r\n" not in received:
+    while not _is_complete(received):
         part = connection.recv(65536)
         assert part, received
         received += part
     return received
+
+
+def _is_complete(received: bytes) -> bool:
+    head, end, body = received.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+    return bool(end) and len(body) >= (int(length[1]) if length else 0)
 
 
 def is_closed(connection: socket.socket, within_s: float = 5.0) -> bool:
