@@ -9,6 +9,7 @@ from digits_edge.cli.loaded_model import LoadedModel
 from digits_edge.cli.output import note
 from digits_edge.runtime.datasets import CATALOGUE, Dataset, common_parts
 from digits_edge.runtime.datasets.catalogue import DIGITS
+from digits_edge.runtime.datasets.label_map import relabelled
 from digits_edge.runtime.datasets.options import ReadingOptions
 from digits_edge.runtime.errors import DataError, UsageError
 
@@ -23,7 +24,8 @@ def choose_data(
 
     Args:
         models: at least one; their training data is the default of `data`, and their rules define its parts. Pictures
-            are converted by their preprocessing, and images of another size are resized to their input.
+            are converted by their preprocessing, images of another size are resized to their input, and classes are
+            matched by name.
         data: value of `--data`.
         split: the split; None for the test images, or for the held-back rows if only the training data is available.
         pictures: how the images are read.
@@ -37,20 +39,20 @@ def choose_data(
             inputs.
     """
     if split not in (None, "test"):
-        return _part(models, data, split, pictures), split
+        return _with_classes_of(models, _part(models, data, split, pictures)), split
     try:
         test = _test_images(models, data, pictures)
     except (DataError, UsageError) as refusal:
         if split is not None:
             raise
         try:
-            return _part(models, data, "held-back", pictures), "held-back"
+            return _with_classes_of(models, _part(models, data, "held-back", pictures)), "held-back"
         except (DataError, UsageError):
             raise refusal from None
     for model in models:
         if test.name == "mnist" and any(rule.startswith("kaggle") for rule in model.rules):
             note(f"warning: {model.name} was trained on Kaggle rows, which include MNIST test images")
-    return test, "test"
+    return _with_classes_of(models, test), "test"
 
 
 def note_other_classes(model: str, labels: Sequence[str], dataset: Dataset) -> None:
@@ -118,6 +120,14 @@ def _load(
         raise DataError(f"{model_name} was trained on {name}, which is not a known data set; pass its path with --data")
     recorded = _common_input(models)
     return pictures.load(name if name in CATALOGUE else "mnist", split, data, recorded=recorded)
+
+
+def _with_classes_of(models: Sequence[LoadedModel], dataset: Dataset) -> Dataset:
+    """Number the classes as the models do, if the data has some of their classes or another order."""
+    names = models[0].labels
+    if dataset.class_names == names or not set(dataset.class_names) <= set(names):
+        return dataset
+    return relabelled(dataset, [names.index(name) for name in dataset.class_names], names)
 
 
 def _common_input(models: Sequence[LoadedModel]) -> ReadingOptions:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets.dataset import MAX_CLASSES, ProgressCallback, label_dtype
 from digits_edge.runtime.errors import DataError
-from digits_edge.runtime.preprocessing.pictures import SUFFIXES, printable
+from digits_edge.runtime.preprocessing.pictures import PICTURE_SUFFIXES, SUFFIXES, printable
 
 #: Names of the folder of the test images, in the order of preference.
 _TEST_FOLDERS = ("test", "val", "valid", "validation")
@@ -136,7 +136,7 @@ def _folders_in(folder: Path) -> dict[str, Path]:
 
 def _pictures_by_class(folder: Path) -> dict[str, list[Path]]:
     return {
-        name: [entry for entry in _listed(inside) if entry.suffix.lower() in SUFFIXES and entry.is_file()]
+        name: [entry for entry in _listed(inside) if entry.suffix.lower() in PICTURE_SUFFIXES and entry.is_file()]
         for name, inside in _folders_in(folder).items()
     }
 
@@ -156,6 +156,8 @@ def _class_names(classes: dict[str, list[Path]], folder: Path) -> tuple[str, ...
             f"{printable(folder)}: the class {printable(empty[0])}{more} has no pictures ({suffixes}) in its folder; "
             "add some or remove the folder"
         )
+    if odd := [name for name in classes if not name.isprintable() or not name.strip()]:
+        raise DataError(f"{printable(folder)}: the name of the folder {odd[0]!r} cannot be that of a class; rename it")
     if not 2 <= len(classes) <= MAX_CLASSES:
         raise DataError(
             f"{printable(folder)}: the number of folders of pictures is {len(classes)}; name a folder with one for "

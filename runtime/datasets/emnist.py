@@ -77,13 +77,14 @@ def emnist_file(folder: Path, split: str) -> tuple[Path, str] | None:
 
 
 def is_emnist(path: Path) -> bool:
-    """Whether a file is of EMNIST by its name, so that its images are transposed.
+    """Whether a file is of EMNIST by its name, so that its images are transposed; .npz files are not published.
 
     Example:
         >>> is_emnist(Path("emnist-byclass-train-images-idx3-ubyte")), is_emnist(Path("train-images-idx3-ubyte"))
         (True, False)
     """
-    return path.name.lower().startswith("emnist")
+    name = path.name.lower()
+    return name.startswith("emnist") and not name.endswith(".npz")
 
 
 def label_names(path: Path) -> LabelNames | None:

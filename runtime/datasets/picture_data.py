@@ -1,7 +1,9 @@
 """Read a folder whose sub-folders are the classes as a `Dataset`: `read_class_folders()`."""
 
-import io
+import math
+import warnings
 from collections.abc import Sequence
+from io import RawIOBase
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from PIL import ExifTags, Image
 from digits_edge.runtime.datasets.class_folders import LabelledPictures, find_class_folders, ordered_split
 from digits_edge.runtime.datasets.dataset import Dataset, ProgressCallback, content_sha256
 from digits_edge.runtime.datasets.options import DEFAULT_OPTIONS, ReadingOptions
-from digits_edge.runtime.errors import DataError, InputError
+from digits_edge.runtime.errors import DataError, ImageError
 from digits_edge.runtime.model.image_input import ImageInput, Polarity
 from digits_edge.runtime.model.steps import PreprocessingStep, default_steps
 from digits_edge.runtime.preprocessing.pictures import FORMATS, open_picture, printable
@@ -39,7 +41,8 @@ def read_class_folders(
         split: "train" or "test"; without a folder of test images, as split by `ordered_split`.
         options: input, steps and treatment of damaged pictures.
         disk: file to which the images are written, and which is memory-mapped; None to read them into memory.
-        progress: called with (files done, all files): first while their SHA-256 is computed, then while they are read.
+        progress: called with (files done, all files): while their sizes are read if there is no input, while their
+            SHA-256 is computed, and while they are read.
 
     Returns:
         The images, named after the folder, ordered by the SHA-256 of the files; or None if no sub-folder contains a
@@ -62,7 +65,9 @@ def read_class_folders(
     found = find_class_folders(folder)
     if found is None:
         return None
-    image = options.image or common_input([path for path, _ in (*found.train, *found.test)], options.polarity)
+    image = options.image
+    if image is None:
+        image = common_input([path for path, _ in (*found.train, *found.test)], options.polarity, progress)
     characters = all(len(name) == 1 for name in found.class_names)
     steps = default_steps(image, digits=characters) if options.steps is None else options.steps
     chosen = ordered_split(found, split, progress)
@@ -82,7 +87,9 @@ def read_class_folders(
     )
 
 
-def common_input(paths: Sequence[Path], polarity: Polarity | None = None) -> ImageInput:
+def common_input(
+    paths: Sequence[Path], polarity: Polarity | None = None, progress: ProgressCallback | None = None
+) -> ImageInput:
     """Return the input that fits some pictures: their size if they all have the same, otherwise 32×32.
 
     A common size above `MAX_COMMON_SIDE` counts as none. The input is grey if all pictures are stored as grey levels.
@@ -90,6 +97,7 @@ def common_input(paths: Sequence[Path], polarity: Polarity | None = None) -> Ima
     Args:
         paths: pictures; those whose header cannot be read are ignored.
         polarity: None for as photographed.
+        progress: called with (files done, all files).
 
     Example:
         >>> import tempfile
@@ -99,7 +107,14 @@ def common_input(paths: Sequence[Path], polarity: Polarity | None = None) -> Ima
         ...     common_input([path]).description
         '20×30'
     """
-    forms = {form for form in map(_form, paths) if form is not None}
+    forms: set[tuple[tuple[int, int], bool]] = set()
+    with warnings.catch_warnings():  # of Pillow, for damaged headers
+        warnings.simplefilter("ignore")
+        for done, path in enumerate(paths, start=1):
+            if form := _form(path):
+                forms.add(form)
+            if progress is not None:
+                progress(done, len(paths))
     sizes = {size for size, _ in forms}
     width, height = next(iter(sizes)) if len(sizes) == 1 else (0, 0)
     if not 0 < max(width, height) <= MAX_COMMON_SIDE:
@@ -111,7 +126,7 @@ def common_input(paths: Sequence[Path], polarity: Polarity | None = None) -> Ima
 def _form(path: Path) -> tuple[tuple[int, int], bool] | None:
     """Return the size of a picture, upright, and whether it is grey, from its header; None if it cannot be read."""
     try:
-        with Image.open(io.BytesIO(path.read_bytes()), formats=tuple(FORMATS)) as picture:
+        with path.open("rb") as stream, Image.open(stream, formats=tuple(FORMATS)) as picture:
             is_turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
             size = picture.size[::-1] if is_turned else picture.size
             return size, picture.mode.split(";")[0] in _GREY_MODES or picture.mode.startswith("I")
@@ -129,24 +144,74 @@ def _read(
 ) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
     """Return the images, and which of the pictures they are; damaged ones are missing."""
     count = len(chosen.paths)
-    shape = (count, *image.shape)
-    images = np.empty(shape, np.uint8) if disk is None or not count else np.memmap(disk, np.uint8, "w+", shape=shape)
     rows: list[int] = []
     damaged: list[str] = []
-    for index, path in enumerate(chosen.paths):
-        try:
-            images[len(rows)] = apply_steps(open_picture(path), steps, image).image
-            rows.append(index)
-        except InputError as error:
-            damaged.append(str(error))
-            if options.on_damaged is not None:
-                options.on_damaged(path, str(error))
-        if progress is not None:
-            progress(index + 1, count)
+    with _Store((count, *image.shape), disk) as store:
+        for index, path in enumerate(chosen.paths):
+            try:
+                store.add(_prepared(path, image, steps))
+                rows.append(index)
+            except ImageError as error:
+                damaged.append(str(error))
+                if options.on_damaged is not None:
+                    options.on_damaged(path, str(error))
+            if progress is not None:
+                progress(index + 1, count)
     if damaged and options.on_damaged is None:
         more = f"; and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
         raise DataError(
             f"{len(damaged)} of {count} pictures cannot be read: {'; '.join(damaged[:_NAMED])}{more}; remove or "
             "replace them, or skip them with --skip-damaged"
         )
-    return images[: len(rows)], np.array(rows, np.intp)
+    return store.images(len(rows)), np.array(rows, np.intp)
+
+
+def _prepared(path: Path, image: ImageInput, steps: tuple[PreprocessingStep, ...]) -> NDArray[np.uint8]:
+    prepared = apply_steps(open_picture(path), steps, image)
+    if prepared.blank:
+        raise ImageError(f"{printable(path)} is blank: neither ink nor an object was found")
+    return prepared.image
+
+
+class _Store:
+    """Images in memory, or in a file that is memory-mapped at the end.
+
+    A file is written and not mapped before, because a full disk would then kill the process.
+    """
+
+    def __init__(self, shape: tuple[int, ...], disk: Path | None) -> None:
+        self._shape, self._disk, self._count = shape, disk, 0
+        self._stream: RawIOBase | None = None
+        self._images = np.empty((0, *shape[1:]), np.uint8)
+
+    def __enter__(self) -> "_Store":
+        if self._disk is not None:
+            self._stream = self._disk.open("wb", buffering=0)  # an error is raised by `write`, not by `close`
+            return self
+        try:
+            self._images = np.empty(self._shape, np.uint8)
+        except MemoryError as error:
+            size_gb = math.prod(self._shape) / 1e9
+            raise DataError(
+                f"{self._shape[0]:,} pictures need {size_gb:,.1f} GB of memory; use --stream or a smaller --input"
+            ) from error
+        return self
+
+    def add(self, image: NDArray[np.uint8]) -> None:
+        if self._stream is None:
+            self._images[self._count] = image
+        else:
+            try:
+                self._stream.write(image.tobytes())
+            except OSError as error:
+                raise DataError(f"{self._disk} could not be written: {error.strerror}; free disk space") from error
+        self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+    def images(self, count: int) -> NDArray[np.uint8]:
+        if self._disk is None or not count:
+            return self._images[:count]
+        return np.memmap(self._disk, np.uint8, "r", shape=(count, *self._shape[1:]))

@@ -60,6 +60,17 @@ def test_the_evaluation_reads_pictures_as_the_run_does(run, shapes, trained):
     assert validation["images"] == 6
 
 
+def test_classes_are_matched_by_name(run, shapes, trained, tmp_path):
+    """A folder of two of the three classes, whose labels are 0 and 1 but not those of the model."""
+    for name in ("cross", "triangle"):
+        (tmp_path / "two" / name).mkdir(parents=True)
+        for number in range(10):
+            (tmp_path / "two" / name / f"{number}.png").write_bytes((shapes / name / f"{number}.png").read_bytes())
+    found = run("evaluate", trained, "--data", "two", "--json")
+    assert found.stderr == ""
+    assert [each["support"] for each in found.objects[0]["classes"]] == [0, 2, 2]
+
+
 def test_damaged_pictures_are_named_or_skipped(run, shapes, tmp_path):
     copies = tmp_path / "own"
     for path in shapes.rglob("*.png"):

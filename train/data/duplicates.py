@@ -15,9 +15,12 @@ Images = NDArray[np.uint8]
 #: Measured on 1,500 images each: a copy saved as JPEG of quality 75 differs by 5.3 (MNIST) and 6.2 (Fashion-MNIST) in
 #: the median and by at most 9.1; a copy shifted by a pixel differs by 48 in the median. So 10 finds re-encoded copies.
 NEAR = 10.0
-#: Largest number of compared pairs, about four minutes on two cores; above it a sample of the test images is compared.
+#: Largest number of compared pairs of 28×28 images, about four minutes on two cores; above it a sample of the test
+#: images is compared.
 MAX_PAIRS = 5_000_000_000
 _SCORES = 2**24
+#: Largest number of pixels of training images that are compared at once, 256 MB in float32.
+_PIXELS = 2**26
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +94,13 @@ def nearest(train: Images, test: Images, same: dict[int, int], progress: Progres
         >>> found.train.tolist(), found.distance.tolist()
         ([1], [2.0])
     """
-    rows = np.arange(len(test))
-    if len(train) * len(test) > MAX_PAIRS:
-        rows = np.sort(np.random.default_rng(0).choice(len(test), max(1, MAX_PAIRS // len(train)), replace=False))
+    rows, most = np.arange(len(test)), max_pairs(train[0].size)
+    if len(train) * len(test) > most:
+        rows = np.sort(np.random.default_rng(0).choice(len(test), max(1, most // len(train)), replace=False))
     queries = _with_extra_column(test[rows])
     queries[:, -1] = 1
     best, found = np.full(len(rows), -np.inf, np.float32), np.zeros(len(rows), np.intp)
-    step = max(1, _SCORES // len(rows))
+    step = max(1, min(_SCORES // len(rows), _PIXELS // train[0].size))
     for start in range(0, len(train), step):
         block = _with_extra_column(train[start : start + step])
         block[:, -1] = -0.5 * np.square(block[:, :-1]).sum(axis=1)
@@ -111,6 +114,16 @@ def nearest(train: Images, test: Images, same: dict[int, int], progress: Progres
     for position, row in enumerate(rows):
         found[position] = same.get(int(row), found[position])
     return Nearest(rows, found, _distance(train, found, test, rows))
+
+
+def max_pairs(pixels: int) -> int:
+    """Return the largest number of compared pairs of images with this number of pixels.
+
+    Example:
+        >>> max_pairs(784) == MAX_PAIRS, max_pairs(32 * 32 * 3)
+        (True, 1276041666)
+    """
+    return MAX_PAIRS * 784 // pixels
 
 
 def _with_extra_column(images: Images) -> NDArray[np.float32]:

@@ -18,7 +18,7 @@ from digits_edge.train.charts.data_charts import (
 )
 from digits_edge.train.charts.drawing import as_png, as_svg
 from digits_edge.train.charts.gallery import Tile, draw_gallery
-from digits_edge.train.data.duplicates import MAX_PAIRS
+from digits_edge.train.data.duplicates import max_pairs
 from digits_edge.train.data.reading import LISTED as FAULTS_LISTED
 from digits_edge.train.data.reading import WHOLE, Reading
 from digits_edge.train.data.report import DISTANCE_BIN, DataReport, Group, Leakage, Pair, Range, Split, mean_images
@@ -287,8 +287,8 @@ def _near(report: DataReport, readings: Sequence[Reading]) -> list[Block]:
     blocks: list[Block] = [Facts(facts), Text(_definition(found))]
     if found.searched < test_images:
         limited = (
-            f"The search is limited to {MAX_PAIRS:,} pairs, so it covers a random sample of {found.searched:,} of "
-            f"{test_images:,} test images."
+            f"The search is limited to {max_pairs(readings[0].dataset.image.pixels):,} pairs, so it covers a random "
+            f"sample of {found.searched:,} of {test_images:,} test images."
         )
         blocks.append(Text(limited))
     distances = draw_distances(found.distance_counts, DISTANCE_BIN, found.near_up_to)

@@ -218,6 +218,15 @@ def test_the_error_for_damaged_pictures_names_three_and_counts_all(tmp_path):
     assert sum(int(message.split()[0]) for message in messages) == 4
 
 
+def test_pictures_in_other_formats_are_reported(tmp_path):
+    write(tmp_path, {"cat/1.heic": b"\0\0\0\x18ftypheic" + bytes(20), "cat/2.png": encoded(1), "dog/1.png": encoded(2)})
+    write(tmp_path / "cat", {f"{n}.png": encoded(n) for n in range(3, 9)})
+    skipped = []
+    options = ReadingOptions(on_damaged=lambda path, reason: skipped.append(reason))
+    assert sum(len(load(tmp_path, split, options=options)) for split in ("train", "test")) == 8
+    assert [reason.split("heic ")[1] for reason in skipped] == ["is a HEIC picture; save it as PNG or JPEG"]
+
+
 def test_damaged_pictures_can_be_skipped(tmp_path):
     skipped = []
     options = ReadingOptions(on_damaged=lambda path, reason: skipped.append((path.name, reason)))
@@ -238,7 +247,8 @@ def test_images_can_be_stored_on_disk(tmp_path):
 def test_progress_counts_the_files(tmp_path):
     calls = []
     load(pets(tmp_path), progress=lambda done, total: calls.append((done, total)))
-    assert calls == [*((n, 20) for n in range(1, 21)), *((n, 16) for n in range(1, 17))]
+    sizes_and_hashes = [(n, 20) for n in range(1, 21)]
+    assert calls == [*sizes_and_hashes, *sizes_and_hashes, *((n, 16) for n in range(1, 17))]
 
 
 def test_a_folder_without_permission_is_an_error(tmp_path, monkeypatch):
@@ -267,3 +277,42 @@ def test_images_of_other_formats_are_not_converted(tmp_path):
     found = load(path, options=ReadingOptions(ImageInput(32, 32, 3, "as-photographed"), (ResizeStep(32, 32),)))
     assert (found.image, found.preprocessing) == (ImageInput(), (DigitStep(),))
     assert load(path, options=ReadingOptions(polarity="as-photographed")).image.polarity == "as-photographed"
+
+
+def test_a_picture_without_ink_counts_as_damaged(tmp_path):
+    for name in "17":
+        (tmp_path / name).mkdir()
+        Image.new("L", (60, 60), 240).save(tmp_path / name / "1.png")
+    with pytest.raises(DataError, match=r"2 of 2 pictures cannot be read: .*1.png is blank: neither ink nor an object"):
+        load(tmp_path, image=ImageInput())
+    assert len(load(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[31m", " "])
+def test_a_class_name_that_cannot_be_printed_is_refused(tmp_path, name):
+    write(tmp_path, {f"{name}/1.png": encoded(1), "b/1.png": encoded(2)})
+    with pytest.raises(DataError, match="cannot be that of a class; rename it") as caught:
+        load(tmp_path)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full disk, /dev/full")
+def test_a_full_disk_is_an_error(tmp_path):
+    pets(tmp_path / "pets")
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk/train.u8").symlink_to("/dev/full")
+    with pytest.raises(DataError, match=r"train.u8 could not be written: No space left on device; free disk space"):
+        load(tmp_path / "pets", disk=tmp_path / "disk")
+
+
+def test_more_pictures_than_memory_are_an_error(tmp_path, monkeypatch):
+    folder, create = pets(tmp_path), np.empty
+
+    def refuse(shape, *arguments):
+        if isinstance(shape, tuple) and shape[:1] == (16,):
+            raise MemoryError
+        return create(shape, *arguments)
+
+    monkeypatch.setattr(np, "empty", refuse)
+    with pytest.raises(DataError, match=r"16 pictures need 0\.0 GB of memory; use --stream or a smaller --input"):
+        load(folder)

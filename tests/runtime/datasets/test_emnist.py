@@ -84,6 +84,12 @@ def test_other_files_are_transposed_on_request(tmp_path):
     np.testing.assert_array_equal(load(tmp_path, options=ReadingOptions(transposed=True)).images, upright)
 
 
+def test_arrays_that_were_saved_from_emnist_are_not_transposed(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (2, 28, 28), dtype=np.uint8)
+    np.savez(tmp_path / "emnist-digits.npz", images=images, labels=[0, 1])
+    np.testing.assert_array_equal(load(tmp_path / "emnist-digits.npz").images, images)
+
+
 def test_files_by_name_can_be_read_as_they_are(tmp_path):
     upright = write(tmp_path, "digits", [3])
     found = load(tmp_path, options=ReadingOptions(transposed=False))

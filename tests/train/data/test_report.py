@@ -235,6 +235,38 @@ def test_nearest_agrees_with_brute_force(squares):
     assert calls[-1] == (200, 200)
 
 
+@pytest.mark.parametrize("at_once", [1, 700, 2**26])
+def test_nearest_images_in_colour_do_not_depend_on_the_memory(colours, monkeypatch, at_once):
+    monkeypatch.setattr(duplicates, "_PIXELS", at_once * colours.image.pixels)
+    train, test = colours.images[:120], colours.images[120:]
+    exact = np.sqrt(np.square(train[None].astype(int) - test[:, None]).mean(axis=(2, 3, 4)))
+    found = nearest(train, test, {})
+    np.testing.assert_array_equal(found.train, exact.argmin(axis=1))
+    np.testing.assert_allclose(found.distance, exact.min(axis=1))
+
+
+def test_the_splits_of_a_folder_of_pictures_are_described(tmp_path):
+    for number in range(20):
+        path = tmp_path / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((6, 8, 3), 10 * (number // 2), np.uint8)).save(path)
+    report = describe(read_splits(str(tmp_path)))
+    assert [split.split for split in report.splits] == ["train", "test"]
+    assert [split.shape for split in report.splits] == [(16, 6, 8, 3), (4, 6, 8, 3)]
+    assert [found.name for found in report.splits[0].classes] == ["a", "b"]
+    # the pictures of both classes are equal
+    assert sum(split.repeats.conflicting for split in report.splits) == 10
+    assert sum(split.pixels.blank_images for split in report.splits) == 2
+
+
+def test_named_classes_of_an_archive_are_counted(tmp_path):
+    images = np.random.default_rng(0).integers(2, 256, (4, 9, 9, 3), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", images=images, labels=[0, 1, 2, 3], class_names=["cat", "dog", "emu"])
+    [reading] = read_splits(str(tmp_path / "a.npz"))
+    assert (reading.account.out_of_range, reading.dataset.class_names) == (1, ("cat", "dog", "emu"))
+    np.testing.assert_array_equal(reading.dataset.images, images[:3])
+
+
 def test_equal_images_have_equal_keys(squares):
     keys = content_keys(squares.images)
     assert len(set(keys)) == 300
