@@ -168,9 +168,15 @@ def _float_by_kind(model: ir.Model) -> list[str]:
                 if _is_between_layers(neighbour):
                     waiting.append(neighbour)
                 else:
-                    is_float |= neighbour.op_type not in _NEUTRAL and neighbour.op_type not in _LAYERS
+                    is_float |= neighbour.op_type not in (*_NEUTRAL, *_LAYERS) or _is_hard_sigmoid(node, neighbour)
         names += region if is_float else []
     return names
+
+
+def _is_hard_sigmoid(node: ir.Node, neighbour: ir.Node) -> bool:
+    """Whether two nodes are the beginning of a hard sigmoid: Add of a constant, then Clip."""
+    has_constant = any(array_of(value) is not None for value in node.inputs)
+    return node.op_type == "Add" and has_constant and before(neighbour, "Add") is node and neighbour.op_type == "Clip"
 
 
 def _is_between_layers(node: ir.Node) -> bool:
@@ -269,7 +275,8 @@ def candidate_groups(model: ir.Model) -> dict[str, tuple[str, ...]]:
     float_names = set(_float_by_kind(model))
     groups: dict[object, list[str]] = {}
     for node in model.graph:
-        if node.op_type not in (*_LAYERS, *_JOINS) or node.name in float_names:
+        is_join = node.op_type in _JOINS and all(array_of(value) is None for value in node.inputs)
+        if not (is_join or node.op_type in _LAYERS) or node.name in float_names:
             continue
         weights = array_of(node.inputs[1]) if node.op_type in _LAYERS else None
         key = node.name if weights is None else (node.op_type, weights.shape, weights.tobytes())
