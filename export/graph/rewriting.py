@@ -124,7 +124,7 @@ def share_initializers(model: ir.Model) -> None:
     stored: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
     for name, value in list(model.graph.initializers.items()):
         array = array_of(value)
-        if array is None or array.size < _MIN_SHARED_ENTRIES:
+        if array is None or array.ndim < 2 or array.size < _MIN_SHARED_ENTRIES:
             continue
         first = stored.setdefault((array.dtype.str, array.shape, array.tobytes()), value)
         if first is not value:

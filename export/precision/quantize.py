@@ -168,15 +168,19 @@ def _float_by_kind(model: ir.Model) -> list[str]:
                 if _is_between_layers(neighbour):
                     waiting.append(neighbour)
                 else:
-                    is_float |= neighbour.op_type not in (*_NEUTRAL, *_LAYERS) or _is_hard_sigmoid(node, neighbour)
+                    is_float |= not _is_neutral(neighbour, node)
         names += region if is_float else []
     return names
 
 
-def _is_hard_sigmoid(node: ir.Node, neighbour: ir.Node) -> bool:
-    """Whether two nodes are the beginning of a hard sigmoid: Add of a constant, then Clip."""
-    has_constant = any(array_of(value) is not None for value in node.inputs)
-    return node.op_type == "Add" and has_constant and before(neighbour, "Add") is node and neighbour.op_type == "Clip"
+def _is_neutral(neighbour: ir.Node, node: ir.Node) -> bool:
+    """Whether a node in int8 loses no accuracy because of this neighbour, which is not quantizable or a layer."""
+    shifts = node.op_type == "Add" and any(array_of(value) is not None for value in node.inputs)
+    if shifts and neighbour.op_type == "Clip":  # a hard sigmoid
+        return False
+    if shifts and neighbour.op_type in ("Mul", "Div"):  # the rest of a BatchNorm
+        return any(array_of(value) is not None for value in neighbour.inputs)
+    return neighbour.op_type in (*_NEUTRAL, *_LAYERS)
 
 
 def _is_between_layers(node: ir.Node) -> bool:
