@@ -16,6 +16,7 @@ from digits_edge.export.graph.rewriting import (
     first_input,
     insert_after,
     name_by_position,
+    share_initializers,
 )
 from digits_edge.runtime.model.model_file import INPUT_NAME, OUTPUT_NAME, OutputKind
 from digits_edge.runtime.model.pixel_range import PixelRange
@@ -34,6 +35,7 @@ def end_in_probabilities(model: ir.Model, output: OutputKind = "softmax") -> ir.
     assert producer is not None
     if output == "softmax":
         producer.attributes["axis"] = ir.AttrInt64("axis", -1)
+    share_initializers(model)
     name_by_position(model)
     probabilities.name = OUTPUT_NAME
     return model

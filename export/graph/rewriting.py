@@ -8,6 +8,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
+#: Smaller arrays are not worth the comparison.
+_MIN_SHARED_ENTRIES = 512
 #: Changes the graph around a node if the rule applies; returns whether it did.
 Rule = Callable[[ir.Node], bool]
 
@@ -115,6 +117,19 @@ def name_by_position(model: ir.Model) -> None:
         for index, result in enumerate(node.outputs):
             if not result.is_graph_output():
                 result.name = f"{node.name}_output_{index}"
+
+
+def share_initializers(model: ir.Model) -> None:
+    """Store weights that several nodes use only once, such as those of each step of a recurrent layer; in place."""
+    stored: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
+    for name, value in list(model.graph.initializers.items()):
+        array = array_of(value)
+        if array is None or array.ndim < 2 or array.size < _MIN_SHARED_ENTRIES:
+            continue
+        first = stored.setdefault((array.dtype.str, array.shape, array.tobytes()), value)
+        if first is not value:
+            value.replace_all_uses_with(first)
+            del model.graph.initializers[name]
 
 
 def used_once(value: ir.Value) -> bool:

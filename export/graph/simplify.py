@@ -49,7 +49,7 @@ def simplify(model: ir.Model, image: ImageInput) -> ir.Model:
         The same model.
     """
     LiftConstantsToInitializersPass(lift_all_constants=True)(model)
-    _replace_erfc(model)
+    _replace_operators(model)
     _set_shapes(model, image)
     rules = (_constant_shape, _join_reshapes, _drop_reshape, _matmul_to_gemm, _drop_transpose)
     apply_until_still(model, (*rules, *TRANSPOSE_RULES, *FOLDING_RULES))
@@ -57,15 +57,25 @@ def simplify(model: ir.Model, image: ImageInput) -> ir.Model:
     return model
 
 
-def _replace_erfc(model: ir.Model) -> None:
-    """Replace Erfc of Keras's `gelu`, which ONNX does not have, by 1 - Erf; in place."""
+def _replace_operators(model: ir.Model) -> None:
+    """Replace operators of TensorFlow that ONNX does not have or has deprecated; in place."""
     graph = model.graph
-    for node in [node for node in graph if node.op_type == "Erfc"]:
-        one = constant(graph, "one", np.array(1, np.float32))
-        erf = ir.node("Erf", [first_input(node)])
-        graph.insert_before(node, erf)
-        replace(node, "Sub", [one, erf.outputs[0]])
+    for node in list(graph):
+        if node.op_type == "Erfc":  # of Keras's `gelu`
+            erf = ir.node("Erf", [first_input(node)])
+            graph.insert_before(node, erf)
+            replace(node, "Sub", [constant(graph, "one", np.array(1, np.float32)), erf.outputs[0]])
+        elif node.op_type == "Resize" and "tf_half_pixel_for_nn" in _strings(node):
+            # floor((x + ½)·s) is (x + ½)·s − ½, rounded to the nearest integer, half up
+            node.attributes["coordinate_transformation_mode"] = ir.AttrString(
+                "coordinate_transformation_mode", "half_pixel"
+            )
+            node.attributes["nearest_mode"] = ir.AttrString("nearest_mode", "round_prefer_ceil")
     RemoveUnusedNodesPass()(model)
+
+
+def _strings(node: ir.Node) -> list[str]:
+    return [each.as_string() for each in node.attributes.values() if each.type == ir.AttributeType.STRING]
 
 
 def _set_shapes(model: ir.Model, images: ImageInput) -> None:

@@ -168,9 +168,19 @@ def _float_by_kind(model: ir.Model) -> list[str]:
                 if _is_between_layers(neighbour):
                     waiting.append(neighbour)
                 else:
-                    is_float |= neighbour.op_type not in _NEUTRAL and neighbour.op_type not in _LAYERS
+                    is_float |= not _is_neutral(neighbour, node)
         names += region if is_float else []
     return names
+
+
+def _is_neutral(neighbour: ir.Node, node: ir.Node) -> bool:
+    """Whether a node in int8 loses no accuracy because of this neighbour, which is not quantizable or a layer."""
+    shifts = node.op_type == "Add" and any(array_of(value) is not None for value in node.inputs)
+    if shifts and neighbour.op_type == "Clip":  # a hard sigmoid
+        return False
+    if shifts and neighbour.op_type in ("Mul", "Div"):  # the rest of a BatchNorm
+        return any(array_of(value) is not None for value in neighbour.inputs)
+    return neighbour.op_type in (*_NEUTRAL, *_LAYERS)
 
 
 def _is_between_layers(node: ir.Node) -> bool:
@@ -269,7 +279,8 @@ def candidate_groups(model: ir.Model) -> dict[str, tuple[str, ...]]:
     float_names = set(_float_by_kind(model))
     groups: dict[object, list[str]] = {}
     for node in model.graph:
-        if node.op_type not in (*_LAYERS, *_JOINS) or node.name in float_names:
+        is_join = node.op_type in _JOINS and all(array_of(value) is None for value in node.inputs)
+        if not (is_join or node.op_type in _LAYERS) or node.name in float_names:
             continue
         weights = array_of(node.inputs[1]) if node.op_type in _LAYERS else None
         key = node.name if weights is None else (node.op_type, weights.shape, weights.tobytes())

@@ -36,7 +36,9 @@ class Kind:
         end: what the model ends in.
         pixels: the pixel range.
         policy: dtype policy.
-        slow: whether its export takes seconds.
+        adapt: whether its Normalization layers are adapted to the images.
+        epochs: epochs of training. Without training, only the last layer is fitted, which is faster; deep models
+            of random weights are too sensitive to rounding.
     """
 
     body: Body
@@ -47,6 +49,7 @@ class Kind:
     pixels: PixelRange = field(default_factory=lambda: PixelRange(1))
     policy: str = "float32"
     adapt: bool = False
+    epochs: int = 0
 
 
 # --- bodies
@@ -279,12 +282,12 @@ KINDS: dict[str, Kind] = {
     "channels first, 3×32×32": Kind(_channels_first, RGB32, (3, 32, 32)),
     "mean and std per channel": _rgb(_cifar, pixels=IMAGENET),
     # blocks
-    "MobileNetV2 blocks, 32×32×3": _rgb(_mobile("relu6", squeeze=False)),
-    "MobileNetV2 blocks, 96×96×3": _rgb(_mobile("relu6", squeeze=False), RGB96),
-    "MobileNetV3 blocks, 32×32×3": _rgb(_mobile("hard_silu", squeeze=True)),
-    "MobileNetV3 blocks, 96×96×3": _rgb(_mobile("hard_silu", squeeze=True), RGB96),
-    "EfficientNet blocks, 32×32×3": _rgb(_mobile("silu", squeeze=True)),
-    "EfficientNet blocks, 96×96×3": _rgb(_mobile("silu", squeeze=True), RGB96),
+    "MobileNetV2 blocks, 32×32×3": _rgb(_mobile("relu6", squeeze=False), epochs=8),
+    "MobileNetV2 blocks, 96×96×3": _rgb(_mobile("relu6", squeeze=False), RGB96, epochs=4),
+    "MobileNetV3 blocks, 32×32×3": _rgb(_mobile("hard_silu", squeeze=True), epochs=8),
+    "MobileNetV3 blocks, 96×96×3": _rgb(_mobile("hard_silu", squeeze=True), RGB96, epochs=4),
+    "EfficientNet blocks, 32×32×3": _rgb(_mobile("silu", squeeze=True), epochs=8),
+    "EfficientNet blocks, 96×96×3": _rgb(_mobile("silu", squeeze=True), RGB96, epochs=4),
     # activations and normalization
     "gelu": Kind(_activated("gelu")),
     "gelu, tanh": Kind(_activated(_gelu_tanh)),
@@ -298,11 +301,11 @@ KINDS: dict[str, Kind] = {
     "PReLU": Kind(_with_layer(layers.PReLU)),
     "PReLU, shared": Kind(_with_layer(lambda: layers.PReLU(shared_axes=(1, 2)))),
     "LeakyReLU": Kind(_with_layer(layers.LeakyReLU)),
-    "LayerNormalization + gelu": Kind(_convnext),
+    "LayerNormalization + gelu": Kind(_convnext, epochs=12),
     "GroupNormalization": Kind(_group_norm),
     "squeeze and excite": Kind(_excited),
-    "ViT, MultiHeadAttention": Kind(_vit(7)),
-    "ViT, 32×32×3": _rgb(_vit(8)),
+    "ViT, MultiHeadAttention": Kind(_vit(7), epochs=12),
+    "ViT, 32×32×3": _rgb(_vit(8), epochs=12),
     # preprocessing inside
     "Normalization, given": Kind(_before(lambda: layers.Normalization(mean=0.13, variance=0.09))),
     "Normalization, adapted": Kind(_before(lambda: layers.Normalization(axis=None)), adapt=True),
@@ -337,11 +340,11 @@ KINDS: dict[str, Kind] = {
     "Conv2DTranspose": Kind(_transposed),
     "UpSampling2D": Kind(_upsampled("nearest")),
     "UpSampling2D, bilinear": Kind(_upsampled("bilinear")),
-    "Add, Concatenate, GlobalAveragePooling": Kind(_branches),
+    "Add, Concatenate, GlobalAveragePooling": Kind(_branches, epochs=20),
     "Conv1D over rows": Kind(_rows, shape=(28, 28)),
-    "LSTM over rows": Kind(_recurrent(lambda: layers.LSTM(24)), shape=(28, 28)),
-    "GRU over rows": Kind(_recurrent(lambda: layers.GRU(24)), shape=(28, 28)),
-    "Bidirectional LSTM": Kind(_recurrent(lambda: layers.Bidirectional(layers.LSTM(16))), shape=(28, 28)),
+    "LSTM over rows": Kind(_recurrent(lambda: layers.LSTM(24)), shape=(28, 28), epochs=10),
+    "GRU over rows": Kind(_recurrent(lambda: layers.GRU(24)), shape=(28, 28), epochs=10),
+    "Bidirectional LSTM": Kind(_recurrent(lambda: layers.Bidirectional(layers.LSTM(16))), shape=(28, 28), epochs=10),
 }
 
 
@@ -396,6 +399,11 @@ def fitted(kind: Kind, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> 
         _set_biases(layer, rng)
         if kind.adapt and isinstance(layer, layers.Normalization):
             layer.adapt(pixels)
+    if kind.epochs:
+        model = keras.Model(image, layers.Dense(kind.classes, activation="softmax")(features), name="classifier")
+        model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy")
+        model.fit(pixels, labels, epochs=kind.epochs, batch_size=50, verbose=0)
+        return model
     columns = 1 if kind.end.startswith("one_") else kind.classes
     last = layers.Dense(columns, dtype="float32")
     outputs = last(features)
