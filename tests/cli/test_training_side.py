@@ -8,6 +8,7 @@ import pytest
 pytestmark = pytest.mark.skipif(find_spec("tf2onnx") is None, reason="needs the extras [train] and [export]")
 
 
+@pytest.mark.slow
 def test_model_is_trained_exported_verified_and_evaluated(run, drawn, tmp_path):
     training = run("train", "cnn-small", "--data", drawn, "--epochs", "4", "--batch-size", "16", "-o", "run", "--json")
     assert training.code == 0, training.stderr

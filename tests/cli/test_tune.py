@@ -29,6 +29,7 @@ def digits(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_train_accepts_the_best_recipe_of_a_search(run, digits, tmp_path):
     result = run("tune", "perceptron", "--data", digits, "--trials", "2", "-o", "found", "--json", *QUICK)
     assert result.code == 0, result.stderr

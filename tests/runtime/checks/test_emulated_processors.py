@@ -26,6 +26,7 @@ EMULATOR = "qemu-x86_64-static"
 OLD = Path(__file__).parents[2] / "data" / "edge-int8-1.0.0.onnx"
 
 pytestmark = [
+    pytest.mark.slow,  # starts in an emulator, 6 s; quick tests compare with exact arithmetic on this processor
     pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="this Python is not for x86-64"),
     pytest.mark.skipif(shutil.which(EMULATOR) is None, reason=f"no {EMULATOR}: apt install qemu-user-static"),
 ]

@@ -120,6 +120,7 @@ def conducted(squares: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tup
     return small, folder, conduct(small, squares, folder)
 
 
+@pytest.mark.slow
 def test_accuracy_after_an_epoch_is_that_of_a_shorter_training(squares: Dataset, tmp_path: Path, conducted) -> None:
     small, _, outcomes = conducted
     assert [outcome.variant.value for outcome in outcomes] == [1, 2, 3]

@@ -57,6 +57,7 @@ def labels_of(folder: Path, source: Path) -> pandas.DataFrame:
     return table[table.File == str(source)].reset_index(drop=True)
 
 
+@pytest.mark.slow
 def test_every_row_and_picture_has_one_prediction_equal_to_a_local_run(archive, tmp_path):
     run = with_ray("archive", "-o", "out", cwd=tmp_path)
     assert run.returncode == 4 and run.stdout == ""
