@@ -22,6 +22,26 @@ PIXEL_RANGE_OPTIONS = ("input_scale", "invert", "mean", "std")
 #: Parameter names of `keras_loading_options`.
 KERAS_LOADING_OPTIONS = ("keras_output", "custom_objects")
 
+
+class _PerChannel(click.ParamType):
+    """A number, or three numbers for red, green and blue, separated by commas."""
+
+    name = "number"
+
+    def convert(
+        self, value: str | float | tuple[float, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | tuple[float, ...]:
+        if not isinstance(value, str):
+            return value
+        try:
+            numbers = tuple(float(each) for each in value.split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) not in (1, 3):
+            self.fail(f"{value!r} is not a number, or three numbers such as 0.485,0.456,0.406", param, ctx)
+        return numbers[0] if len(numbers) == 1 else numbers
+
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -109,19 +129,27 @@ def pixel_range_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--input-scale`, `--invert`, `--mean` and `--std`; the command receives them as one `pixel_range`."""
 
     @wraps(function)
-    def command(*, input_scale: Literal[1, 255] | None, invert: bool, mean: float, std: float, **options: Any) -> Any:
+    def command(
+        *,
+        input_scale: Literal[1, 255] | None,
+        invert: bool,
+        mean: float | tuple[float, ...],
+        std: float | tuple[float, ...],
+        **options: Any,
+    ) -> Any:
         return function(pixel_range=PixelRange(input_scale, invert, mean, std), **options)
 
     scale_text = (
         "Pixel range the Keras model expects: 1 for 0–1, 255 for 0–255.  "
         "[default: read from the run folder or a Rescaling layer]"
     )
-    mean_text = "Mean that is subtracted from the pixels in this range, after --invert."
-    std_text = "Standard deviation that the pixels are divided by after that."
+    mean_text = "Mean that is subtracted from the pixels in this range, after --invert; three for red, green and blue."
+    std_text = "Standard deviation that the pixels are divided by after that; one or three."
+    metavar = "NUMBER[,…]"
     added: Callable[..., Any] = command
     for option in (
-        click.option("--std", type=float, default=1.0, show_default=True, metavar="NUMBER", help=std_text),
-        click.option("--mean", type=float, default=0.0, show_default=True, metavar="NUMBER", help=mean_text),
+        click.option("--std", type=_PerChannel(), default=1.0, show_default=True, metavar=metavar, help=std_text),
+        click.option("--mean", type=_PerChannel(), default=0.0, show_default=True, metavar=metavar, help=mean_text),
         click.option("--invert", is_flag=True, help="Dark ink on white: the Keras model expects inverted pixels."),
         click.option("--input-scale", type=click.Choice([1, 255]), help=scale_text),
     ):
