@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from digits_edge.cli.data_options import reading_of
+from digits_edge.cli.data_options import READING_OPTIONS, PictureOptions, reading_of, reading_options
 from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.model_facts import accuracy_at_export, multiplications_in_int8
 from digits_edge.cli.options import (
@@ -31,7 +31,7 @@ from digits_edge.runtime.checks.accuracy import Accuracy
 from digits_edge.runtime.datasets import Dataset, load
 from digits_edge.runtime.datasets.fitting import FitMethod, fitted
 from digits_edge.runtime.datasets.label_map import relabelled
-from digits_edge.runtime.datasets.options import DEFAULT_OPTIONS, ReadingOptions
+from digits_edge.runtime.datasets.options import ReadingOptions
 from digits_edge.runtime.errors import DataError, ModelError, UsageError
 from digits_edge.runtime.files import refuse_existing
 from digits_edge.runtime.model.bundled import is_model_name
@@ -49,6 +49,7 @@ _KERAS_OPTIONS = (
     "precision",
     "ensemble",
     "data",
+    *READING_OPTIONS,
     "labels",
     "label_map",
     "fit",
@@ -101,6 +102,7 @@ _KERAS_OPTIONS = (
     "--ensemble", is_flag=True, help="Combine several SOURCEs to one model: the mean of their calibrated probabilities."
 )
 @data_option
+@reading_options
 @labels_option
 @click.option(
     "--label-map",
@@ -156,6 +158,7 @@ def command(
     onnxruntime_web: str | None,
     ensemble: bool,
     data: str | None,
+    pictures: PictureOptions,
     labels: str | None,
     label_map: str | None,
     fit: FitMethod,
@@ -198,7 +201,7 @@ def command(
             from digits_edge.export import Ensemble, Int8Options, export, read_source
 
             is_run = any(_is_run(file_path(source)) for source in sources)
-            named = None if data is None or is_run else _data(data, None, required=True)
+            named = None if data is None or is_run else _data(data, None, pictures.reading(), required=True)
             members = tuple(
                 read_source(
                     file_path(source),
@@ -214,8 +217,9 @@ def command(
             keras_source = Ensemble(members) if ensemble else members[0]
         found = named
         if found is None or (found[0] is not None and found[0].image.shape != keras_source.image.shape):
-            options = reading_of(keras_source.image, keras_source.preprocessing)
-            found = _data(data, keras_source.data.get("name"), required=precision == "int8", options=options)
+            options = pictures.reading(reading_of(keras_source.image, keras_source.preprocessing))
+            found = _data(data, keras_source.data.get("name"), options, required=precision == "int8")
+        pictures.note_skipped()
         training, test = (_as_inputs(each, keras_source, label_map, fit) for each in found)
         return export(
             keras_source,
@@ -396,7 +400,7 @@ def _as_inputs(
 
 
 def _data(
-    data: str | None, trained_on: str | None, *, required: bool, options: ReadingOptions = DEFAULT_OPTIONS
+    data: str | None, trained_on: str | None, options: ReadingOptions, *, required: bool
 ) -> tuple[Dataset | None, Dataset | None]:
     """Load the training and test data; None for data that is not available and not required."""
     if data is None and trained_on is None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import click
 
-from digits_edge.cli.data_options import PictureOptions, reading_of
+from digits_edge.cli.data_options import PictureOptions, reading_of, reading_options
 from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.labelled_images import note_other_classes
 from digits_edge.cli.model_facts import accuracy_at_export, multiplications_in_int8
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 @pixel_range_options
 @keras_loading_options
 @data_option
+@reading_options
 @json_option
 def command(
     models: tuple[str, ...],
@@ -53,6 +54,7 @@ def command(
     keras_output: str | None,
     custom_objects: str | None,
     data: str | None,
+    pictures: PictureOptions,
     as_json: bool,
 ) -> None:
     """Verify model files on this machine.
@@ -65,9 +67,10 @@ def command(
     models with the classes of the data only. --keras also compares with Keras on the validation images of --data, or
     on the reference images without --data. The exit code is 1 if a check fails.
     """
-    test = None if data is None else _DataForModels(data, "test")
+    test = None if data is None else _DataForModels(data, "test", pictures)
     code = _KerasCode(keras_output, custom_objects)
-    keras_models = _KerasReference(keras, pixel_range, data, code) if keras else None
+    training = None if data is None else _DataForModels(data, "train", pictures)
+    keras_models = _KerasReference(keras, pixel_range, training, code) if keras else None
     failed = []
     names = models or [model.name for model in bundled_models()]
     if not names:
@@ -101,25 +104,27 @@ class _KerasCode(NamedTuple):
 class _DataForModels:
     """A split of a data set as inputs of several models, read once for models with the same input and preprocessing."""
 
-    def __init__(self, data: str, split: Literal["train", "test"]) -> None:
-        self._data, self._split = data, split
+    def __init__(self, data: str, split: Literal["train", "test"], pictures: PictureOptions) -> None:
+        self._data, self._split, self._pictures = data, split, pictures
         self._read: dict[ReadingOptions, Dataset] = {}
 
     def of(self, classifier: Classifier) -> Dataset:
         """Read the images as inputs of a model."""
         options = reading_of(classifier.metadata.input, classifier.metadata.preprocessing)
         if options not in self._read:
-            self._read[options] = PictureOptions().load("mnist", self._split, self._data, recorded=options)
+            self._read[options] = self._pictures.load("mnist", self._split, self._data, recorded=options)
         return self._read[options]
 
 
 class _KerasReference:
     """Keras models to compare with, read once for all model files."""
 
-    def __init__(self, paths: tuple[str, ...], pixel_range: PixelRange, data: str | None, code: "_KerasCode") -> None:
+    def __init__(
+        self, paths: tuple[str, ...], pixel_range: PixelRange, training: _DataForModels | None, code: "_KerasCode"
+    ) -> None:
         self._paths = paths
         self._pixel_range = pixel_range
-        self._training = None if data is None else _DataForModels(data, "train")
+        self._training = training
         self._code = code
         self._read: dict[tuple[tuple[str, ...], tuple[PixelRange, ...]], list[Source]] = {}
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 
-from digits_edge.train.charts.drawing import WIDTH_INCHES, new_figure
+from digits_edge.train.charts.drawing import WIDTH_INCHES, name_text, new_figure
 
 _RIGHT, _NONE = "#d8dee4", "#f6f8fa"
 _ERRORS = "Oranges"
@@ -29,6 +29,7 @@ def draw_confusion(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> 
         errors = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
         chosen = np.sort(np.argsort(-errors, kind="stable")[:MAX_CLASSES])
         counts, names = counts[np.ix_(chosen, chosen)], [names[index] for index in chosen]
+    names = [name_text(name) for name in names]
     wrong = np.where(np.eye(len(counts), dtype=bool), 0, counts)
     long_names = max(map(len, names)) > 2
     # a cell for each class is at least 0.2 inches; the page shows a large chart smaller, and readers can enlarge it

@@ -14,6 +14,7 @@ from digits_edge.train.charts.drawing import (
     PALETTE,
     WIDTH_INCHES,
     draw_image,
+    name_text,
     new_figure,
     quiet_axes,
 )
@@ -55,7 +56,7 @@ def draw_classes(shares: Mapping[str, Sequence[float]], names: Sequence[str]) ->
         place = np.arange(len(names)) + (index - (len(shares) - 1) / 2) * height
         axes.barh(place, own, height, color=PALETTE[index], label=split)
     axes.axvline(1 / len(names), color="black", linewidth=1, linestyle="--", label="all equal")
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [name_text(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
     quiet_axes(axes, x="share of the split's images", y="" if len(max(names, key=len)) > 2 else "label")
@@ -123,6 +124,7 @@ def draw_samples(
         columns: maximum number of images per row.
         polarity: polarity of the images.
     """
+    rows = [(name_text(name), images) for name, images in rows]
     longest = max(len(name) for name, _ in rows)
     cell = (WIDTH_INCHES - min(0.085 * longest, WIDTH_INCHES / 3)) / columns
     figure = new_figure(len(rows) * cell)

@@ -1,6 +1,9 @@
 """Common style of the charts, and their conversion to SVG and PNG."""
 
 import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import matplotlib as mpl
 import numpy as np
@@ -51,10 +54,33 @@ def draw_image(axes: Axes, image: NDArray[np.uint8], polarity: Polarity) -> None
     axes.set_yticks([])
 
 
+def name_text(name: str, longest: int = 24) -> str:
+    r"""Return a class name as matplotlib draws it unchanged: shortened, and `$` is not the start of a formula.
+
+    Args:
+        name: name of a class.
+        longest: maximum number of characters.
+
+    Example:
+        >>> name_text("5 $ note"), name_text("a" * 30, longest=5)
+        ('5 \\$ note', 'aaaa…')
+    """
+    shortened = name if len(name) <= longest else f"{name[: longest - 1]}…"
+    return shortened.replace("$", r"\$")
+
+
+@contextmanager
+def _without_glyph_warnings() -> Iterator[None]:
+    """Draw boxes for letters that matplotlib's font does not have, such as Chinese ones, without a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield
+
+
 def as_svg(figure: Figure) -> bytes:
     """Render a figure as SVG; equal figures give equal bytes."""
     content = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "digits-edge"}):
+    with mpl.rc_context({"svg.hashsalt": "digits-edge"}), _without_glyph_warnings():
         figure.savefig(content, format="svg", metadata={"Date": None})
     return content.getvalue()
 
@@ -62,5 +88,6 @@ def as_svg(figure: Figure) -> bytes:
 def as_png(figure: Figure) -> bytes:
     """Render a figure as PNG with a resolution for high-density screens."""
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=_DPI)
+    with _without_glyph_warnings():
+        figure.savefig(content, format="png", dpi=_DPI)
     return content.getvalue()

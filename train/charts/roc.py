@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from digits_edge.train.charts.drawing import PALETTE, new_figure, quiet_axes
+from digits_edge.train.charts.drawing import PALETTE, name_text, new_figure, quiet_axes
 
 _STYLES = ("-", "--", ":")
 #: Number of curves that can be told apart; of more classes, those with the smallest areas are drawn.
@@ -36,7 +36,9 @@ def draw_roc(probabilities: NDArray[np.floating], labels: NDArray[np.unsignedint
         false, found, _ = roc_curve(labels == index, probabilities[:, index])
         style = _STYLES[place // len(PALETTE) % len(_STYLES)]
         colour = PALETTE[place % len(PALETTE)]
-        axes.step(np.maximum(false, least), found, where="post", color=colour, linestyle=style, label=names[index])
+        axes.step(
+            np.maximum(false, least), found, where="post", color=colour, linestyle=style, label=name_text(names[index])
+        )
         lowest = min(lowest, float(found[false <= 2 * least].max()))
     axes.set_xscale("log")
     axes.set_xlim(least, 1)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from digits_edge.train.charts.drawing import PALETTE, new_figure, quiet_axes
+from digits_edge.train.charts.drawing import PALETTE, name_text, new_figure, quiet_axes
 from digits_edge.train.evaluation.evaluation import ClassFigures
 
 
@@ -23,7 +23,7 @@ def draw_class_scores(classes: Sequence[ClassFigures]) -> Figure:
     lowest, highest = min(*precision, *recall), max(*precision, *recall)
     room = max(0.05 * (highest - lowest), 0.001)
     axes.set_xlim(max(0.0, lowest - room), min(1.0, highest + room))
-    axes.set_yticks(rows, [found.name for found in present])
+    axes.set_yticks(rows, [name_text(found.name) for found in present])
     axes.invert_yaxis()
     axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g} %"))
     quiet_axes(axes)

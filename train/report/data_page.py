@@ -16,7 +16,7 @@ from digits_edge.train.charts.data_charts import (
     draw_samples,
     level_edges,
 )
-from digits_edge.train.charts.drawing import as_png, as_svg
+from digits_edge.train.charts.drawing import as_png, as_svg, name_text
 from digits_edge.train.charts.gallery import Tile, draw_gallery
 from digits_edge.train.data.duplicates import max_pairs
 from digits_edge.train.data.reading import LISTED as FAULTS_LISTED
@@ -175,7 +175,9 @@ def _means(report: DataReport, readings: Sequence[Reading]) -> list[Block]:
         else:
             by_class = zip(mean_images(reading.dataset), report.class_names, strict=True)
             found = [(mean, name) for mean, name in by_class if mean is not None]
-        tiles = [Tile(np.rint(mean).astype(np.uint8), f"{name}\n{mean.mean():.1f}") for mean, name in found]
+        tiles = [
+            Tile(np.rint(mean).astype(np.uint8), f"{name_text(name, 14)}\n{mean.mean():.1f}") for mean, name in found
+        ]
         polarity = reading.dataset.image.polarity
         figure = draw_gallery(tiles, _CLASSES_PER_PICTURE, font_size=11, polarity=polarity)
         blocks.append(Picture(as_png(figure), f"Mean images of {reading.split}", reading.split))
@@ -344,4 +346,4 @@ def _pair_tiles(pairs: Sequence[Pair], report: DataReport, readings: Sequence[Re
 
 
 def _name(label: int | None, report: DataReport) -> str:
-    return "no label" if label is None else report.class_names[label]
+    return "no label" if label is None else name_text(report.class_names[label], 14)

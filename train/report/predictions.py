@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.model.image_input import Polarity
-from digits_edge.train.charts.drawing import as_png
+from digits_edge.train.charts.drawing import as_png, name_text
 from digits_edge.train.charts.gallery import Tile, draw_gallery
 from digits_edge.train.report.page import Block, Picture, Text
 
@@ -18,6 +18,8 @@ _EXPLAINED = 8
 #: Sample predictions per class, and the maximum number of wrong ones among them.
 _PER_CLASS, _WRONG_PER_CLASS = 6, 2
 _CLASSES_PER_PICTURE = 5
+#: Maximum number of characters of a class name below an image.
+_NAME_LENGTH = 14
 #: Samples and saliency maps are shown for at most this number of classes.
 _MAX_CLASSES = 62
 
@@ -94,12 +96,16 @@ def misclassified_images(predicted: Predicted) -> list[Block]:
 
 def _tile(predicted: Predicted, row: int) -> Tile:
     return Tile(
-        predicted.images[row], f"{_prediction_text(predicted, row)}\ntrue: {predicted.names[predicted.labels[row]]}"
+        predicted.images[row], f"{_prediction_text(predicted, row)}\ntrue: {_name(predicted, predicted.labels[row])}"
     )
 
 
+def _name(predicted: Predicted, label: int | np.integer) -> str:
+    return name_text(predicted.names[label], _NAME_LENGTH)
+
+
 def _prediction_text(predicted: Predicted, row: int, separator: str = "  ") -> str:
-    name, confidence = predicted.names[predicted.classes[row]], 100 * float(predicted.confidence[row])
+    name, confidence = _name(predicted, predicted.classes[row]), 100 * float(predicted.confidence[row])
     if confidence < 99:
         return f"{name}{separator}{confidence:.0f} %"
     # values such as 99.97 must not be rounded to 100
@@ -159,7 +165,7 @@ def saliency_maps(predicted: Predicted, explain: Explain, explanation: str) -> l
     if len(clear):
         maps = explain(predicted.images[clear], predicted.labels[clear].astype(np.intp)[:, None])[:, 0]
         tiles = [
-            Tile(predicted.images[row], predicted.names[predicted.labels[row]], overlay=overlay)
+            Tile(predicted.images[row], _name(predicted, predicted.labels[row]), overlay=overlay)
             for row, overlay in zip(clear, maps, strict=True)
         ]
         caption = "The correct prediction with the highest confidence of each class."
@@ -173,7 +179,7 @@ def _pairs(predicted: Predicted, rows: NDArray[np.intp], explain: Explain) -> li
     classes = np.stack([predicted.classes[rows], predicted.labels[rows].astype(np.intp)], axis=1)
     tiles = []
     for row, (map_predicted, map_true) in zip(rows, explain(predicted.images[rows], classes), strict=True):
-        image, truth = predicted.images[row], predicted.names[predicted.labels[row]]
+        image, truth = predicted.images[row], _name(predicted, predicted.labels[row])
         tiles.append(Tile(image, f"for {_prediction_text(predicted, row)}", wrong=True, overlay=map_predicted))
         tiles.append(Tile(image, f"for {truth}", overlay=map_true))
     return tiles

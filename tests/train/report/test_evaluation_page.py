@@ -10,6 +10,8 @@ pytest.importorskip("matplotlib", reason="needs the extra [train]")
 
 from digits_edge.train.charts.confusion import draw_confusion
 from digits_edge.train.charts.curves import curve_figures, draw_curves
+from digits_edge.train.charts.data_charts import draw_classes, draw_samples
+from digits_edge.train.charts.drawing import as_png, as_svg
 from digits_edge.train.charts.gallery import Tile, draw_gallery
 from digits_edge.train.charts.roc import draw_roc
 from digits_edge.train.evaluation.evaluation import evaluate
@@ -146,3 +148,19 @@ def test_only_ink_is_drawn_inverted(polarity, level):
     figure = draw_gallery([Tile(np.full((28, 28), 255, np.uint8), "x")], 1, polarity=polarity)
     [shown] = figure.axes[0].images
     assert shown.to_rgba(shown.get_array())[0, 0, 0] == level
+
+
+def test_any_class_name_is_drawn():
+    names = ("a$_$", "雪", "b\\c{" + "a" * 80, "_d")
+    images = np.zeros((4, 28, 28), np.uint8)
+    probabilities = CORRECT.copy()
+    probabilities[:2] = WRONG[:2]
+    section = ModelSection("title", "", LAYERS, [], lambda _, classes: np.zeros((*classes.shape, 28, 28)), "maps")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = evaluation_page(
+            evaluate(probabilities, FOUR, names), Predicted(images, FOUR, probabilities, names), section
+        )
+        as_png(draw_samples([(name, list(images)) for name in names], 4))
+        as_svg(draw_classes({"train": [0.25] * 4}, names))
+    assert all(name in found for name in names)
