@@ -86,7 +86,9 @@ def int8_graph(
         if found is None:
             raise CheckError(f"no int8 model agrees with Keras ({'; '.join(tried)}), nothing is written; {_REMEDY}")
         chosen = {*float_layers, *(name for first in found for name in groups[first])}
-        return graph_with(found), tuple(node.name for node in logits_graph.graph if node.name in chosen)
+        # a transposed convolution has no int8 kernel
+        left_float = [n for n in logits_graph.graph if n.name in chosen or n.op_type == "ConvTranspose"]
+        return graph_with(found), tuple(node.name or "" for node in left_float)
 
 
 def _sensitivity_images(images: NDArray[np.uint8]) -> int:

@@ -15,6 +15,9 @@ def to_half(model: ir.Model) -> ir.Model:
     """
     half = convert_float_to_float16(ir.to_proto(model), keep_io_types=True)
     converted: ir.Model = ir.from_proto(half)
+    for value in converted.graph.initializers.values():
+        if value.const_value is not None:
+            value.dtype = value.const_value.dtype  # the converter records float16 for the float32 scale of a Resize
     # the converter appends its Cast nodes at the end
     converted.graph.sort()
     return converted

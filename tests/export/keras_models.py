@@ -3,8 +3,11 @@
 `tests/export/test_keras_models.py` exports each; `python -m scripts.keras_models` writes the results as a table.
 """
 
+import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import keras
@@ -12,8 +15,14 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
+from digits_edge.export import Source, export
+from digits_edge.export.float32 import in_float32
+from digits_edge.runtime.datasets import Dataset
+from digits_edge.runtime.errors import DigitsEdgeError
 from digits_edge.runtime.model.image_input import ImageInput
+from digits_edge.runtime.model.model_file import Precision
 from digits_edge.runtime.model.pixel_range import PixelRange
+from digits_edge.runtime.model.steps import default_steps
 
 #: Target logits of the true class and of the others: confident, but not saturated predictions.
 _TRUE_LOGIT, _OTHER_LOGIT = 5.0, 0.0
@@ -301,7 +310,7 @@ KINDS: dict[str, Kind] = {
     "PReLU": Kind(_with_layer(layers.PReLU)),
     "PReLU, shared": Kind(_with_layer(lambda: layers.PReLU(shared_axes=(1, 2)))),
     "LeakyReLU": Kind(_with_layer(layers.LeakyReLU)),
-    "LayerNormalization + gelu": Kind(_convnext, epochs=12),
+    "LayerNormalization + gelu": Kind(_convnext, epochs=25),
     "GroupNormalization": Kind(_group_norm),
     "squeeze and excite": Kind(_excited),
     "ViT, MultiHeadAttention": Kind(_vit(7), epochs=12),
@@ -450,3 +459,53 @@ def _set_statistics(model: keras.Model, pixels: NDArray[np.float32]) -> None:
         model(pixels[:200], training=True)
     for norm in norms:
         norm.momentum = 0.99
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a model in a precision.
+
+    Attributes:
+        message: why it was refused; empty if it was exported.
+        size_bytes: size of the model file.
+        difference: largest difference of a probability from Keras on the validation images.
+        int8_share: share of the multiplications in int8.
+        float_layers: layers of an int8 model that are float.
+        seconds: duration of the export, without the training.
+    """
+
+    message: str
+    size_bytes: int = 0
+    difference: float = 0.0
+    int8_share: float = 0.0
+    float_layers: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+def source_of(name: str) -> tuple[Source, Dataset]:
+    """A fitted model of a kind, and the images it was fitted to."""
+    kind = KINDS[name]
+    images, labels = pictures(kind.image, kind.classes)
+    classes = tuple(f"class {number}" for number in range(kind.classes))
+    model = in_float32(fitted(kind, images, labels))
+    digest = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+    steps = default_steps(kind.image, digits=False)
+    data = Dataset("pictures", images, labels, classes, "Apache-2.0", digest, kind.image, steps)
+    return Source(name, "classifier", model, kind.pixels, classes, kind.image, steps), data
+
+
+def outcome(source: Source, data: Dataset, precision: Precision, path: Path) -> Outcome:
+    """Export a model to a path."""
+    start_s = time.perf_counter()
+    try:
+        exported = export(source, path, precision=precision, training=data, golden_from_data=True)
+    except DigitsEdgeError as error:
+        return Outcome(str(error), seconds=time.perf_counter() - start_s)
+    return Outcome(
+        "",
+        exported.size_bytes,
+        exported.parity.max_difference,
+        exported.metadata.int8_share or 0.0,
+        exported.float_layers,
+        time.perf_counter() - start_s,
+    )
