@@ -41,7 +41,7 @@ def convert(keras_model: keras.Model, image: ImageInput | None = None) -> ir.Mod
         with unrolled(keras_model):
             proto = _to_onnx(keras_model, image)
         model = simplify(ir.from_proto(proto), image)
-    except DigitsEdgeError:
+    except (DigitsEdgeError, ModuleNotFoundError):  # tf2onnx is not installed
         raise
     except Exception as error:  # tf2onnx passes unsupported operators through, and onnxruntime rejects the graph
         raise ModelError(f"{keras_model.name} has a layer that cannot be converted: {reason(error)}") from error
