@@ -33,6 +33,7 @@ _ACTIVATIONS: dict[str, FinalActivation] = {
 _PASSING = ("Identity", "Reshape", "Squeeze", "ExpandDims", "Cast", "StopGradient", "EnsureShape")
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _SHAPING = ("Reshape", "Identity", "Flatten", "Squeeze", "Unsqueeze")
+_SCALING = ("Mul", "Div")
 #: Final operators whose input or output cannot be taken as logits.
 _UNSUPPORTED_ENDS = ("HardSigmoid", "Tanh", "Relu", "Clip", "ArgMax", "Softplus", "Exp")
 #: The largest logit of a sigmoid's output: float32 has no number between 1 - 6e-8 and 1.
@@ -140,11 +141,11 @@ def end_in_logits(model: ir.Model) -> ir.Model:
     Raises:
         ModelError: the model ends in another operator whose results cannot be taken as logits.
     """
-    last = model.graph.outputs[0].producer()
-    while last is not None and last.op_type in _SHAPING:
-        last = first_input(last).producer()
-    if last is None or last.op_type in _UNSUPPORTED_ENDS:
-        end = "no operator" if last is None else last.op_type
+    last = _node_before(model.graph.outputs[0], _SHAPING)
+    end = "no operator" if last is None else last.op_type
+    if (scaled := _node_before(model.graph.outputs[0], (*_SHAPING, *_SCALING))) is not None:
+        end = scaled.op_type if scaled.op_type in _UNSUPPORTED_ENDS else end  # a hard sigmoid is a scaled Clip
+    if last is None or end in _UNSUPPORTED_ENDS:
         raise ModelError(
             f"the model ends in {end}; a classifier must end in logits, a softmax or a sigmoid: change its last layer"
         )
@@ -154,6 +155,14 @@ def end_in_logits(model: ir.Model) -> ir.Model:
     if static_dims(model.graph.outputs[0]) == [1]:
         _widen(model)
     return model
+
+
+def _node_before(value: ir.Value, skipped: tuple[str, ...]) -> ir.Node | None:
+    """The node that computes a value, without the operators to be skipped."""
+    node = value.producer()
+    while node is not None and node.op_type in skipped:
+        node = next((each.producer() for each in node.inputs if each is not None and each.producer() is not None), None)
+    return node
 
 
 def _is_over_classes(last: ir.Node, model: ir.Model) -> bool:

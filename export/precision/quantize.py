@@ -148,11 +148,7 @@ def _float_by_kind(model: ir.Model) -> list[str]:
     A region is a set of connected quantizable nodes without layers, such as an Add and its Relu. If it reads from or is
     read by a float operator that is not neutral, it stays float.
     """
-    names = [
-        node.name or ""
-        for node in model.graph
-        if node.op_type in ("MatMul", "Gemm") and all(array_of(value) is None for value in node.inputs[:2])
-    ]
+    names = [node.name or "" for node in model.graph if _is_product(node)]
     visited: set[ir.Node] = set()
     for start in model.graph:
         if start in visited or not _is_between_layers(start):
@@ -173,8 +169,15 @@ def _float_by_kind(model: ir.Model) -> list[str]:
     return names
 
 
+def _is_product(node: ir.Node) -> bool:
+    """Whether a node multiplies two activations, as in attention."""
+    return node.op_type in ("MatMul", "Gemm") and all(array_of(value) is None for value in node.inputs[:2])
+
+
 def _is_neutral(neighbour: ir.Node, node: ir.Node) -> bool:
     """Whether a node in int8 loses no accuracy because of this neighbour, which is not quantizable or a layer."""
+    if _is_product(neighbour):
+        return False
     shifts = node.op_type == "Add" and any(array_of(value) is not None for value in node.inputs)
     if shifts and neighbour.op_type == "Clip":  # a hard sigmoid
         return False
@@ -206,11 +209,18 @@ def _float_outputs(model: ir.Model) -> ir.Model:
         if quantizing is None:
             continue
         result = dequantizing.outputs[0]
-        has_float_users = all(user.op_type not in QUANTIZED_OPERATORS for user, _ in result.uses())
+        has_float_users = not any(_is_quantized(user) for user, _ in result.uses())
         if result.is_graph_output() or (before(quantizing, "Gemm", "MatMul") is not None and has_float_users):
             bypass(dequantizing, first_input(quantizing))
     RemoveUnusedNodesPass()(model)
     return model
+
+
+def _is_quantized(node: ir.Node) -> bool:
+    """Whether a node is computed in int8: only a QuantizeLinear reads its results, or it is a layer."""
+    users = [user for result in node.outputs for user, _ in result.uses()]
+    is_between = node.op_type in QUANTIZED_OPERATORS and all(user.op_type == "QuantizeLinear" for user in users)
+    return is_between or node.op_type in _LAYERS
 
 
 def _shield_float_layers(model: ir.Model) -> ir.Model:

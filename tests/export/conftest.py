@@ -205,13 +205,13 @@ def evaluation_set(mislabelled: Dataset) -> Dataset:
 
 
 @cache
-def _converted(model: keras.Model) -> bytes:
-    return ir.to_proto(convert(model)).SerializeToString()
+def _converted(model: keras.Model, image: ImageInput | None) -> bytes:
+    return ir.to_proto(convert(model, image)).SerializeToString()
 
 
 def convert_once(model: keras.Model, image: ImageInput | None = None) -> ir.Model:
     """A new copy of a Keras model's graph; only the first call converts the model, so tests must not change it."""
-    return ir.from_proto(onnx.load_from_string(_converted(model)))
+    return ir.from_proto(onnx.load_from_string(_converted(model, image)))
 
 
 @contextmanager
