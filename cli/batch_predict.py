@@ -285,7 +285,7 @@ def _pictures(source: str) -> list[Path]:
 def _max_rows(source: str) -> int:
     """Return an upper bound of the rows of a CSV file; `FEW_IMAGES` if the file size does not give one."""
     from digits_edge.runtime.classifier import FEW_IMAGES
-    from digits_edge.runtime.datasets.kaggle_csv import MIN_ROW_BYTES
+    from digits_edge.runtime.datasets.tables.kaggle_csv import MIN_ROW_BYTES
 
     path = Path(source)
     return path.stat().st_size // MIN_ROW_BYTES if path.is_file() and path.suffix.lower() == ".csv" else FEW_IMAGES

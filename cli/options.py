@@ -23,25 +23,6 @@ PIXEL_RANGE_OPTIONS = ("input_scale", "invert", "mean", "std")
 KERAS_LOADING_OPTIONS = ("keras_output", "custom_objects")
 
 
-class _PerChannel(click.ParamType):
-    """A number, or three numbers for red, green and blue, separated by commas."""
-
-    name = "number"
-
-    def convert(
-        self, value: str | float | tuple[float, ...], param: click.Parameter | None, ctx: click.Context | None
-    ) -> float | tuple[float, ...]:
-        if not isinstance(value, str):
-            return value
-        try:
-            numbers = tuple(float(each) for each in value.split(","))
-        except ValueError:
-            numbers = ()
-        if len(numbers) not in (1, 3):
-            self.fail(f"{value!r} is not a number, or three numbers such as 0.485,0.456,0.406", param, ctx)
-        return numbers[0] if len(numbers) == 1 else numbers
-
-
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -125,6 +106,19 @@ def output_option(help: str, *, required: bool = True) -> Callable[[_Command], _
     return click.option("-o", "--output", required=required, metavar="PATH", help=help)
 
 
+def _per_channel(context: click.Context, option: click.Parameter, text: str) -> float | tuple[float, ...]:
+    """Parse a number, or three numbers for red, green and blue, separated by commas."""
+    try:
+        numbers = tuple(float(each) for each in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) not in (1, 3):
+        raise click.BadParameter(
+            f"{text!r} is not a number, or three numbers such as 0.485,0.456,0.406", context, option
+        )
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
 def pixel_range_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--input-scale`, `--invert`, `--mean` and `--std`; the command receives them as one `pixel_range`."""
 
@@ -148,8 +142,8 @@ def pixel_range_options(function: Callable[..., Any]) -> Callable[..., Any]:
     metavar = "NUMBER[,…]"
     added: Callable[..., Any] = command
     for option in (
-        click.option("--std", type=_PerChannel(), default=1.0, show_default=True, metavar=metavar, help=std_text),
-        click.option("--mean", type=_PerChannel(), default=0.0, show_default=True, metavar=metavar, help=mean_text),
+        click.option("--std", callback=_per_channel, default="1", show_default=True, metavar=metavar, help=std_text),
+        click.option("--mean", callback=_per_channel, default="0", show_default=True, metavar=metavar, help=mean_text),
         click.option("--invert", is_flag=True, help="Dark ink on white: the Keras model expects inverted pixels."),
         click.option("--input-scale", type=click.Choice([1, 255]), help=scale_text),
     ):

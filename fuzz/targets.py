@@ -133,7 +133,7 @@ def table(content: bytes) -> None:
 
 def parquet(content: bytes) -> None:
     """Read a Parquet table."""
-    from digits_edge.runtime.datasets.parquet import read_parquet_blocks
+    from digits_edge.runtime.datasets.tables.parquet import read_parquet_blocks
     from digits_edge.runtime.errors import DataError
 
     with suppress(DataError):

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.batch.output import STANDARD_STREAM, ResumeCallback, batch_output, csv_lines
-from digits_edge.runtime.datasets.block import Block
 from digits_edge.runtime.datasets.dataset import IMAGE_SHAPE, ProgressCallback
-from digits_edge.runtime.datasets.kaggle_csv import read_blocks
+from digits_edge.runtime.datasets.tables.block import Block
+from digits_edge.runtime.datasets.tables.kaggle_csv import read_blocks
 from digits_edge.runtime.errors import DataError, RowError, UsageError
 from digits_edge.runtime.model.image_input import ImageInput
 from digits_edge.runtime.pixel_scale import PixelScale
@@ -176,7 +176,7 @@ def _read(
     if source == STANDARD_STREAM:
         return read_blocks(sys.stdin.buffer, progress=progress, **options)
     if Path(source).suffix.lower() == ".parquet":
-        from digits_edge.runtime.datasets.parquet import read_parquet_blocks
+        from digits_edge.runtime.datasets.tables.parquet import read_parquet_blocks
 
         return read_parquet_blocks(Path(source), progress=progress, **options)
     return read_blocks(Path(source), progress=progress, **options)

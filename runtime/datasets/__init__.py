@@ -1,12 +1,12 @@
 """Data sets of images: `load()` by name or path, `read_blocks()` for large CSV files, and fixed splits."""
 
-from digits_edge.runtime.datasets.block import Block
 from digits_edge.runtime.datasets.catalogue import CATALOGUE
 from digits_edge.runtime.datasets.dataset import Dataset
-from digits_edge.runtime.datasets.kaggle_csv import read_blocks
 from digits_edge.runtime.datasets.loading import load
 from digits_edge.runtime.datasets.options import ReadingOptions
 from digits_edge.runtime.datasets.split import RULES, Parts, common_parts, parts, stratified
+from digits_edge.runtime.datasets.tables.block import Block
+from digits_edge.runtime.datasets.tables.kaggle_csv import read_blocks
 
 __all__ = [
     "CATALOGUE",

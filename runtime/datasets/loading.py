@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.runtime.datasets.block import scaled_error
 from digits_edge.runtime.datasets.catalogue import CATALOGUE, SPLITS, dataset_of
 from digits_edge.runtime.datasets.class_folders import find_class_folders
 from digits_edge.runtime.datasets.dataset import Dataset, ProgressCallback, check_labels
 from digits_edge.runtime.datasets.emnist import emnist_file, is_emnist, label_names
 from digits_edge.runtime.datasets.idx import read_images, read_labels
-from digits_edge.runtime.datasets.kaggle_csv import read_csv, read_csv_on_disk
 from digits_edge.runtime.datasets.npz import read_npz
 from digits_edge.runtime.datasets.options import DEFAULT_OPTIONS, ReadingOptions
 from digits_edge.runtime.datasets.picture_data import read_class_folders
+from digits_edge.runtime.datasets.tables.block import scaled_error
+from digits_edge.runtime.datasets.tables.kaggle_csv import read_csv, read_csv_on_disk
 from digits_edge.runtime.errors import DataError, UsageError
 from digits_edge.runtime.files import user_cache
 from digits_edge.runtime.model.image_input import ImageInput

@@ -139,7 +139,7 @@ def test_parquet_is_refused_or_converted(tmp_path, kind):
     arrow = pytest.importorskip("pyarrow", reason="needs the extra parquet")
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
 
-    from digits_edge.runtime.datasets.parquet import read_parquet_blocks
+    from digits_edge.runtime.datasets.tables.parquet import read_parquet_blocks
 
     path, pixels = tmp_path / "digits.parquet", ONES.reshape(-1, 784).astype(kind)
     for columns in (

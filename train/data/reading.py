@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.datasets import Dataset, load
 from digits_edge.runtime.datasets.catalogue import SPLITS, dataset_of
-from digits_edge.runtime.datasets.csv_rows import RowParser
-from digits_edge.runtime.datasets.csv_text import open_csv
 from digits_edge.runtime.datasets.dataset import CLASSES, ProgressCallback, label_dtype
 from digits_edge.runtime.datasets.loading import is_table, locate
 from digits_edge.runtime.datasets.npz import archived_class_names, image_shape
 from digits_edge.runtime.datasets.opening import opened
 from digits_edge.runtime.datasets.options import DEFAULT_OPTIONS, ReadingOptions
-from digits_edge.runtime.datasets.table_columns import LABEL
-from digits_edge.runtime.datasets.table_numbers import number
+from digits_edge.runtime.datasets.tables.csv_rows import RowParser
+from digits_edge.runtime.datasets.tables.csv_text import open_csv
+from digits_edge.runtime.datasets.tables.table_columns import LABEL
+from digits_edge.runtime.datasets.tables.table_numbers import number
 from digits_edge.runtime.errors import DataError
 
 #: Name of the split of a file that is not split into train and test.

@@ -21,10 +21,10 @@ from digits_edge.runtime.batch.distributed.record import Bad, Record, is_intact,
 from digits_edge.runtime.batch.distributed.source import Source, pictures_in
 from digits_edge.runtime.batch.pictures import without_stages
 from digits_edge.runtime.batch.table import in_order
-from digits_edge.runtime.datasets.block import Block
 from digits_edge.runtime.datasets.dataset import IMAGE_SHAPE
-from digits_edge.runtime.datasets.kaggle_csv import read_blocks
-from digits_edge.runtime.datasets.parquet import read_parquet_blocks, rows_of_groups
+from digits_edge.runtime.datasets.tables.block import Block
+from digits_edge.runtime.datasets.tables.kaggle_csv import read_blocks
+from digits_edge.runtime.datasets.tables.parquet import read_parquet_blocks, rows_of_groups
 from digits_edge.runtime.errors import InputError, one_line
 from digits_edge.runtime.pixel_scale import PixelScale
 from digits_edge.runtime.preprocessing.pictures import MAX_BYTES, open_picture

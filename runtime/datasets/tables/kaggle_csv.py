@@ -14,12 +14,12 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.runtime.datasets.block import Block, numbered, range_checked
-from digits_edge.runtime.datasets.csv_rows import RowParser
-from digits_edge.runtime.datasets.csv_text import open_csv
 from digits_edge.runtime.datasets.dataset import IMAGE_SHAPE, ProgressCallback
 from digits_edge.runtime.datasets.opening import display_name, opened
-from digits_edge.runtime.datasets.table_columns import PIXELS
+from digits_edge.runtime.datasets.tables.block import Block, numbered, range_checked
+from digits_edge.runtime.datasets.tables.csv_rows import RowParser
+from digits_edge.runtime.datasets.tables.csv_text import open_csv
+from digits_edge.runtime.datasets.tables.table_columns import PIXELS
 from digits_edge.runtime.errors import DataError, RowError
 from digits_edge.runtime.pixel_scale import PixelScale
 

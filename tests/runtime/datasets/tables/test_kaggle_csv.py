@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digits_edge.runtime.datasets import csv_text, load, read_blocks
+from digits_edge.runtime.datasets import load, read_blocks
+from digits_edge.runtime.datasets.tables import csv_text
 from digits_edge.runtime.errors import DataError, RowError
 
 PIXELS = ",".join(f"pixel{index}" for index in range(784))

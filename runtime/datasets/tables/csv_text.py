@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator
 from itertools import chain
 
-from digits_edge.runtime.datasets.csv_dialect import Dialect, recognise_dialect
+from digits_edge.runtime.datasets.tables.csv_dialect import Dialect, recognise_dialect
 from digits_edge.runtime.errors import DataError
 
 # Bytes parsed at once. The temporary arrays stay below malloc's mmap threshold of 128 KiB and in the CPU cache.
@@ -38,7 +38,7 @@ def open_csv(stream: io.BufferedIOBase, name: str) -> tuple[Dialect, Iterator[by
         DataError: the meaning of the columns is not certain, or the text is not valid in its encoding.
 
     Example:
-        >>> from digits_edge.runtime.datasets.table_columns import PIXELS
+        >>> from digits_edge.runtime.datasets.tables.table_columns import PIXELS
         >>> dialect, chunks = open_csv(io.BytesIO("\t".join(PIXELS).encode("utf-16")), "rows.csv")
         >>> dialect.delimiter, list(chunks)
         (b'\t', [])

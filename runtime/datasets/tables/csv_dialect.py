@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from digits_edge.runtime.datasets.dataset import CLASSES
-from digits_edge.runtime.datasets.table_columns import (
+from digits_edge.runtime.datasets.tables.table_columns import (
     HEADER,
     LABEL,
     PIXELS,
@@ -17,7 +17,7 @@ from digits_edge.runtime.datasets.table_columns import (
     UnknownColumnsError,
     recognise_columns,
 )
-from digits_edge.runtime.datasets.table_numbers import number
+from digits_edge.runtime.datasets.tables.table_numbers import number
 from digits_edge.runtime.errors import DataError
 
 SPACES = b" "

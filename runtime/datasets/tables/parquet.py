@@ -13,10 +13,10 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.runtime.datasets.block import Block, numbered, range_checked
 from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE, ProgressCallback
 from digits_edge.runtime.datasets.opening import display_name
-from digits_edge.runtime.datasets.table_columns import LABEL, PIXELS, UnknownColumnsError, recognise_columns
+from digits_edge.runtime.datasets.tables.block import Block, numbered, range_checked
+from digits_edge.runtime.datasets.tables.table_columns import LABEL, PIXELS, UnknownColumnsError, recognise_columns
 from digits_edge.runtime.errors import DataError, RowError
 from digits_edge.runtime.packages import needs_message
 from digits_edge.runtime.pixel_scale import PixelScale, unscaled

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.runtime.datasets.csv_dialect import SPACES, Dialect
 from digits_edge.runtime.datasets.dataset import CLASSES, IMAGE_SHAPE
-from digits_edge.runtime.datasets.table_columns import PIXELS
-from digits_edge.runtime.datasets.table_numbers import number, numbers
+from digits_edge.runtime.datasets.tables.csv_dialect import SPACES, Dialect
+from digits_edge.runtime.datasets.tables.table_columns import PIXELS
+from digits_edge.runtime.datasets.tables.table_numbers import number, numbers
 from digits_edge.runtime.pixel_scale import PixelScale, unscaled
 
 _NEWLINE = ord("\n")
@@ -23,7 +23,7 @@ class RowParser:
     r"""Parser of the rows of one dialect.
 
     Example:
-        >>> from digits_edge.runtime.datasets.csv_dialect import recognise_dialect
+        >>> from digits_edge.runtime.datasets.tables.csv_dialect import recognise_dialect
         >>> dialect = recognise_dialect(",".join(PIXELS).encode(), "rows.csv", complete=True)
         >>> parser = RowParser(dialect)
         >>> parser.rows(b",".join([b"7"] * 784) + b"\n").shape

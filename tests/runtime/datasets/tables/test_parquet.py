@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digits_edge.runtime.batch.table import batch_predict
-from digits_edge.runtime.datasets.kaggle_csv import PIXELS
-from digits_edge.runtime.datasets.parquet import read_parquet_blocks
+from digits_edge.runtime.datasets.tables.kaggle_csv import PIXELS
+from digits_edge.runtime.datasets.tables.parquet import read_parquet_blocks
 from digits_edge.runtime.errors import DataError
 
 arrow = pytest.importorskip("pyarrow", reason="pyarrow (the extra parquet) is not installed")

@@ -1,0 +1,1 @@
+"""Tables of images: CSV in any dialect, and Parquet."""
