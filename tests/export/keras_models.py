@@ -27,7 +27,7 @@ from digits_edge.runtime.model.steps import default_steps
 #: Target logits of the true class and of the others: confident, but not saturated predictions.
 _TRUE_LOGIT, _OTHER_LOGIT = 5.0, 0.0
 _RIDGE = 3e-3
-IMAGES = 600
+IMAGES = 400
 
 Body = Callable[[Any], Any]
 End = Literal["logits", "softmax", "log_softmax", "sigmoid", "mse", "one_sigmoid", "one_logit"]
@@ -115,9 +115,10 @@ def _squeeze_and_excite(x: Any, gate: str = "sigmoid") -> Any:
 
 def _mobile(activation: str, *, squeeze: bool) -> Body:
     def body(x: Any) -> Any:
-        x = layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False)(x)
+        stem = x.shape[1] // 12  # small feature maps, for a fast training
+        x = layers.Conv2D(12, stem + 1, strides=stem, padding="same", use_bias=False)(x)
         x = layers.Activation(activation)(layers.BatchNormalization(momentum=0.8)(x))
-        for filters, strides in ((16, 1), (24, 2), (24, 1), (32, 2)):
+        for filters, strides in ((12, 1), (16, 2), (16, 1), (24, 2)):
             x = _inverted_residual(x, filters, strides=strides, activation=activation, squeeze=squeeze)
         x = layers.BatchNormalization(momentum=0.8)(layers.Conv2D(96, 1, use_bias=False)(x))
         return layers.GlobalAveragePooling2D()(layers.Activation(activation)(x))
@@ -292,11 +293,11 @@ KINDS: dict[str, Kind] = {
     "mean and std per channel": _rgb(_cifar, pixels=IMAGENET),
     # blocks
     "MobileNetV2 blocks, 32×32×3": _rgb(_mobile("relu6", squeeze=False), epochs=8),
-    "MobileNetV2 blocks, 96×96×3": _rgb(_mobile("relu6", squeeze=False), RGB96, epochs=4),
+    "MobileNetV2 blocks, 96×96×3": _rgb(_mobile("relu6", squeeze=False), RGB96, epochs=8),
     "MobileNetV3 blocks, 32×32×3": _rgb(_mobile("hard_silu", squeeze=True), epochs=8),
-    "MobileNetV3 blocks, 96×96×3": _rgb(_mobile("hard_silu", squeeze=True), RGB96, epochs=4),
+    "MobileNetV3 blocks, 96×96×3": _rgb(_mobile("hard_silu", squeeze=True), RGB96, epochs=8),
     "EfficientNet blocks, 32×32×3": _rgb(_mobile("silu", squeeze=True), epochs=8),
-    "EfficientNet blocks, 96×96×3": _rgb(_mobile("silu", squeeze=True), RGB96, epochs=4),
+    "EfficientNet blocks, 96×96×3": _rgb(_mobile("silu", squeeze=True), RGB96, epochs=8),
     # activations and normalization
     "gelu": Kind(_activated("gelu")),
     "gelu, tanh": Kind(_activated(_gelu_tanh)),
@@ -351,9 +352,11 @@ KINDS: dict[str, Kind] = {
     "UpSampling2D, bilinear": Kind(_upsampled("bilinear")),
     "Add, Concatenate, GlobalAveragePooling": Kind(_branches, epochs=20),
     "Conv1D over rows": Kind(_rows, shape=(28, 28)),
-    "LSTM over rows": Kind(_recurrent(lambda: layers.LSTM(24)), shape=(28, 28), epochs=10),
-    "GRU over rows": Kind(_recurrent(lambda: layers.GRU(24)), shape=(28, 28), epochs=10),
-    "Bidirectional LSTM": Kind(_recurrent(lambda: layers.Bidirectional(layers.LSTM(16))), shape=(28, 28), epochs=10),
+    "LSTM over rows": Kind(_recurrent(lambda: layers.LSTM(24)), image=ImageInput(16, 16), shape=(16, 16), epochs=10),
+    "GRU over rows": Kind(_recurrent(lambda: layers.GRU(24)), image=ImageInput(16, 16), shape=(16, 16), epochs=10),
+    "Bidirectional LSTM": Kind(
+        _recurrent(lambda: layers.Bidirectional(layers.LSTM(16))), image=ImageInput(16, 16), shape=(16, 16), epochs=10
+    ),
 }
 
 
