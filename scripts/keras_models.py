@@ -1,33 +1,36 @@
-"""Print a table of Keras models that are exported or refused, for docs/reference: `python -m scripts.keras_models`.
+"""Print the table of docs/reference/keras-models.md: `python -m scripts.keras_models`.
 
-Each model of `tests.export.keras_models` is fitted to drawn pictures and exported in every precision, which takes a
-few minutes.
+Each Keras model of `tests.export.keras_models` is fitted to drawn pictures and exported in every precision, which takes
+ten minutes.
 """
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from digits_edge.runtime.model.model_file import PRECISIONS
 from tests.export.keras_models import KINDS, Outcome, outcome, source_of
 
-_HEADER = """| Keras model | precision | result | kB | largest difference | int8 | s |
-|---|---|---|---|---|---|---|"""
+_HEADER = "| Keras model | fp32 | fp16 | int8 | of it int8 | s |\n|---|---|---|---|---|---|"
 
 
-def row(name: str, precision: str, result: Outcome) -> str:
+def row(name: str, results: Sequence[Outcome]) -> str:
     """One line of the table.
 
+    Args:
+        name: the model.
+        results: what became of it in each precision, int8 last.
+
     Example:
-        >>> row("swish", "fp16", Outcome("", 20_480, 2e-4, seconds=0.31))
-        '| swish | fp16 | exported | 20 | 0.0002 |  | 0.3 |'
+        >>> row("swish", [Outcome("", 20_480, 2e-7, 0.0, (), 0.3), Outcome("", 10_240, 2e-4, 0.75, ("conv_1",), 0.5)])
+        '| swish | 20 kB, 2e-07 | 10 kB, 0.0002 | 75 %; float: conv_1 | 0.8 |'
     """
-    if result.message:
-        return f"| {name} | {precision} | {result.message} |  |  |  | {result.seconds:.1f} |"
-    layers = f"exported; float: {', '.join(result.float_layers)}" if result.float_layers else "exported"
-    share = f"{result.int8_share:.0%}" if precision == "int8" else ""
-    size = f"{result.size_bytes / 1024:.0f}"
-    return f"| {name} | {precision} | {layers} | {size} | {result.difference:.1g} | {share} | {result.seconds:.1f} |"
+    cells = [each.message or f"{each.size_bytes / 1024:.0f} kB, {each.difference:.1g}" for each in results]
+    last = results[-1]
+    layers = f"; float: {', '.join(last.float_layers)}" if last.float_layers else ""
+    share = "" if last.message else f"{last.int8_share:.0%}".replace("%", " %") + layers
+    return f"| {name} | {' | '.join(cells)} | {share} | {sum(each.seconds for each in results):.1f} |"
 
 
 def main() -> None:
@@ -41,9 +44,11 @@ def main() -> None:
             if words and not any(word in name for word in words):
                 continue
             source, data = source_of(name)
-            for precision in PRECISIONS:
-                path = Path(folder, f"{len(list(Path(folder).iterdir()))}.onnx")
-                print(row(name, precision, outcome(source, data, precision, path)), flush=True)
+            files = [Path(folder, f"{list(KINDS).index(name)}-{precision}.onnx") for precision in PRECISIONS]
+            results = [
+                outcome(source, data, precision, file) for precision, file in zip(PRECISIONS, files, strict=True)
+            ]
+            print(row(name, results), flush=True)
 
 
 if __name__ == "__main__":
