@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.model.image_input import MAX_SIDE, ImageInput
 
-_SUPPORTED = "(None, H, W), (None, H, W, 1 or 3), (None, 1 or 3, H, W) or (None, side·side)"
+_SUPPORTED = "(None, H, W), (None, H, W, 1 or 3), (None, 1 or 3, H, W), (None, side·side) or (None, side·side·3)"
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class ImageLayout:
             raise ModelError(
                 f"input shape {text} is not fixed; build the model with the height and width of its images"
             )
-        if len(sizes) == 1 and math.isqrt(sizes[0]) ** 2 == sizes[0]:
-            sides, channels, first = (math.isqrt(sizes[0]),) * 2, 1, False
+        if len(sizes) == 1 and (flat := _of_flat(sizes[0])):
+            sides, channels, first = (flat[0], flat[0]), flat[1], False
         elif len(sizes) == 2:
             sides, channels, first = sizes, 1, False
         elif len(sizes) == 3 and sizes[2] in (1, 3):
@@ -73,3 +73,12 @@ class ImageLayout:
         if self.is_transposed:
             images = np.moveaxis(images, -1, 1)
         return np.ascontiguousarray(images).reshape(len(images), *self.shape)
+
+
+def _of_flat(size: int) -> tuple[int, int] | None:
+    """Side and channels of a square image with this many values; None if there is none."""
+    for channels in (1, 3):
+        side = math.isqrt(size // channels)
+        if side * side * channels == size:
+            return side, channels
+    return None
