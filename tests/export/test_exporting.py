@@ -290,7 +290,7 @@ def test_few_images_that_amplify_a_rounding_are_left_out(
     monkeypatch.setattr(exporting, "exact_probabilities", lambda graph, images: probabilities)
     golden = GoldenValues(images, probabilities, 0.1)
     if kept is None:
-        with pytest.raises(CheckError, match="differ from exact arithmetic by 0.05"):
+        with pytest.raises(CheckError, match=r"differ from exact arithmetic by 0\.05"):
             exporting._with_exact(golden, None, lambda images: predicted)
         return
     found = exporting._with_exact(golden, None, lambda images: predicted)
