@@ -8,7 +8,6 @@ the columns file, label, kind). Prints a JSON object for each model, measured on
 """
 
 import argparse
-import csv
 import json
 import os
 from pathlib import Path
@@ -23,8 +22,9 @@ from digits_edge.runtime.checks.accuracy import Accuracy
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import load
 from digits_edge.runtime.preprocessing.mnist_format import to_mnist_format
-from digits_edge.runtime.preprocessing.pictures import open_picture
 from digits_edge.train.evaluation.evaluation import evaluate
+
+from .hand_data import photographs
 
 
 def on_test_images(classifier: Classifier) -> dict[str, Any]:
@@ -63,17 +63,16 @@ def on_corrupted(classifier: Classifier, folder: Path) -> dict[str, Any]:
 
 def on_pictures(classifier: Classifier, folder: Path) -> dict[str, Any]:
     """Return the numbers of correctly classified and of uncertain pictures, also by kind."""
-    with (folder / "labels.csv").open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    images = np.stack([to_mnist_format(open_picture(folder / row["file"])).image for row in rows])
+    pictures = list(photographs(folder))
+    images = np.stack([to_mnist_format(each.picture).image for each in pictures])
     probabilities: NDArray[np.float32] = classifier.predict_batch(images)
-    correct = probabilities.argmax(axis=1) == [int(row["label"]) for row in rows]
+    correct = probabilities.argmax(axis=1) == [each.label for each in pictures]
     uncertain = probabilities.max(axis=1) < classifier.metadata.uncertain_below
-    kinds = np.array([row["kind"] for row in rows])
+    kinds = np.array([each.kind for each in pictures])
     return {
-        "pictures": len(rows),
+        "pictures": len(pictures),
         "pictures_right": int(correct.sum()),
-        "pictures_wrong": [row["file"] for row, is_correct in zip(rows, correct, strict=True) if not is_correct],
+        "pictures_wrong": [each.name for each, is_correct in zip(pictures, correct, strict=True) if not is_correct],
         "pictures_uncertain": int(uncertain.sum()),
         "by_kind": {
             str(kind): f"{correct[kinds == kind].sum()} of {(kinds == kind).sum()}" for kind in np.unique(kinds)
