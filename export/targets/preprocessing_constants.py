@@ -10,6 +10,7 @@ from types import ModuleType
 from digits_edge.runtime.checks import occlusion
 from digits_edge.runtime.preprocessing import (
     components,
+    crops,
     ink,
     levels,
     mnist_format,
@@ -29,6 +30,7 @@ _MODULES: tuple[ModuleType, ...] = (
     morphology,
     transparency,
     levels,
+    crops,
     rules,
     separate_digits,
     components,

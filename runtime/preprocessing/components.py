@@ -29,12 +29,16 @@ SMOOTHING_DIVISOR = 100
 
 #: Threshold of ink, as a share of Otsu's.
 INK_THRESHOLD = 0.7
+#: The same on textured paper, whose pattern is fainter than the ink.
+TEXTURED_INK_THRESHOLD = 0.85
 #: The weight of ink decreases to 0 over this share of the width and height at each edge.
 EDGE_SHARE = 0.1
 #: Minimum share of its longer side that a component has on the picture's border to count as part of the border.
 BORDER_COMPONENT_SHARE = 0.6
 #: Factor of the weight of such components.
 BORDER_COMPONENT_WEIGHT = 0.05
+#: A component that covers this share of a crop's width and of its height is a digit, not a part of the border.
+MIN_CROP_COVERAGE = 0.5
 #: Minimum weight of a component of the digit, as a share of the heaviest one's.
 MIN_COMPONENT_WEIGHT = 0.02
 #: Minimum weight of a component of another digit, as a share of the heaviest one's.
@@ -53,6 +57,23 @@ MIN_PIXELS = 3
 
 
 @dataclass(frozen=True)
+class Paper:
+    """What is known of the paper.
+
+    Attributes:
+        noise: Standard deviation of its noise, in levels.
+        margin: Width of the margin that was added around the picture, in pixels.
+        is_crop: Whether the picture is a crop of a digit.
+        is_textured: Whether the paper of a crop has a pattern.
+    """
+
+    noise: float
+    margin: int = 0
+    is_crop: bool = False
+    is_textured: bool = False
+
+
+@dataclass(frozen=True)
 class Digit:
     """The result of `cleaned`.
 
@@ -65,36 +86,52 @@ class Digit:
     boxes: tuple[Box, ...] = ()
 
 
-def cleaned(ink: Array, noise: float) -> Digit:
+@dataclass(frozen=True)
+class _Pieces:
+    """The connected components of ink.
+
+    Attributes:
+        boxes: int, (P, 4), left, upper, right, lower.
+        weights: float64, (P,), sum of ink weighted by centredness.
+        border_pixels: int, (P,), number of a component's pixels on the picture's border.
+        covers_crop: bool, (P,), whether a component covers a crop too much to be a part of its border.
+    """
+
+    boxes: NDArray[np.intp]
+    weights: NDArray[Any]
+    border_pixels: NDArray[np.intp]
+    covers_crop: Mask
+
+
+def cleaned(ink: Array, paper: Paper) -> Digit:
     """Keep only the digit: remove specks and the edge of the table.
 
     The digit is the heaviest connected component of ink and the components close to it.
 
     Args:
         ink: float32, (H, W), as `without_rules` returns it.
-        noise: Standard deviation of the paper's noise, in levels.
+        paper: What is known of the paper.
 
     Example:
         >>> ink = np.zeros((100, 100), np.float32)
         >>> ink[20:80, 45:55] = 200
         >>> ink[5, 5] = 200
-        >>> digit = cleaned(ink, noise=1)
+        >>> digit = cleaned(ink, Paper(noise=1))
         >>> float(digit.ink[50, 50]), float(digit.ink[5, 5]), digit.boxes
         (200.0, 0.0, ())
     """
     smooth = blurred(ink, max(ink.shape) // SMOOTHING_DIVISOR)
     threshold = otsu(smooth)
-    mask = np.asarray(smooth > INK_THRESHOLD * threshold)
+    mask = np.asarray(smooth > (TEXTURED_INK_THRESHOLD if paper.is_textured else INK_THRESHOLD) * threshold)
     numbered, count = pieces(mask)
     nothing = Digit(np.zeros_like(ink))
     if count == 0:
         return nothing
-    weights = np.bincount(numbered.ravel(), (smooth * _centredness(ink)).ravel())[1:]
-    border_pixels = np.bincount(border(numbered), minlength=count + 1)[1:]
-    piece_boxes = boxes(numbered, count)
-    heaviest, possible = _candidates(piece_boxes, weights, border_pixels)
+    found_pieces = _measured(numbered, count, smooth, paper)
+    piece_boxes, weights = found_pieces.boxes, found_pieces.weights
+    heaviest, possible = _candidates(found_pieces)
     digit = np.append(False, _digit_pieces(piece_boxes, heaviest, possible))[numbered]
-    if not _stands_out(smooth, digit, mask, noise):
+    if not _stands_out(smooth, digit, mask, paper.noise):
         return nothing
     near = running(np.maximum, digit, DIGIT_DILATION, DIGIT_DILATION)
     is_part = possible & (weights > MIN_PART_WEIGHT * weights[heaviest]) | (np.arange(count) == heaviest)
@@ -118,18 +155,24 @@ def _centredness(ink: Array) -> Array:
     return np.asarray(np.minimum(1, np.minimum.outer(rows, columns)), np.float32)
 
 
-def _candidates(
-    piece_boxes: NDArray[np.intp], weights: NDArray[Any], border_pixels: NDArray[np.intp]
-) -> tuple[int, Mask]:
-    """The heaviest component, and the components that may belong to the digit, bool (P,).
-
-    Args:
-        piece_boxes: int, (P, 4), left, upper, right, lower.
-        weights: float64, (P,), sum of ink weighted by centredness.
-        border_pixels: int, (P,), number of a component's pixels on the picture's border.
-    """
+def _measured(numbered: NDArray[np.intp], count: int, ink: Array, paper: Paper) -> _Pieces:
+    height, width = (side - 2 * paper.margin for side in ink.shape)
+    inside = slice(paper.margin, paper.margin + height), slice(paper.margin, paper.margin + width)
+    weighted = ink[inside] * _centredness(ink[inside])
+    weights = np.bincount(numbered[inside].ravel(), weighted.ravel(), count + 1)[1:]
+    border_pixels = np.bincount(border(numbered[inside]), minlength=count + 1)[1:]
+    piece_boxes = boxes(numbered, count)
     left, upper, right, lower = piece_boxes.T
+    covers = (right - left >= MIN_CROP_COVERAGE * width) & (lower - upper >= MIN_CROP_COVERAGE * height)
+    return _Pieces(piece_boxes, weights, border_pixels, covers & paper.is_crop)
+
+
+def _candidates(found: _Pieces) -> tuple[int, Mask]:
+    """The heaviest component, and the components that may belong to the digit, bool (P,)."""
+    left, upper, right, lower = found.boxes.T
+    weights, border_pixels = found.weights, found.border_pixels
     along_border = border_pixels > BORDER_COMPONENT_SHARE * np.maximum(right - left, lower - upper)
+    along_border &= ~found.covers_crop
     heaviest = int(np.argmax(np.where(along_border, BORDER_COMPONENT_WEIGHT * weights, weights)))
     touches = border_pixels > 0
     # A component that touches the border belongs to the digit only if the digit does: the picture was cropped tightly.

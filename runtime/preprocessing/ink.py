@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from digits_edge.runtime.preprocessing.components import bounds, cleaned, noise_of
-from digits_edge.runtime.preprocessing.levels import Box, border_is_even, grey, light_ink, reduced
+from digits_edge.runtime.preprocessing.components import Paper, bounds, cleaned, noise_of
+from digits_edge.runtime.preprocessing.crops import as_crop
+from digits_edge.runtime.preprocessing.levels import Box, border_is_even, grey, is_crop, light_ink, reduced
 from digits_edge.runtime.preprocessing.morphology import Array, blurred, boxes, opened, otsu, pieces
 from digits_edge.runtime.preprocessing.rules import without_rules
 from digits_edge.runtime.preprocessing.transparency import flattened, ink_margin
@@ -84,13 +85,18 @@ def find_ink(picture: Image.Image, region: Box) -> Ink:
         (45, 20, 55, 80)
     """
     levels, margin = _levels(picture, region)
-    sheet = _sheet(levels)
+    sheet = None if is_crop(levels) else _sheet(levels)
     if sheet is not None:
         region = _in_picture(sheet, region, levels.shape, margin)
         levels, margin = _levels(picture, region)
-    raised = without_rules(without_background(levels))
-    noise = noise_of(levels)
-    found = cleaned(raised, noise)
+    paper = Paper(noise_of(levels))
+    if is_crop(levels):
+        levels, margin, paper = _as_crop(levels, margin, paper)
+    raised = without_background(levels)
+    if not paper.is_crop:
+        raised = without_rules(raised)
+    noise = paper.noise
+    found = cleaned(raised, paper)
     digit = found.ink
     solid = digit > BOX_THRESHOLD * digit.max()
     if not solid.any():
@@ -130,6 +136,17 @@ def _levels(picture: Image.Image, region: Box) -> tuple[Array, int]:
     if margin:
         pixels = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)))
     return light_ink(grey(flattened(pixels))), margin
+
+
+def _as_crop(levels: Array, margin: int, paper: Paper) -> tuple[Array, int, Paper]:
+    """The levels with a margin of paper, its width, and what is known of the paper.
+
+    The median difference of neighbours is that of strokes if they cover most of a crop, so that noise is not estimated
+    where ink and paper are separable.
+    """
+    crop = as_crop(levels, with_margin=margin == 0)
+    noise = 0.0 if crop.is_separable else paper.noise
+    return crop.levels, margin + crop.margin, Paper(noise, crop.margin, is_crop=True, is_textured=crop.is_textured)
 
 
 def _sheet(levels: Array) -> Box | None:

@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.preprocessing.morphology import Array, Mask, on_grid, opened, otsu, percentile, running
 
-#: Pictures with a shorter longer side, in pixels, are crops of a digit, in which a straight stroke reaches from edge to
-#: edge; on ruled paper of this size, lines and strokes would be a pixel wide.
-MIN_RULED_SIDE = 64
 #: Threshold of ruled lines, as a share of Otsu's.
 RULE_THRESHOLD = 0.3
 #: Lines thicker than the longer side divided by this are not ruled lines.
@@ -60,7 +57,8 @@ def without_rules(ink: Array) -> Array:
     a line, the stroke is closed again from both sides of the line.
 
     Args:
-        ink: float32, (H, W), as `without_background` returns it.
+        ink: float32, (H, W), as `without_background` returns it, of a page. In a crop of a digit, a straight stroke
+            reaches from edge to edge, and lines and strokes would be a pixel wide.
 
     Returns:
         float32, (H, W); `ink` itself if there are no lines.
@@ -73,8 +71,6 @@ def without_rules(ink: Array) -> Array:
         >>> float(cleared[50, 50]), float(cleared[50, 20]), float(cleared[20, 45])
         (200.0, 0.0, 0.0)
     """
-    if max(ink.shape) < MIN_RULED_SIDE:
-        return ink
     threshold = RULE_THRESHOLD * otsu(ink)
     mask = np.asarray(ink > threshold)
     across, down = _rules(ink, mask, threshold), _rules(ink.T, mask.T, threshold)

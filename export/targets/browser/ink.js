@@ -20,6 +20,9 @@
  * }} Ink the difference of each pixel from the paper around it, 0…255; the paper's noise; the region and the margin
  *   around it; the ink cropped to its bounding box; the box in pixels of the picture, null if no ink was found; and the
  *   boxes of the digits
+ * @typedef {{noise: number, margin: number, isCrop: boolean, isTextured: boolean}} Paper the standard deviation of its
+ *   noise in levels; the width of the margin that was added around the picture; whether the picture is a crop of a
+ *   digit, and has a pattern
  */
 
 /**
@@ -47,6 +50,7 @@ import {
   MIN_COMPONENT_WEIGHT,
   MIN_CONTRAST,
   MIN_CONTRAST_TO_NOISE,
+  MIN_CROP_COVERAGE,
   MIN_PART_WEIGHT,
   MIN_PIXELS,
   MIN_SHARE,
@@ -57,13 +61,13 @@ import {
   PAPER_SIDE_DIVISOR,
   SHEET_INSET_DIVISOR,
   SMOOTHING_DIVISOR,
+  TEXTURED_INK_THRESHOLD,
   UPPER_QUARTILE,
   WORK_SIDE,
 } from "./constants.js";
 import {
   blurred,
   boxes,
-  emptyLike,
   largest,
   opened,
   otsu,
@@ -72,7 +76,9 @@ import {
   running,
   stepsAcross,
 } from "./morphology.js";
+import { asCrop, isCrop, isPaper, isSeparable } from "./crops.js";
 import { mean, mixed, onGrid, rint, sum } from "./numeric.js";
+import { above, border, cutOut, longerSide, selected } from "./planes.js";
 import { resizedByBox, straight } from "./resampling.js";
 import { withoutRules } from "./rules.js";
 import { separateDigits } from "./separate_digits.js";
@@ -87,14 +93,24 @@ import { flattened, inkMargin, padded } from "./transparency.js";
  */
 export function findInk(picture, region) {
   let { levels, margin } = levelsOf(picture, region);
-  const sheet = sheetIn(levels);
+  const sheet = isCrop(levels) ? null : sheetIn(levels);
   if (sheet !== null) {
     region = inPicture(sheet, region, levels, margin);
     ({ levels, margin } = levelsOf(picture, region));
   }
-  const raised = withoutRules(withoutBackground(levels));
-  const noise = noiseOf(levels);
-  const { digit, parts } = cleaned(raised, noise);
+  /** @type {Paper} */
+  let paper = { noise: noiseOf(levels), margin: 0, isCrop: false, isTextured: false };
+  if (isCrop(levels)) {
+    const crop = asCrop(levels, margin === 0);
+    levels = crop.levels;
+    margin += crop.margin;
+    const { isTextured } = crop;
+    paper = { noise: crop.isSeparable ? 0 : paper.noise, margin: crop.margin, isCrop: true, isTextured };
+  }
+  let raised = withoutBackground(levels);
+  if (!paper.isCrop) raised = withoutRules(raised);
+  const { noise } = paper;
+  const { digit, parts } = cleaned(raised, paper);
   const found = { raised, noise, region, margin };
   const solid = above(digit, Math.fround(BOX_THRESHOLD) * largest(digit.values));
   if (!solid.values.includes(1)) {
@@ -283,10 +299,19 @@ function rotate(matrix, axes, p, q) {
  */
 export function lightInk(levels) {
   const light = above(levels, otsu(levels.values));
-  const groundIsLight = borderIsEven(levels, light)
-    ? shareOf(border(light)) > LIGHT_BORDER_SHARE
-    : isSkewedToDark(levels);
+  const groundIsLight = isCrop(levels) && isSeparable(levels) ? isPaper(light) : isLightGround(levels, light);
   return groundIsLight ? { ...levels, values: levels.values.map((level) => 255 - level) } : levels;
+}
+
+/**
+ * Whether the background of a page is light: its border if that is even, otherwise what is not ink.
+ *
+ * @param {FloatPlane} levels (H, W)
+ * @param {Mask} light (H, W)
+ * @returns {boolean}
+ */
+function isLightGround(levels, light) {
+  return borderIsEven(levels, light) ? shareOf(border(light)) > LIGHT_BORDER_SHARE : isSkewedToDark(levels);
 }
 
 /**
@@ -306,23 +331,28 @@ export function withoutBackground(levels) {
  * several side by side.
  *
  * @param {FloatPlane} ink (H, W), as `withoutRules` returns it
- * @param {number} noise standard deviation of the paper's noise, in levels
+ * @param {Paper} paper
  * @returns {{digit: FloatPlane, parts: Box[]}} (H, W)
  */
-export function cleaned(ink, noise) {
+export function cleaned(ink, paper) {
   const smooth = blurred(ink, Math.floor(longerSide(ink) / SMOOTHING_DIVISOR));
   const threshold = otsu(smooth.values);
-  const mask = above(smooth, INK_THRESHOLD * threshold);
+  const mask = above(smooth, (paper.isTextured ? TEXTURED_INK_THRESHOLD : INK_THRESHOLD) * threshold);
   const { numbered, count } = pieces(mask);
   const nothing = { digit: { ...ink, values: new Float32Array(ink.values.length) }, parts: [] };
   if (count === 0) return nothing;
-  const weights = weightsOf(smooth, numbered, count);
-  const onBorder = countsOf(border({ ...ink, values: numbered }), count);
+  const { margin } = paper;
+  /** @type {Box} */
+  const inside = [margin, margin, ink.width - margin, ink.height - margin];
+  const innerNumbers = cutOut({ ...ink, values: numbered }, inside);
+  const weights = weightsOf(cutOut(smooth, inside), innerNumbers.values, count);
+  const onBorder = countsOf(border(innerNumbers), count);
   const pieceBoxes = boxes(numbered, count, ink.width);
-  const { heaviest, possible } = candidates(pieceBoxes, weights, onBorder);
+  const coversCrop = pieceBoxes.map((box) => paper.isCrop && covers(box, innerNumbers));
+  const { heaviest, possible } = candidates(pieceBoxes, weights, onBorder, coversCrop);
   const isDigit = digitPieces(pieceBoxes, heaviest, possible);
   const digit = { ...mask, values: mask.values.map((_, i) => (numbered[i] && isDigit[numbered[i] - 1] ? 1 : 0)) };
-  if (!standsOut(smooth, digit, mask, noise)) return nothing;
+  if (!standsOut(smooth, digit, mask, paper.noise)) return nothing;
   const near = running("maximum", digit, DIGIT_DILATION, DIGIT_DILATION);
   const isPart = possible.map((can, i) => i === heaviest || (can && weights[i] > MIN_PART_WEIGHT * weights[heaviest]));
   const partBoxes = pieceBoxes.filter((_, i) => isPart[i]);
@@ -395,22 +425,6 @@ function shareOf(mask) {
 }
 
 /**
- * @template {import("./morphology.js").Values} A
- * @param {PlaneOf<A>} plane (H, W)
- * @returns {A} (2·W + 2·H,)
- */
-function border({ values, height, width }) {
-  const edge = emptyLike(values, 2 * (height + width));
-  edge.set(values.subarray(0, width));
-  edge.set(values.subarray(values.length - width), width);
-  for (let y = 0; y < height; y += 1) {
-    edge[2 * width + y] = values[y * width];
-    edge[2 * width + height + y] = values[(y + 1) * width - 1];
-  }
-  return edge;
-}
-
-/**
  * Whether the border varies little compared to the picture's contrast: no gradient, no partial shadow.
  *
  * @param {FloatPlane} levels (H, W)
@@ -480,17 +494,27 @@ function countsOf(numbers, count) {
 }
 
 /**
+ * @param {Box} box
+ * @param {{height: number, width: number}} crop
+ * @returns {boolean} whether the box covers so much of a crop that it is a digit
+ */
+function covers([left, upper, right, lower], { height, width }) {
+  return right - left >= MIN_CROP_COVERAGE * width && lower - upper >= MIN_CROP_COVERAGE * height;
+}
+
+/**
  * The heaviest component, and the components that may belong to the digit.
  *
  * @param {Box[]} pieceBoxes
  * @param {Float64Array} weights sum of ink weighted by centredness
  * @param {Int32Array} borderPixels number of a component's pixels on the picture's border
+ * @param {boolean[]} coversCrop whether a component covers a crop too much to be a part of its border
  * @returns {{heaviest: number, possible: boolean[]}}
  */
-function candidates(pieceBoxes, weights, borderPixels) {
+function candidates(pieceBoxes, weights, borderPixels, coversCrop) {
   const alongBorder = pieceBoxes.map(
     ([left, upper, right, lower], i) =>
-      borderPixels[i] > BORDER_COMPONENT_SHARE * Math.max(right - left, lower - upper),
+      !coversCrop[i] && borderPixels[i] > BORDER_COMPONENT_SHARE * Math.max(right - left, lower - upper),
   );
   const centralWeights = weights.map((weight, i) => (alongBorder[i] ? BORDER_COMPONENT_WEIGHT * weight : weight));
   const heaviest = centralWeights.indexOf(largest(centralWeights));
@@ -567,57 +591,6 @@ function standsOut(ink, digit, mask, noise) {
   const contrast = mean(selected(ink.values, digit.values)) - (paper.length ? mean(paper) : 0);
   const isLarge = Math.max(right - left, lower - upper) > Math.max(MIN_PIXELS, MIN_SHARE * longerSide(ink));
   return isLarge && contrast > Math.max(MIN_CONTRAST, MIN_CONTRAST_TO_NOISE * noise);
-}
-
-/**
- * @param {{height: number, width: number}} plane
- * @returns {number}
- */
-function longerSide({ height, width }) {
-  return Math.max(height, width);
-}
-
-/**
- * The mask of values above a threshold, which NumPy converts to float32 first.
- *
- * @param {FloatPlane} plane
- * @param {number} threshold
- * @returns {Mask}
- */
-export function above({ values, height, width }, threshold) {
-  const rounded = Math.fround(threshold);
-  const mask = new Uint8Array(values.length);
-  for (let i = 0; i < mask.length; i += 1) mask[i] = values[i] > rounded ? 1 : 0;
-  return { values: mask, height, width };
-}
-
-/**
- * The values where a mask is 1, or where it is 0.
- *
- * @param {Float32Array} values
- * @param {Uint8Array} mask
- * @param {0 | 1} wanted
- * @returns {Float32Array}
- */
-function selected(values, mask, wanted = 1) {
-  const found = new Float32Array(values.length);
-  let count = 0;
-  for (let i = 0; i < mask.length; i += 1) if (mask[i] === wanted) found[count++] = values[i];
-  return found.subarray(0, count);
-}
-
-/**
- * @template {import("./morphology.js").Values} A
- * @param {PlaneOf<A>} plane (H, W)
- * @param {Box} box
- * @returns {PlaneOf<A>}
- */
-function cutOut({ values, width }, [left, upper, right, lower]) {
-  const cut = emptyLike(values, (right - left) * (lower - upper));
-  for (let y = upper; y < lower; y += 1) {
-    cut.set(values.subarray(y * width + left, y * width + right), (y - upper) * (right - left));
-  }
-  return { values: cut, height: lower - upper, width: right - left };
 }
 
 /**

@@ -13,7 +13,6 @@ import {
   MANY_RULES,
   MAX_RULE_SLOPE,
   MAX_WIDTH_BESIDE_RULES,
-  MIN_RULED_SIDE,
   MIN_RULE_COVERAGE,
   MIN_RULE_LENGTH,
   MIN_THIN_COVERAGE,
@@ -33,7 +32,6 @@ import { onGrid } from "./numeric.js";
  * @returns {FloatPlane} (H, W)
  */
 export function withoutRules(ink) {
-  if (Math.max(ink.height, ink.width) < MIN_RULED_SIDE) return ink;
   const threshold = Math.fround(RULE_THRESHOLD * otsu(ink.values));
   const turned = transposed(ink);
   const across = rulesIn(ink, threshold);

@@ -21,9 +21,10 @@ import {
   SMALL_INK_SHARE,
   SPOT_MARGIN,
 } from "./constants.js";
-import { above, findInk, inPicture, strokeWidth } from "./ink.js";
+import { findInk, inPicture, strokeWidth } from "./ink.js";
 import { blurred, boxes, largest, pieces, running } from "./morphology.js";
 import { sum } from "./numeric.js";
+import { above } from "./planes.js";
 
 /**
  * Find small digits in a picture in which `findInk` found none.

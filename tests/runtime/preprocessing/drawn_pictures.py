@@ -176,6 +176,33 @@ def number(digits: str, height: int = 90, gap: float = 0.3) -> Pixels:
     return rgba(page)
 
 
+def tight_crop(digit: int, side: int = 16, thickness: float = 0.12, *, dark: bool = False, levels: int = 2) -> Pixels:
+    """A digit cropped to its ink, its longer side `side` pixels, with a number of grey levels."""
+    drawn = draw_digit(digit, np.random.default_rng(digit), size=300, thickness=thickness)
+    ink = drawn.crop(drawn.getbbox())
+    scale = side / max(ink.size)
+    small = ink.resize((max(3, round(ink.width * scale)), max(3, round(ink.height * scale))), Image.Resampling.BOX)
+    grey = (np.rint(np.asarray(small) / 255 * (levels - 1)) * (255 / (levels - 1))).astype(np.uint8)
+    return rgba(Image.fromarray(255 - grey if dark else grey))
+
+
+def on_a_cheque(digit: int, side: int = 40, *, neighbour: bool = False) -> Pixels:
+    """A digit cropped to its ink, on noisy paper with thin fainter lines, and the edge of another digit."""
+    rng = np.random.default_rng(digit)
+    drawn = draw_digit(digit, rng, size=300, thickness=0.07)
+    ink = drawn.crop(drawn.getbbox())
+    ink = ink.resize((max(8, round(ink.width * side / ink.height)), side), Image.Resampling.BOX)
+    strokes = np.asarray(ink, float) / 255
+    if neighbour:
+        strokes = np.pad(strokes, ((0, 0), (0, 7)))
+        strokes[side // 2 :, -2:] = 1
+    height, width = strokes.shape
+    paper = np.full((height, width), 190.0) + rng.normal(0, 6, (height, width))
+    for x in range(width):
+        paper[(np.arange(3, height, 6) + x // 7) % height, x] -= 45
+    return rgba(Image.fromarray(np.clip(paper * (1 - strokes) + 80 * strokes, 0, 255).astype(np.uint8)))
+
+
 def small_on_a_page(
     digits: tuple[int, ...], longer_px: int = 70, size: tuple[int, int] = (2480, 3508), dust: int = 3
 ) -> Image.Image:
@@ -208,6 +235,15 @@ DIGITS: dict[str, Callable[[], Pixels]] = {
     **{f"{digit}, cropped bold ink": lambda digit=digit: cropped_ink(digit, 0.25) for digit in (0, 1, 8)},
     "cropped white ink": lambda: cropped_ink(2, 0.3, (255, 255, 255)),
     "on a card": lambda: card(9),
+    **{
+        f"{digit}, {side} pixels, {levels} levels": lambda digit=digit, side=side, levels=levels: tight_crop(
+            digit, side, 0.2, levels=levels
+        )
+        for digit, side, levels in ((0, 16, 2), (8, 16, 2), (5, 16, 256), (2, 8, 17), (4, 8, 17), (6, 63, 256))
+    },
+    "dark, cropped to 16 pixels": lambda: tight_crop(3, 16, 0.2, dark=True),
+    **{f"{digit} on a cheque": lambda digit=digit: on_a_cheque(digit) for digit in (0, 3, 7)},
+    "beside another digit on a cheque": lambda: on_a_cheque(5, neighbour=True),
     "on a narrow card": lambda: narrow_card(3),
     "in the corner of a wide page": lambda: in_corner(2, 1500, 600),
     "in the corner of a tall page": lambda: in_corner(2, 500, 2300),
