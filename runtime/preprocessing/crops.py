@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from digits_edge.runtime.preprocessing.levels import is_separable
 from digits_edge.runtime.preprocessing.morphology import MEDIAN, Array, on_grid, otsu, percentile
+from digits_edge.runtime.preprocessing.polarity import is_separable
 
 #: The margin is the longer side divided by this, and at least this many pixels wide. The window that estimates the
 #: paper is then half as wide as the crop, and wider than the strokes of a bold digit.
@@ -19,6 +19,8 @@ MIN_CROP_MARGIN = 2
 #: above the median are not used: antialiased ink is there.
 MIN_TEXTURE = 0.08
 TEXTURE_PERCENTILE = 10
+#: Minimum longer side of a crop in pixels for its texture to be smoothed; in smaller ones, strokes are a pixel wide.
+MIN_TEXTURED_SIDE = 12
 #: Number of binomial filters [1, 2, 1] / 4 along rows and columns that smooth texture; the standard deviation of two is
 #: one pixel.
 TEXTURE_FILTERS = 2
@@ -31,12 +33,14 @@ class Crop:
     Attributes:
         levels: float32, (H, W): the crop with a margin of paper.
         margin: Width of the margin in pixels.
+        ground: Level of the paper.
         is_textured: Whether the paper has a pattern.
         is_separable: Whether ink and paper have different levels.
     """
 
     levels: Array
     margin: int
+    ground: float
     is_textured: bool
     is_separable: bool
 
@@ -57,16 +61,30 @@ def as_crop(levels: Array, *, with_margin: bool) -> Crop:
     """
     threshold = otsu(levels)
     ink, paper = levels[levels > threshold], levels[levels <= threshold]
-    ground = float(on_grid(percentile(paper, MEDIAN)))
+    ground = ground_of(levels)
     texture = ground - float(percentile(paper, TEXTURE_PERCENTILE))
     separable = is_separable(levels)
-    is_textured = texture > MIN_TEXTURE * (float(percentile(ink, MEDIAN)) - ground) if ink.size else False
+    contrast = float(percentile(ink, MEDIAN)) - ground if ink.size else 0.0
+    is_textured = max(levels.shape) >= MIN_TEXTURED_SIDE and texture > MIN_TEXTURE * contrast
     if is_textured:
         levels = smoothed(levels)
     margin = 0
     if with_margin and separable:  # a margin around a gradient would have contrast to its light end
         margin = max(MIN_CROP_MARGIN, max(levels.shape) // CROP_MARGIN_DIVISOR)
-    return Crop(np.pad(levels, margin, constant_values=ground), margin, is_textured, separable)
+    return Crop(np.pad(levels, margin, constant_values=ground), margin, ground, is_textured, separable)
+
+
+def ground_of(levels: Array) -> float:
+    """The level of the paper: the median of the levels that Otsu's threshold separates from the ink.
+
+    Args:
+        levels: float32, (H, W), the ink lighter than the paper.
+
+    Example:
+        >>> ground_of(np.array([[3, 3, 4, 200]], np.float32))
+        3.0
+    """
+    return float(on_grid(percentile(levels[levels <= otsu(levels)], MEDIAN)))
 
 
 def smoothed(levels: Array) -> Array:

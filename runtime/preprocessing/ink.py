@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from digits_edge.runtime.preprocessing.components import Paper, bounds, cleaned, noise_of
-from digits_edge.runtime.preprocessing.crops import as_crop
-from digits_edge.runtime.preprocessing.levels import Box, border_is_even, grey, is_crop, light_ink, reduced
+from digits_edge.runtime.preprocessing.crops import as_crop, ground_of
+from digits_edge.runtime.preprocessing.levels import Box, border_is_even, grey, reduced
 from digits_edge.runtime.preprocessing.morphology import Array, blurred, boxes, opened, otsu, pieces
+from digits_edge.runtime.preprocessing.polarity import is_crop, is_tight, light_ink
 from digits_edge.runtime.preprocessing.rules import without_rules
 from digits_edge.runtime.preprocessing.transparency import flattened, ink_margin
 
@@ -89,12 +90,16 @@ def find_ink(picture: Image.Image, region: Box) -> Ink:
     if sheet is not None:
         region = _in_picture(sheet, region, levels.shape, margin)
         levels, margin = _levels(picture, region)
-    paper = Paper(noise_of(levels))
     if is_crop(levels):
-        levels, margin, paper = _as_crop(levels, margin, paper)
-    raised = without_background(levels)
-    if not paper.is_crop:
-        raised = without_rules(raised)
+        levels, raised, paper = _raised_crop(levels, with_margin=margin == 0)
+        margin += paper.margin
+    else:
+        paper = Paper(noise_of(levels))
+        raised = without_rules(
+            without_background(
+                levels, ground_of(levels) if _is_complete(picture, region) and is_tight(levels) else None
+            )
+        )
     noise = paper.noise
     found = cleaned(raised, paper)
     digit = found.ink
@@ -107,13 +112,15 @@ def find_ink(picture: Image.Image, region: Box) -> Ink:
     return Ink(levels, raised, digit, cut, box, tuple(digits) or (box,), region, margin, noise)
 
 
-def without_background(levels: Array) -> Array:
+def without_background(levels: Array, ground: float | None = None) -> Array:
     """Subtract the paper, and with it uneven light and shadows.
 
     The paper is estimated by an opening: strokes are narrower than a third of the picture, shadows are not.
 
     Args:
         levels: float32, (H, W), the ink lighter than the paper.
+        ground: Level of the paper beyond the edges, if strokes reach them. By default, what is at the edges continues
+            beyond them: the table, or a shadow.
 
     Returns:
         float32, (H, W): how much lighter each pixel is than the paper around it.
@@ -126,7 +133,13 @@ def without_background(levels: Array) -> Array:
         (True, True)
     """
     side = max(levels.shape) // PAPER_SIDE_DIVISOR | 1
-    return np.asarray(np.maximum(levels - opened(blurred(levels, PAPER_BLUR_RADIUS), side, side), 0))
+    smooth, beyond = blurred(levels, PAPER_BLUR_RADIUS), 0
+    if ground is not None:
+        beyond = side // 2
+        smooth = np.pad(smooth, beyond, constant_values=ground)
+    paper = opened(smooth, side, side)
+    paper = paper[beyond : beyond + levels.shape[0], beyond : beyond + levels.shape[1]]
+    return np.asarray(np.maximum(levels - paper, 0))
 
 
 def _levels(picture: Image.Image, region: Box) -> tuple[Array, int]:
@@ -135,18 +148,27 @@ def _levels(picture: Image.Image, region: Box) -> tuple[Array, int]:
     margin = ink_margin(pixels)
     if margin:
         pixels = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)))
-    return light_ink(grey(flattened(pixels))), margin
+    return light_ink(grey(flattened(pixels)), is_complete=_is_complete(picture, region)), margin
 
 
-def _as_crop(levels: Array, margin: int, paper: Paper) -> tuple[Array, int, Paper]:
-    """The levels with a margin of paper, its width, and what is known of the paper.
+def _is_complete(picture: Image.Image, region: Box) -> bool:
+    return region == (0, 0, *picture.size)
 
-    The median difference of neighbours is that of strokes if they cover most of a crop, so that noise is not estimated
-    where ink and paper are separable.
+
+def _raised_crop(levels: Array, *, with_margin: bool) -> tuple[Array, Array, Paper]:
+    """The levels of a crop, with a margin of paper; the difference of each pixel from the paper; and the paper.
+
+    Noise is the median difference of neighbours, which is that of strokes if they cover most of a crop; therefore it is
+    not estimated where ink and paper are separable. There the paper has one level, unless it is textured.
     """
-    crop = as_crop(levels, with_margin=margin == 0)
-    noise = 0.0 if crop.is_separable else paper.noise
-    return crop.levels, margin + crop.margin, Paper(noise, crop.margin, is_crop=True, is_textured=crop.is_textured)
+    noise = noise_of(levels)
+    crop = as_crop(levels, with_margin=with_margin)
+    if not crop.is_separable:
+        return crop.levels, without_background(crop.levels), Paper(noise, is_crop=True, is_textured=crop.is_textured)
+    paper = Paper(0.0, crop.margin, is_crop=True, is_textured=crop.is_textured)
+    if crop.is_textured:
+        return crop.levels, without_background(crop.levels), paper
+    return crop.levels, np.maximum(crop.levels - np.float32(crop.ground), 0), paper
 
 
 def _sheet(levels: Array) -> Box | None:

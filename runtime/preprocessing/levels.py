@@ -1,7 +1,7 @@
-"""Grey levels of a picture with the ink lighter than the background.
+"""Grey levels of a picture.
 
-The steps are functions of small arrays, applied in this order: `reduced`, `flattened` of `transparency`, `grey`,
-`light_ink`.
+The steps are functions of small arrays, applied in this order: `reduced`, `flattened` of `transparency`, `grey`, and
+`light_ink` of `polarity`.
 The numeric constants are exported to JavaScript by `digits_edge.export.targets.preprocessing_constants`.
 """
 
@@ -14,7 +14,6 @@ from digits_edge.runtime.preprocessing.morphology import (
     LOWER_QUARTILE,
     UPPER_QUARTILE,
     Array,
-    Mask,
     T,
     blurred,
     on_grid,
@@ -23,9 +22,6 @@ from digits_edge.runtime.preprocessing.morphology import (
 )
 
 Box = tuple[int, int, int, int]
-
-#: Pictures whose longer side is shorter, in pixels, are crops of a digit; pages and photographs are larger.
-MIN_PAGE_SIDE = 64
 
 # --- reduction -------------------------------------------------------------------------------------------------------
 
@@ -50,15 +46,8 @@ LOCAL_RADIUS_DIVISOR = 8
 DIFFERENCE_STEPS = 4
 #: Added to the covariance of the colours, so that the mix of a picture of one colour is its luminance.
 COVARIANCE_OFFSET = 2.0**-6
-#: The background is light if more than this share of the border is.
-LIGHT_BORDER_SHARE = 0.5
 #: Maximum difference between the quartiles of an even border, as a share of the contrast of the picture.
 MAX_BORDER_SPREAD = 0.25
-#: Minimum share of the variance of a crop that is between ink and paper, as Otsu's threshold separates them. It is 0.64
-#: for normally distributed noise, at most 0.69 in 200 images of it, and 0.70 or more in 99 % of cheque digits.
-MIN_SEPARABILITY = 0.7
-#: Paper covers more than this share of the border, the corners and the area of a crop, on average.
-PAPER_SHARE = 0.5
 
 
 def reduced(picture: Image.Image, region: Box) -> NDArray[np.uint8]:
@@ -127,7 +116,7 @@ def grey(colours: Array) -> Array:
         ((20, 20), True)
     """
     coarse = colours[::COLOUR_STRIDE, ::COLOUR_STRIDE]
-    local = _rounded_differences(coarse).reshape(-1, 3)
+    local = rounded_differences(coarse).reshape(-1, 3)
     weights = _weights(np.linalg.eigh(local.T @ local + COVARIANCE_OFFSET)[1][:, -1])
     return on_grid(colours.astype(np.float64) @ weights - 255 * np.minimum(weights, 0).sum())
 
@@ -142,8 +131,19 @@ def luminance(colours: Array) -> NDArray[np.float64]:
     return np.asarray(colours.astype(np.float64) @ np.array(LUMINANCE))
 
 
-def _rounded_differences(levels: Array) -> NDArray[np.float64]:
-    """Differences from the local mean, rounded to multiples of 1/DIFFERENCE_STEPS."""
+def rounded_differences(levels: Array) -> NDArray[np.float64]:
+    """Differences from the local mean, rounded to multiples of 1/DIFFERENCE_STEPS: sums of their products are exact.
+
+    Args:
+        levels: float32, (H, W) or (H, W, C).
+
+    Returns:
+        float64, of the same shape, in these units.
+
+    Example:
+        >>> rounded_differences(np.full((9, 9), 7, np.float32)).any()
+        np.False_
+    """
     differences = levels - blurred(levels, max(levels.shape[:2]) // LOCAL_RADIUS_DIVISOR)
     return np.asarray(np.rint(differences * np.float32(DIFFERENCE_STEPS)), np.float64)
 
@@ -156,71 +156,6 @@ def _weights(axis: NDArray[np.float64]) -> NDArray[np.float64]:
     # if the weights of two channels cancel out, the larger or first one is positive
     is_positive = steps.sum() > 0 or (steps.sum() == 0 and steps[heaviest] > 0)
     return np.asarray((steps if is_positive else -steps) / GRID)
-
-
-def light_ink(levels: Array) -> Array:
-    """Invert the picture if the background is light, so that the ink is lighter than the background.
-
-    In a crop, ink may cover the larger part of the border or of the picture, but not of both and of the corners. In
-    other pictures, an even border is background, and Otsu's threshold determines whether it is light. In uneven light
-    the threshold separates lit from shaded paper instead; then ink is what differs strongly from its surroundings in
-    few pixels.
-
-    Args:
-        levels: float32, (H, W) in 0…255.
-
-    Returns:
-        float32, (H, W) in 0…255.
-
-    Example:
-        >>> levels = np.full((9, 9), 250, np.float32)
-        >>> levels[3:6, 4] = 10
-        >>> light_ink(levels)[4].tolist()
-        [5.0, 5.0, 5.0, 5.0, 245.0, 5.0, 5.0, 5.0, 5.0]
-    """
-    if is_crop(levels) and is_separable(levels):
-        ground_is_light = _is_paper(levels > otsu(levels))
-    elif border_is_even(levels):
-        ground_is_light = float(np.mean(border(levels) > otsu(levels))) > LIGHT_BORDER_SHARE
-    else:
-        local = _rounded_differences(levels)
-        ground_is_light = float((local * local * local).sum()) < 0  # negative skewness
-    return 255 - levels if ground_is_light else levels
-
-
-def is_crop(levels: Array) -> bool:
-    """Whether a picture, (H, W), is so small that it is a crop of a digit and not a page."""
-    return max(levels.shape) < MIN_PAGE_SIDE
-
-
-def is_separable(levels: Array) -> bool:
-    """Whether Otsu's threshold separates two kinds of pixels of a crop, and not noise.
-
-    Args:
-        levels: float32, (H, W), rounded by `on_grid`, of a crop: the sums are exact.
-
-    Example:
-        >>> levels = np.full((8, 8), 10, np.float32)
-        >>> is_separable(levels)
-        False
-        >>> levels[2:6, 3:5] = 200
-        >>> is_separable(levels)
-        True
-    """
-    light = levels[levels > otsu(levels)].astype(np.float64)
-    pixels, light_pixels = levels.size, light.size
-    exact = levels.astype(np.float64)
-    total, light_total = float(exact.sum()), float(light.sum())
-    between = light_total * pixels - total * light_pixels
-    variance = float((exact * exact).sum()) * pixels - total * total
-    return bool(between * between > MIN_SEPARABILITY * light_pixels * (pixels - light_pixels) * variance)
-
-
-def _is_paper(mask: Mask) -> bool:
-    """Whether the pixels of a mask of a crop, rather than the others, are the paper."""
-    corners = mask[[0, 0, -1, -1], [0, -1, 0, -1]]
-    shares = [int(np.count_nonzero(part)) / part.size for part in (border(mask), corners, mask)]
-    return shares[0] + shares[1] + shares[2] > 3 * PAPER_SHARE
 
 
 def border(array: NDArray[T]) -> NDArray[T]:

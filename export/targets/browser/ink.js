@@ -36,15 +36,10 @@ import {
   BOX_THRESHOLD,
   COLOUR_STRIDE,
   COVARIANCE_OFFSET,
-  DIFFERENCE_STEPS,
   DIGIT_DILATION,
   EDGE_SHARE,
   GRID,
   INK_THRESHOLD,
-  LIGHT_BORDER_SHARE,
-  LOCAL_RADIUS_DIVISOR,
-  LOWER_QUARTILE,
-  MAX_BORDER_SPREAD,
   MAX_COMPONENT_GAP,
   MEDIAN,
   MIN_COMPONENT_WEIGHT,
@@ -62,7 +57,6 @@ import {
   SHEET_INSET_DIVISOR,
   SMOOTHING_DIVISOR,
   TEXTURED_INK_THRESHOLD,
-  UPPER_QUARTILE,
   WORK_SIDE,
 } from "./constants.js";
 import {
@@ -76,13 +70,17 @@ import {
   running,
   stepsAcross,
 } from "./morphology.js";
-import { asCrop, isCrop, isPaper, isSeparable } from "./crops.js";
+import { asCrop, framedBy, groundOf } from "./crops.js";
 import { mean, mixed, onGrid, rint, sum } from "./numeric.js";
-import { above, border, cutOut, longerSide, selected } from "./planes.js";
+import { above, border, cutOut, longerSide, selected, shareOf } from "./planes.js";
+import { borderIsEven, isCrop, isTight, lightInk, roundedDifferences } from "./polarity.js";
 import { resizedByBox, straight } from "./resampling.js";
 import { withoutRules } from "./rules.js";
 import { separateDigits } from "./separate_digits.js";
 import { flattened, inkMargin, padded } from "./transparency.js";
+
+/** @type {Paper} */
+const noPaper = { noise: 0, margin: 0, isCrop: false, isTextured: false };
 
 /**
  * Find the ink of the one digit in a region of a picture.
@@ -98,17 +96,14 @@ export function findInk(picture, region) {
     region = inPicture(sheet, region, levels, margin);
     ({ levels, margin } = levelsOf(picture, region));
   }
-  /** @type {Paper} */
-  let paper = { noise: noiseOf(levels), margin: 0, isCrop: false, isTextured: false };
+  let [raised, paper] = [levels, noPaper];
   if (isCrop(levels)) {
-    const crop = asCrop(levels, margin === 0);
-    levels = crop.levels;
-    margin += crop.margin;
-    const { isTextured } = crop;
-    paper = { noise: crop.isSeparable ? 0 : paper.noise, margin: crop.margin, isCrop: true, isTextured };
+    ({ levels, raised, paper } = raisedCrop(levels, margin === 0));
+    margin += paper.margin;
+  } else {
+    paper = { ...noPaper, noise: noiseOf(levels) };
+    raised = withoutRules(withoutBackground(levels, isComplete(picture, region) && isTight(levels) ? groundOf(levels) : null));
   }
-  let raised = withoutBackground(levels);
-  if (!paper.isCrop) raised = withoutRules(raised);
   const { noise } = paper;
   const { digit, parts } = cleaned(raised, paper);
   const found = { raised, noise, region, margin };
@@ -167,6 +162,15 @@ export function grey(colours) {
 }
 
 /**
+ * @param {Prepared} picture
+ * @param {Box} region
+ * @returns {boolean} whether the region is the complete picture
+ */
+function isComplete({ width, height }, region) {
+  return [0, 0, width, height].every((side, i) => side === region[i]);
+}
+
+/**
  * The grey levels of a region, the ink lighter than the paper; and the width of the margin around it, in pixels.
  *
  * @param {Prepared} picture
@@ -176,19 +180,7 @@ export function grey(colours) {
 function levelsOf(picture, region) {
   const pixels = reduced(picture, region);
   const margin = inkMargin(pixels);
-  return { levels: lightInk(grey(flattened(padded(pixels, margin)))), margin };
-}
-
-/**
- * Differences from the local mean, rounded to multiples of 1/DIFFERENCE_STEPS: sums of their products are exact.
- *
- * @param {FloatPlane} levels (H, W) or (H, W, C)
- * @returns {Float64Array} in these units
- */
-function roundedDifferences(levels) {
-  const around = blurred(levels, Math.floor(longerSide(levels) / LOCAL_RADIUS_DIVISOR));
-  const differences = levels.values.map((level, i) => level - around.values[i]);
-  return Float64Array.from(differences, (value) => rint(Math.fround(value * DIFFERENCE_STEPS)));
+  return { levels: lightInk(grey(flattened(padded(pixels, margin))), isComplete(picture, region)), margin };
 }
 
 /**
@@ -292,38 +284,36 @@ function rotate(matrix, axes, p, q) {
 }
 
 /**
- * Invert the picture if the background is light, so that the ink is lighter than the background.
- *
- * @param {FloatPlane} levels (H, W)
- * @returns {FloatPlane} (H, W)
- */
-export function lightInk(levels) {
-  const light = above(levels, otsu(levels.values));
-  const groundIsLight = isCrop(levels) && isSeparable(levels) ? isPaper(light) : isLightGround(levels, light);
-  return groundIsLight ? { ...levels, values: levels.values.map((level) => 255 - level) } : levels;
-}
-
-/**
- * Whether the background of a page is light: its border if that is even, otherwise what is not ink.
- *
- * @param {FloatPlane} levels (H, W)
- * @param {Mask} light (H, W)
- * @returns {boolean}
- */
-function isLightGround(levels, light) {
-  return borderIsEven(levels, light) ? shareOf(border(light)) > LIGHT_BORDER_SHARE : isSkewedToDark(levels);
-}
-
-/**
  * Subtract the paper, and with it uneven light and shadows.
  *
  * @param {FloatPlane} levels (H, W), the ink lighter than the paper
+ * @param {number | null} ground level of the paper beyond the edges, if strokes reach them
  * @returns {FloatPlane} (H, W): how much lighter each pixel is than the paper around it
  */
-export function withoutBackground(levels) {
+export function withoutBackground(levels, ground = null) {
   const side = Math.floor(longerSide(levels) / PAPER_SIDE_DIVISOR) | 1;
-  const paper = opened(blurred(levels, PAPER_BLUR_RADIUS), side, side);
+  const beyond = ground === null ? 0 : Math.floor(side / 2);
+  const smooth = framedBy(blurred(levels, PAPER_BLUR_RADIUS), beyond, ground ?? 0);
+  const inside = /** @type {Box} */ ([beyond, beyond, beyond + levels.width, beyond + levels.height]);
+  const paper = cutOut(opened(smooth, side, side), inside);
   return { ...levels, values: levels.values.map((level, i) => Math.max(level - paper.values[i], 0)) };
+}
+
+/**
+ * The levels of a crop, with a margin of paper; the difference of each pixel from the paper; and the paper.
+ *
+ * @param {FloatPlane} levels (H, W), the ink lighter than the paper
+ * @param {boolean} withMargin
+ * @returns {{levels: FloatPlane, raised: FloatPlane, paper: Paper}}
+ */
+function raisedCrop(levels, withMargin) {
+  const crop = asCrop(levels, withMargin);
+  const { margin, ground, isTextured } = crop;
+  const paper = { noise: crop.isSeparable ? 0 : noiseOf(levels), margin, isCrop: true, isTextured };
+  const raised = crop.isSeparable && !isTextured
+    ? { ...crop.levels, values: crop.levels.values.map((level) => Math.max(level - ground, 0)) }
+    : withoutBackground(crop.levels);
+  return { levels: crop.levels, raised, paper };
 }
 
 /**
@@ -385,17 +375,6 @@ export function strokeWidth({ values, height, width }) {
 }
 
 /**
- * Whether the ink is dark, by the skewness of local differences: ink differs strongly from its surroundings in few
- * pixels.
- *
- * @param {FloatPlane} levels (H, W)
- * @returns {boolean}
- */
-function isSkewedToDark(levels) {
-  return sum(roundedDifferences(levels).map((value) => value * value * value)) < 0;
-}
-
-/**
  * The box of a sheet of paper on a darker table, or of a card: a solid, wide component instead of ink.
  *
  * @param {FloatPlane} levels (H, W)
@@ -414,29 +393,6 @@ function sheetIn(levels) {
   if (shareOf(cutOut(light, box).values) < MIN_SHEET_FILL) return null;
   const inset = Math.floor(Math.max(width, height) / SHEET_INSET_DIVISOR);
   return [left + inset, upper + inset, right - inset, lower - inset];
-}
-
-/**
- * @param {Uint8Array} mask
- * @returns {number} the share of ones
- */
-function shareOf(mask) {
-  return mask.reduce((total, value) => total + value, 0) / mask.length;
-}
-
-/**
- * Whether the border varies little compared to the picture's contrast: no gradient, no partial shadow.
- *
- * @param {FloatPlane} levels (H, W)
- * @param {Mask} isLight (H, W)
- * @returns {boolean}
- */
-function borderIsEven(levels, isLight) {
-  const light = selected(levels.values, isLight.values);
-  if (light.length === 0 || light.length === levels.values.length) return true;
-  const contrast = mean(light) - mean(selected(levels.values, isLight.values, 0));
-  const edge = border(levels);
-  return percentile(edge, UPPER_QUARTILE) - percentile(edge, LOWER_QUARTILE) < MAX_BORDER_SPREAD * contrast;
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * Parts of planes: `above`, `border`, `cutOut`, `longerSide`, `selected`.
+ * Parts of planes: `above`, `border`, `cutOut`, `longerSide`, `selected`, `shareOf`.
  *
  * @typedef {import("./morphology.js").Box} Box
  * @typedef {import("./morphology.js").FloatPlane} FloatPlane
@@ -78,4 +78,12 @@ export function selected(values, mask, wanted = 1) {
   let count = 0;
   for (let i = 0; i < mask.length; i += 1) if (mask[i] === wanted) found[count++] = values[i];
   return found.subarray(0, count);
+}
+
+/**
+ * @param {Uint8Array} mask
+ * @returns {number} the share of ones
+ */
+export function shareOf(mask) {
+  return mask.reduce((total, value) => total + value, 0) / mask.length;
 }

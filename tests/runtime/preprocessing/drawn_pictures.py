@@ -241,6 +241,8 @@ DIGITS: dict[str, Callable[[], Pixels]] = {
         )
         for digit, side, levels in ((0, 16, 2), (8, 16, 2), (5, 16, 256), (2, 8, 17), (4, 8, 17), (6, 63, 256))
     },
+    "cropped to 160 pixels": lambda: tight_crop(5, 160, 0.25),
+    "dark, cropped to 90 pixels": lambda: tight_crop(2, 90, 0.25, dark=True),
     "dark, cropped to 16 pixels": lambda: tight_crop(3, 16, 0.2, dark=True),
     **{f"{digit} on a cheque": lambda digit=digit: on_a_cheque(digit) for digit in (0, 3, 7)},
     "beside another digit on a cheque": lambda: on_a_cheque(5, neighbour=True),

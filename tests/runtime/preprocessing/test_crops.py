@@ -10,8 +10,8 @@ from PIL import Image
 from digits_edge.runtime import Classifier
 from digits_edge.runtime.datasets.synthetic_digits import draw_digit
 from digits_edge.runtime.preprocessing.crops import as_crop, smoothed
-from digits_edge.runtime.preprocessing.levels import MIN_PAGE_SIDE, is_separable, light_ink
 from digits_edge.runtime.preprocessing.mnist_format import to_mnist_format
+from digits_edge.runtime.preprocessing.polarity import MIN_PAGE_SIDE, is_separable, is_tight, light_ink
 from tests.runtime.preprocessing.drawn_pictures import on_a_cheque, tight_crop
 
 DIGITS = range(10)
@@ -37,7 +37,7 @@ def test_tight_crops_are_classified_correctly(classifier, side: int, levels: int
 @given(
     digit=st.sampled_from([0, 2, 3, 4, 5, 6, 7, 8, 9]),
     seed=st.integers(0, 10_000),
-    thickness=st.floats(0.05, 0.2),
+    thickness=st.floats(0.1, 0.2),
     side=st.integers(14, MIN_PAGE_SIDE - 1),
 )
 @settings(max_examples=40, deadline=None)
@@ -80,6 +80,39 @@ def test_any_levels_keep_their_place_in_the_margin(pixels: np.ndarray, with_marg
     assert crop.levels.shape == (height + 2 * crop.margin, width + 2 * crop.margin)
     assert np.array_equal(inner, smoothed(levels) if crop.is_textured else levels)
     assert with_margin or crop.margin == 0
+
+
+def pages_with_uneven_edges(dark_share: float):
+    """A page with a pen stroke, of which a share is in a shadow, and a light strip on a dark table."""
+    page = np.full((160, 160), 230, np.float32)
+    page[:, : round(160 * dark_share)] = 120
+    page[40:120, 70:76] -= 80
+    yield page
+    table = np.full((160, 160), 60, np.float32)
+    table[:, : round(160 * (1 - dark_share))] = 230
+    yield table
+
+
+@pytest.mark.parametrize("dark_share", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_shadow_and_table_are_not_strokes_of_a_tight_crop(dark_share: float):
+    assert not any(is_tight(page) for page in pages_with_uneven_edges(dark_share))
+
+
+def test_lines_of_squared_paper_are_not_strokes_of_a_tight_crop():
+    page = np.full((160, 160), 230, np.float32)
+    page[::16] = page[:, ::16] = page[1::16] = page[:, 1::16] = 60
+    assert not is_tight(page)
+
+
+@pytest.mark.parametrize("digit", [0, 2, 3, 5, 6, 8, 9])
+@pytest.mark.parametrize("side", [90, 160, 400])
+def test_enlarged_tight_crop_and_its_negative_are_the_same_digit(classifier, digit: int, side: int):
+    pixels = tight_crop(digit, side, 0.15)
+    found = to_mnist_format(Image.fromarray(pixels))
+    negative = to_mnist_format(Image.fromarray(np.dstack([255 - pixels[:, :, :3], pixels[:, :, 3:]])))
+    difference = np.abs(found.image.astype(int) - negative.image)
+    assert difference.max() <= 8  # resizing rounds levels and their negatives in different directions
+    assert classifier.predict(found.image).digit == digit
 
 
 def test_noise_and_light_are_not_ink_and_paper():
