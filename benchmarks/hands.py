@@ -56,7 +56,7 @@ class HandsRow:
         several: Number of pictures with this status.
         wrong_ok: Number of misclassified pictures with status `ok`.
         calibration_error: Expected calibration error of the pictures with a label, in 15 bins.
-        p50_us: Median time from a decoded picture to its prediction, in microseconds.
+        p50_us: Median processor time of the calling thread from a decoded picture to its prediction, in µs.
         versions: Versions of the libraries.
         command: Command that measured it.
     """
@@ -96,9 +96,9 @@ def outcomes(classifier: Classifier, pictures: Iterable[LabelledPicture]) -> dic
     """
     found: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
     for each in pictures:
-        start = time.perf_counter()
+        start = time.thread_time()
         prediction = classifier.predict(each.picture)
-        outcome = Outcome(each.label, prediction, (time.perf_counter() - start) * 1e6)
+        outcome = Outcome(each.label, prediction, (time.thread_time() - start) * 1e6)
         found[each.data, each.kind].append(outcome)
         if each.data not in VARIED:
             found[each.data, ALL].append(outcome)

@@ -41,6 +41,8 @@ BORDER_COMPONENT_WEIGHT = 0.05
 MIN_CROP_COVERAGE = 0.5
 #: Minimum weight of a component of the digit, as a share of the heaviest one's.
 MIN_COMPONENT_WEIGHT = 0.02
+#: The same on textured paper, of whose pattern fragments remain.
+TEXTURED_COMPONENT_WEIGHT = 0.2
 #: Minimum weight of a component of another digit, as a share of the heaviest one's.
 MIN_PART_WEIGHT = 0.1
 #: Maximum distance of a component from the digit, as a share of the digit's longer side.
@@ -129,7 +131,9 @@ def cleaned(ink: Array, paper: Paper) -> Digit:
         return nothing
     found_pieces = _measured(numbered, count, smooth, paper)
     piece_boxes, weights = found_pieces.boxes, found_pieces.weights
-    heaviest, possible = _candidates(found_pieces)
+    heaviest, possible = _candidates(
+        found_pieces, TEXTURED_COMPONENT_WEIGHT if paper.is_textured else MIN_COMPONENT_WEIGHT
+    )
     digit = np.append(False, _digit_pieces(piece_boxes, heaviest, possible))[numbered]
     if not _stands_out(smooth, digit, mask, paper.noise):
         return nothing
@@ -167,8 +171,13 @@ def _measured(numbered: NDArray[np.intp], count: int, ink: Array, paper: Paper) 
     return _Pieces(piece_boxes, weights, border_pixels, covers & paper.is_crop)
 
 
-def _candidates(found: _Pieces) -> tuple[int, Mask]:
-    """The heaviest component, and the components that may belong to the digit, bool (P,)."""
+def _candidates(found: _Pieces, min_weight: float) -> tuple[int, Mask]:
+    """The heaviest component, and the components that may belong to the digit, bool (P,).
+
+    Args:
+        found: The components.
+        min_weight: Minimum weight of a component of the digit, as a share of the heaviest one's.
+    """
     left, upper, right, lower = found.boxes.T
     weights, border_pixels = found.weights, found.border_pixels
     along_border = border_pixels > BORDER_COMPONENT_SHARE * np.maximum(right - left, lower - upper)
@@ -176,9 +185,7 @@ def _candidates(found: _Pieces) -> tuple[int, Mask]:
     heaviest = int(np.argmax(np.where(along_border, BORDER_COMPONENT_WEIGHT * weights, weights)))
     touches = border_pixels > 0
     # A component that touches the border belongs to the digit only if the digit does: the picture was cropped tightly.
-    return heaviest, (
-        (weights > MIN_COMPONENT_WEIGHT * weights[heaviest]) & ~along_border & (touches <= touches[heaviest])
-    )
+    return heaviest, ((weights > min_weight * weights[heaviest]) & ~along_border & (touches <= touches[heaviest]))
 
 
 def _digit_pieces(piece_boxes: NDArray[np.intp], heaviest: int, possible: Mask) -> Mask:

@@ -85,21 +85,17 @@ def find_ink(picture: Image.Image, region: Box) -> Ink:
         >>> find_ink(page, (0, 0, 100, 100)).box
         (45, 20, 55, 80)
     """
-    levels, margin = _levels(picture, region)
+    levels, margin, is_tight_page = _levels(picture, region)
     sheet = None if is_crop(levels) else _sheet(levels)
     if sheet is not None:
         region = _in_picture(sheet, region, levels.shape, margin)
-        levels, margin = _levels(picture, region)
+        levels, margin, is_tight_page = _levels(picture, region)
     if is_crop(levels):
         levels, raised, paper = _raised_crop(levels, with_margin=margin == 0)
         margin += paper.margin
     else:
         paper = Paper(noise_of(levels))
-        raised = without_rules(
-            without_background(
-                levels, ground_of(levels) if _is_complete(picture, region) and is_tight(levels) else None
-            )
-        )
+        raised = without_rules(without_background(levels, ground_of(levels) if is_tight_page else None))
     noise = paper.noise
     found = cleaned(raised, paper)
     digit = found.ink
@@ -142,17 +138,18 @@ def without_background(levels: Array, ground: float | None = None) -> Array:
     return np.asarray(np.maximum(levels - paper, 0))
 
 
-def _levels(picture: Image.Image, region: Box) -> tuple[Array, int]:
-    """The grey levels of a region, the ink lighter than the paper; and the width of the margin around it, in pixels."""
+def _levels(picture: Image.Image, region: Box) -> tuple[Array, int, bool]:
+    """The grey levels of a region, the ink lighter than the paper, and the width of the margin around it, in pixels.
+
+    Also whether it is a page that is a tight crop. Close-ups are not: they have a margin.
+    """
     pixels = reduced(picture, region)
     margin = ink_margin(pixels)
     if margin:
         pixels = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)))
-    return light_ink(grey(flattened(pixels)), is_complete=_is_complete(picture, region)), margin
-
-
-def _is_complete(picture: Image.Image, region: Box) -> bool:
-    return region == (0, 0, *picture.size)
+    levels = grey(flattened(pixels))
+    is_tight_page = region == (0, 0, *picture.size) and not is_crop(levels) and is_tight(levels)
+    return light_ink(levels, is_tight_page=is_tight_page), margin, is_tight_page
 
 
 def _raised_crop(levels: Array, *, with_margin: bool) -> tuple[Array, Array, Paper]:
@@ -173,9 +170,9 @@ def _raised_crop(levels: Array, *, with_margin: bool) -> tuple[Array, Array, Pap
 
 def _sheet(levels: Array) -> Box | None:
     """The box of a sheet of paper on a darker table, or of a card: a solid, wide component instead of ink."""
-    if not border_is_even(levels):
-        return None
     light = levels > otsu(levels)
+    if not border_is_even(levels, light):
+        return None
     numbered, count = pieces(light)
     if count == 0:
         return None

@@ -14,10 +14,10 @@ from digits_edge.runtime.preprocessing.morphology import (
     LOWER_QUARTILE,
     UPPER_QUARTILE,
     Array,
+    Mask,
     T,
     blurred,
     on_grid,
-    otsu,
     percentile,
 )
 
@@ -163,9 +163,13 @@ def border(array: NDArray[T]) -> NDArray[T]:
     return np.concatenate([array[0], array[-1], array[:, 0], array[:, -1]])
 
 
-def border_is_even(levels: Array) -> bool:
-    """Whether the border varies little compared to the picture's contrast: no gradient, no partial shadow."""
-    light = levels > otsu(levels)
+def border_is_even(levels: Array, light: Mask) -> bool:
+    """Whether the border varies little compared to the picture's contrast: no gradient, no partial shadow.
+
+    Args:
+        levels: float32, (H, W).
+        light: bool, (H, W), the levels above Otsu's threshold.
+    """
     if not light.any() or light.all():
         return True
     contrast = mean(levels[light]) - mean(levels[~light])

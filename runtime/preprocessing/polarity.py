@@ -30,7 +30,7 @@ TIGHT_LINE_DIVISOR = 25
 MAX_TIGHT_PIECES = 10
 
 
-def light_ink(levels: Array, *, is_complete: bool = True) -> Array:
+def light_ink(levels: Array, *, is_tight_page: bool = False) -> Array:
     """Invert the picture if the background is light, so that the ink is lighter than the background.
 
     In a tight crop, ink may cover the larger part of the border or of the picture, but not of both and of the corners.
@@ -40,7 +40,7 @@ def light_ink(levels: Array, *, is_complete: bool = True) -> Array:
 
     Args:
         levels: float32, (H, W) in 0…255.
-        is_complete: Whether it is a complete picture, which may be a tight crop. A close-up has a margin.
+        is_tight_page: Whether it is a page that is a tight crop, see `is_tight`.
 
     Returns:
         float32, (H, W) in 0…255.
@@ -52,9 +52,9 @@ def light_ink(levels: Array, *, is_complete: bool = True) -> Array:
         [5.0, 5.0, 5.0, 5.0, 245.0, 5.0, 5.0, 5.0, 5.0]
     """
     light = levels > otsu(levels)
-    if is_separable(levels) if is_crop(levels) else is_complete and not border_is_even(levels) and is_tight(levels):
+    if is_tight_page or (is_crop(levels) and is_separable(levels)):
         ground_is_light = _is_paper(light)
-    elif border_is_even(levels):
+    elif border_is_even(levels, light):
         ground_is_light = float(np.mean(border(light))) > LIGHT_BORDER_SHARE
     else:
         local = rounded_differences(levels)
@@ -107,18 +107,20 @@ def is_tight(levels: Array) -> bool:
     """
     light = levels > otsu(levels)
     ink = ~light if _is_paper(light) else light
-    line = max(ink.shape) // TIGHT_LINE_DIVISOR | 1
-    bold = opened(ink, line, line)
-    sides = [int(np.count_nonzero(side)) for side in (bold[0], bold[-1], bold[:, 0], bold[:, -1])]
     height, width = ink.shape
-    if sum(sides) < MIN_TIGHT_BORDER * 2 * (height + width):
+    sides = [int(np.count_nonzero(side)) for side in (ink[0], ink[-1], ink[:, 0], ink[:, -1])]
+    min_border = MIN_TIGHT_BORDER * 2 * (height + width)
+    if sum(sides) < min_border:  # most pages; the other tests are slow
         return False
     if max(sides[:2]) > MAX_TIGHT_SIDE * width or max(sides[2:]) > MAX_TIGHT_SIDE * height:
         return False
-    side = max(ink.shape) // TIGHT_STROKE_DIVISOR | 1
-    if opened(np.pad(ink, side), side, side).any() or pieces(ink)[1] > MAX_TIGHT_PIECES:
+    if not is_separable(levels) or pieces(ink)[1] > MAX_TIGHT_PIECES:
         return False
-    return is_separable(levels)
+    line = max(ink.shape) // TIGHT_LINE_DIVISOR | 1
+    stroke = max(ink.shape) // TIGHT_STROKE_DIVISOR | 1
+    if np.count_nonzero(border(opened(ink, line, line))) < min_border:
+        return False
+    return not opened(np.pad(ink, stroke), stroke, stroke).any()
 
 
 def _is_paper(mask: Mask) -> bool:

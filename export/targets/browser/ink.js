@@ -56,6 +56,7 @@ import {
   PAPER_SIDE_DIVISOR,
   SHEET_INSET_DIVISOR,
   SMOOTHING_DIVISOR,
+  TEXTURED_COMPONENT_WEIGHT,
   TEXTURED_INK_THRESHOLD,
   WORK_SIDE,
 } from "./constants.js";
@@ -90,11 +91,11 @@ const noPaper = { noise: 0, margin: 0, isCrop: false, isTextured: false };
  * @returns {Ink}
  */
 export function findInk(picture, region) {
-  let { levels, margin } = levelsOf(picture, region);
+  let { levels, margin, isTightPage } = levelsOf(picture, region);
   const sheet = isCrop(levels) ? null : sheetIn(levels);
   if (sheet !== null) {
     region = inPicture(sheet, region, levels, margin);
-    ({ levels, margin } = levelsOf(picture, region));
+    ({ levels, margin, isTightPage } = levelsOf(picture, region));
   }
   let [raised, paper] = [levels, noPaper];
   if (isCrop(levels)) {
@@ -102,7 +103,7 @@ export function findInk(picture, region) {
     margin += paper.margin;
   } else {
     paper = { ...noPaper, noise: noiseOf(levels) };
-    raised = withoutRules(withoutBackground(levels, isComplete(picture, region) && isTight(levels) ? groundOf(levels) : null));
+    raised = withoutRules(withoutBackground(levels, isTightPage ? groundOf(levels) : null));
   }
   const { noise } = paper;
   const { digit, parts } = cleaned(raised, paper);
@@ -175,12 +176,15 @@ function isComplete({ width, height }, region) {
  *
  * @param {Prepared} picture
  * @param {Box} region
- * @returns {{levels: FloatPlane, margin: number}} (H, W)
+ * @returns {{levels: FloatPlane, margin: number, isTightPage: boolean}} (H, W); and whether it is a page that is a
+ *   tight crop
  */
 function levelsOf(picture, region) {
   const pixels = reduced(picture, region);
   const margin = inkMargin(pixels);
-  return { levels: lightInk(grey(flattened(padded(pixels, margin))), isComplete(picture, region)), margin };
+  const levels = grey(flattened(padded(pixels, margin)));
+  const isTightPage = isComplete(picture, region) && !isCrop(levels) && isTight(levels);
+  return { levels: lightInk(levels, isTightPage), margin, isTightPage };
 }
 
 /**
@@ -338,8 +342,9 @@ export function cleaned(ink, paper) {
   const weights = weightsOf(cutOut(smooth, inside), innerNumbers.values, count);
   const onBorder = countsOf(border(innerNumbers), count);
   const pieceBoxes = boxes(numbered, count, ink.width);
+  const minShare = paper.isTextured ? TEXTURED_COMPONENT_WEIGHT : MIN_COMPONENT_WEIGHT;
   const coversCrop = pieceBoxes.map((box) => paper.isCrop && covers(box, innerNumbers));
-  const { heaviest, possible } = candidates(pieceBoxes, weights, onBorder, coversCrop);
+  const { heaviest, possible } = candidates(pieceBoxes, weights, onBorder, coversCrop, minShare);
   const isDigit = digitPieces(pieceBoxes, heaviest, possible);
   const digit = { ...mask, values: mask.values.map((_, i) => (numbered[i] && isDigit[numbered[i] - 1] ? 1 : 0)) };
   if (!standsOut(smooth, digit, mask, paper.noise)) return nothing;
@@ -465,16 +470,17 @@ function covers([left, upper, right, lower], { height, width }) {
  * @param {Float64Array} weights sum of ink weighted by centredness
  * @param {Int32Array} borderPixels number of a component's pixels on the picture's border
  * @param {boolean[]} coversCrop whether a component covers a crop too much to be a part of its border
+ * @param {number} minShare minimum weight of a component of the digit, as a share of the heaviest one's
  * @returns {{heaviest: number, possible: boolean[]}}
  */
-function candidates(pieceBoxes, weights, borderPixels, coversCrop) {
+function candidates(pieceBoxes, weights, borderPixels, coversCrop, minShare) {
   const alongBorder = pieceBoxes.map(
     ([left, upper, right, lower], i) =>
       !coversCrop[i] && borderPixels[i] > BORDER_COMPONENT_SHARE * Math.max(right - left, lower - upper),
   );
   const centralWeights = weights.map((weight, i) => (alongBorder[i] ? BORDER_COMPONENT_WEIGHT * weight : weight));
   const heaviest = centralWeights.indexOf(largest(centralWeights));
-  const minWeight = MIN_COMPONENT_WEIGHT * weights[heaviest];
+  const minWeight = minShare * weights[heaviest];
   const possible = pieceBoxes.map(
     (_, i) => weights[i] > minWeight && !alongBorder[i] && (borderPixels[i] === 0 || borderPixels[heaviest] > 0),
   );

@@ -32,12 +32,12 @@ import { above, border, longerSide, selected, shareOf } from "./planes.js";
  * Invert the picture if the background is light, so that the ink is lighter than the background.
  *
  * @param {FloatPlane} levels (H, W)
- * @param {boolean} isComplete whether it is a complete picture, which may be a tight crop
+ * @param {boolean} isTightPage whether it is a page that is a tight crop, see `isTight`
  * @returns {FloatPlane} (H, W)
  */
-export function lightInk(levels, isComplete) {
+export function lightInk(levels, isTightPage) {
   const light = above(levels, otsu(levels.values));
-  const isPaperLight = (isCrop(levels) ? isSeparable(levels) : isComplete && !borderIsEven(levels, light) && isTight(levels))
+  const isPaperLight = isTightPage || (isCrop(levels) && isSeparable(levels))
     ? isPaper(light)
     : isGroundLight(levels, light);
   return isPaperLight ? { ...levels, values: levels.values.map((level) => 255 - level) } : levels;
@@ -91,16 +91,18 @@ export function isTight(levels) {
   const light = above(levels, otsu(levels.values));
   const ink = isPaper(light) ? { ...light, values: light.values.map((value) => 1 - value) } : light;
   const { height, width } = ink;
-  const line = Math.floor(longerSide(ink) / TIGHT_LINE_DIVISOR) | 1;
-  const edge = border(opened(ink, line, line));
-  if (sum(edge) < MIN_TIGHT_BORDER * 2 * (height + width)) return false;
+  const edge = border(ink);
+  const minBorder = MIN_TIGHT_BORDER * 2 * (height + width);
+  if (sum(edge) < minBorder) return false;
   const covered = (/** @type {number} */ from, /** @type {number} */ count) => sum(edge.subarray(from, from + count));
   if (Math.max(covered(0, width), covered(width, width)) > MAX_TIGHT_SIDE * width) return false;
   const [left, right] = [covered(2 * width, height), covered(2 * width + height, height)];
   if (Math.max(left, right) > MAX_TIGHT_SIDE * height) return false;
-  const side = Math.floor(longerSide(ink) / TIGHT_STROKE_DIVISOR) | 1;
-  if (opened(surrounded(ink, side), side, side).values.includes(1)) return false;
-  return pieces(ink).count <= MAX_TIGHT_PIECES && isSeparable(levels);
+  if (!isSeparable(levels) || pieces(ink).count > MAX_TIGHT_PIECES) return false;
+  const line = Math.floor(longerSide(ink) / TIGHT_LINE_DIVISOR) | 1;
+  const stroke = Math.floor(longerSide(ink) / TIGHT_STROKE_DIVISOR) | 1;
+  if (sum(border(opened(ink, line, line))) < minBorder) return false;
+  return !opened(surrounded(ink, stroke), stroke, stroke).values.includes(1);
 }
 
 /**
