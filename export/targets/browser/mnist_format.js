@@ -19,14 +19,18 @@ import {
   FULL_INK_PERCENTILE,
   IMAGE_SIDE,
   INK_SIDE,
+  MAX_STROKE,
   MIN_FULL_INK_SHARE,
+  MIN_NARROWED_LEVEL,
+  NARROWED_STROKE,
   STROKE,
   THICKENING_SCALE,
   THICKENING_SIDE,
 } from "./constants.js";
-import { findInk } from "./ink.js";
+import { bounds, findInk } from "./ink.js";
 import { largest, percentile, running, stepsAcross, stepsDown } from "./morphology.js";
 import { onGrid, rint, sum } from "./numeric.js";
+import { above, cutOut } from "./planes.js";
 import { resizedByTriangle } from "./resampling.js";
 import { inReadingOrder } from "./separate_digits.js";
 import { findSmallDigits } from "./small_digits.js";
@@ -81,7 +85,7 @@ export function blankPicture(size) {
 }
 
 /**
- * Widen strokes that are thinner than MNIST's; thin ones would fade when the picture is reduced.
+ * Widen strokes that are thinner than MNIST's, and narrow those that are much wider.
  *
  * @param {FloatPlane} cut (H, W), cropped to its bounding box, at least one value above 0
  * @returns {FloatPlane} (H, W) in 0…1
@@ -92,15 +96,30 @@ export function thickened(cut) {
     FULL_INK_PERCENTILE,
   );
   let ink = { ...cut, values: onGrid(cut.values.map((value) => Math.min(Math.max(value / full, 0), 1))) };
-  const missing = STROKE - (strokeWidth(ink) * INK_SIDE) / Math.max(ink.height, ink.width);
-  const radius = rint((missing * THICKENING_SCALE) / 2);
+  const width = (strokeWidth(ink) * INK_SIDE) / Math.max(ink.height, ink.width);
+  if (width > MAX_STROKE) return narrowed(ink, rint(((width - NARROWED_STROKE) * THICKENING_SCALE) / 2));
+  const radius = rint(((STROKE - width) * THICKENING_SCALE) / 2);
   if (radius < 1) return ink;
   ink = padded(resized(ink, THICKENING_SCALE * INK_SIDE), radius);
-  for (let step = 0; step < radius; step += 1) {
-    // alternate cross and square: an octagon
-    ink = step % 2 ? running("maximum", ink, THICKENING_SIDE, THICKENING_SIDE) : dilatedByCross(ink);
-  }
+  for (let step = 0; step < radius; step += 1) ink = byOctagon("maximum", ink, step);
   return ink;
+}
+
+/**
+ * Erode the ink by a radius in pixels of the larger image, and crop it to its bounding box.
+ *
+ * @param {FloatPlane} cut (H, W) in 0…1
+ * @param {number} radius
+ * @returns {FloatPlane}
+ */
+function narrowed(cut, radius) {
+  let ink = padded(resized(cut, THICKENING_SCALE * INK_SIDE), 1);
+  for (let step = 0; step < radius; step += 1) {
+    const narrower = byOctagon("minimum", ink, step);
+    if (largest(narrower.values) < MIN_NARROWED_LEVEL) break;
+    ink = narrower;
+  }
+  return cutOut(ink, bounds(above(ink, 0)));
 }
 
 /**
@@ -146,13 +165,19 @@ export function placed({ values, width }, left, upper, size) {
 }
 
 /**
+ * A step of a dilation or erosion: alternately by a cross and a square, whose sequence is an octagon.
+ *
+ * @param {"maximum" | "minimum"} extreme
  * @param {FloatPlane} ink
+ * @param {number} step
  * @returns {FloatPlane}
  */
-function dilatedByCross(ink) {
-  const down = running("maximum", ink, THICKENING_SIDE, 1);
-  const across = running("maximum", ink, 1, THICKENING_SIDE);
-  return { ...ink, values: down.values.map((value, i) => Math.max(value, across.values[i])) };
+function byOctagon(extreme, ink, step) {
+  if (step % 2) return running(extreme, ink, THICKENING_SIDE, THICKENING_SIDE);
+  const down = running(extreme, ink, THICKENING_SIDE, 1);
+  const across = running(extreme, ink, 1, THICKENING_SIDE);
+  const either = extreme === "maximum" ? Math.max : Math.min;
+  return { ...ink, values: down.values.map((value, i) => either(value, across.values[i])) };
 }
 
 /**

@@ -10,7 +10,7 @@ from PIL import Image
 from digits_edge.runtime import Classifier
 from digits_edge.runtime.datasets.synthetic_digits import draw_digit
 from digits_edge.runtime.preprocessing.crops import as_crop, smoothed
-from digits_edge.runtime.preprocessing.mnist_format import to_mnist_format
+from digits_edge.runtime.preprocessing.mnist_format import framed, thickened, to_mnist_format
 from digits_edge.runtime.preprocessing.polarity import MIN_PAGE_SIDE, is_separable, is_tight, light_ink
 from tests.runtime.preprocessing.drawn_pictures import on_a_cheque, tight_crop
 
@@ -50,6 +50,18 @@ def test_a_tight_crop_and_its_negative_are_the_same_digit(digit: int, seed: int,
     found, negative = (to_mnist_format(Image.fromarray(each)) for each in (pixels, 255 - pixels))
     assert not found.blank
     assert np.array_equal(found.image, negative.image)
+
+
+@pytest.mark.parametrize("digit", DIGITS)
+def test_very_bold_strokes_are_narrowed(digit: int):
+    ink = tight_crop(digit, 60, 0.4, levels=256)[:, :, 0].astype(np.float32)
+    bold, narrowed = framed(ink), framed(thickened(ink))
+    assert (narrowed > 127).sum() < 0.95 * (bold > 127).sum()
+    assert int(narrowed.any(axis=1).sum()) == int(bold.any(axis=1).sum())  # still 20 pixels high
+
+
+def test_a_dot_is_not_narrowed_to_nothing():
+    assert thickened(np.ones((9, 9), np.float32)).max() >= 0.5
 
 
 def test_no_part_of_a_tight_crop_is_lost():
@@ -107,7 +119,7 @@ def test_lines_of_squared_paper_are_not_strokes_of_a_tight_crop():
 @pytest.mark.parametrize("digit", [0, 2, 3, 5, 6, 8, 9])
 @pytest.mark.parametrize("side", [90, 160, 400])
 def test_enlarged_tight_crop_and_its_negative_are_the_same_digit(classifier, digit: int, side: int):
-    pixels = tight_crop(digit, side, 0.15)
+    pixels = tight_crop(digit, side, 0.22)
     found = to_mnist_format(Image.fromarray(pixels))
     negative = to_mnist_format(Image.fromarray(np.dstack([255 - pixels[:, :, :3], pixels[:, :, 3:]])))
     difference = np.abs(found.image.astype(int) - negative.image)
