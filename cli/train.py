@@ -380,8 +380,9 @@ class _Display:
         self._fold = f"fold {fold}/{folds}, "
 
     def part(self, part: str, epochs: int) -> None:
-        """Show the part of a distillation at once, because the teachers' predictions take a while."""
-        self._part, self._epochs = f"{part}, ", epochs
+        """Show a part at once; parts without epochs, such as the teachers' predictions, take a while."""
+        self._part = f"{part}, " if epochs else ""
+        self._epochs = epochs or self._epochs
         show(f"{self._fold}{part}")
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:

@@ -7,56 +7,24 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, framed
+from digits_edge.train.data.hand import DEFAULT_HAND, Hand
 from digits_edge.train.data.outlines import CANVAS_PX, DIGIT_PX, Field, Outlines
+from digits_edge.train.data.surroundings import surrounded
 
-#: Outlines that are bent at a time; 96×96 pixels of each are in memory several times.
-_BATCH = 256
+#: Outlines that are bent at a time; more would not fit in the cache of a core.
+_BATCH = 64
 #: Distances between the knots of the smooth fields that bend, shake, and press.
 _BEND_PX, _SHAKE_PX, _PRESS_PX = 24, 7, 20
 #: Half the pen's width for half of the digits, and bounds: 2.5 pixels of MNIST's 20, which is its median, and 1.5 to 4.
 _PEN_PX, _MIN_PEN_PX, _MAX_PEN_PX = 3.0, 1.8, 4.8
 #: Bound for digits with few curves, which stay readable with a felt pen.
 _MAX_PEN_OF = {1: 9.0, 7: 5.5}
+#: Mean logarithm of the factor of width to height: zeros are round in handwriting, and narrow in fonts.
+_WIDENED_OF = {0: 0.25}
 #: A stroke keeps this share of its thinnest part, and a hole this share of its width.
 _KEPT_STROKE, _KEPT_GAP = 0.5, 0.6
 #: Amounts above this multiple of their standard deviation would make digits unreadable.
 _MAX_DEVIATIONS = 2.5
-
-
-@dataclass(frozen=True)
-class Hand:
-    """How much handwriting varies; standard deviations, or shares of the digits.
-
-    Attributes:
-        slant: slant, in pixels to the right per pixel upwards.
-        turn: rotation, in radians.
-        aspect: logarithm of the ratio of width to height.
-        bend_px: displacement by smooth bends.
-        shake_px: displacement by a tremor.
-        pen: logarithm of the pen's width.
-        pressure: change of the width along a stroke, as a share of the width.
-        joined: share with a short stroke from or to a neighbouring digit.
-        broken: share with a gap in the ink.
-        pale: share with uneven ink.
-
-    Example:
-        >>> Hand(joined=0.5).slant
-        0.2
-    """
-
-    slant: float = 0.2
-    turn: float = 0.06
-    aspect: float = 0.16
-    bend_px: float = 1.6
-    shake_px: float = 0.3
-    pen: float = 0.3
-    pressure: float = 0.16
-    joined: float = 0.06
-    broken: float = 0.04
-    pale: float = 0.15
-
-
-DEFAULT_HAND = Hand()
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +53,8 @@ def random_shapes(labels: NDArray[np.unsignedinteger], rng: np.random.Generator,
     pens = _PEN_PX * np.exp(rng.normal(0, hand.pen, count))
     felt = (labels == 1) & (rng.random(count) < 0.2)
     pens[felt] = rng.uniform(_MAX_PEN_PX, _MAX_PEN_OF[1], int(felt.sum()))
-    return Shapes(rng.normal(0, hand.slant, count), rng.normal(0, hand.aspect, count), pens)
+    widened = np.array([_WIDENED_OF.get(digit, 0.0) for digit in range(10)])[labels]
+    return Shapes(rng.normal(0, hand.slant, count), widened + rng.normal(0, hand.aspect, count), pens)
 
 
 def written(
@@ -124,8 +93,9 @@ def written(
         pressed = _amounts(hand.pressure, len(rows), rng) * pens[rows]
         fields += _each(growth) + _smooth_fields(rng, len(rows), _PRESS_PX) * _each(pressed)
         softness = 1 + _amounts(1.2, len(rows), rng)
-        for field, pen, soft, place in zip(fields, pens[rows], softness, rows, strict=True):
-            images[place] = _inked(_joined_or_broken(field, pen, rng, hand), soft, rng, hand)
+        for field, other, pen, soft, place in zip(fields, fields[::-1], pens[rows], softness, rows, strict=True):
+            ink = _joined_or_broken(field, pen, rng, hand)
+            images[place] = _inked(surrounded(ink, other, rng, hand), soft, rng, hand)
     return images
 
 

@@ -16,8 +16,9 @@ from digits_edge.runtime.datasets.catalogue import DIGITS
 from digits_edge.runtime.errors import DataError, UsageError
 from digits_edge.runtime.model.image_input import ImageInput
 from digits_edge.train.data.fonts import FONTS, fetch_fonts
+from digits_edge.train.data.hand import Hand
 from digits_edge.train.data.hands import Hands
-from digits_edge.train.data.handwriting import Hand, random_shapes, written
+from digits_edge.train.data.handwriting import random_shapes, written
 from digits_edge.train.data.national_digits import draw_national_digit
 from digits_edge.train.data.outlines import Outlines, outlines_of
 from digits_edge.train.data.shape_changes import changed_shapes

@@ -17,7 +17,7 @@ Variant = Callable[[np.random.Generator], str]
 
 #: Side of a drawing in pixels, thickness of its pen as a share of its size, and distortion. `handwriting.written`
 #: changes pen and slant.
-_SIDE_PX, _PEN, _WOBBLE = 96, 0.05, 0.8
+_SIDE_PX, _PEN, _WOBBLE = 64, 0.05, 0.8
 
 
 def draw_national_digit(digit: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], str]:
@@ -28,12 +28,12 @@ def draw_national_digit(digit: int, rng: np.random.Generator) -> tuple[NDArray[n
         rng: random generator; the same state draws the same digit.
 
     Returns:
-        Drawing, uint8 (96, 96), white ink on black, and the name of the variant.
+        Drawing, uint8 (64, 64), white ink on black, and the name of the variant.
 
     Example:
         >>> drawing, variant = draw_national_digit(7, np.random.default_rng(0))
         >>> drawing.shape, variant in VARIANTS[7]
-        ((96, 96), True)
+        ((64, 64), True)
     """
     variants = VARIANTS[digit]
     names = list(variants)
@@ -87,6 +87,17 @@ def _oval_with_loop(rng: np.random.Generator) -> str:
     return _shape([*points, (width * 0.4, 14.0), (width * 0.75, 6.0), (width + _between(rng, 0, 15), -6.0)])
 
 
+def _oval_with_curl(rng: np.random.Generator) -> str:
+    """The end curls inside, or the stroke comes from the digit before and goes to the next one."""
+    points, width = _oval(rng)
+    if rng.integers(2):
+        return _shape([*points, (width * 0.3, 10.0), (width * 0.4, 24.0), (width * 0.7, 20.0)])
+    return _shape(
+        [(-_between(rng, 4, 30), _between(rng, -2, 16)), (width * 0.2, 4.0), *points],
+        [points[-1], (width * 0.8, 8.0), (width + _between(rng, 8, 36), _between(rng, -2, 14))],
+    )
+
+
 def _slashed_oval(rng: np.random.Generator) -> str:
     points, width = _oval(rng)
     over = _between(rng, -6, 12)
@@ -126,6 +137,15 @@ def _short_flag(rng: np.random.Generator) -> str:
 
 def _long_flag(rng: np.random.Generator) -> str:
     return _shape(_flag(rng, 34, 78), _stem(rng))
+
+
+def _roof_one(rng: np.random.Generator) -> str:
+    """A flag that is nearly as long as the stem: a narrow roof."""
+    down = _between(rng, 55, 100)
+    across = down * _between(rng, 0.28, 0.7)
+    bend = _between(rng, -6, 6)
+    flag: Points = [(50 - across, down), (50 - across / 2 + bend, down / 2 + bend * 0.6), (50.0, 0.0)]
+    return _shape(flag, [(50.0, 0.0), (50 + _between(rng, -2, 12), 50.0), (50 + _between(rng, -4, 22), 100.0)])
 
 
 def _flag_and_foot(rng: np.random.Generator) -> str:
@@ -249,6 +269,20 @@ def _low_stem_four(rng: np.random.Generator) -> str:
     )
 
 
+def _four_like_h(rng: np.random.Generator) -> str:
+    """A long slanted stroke, a short rising bar, and a short stem at its right that reaches the line or below."""
+    bar_y, foot = _between(rng, 58, 84), _between(rng, 0, 8)
+    stem_x = _between(rng, 34, 58)
+    bar_end = stem_x + _between(rng, 4, 22)
+    stem: Points = [
+        (stem_x + _between(rng, 0, 8), bar_y - _between(rng, 12, 30)),
+        (stem_x, bar_y + 6),
+        (stem_x - _between(rng, -4, 10), _between(rng, 98, 124)),
+    ]
+    bar: Points = [(foot, bar_y), (stem_x * 0.6, bar_y + _between(rng, -3, 4)), (bar_end, bar_y - _between(rng, -2, 8))]
+    return _shape([(_between(rng, 24, 58), 0.0), (_between(rng, 10, 20), bar_y * 0.6), (foot, bar_y)], bar, stem)
+
+
 # --- 5 ---------------------------------------------------------------------------------------------------------------
 
 
@@ -283,6 +317,13 @@ def _five_with_loose_bar(rng: np.random.Generator) -> str:
 def _five_like_s(rng: np.random.Generator) -> str:
     head: Points = [(_between(rng, 52, 70), _between(rng, 0, 8)), (30.0, 2.0), (12.0, 12.0), (10.0, 32.0)]
     return _shape([*head, *_five_bowl(rng, (18.0, 45.0))[1:]])
+
+
+def _flat_five(rng: np.random.Generator) -> str:
+    """A low, wide 5 whose bar runs on into the next digit."""
+    bar: Points = [(16.0, 14.0), (50.0, 8.0), (_between(rng, 80, 120), _between(rng, -4, 14))]
+    turn = (_between(rng, 8, 16), 46.0)
+    return _shape(bar, [(16.0, 14.0), (12.0, 30.0), turn], _five_bowl(rng, turn))
 
 
 # --- 6 ---------------------------------------------------------------------------------------------------------------
@@ -435,6 +476,21 @@ def _s_tailed_nine(rng: np.random.Generator) -> str:
     return _shape(_nine_head(rng), tail)
 
 
+def _looped_nine(rng: np.random.Generator) -> str:
+    """A small loop, and a tail that turns left and curls at its end."""
+    width, low = _between(rng, 26, 42), _between(rng, 28, 44)
+    left = 54 - width
+    loop: Points = [
+        (54.0, 10.0),
+        (54 - width * 0.5, 0.0),
+        (left, low * 0.45),
+        (54 - width * 0.55, low),
+        (54.0, low * 0.6),
+    ]
+    tail: Points = [(56.0, 10.0), (58.0, 40.0), (46.0, 74.0), (26.0, 94.0), (6.0, 92.0), (_between(rng, -4, 8), 76.0)]
+    return _shape([*loop, (55.0, 12.0)], tail[: 5 + int(rng.integers(2))])
+
+
 #: Variants of each digit with their relative frequency: drawing function and weight, by name.
 VARIANTS: dict[int, dict[str, tuple[Variant, float]]] = {
     0: {
@@ -447,6 +503,7 @@ VARIANTS: dict[int, dict[str, tuple[Variant, float]]] = {
         "bare": (_bare_one, 1),
         "short flag": (_short_flag, 1.5),
         "long flag": (_long_flag, 3),
+        "roof": (_roof_one, 1.5),
         "flag and foot": (_flag_and_foot, 1.5),
         "foot": (_only_foot, 0.3),
         "tail": (_one_with_tail, 0.5),
@@ -458,12 +515,14 @@ VARIANTS: dict[int, dict[str, tuple[Variant, float]]] = {
         "cup": (_round_open_four, 1),
         "closed": (_closed_four, 1.5),
         "low stem": (_low_stem_four, 1.5),
+        "like h": (_four_like_h, 1.2),
     },
     5: {
         "usual": (_usual(5), 1),
         "bar": (_five_with_bar, 2),
         "loose bar": (_five_with_loose_bar, 1),
         "like S": (_five_like_s, 1),
+        "long bar": (_flat_five, 0.8),
     },
     6: {
         "usual": (_usual(6), 1),
@@ -485,5 +544,6 @@ VARIANTS: dict[int, dict[str, tuple[Variant, float]]] = {
         "slanted": (_slanted_nine, 1),
         "hook": (_hooked_nine, 1.5),
         "S": (_s_tailed_nine, 1),
+        "small loop": (_looped_nine, 1),
     },
 }

@@ -19,6 +19,8 @@ CANVAS_PX = 96
 DIGIT_PX = 48
 #: Standard deviation of the blur that rounds the steps of distances between whole pixels.
 _ROUNDING_PX = 0.7
+#: By how much that blur lowers the distances in the middle of a stroke.
+_LOWERED_PX = 0.8 * _ROUNDING_PX
 #: Holes of fewer pixels are flaws of the drawing.
 _MIN_HOLE_PX = 6
 _NO_HOLE_PX = float(CANVAS_PX)
@@ -102,8 +104,10 @@ def _distances(ink: NDArray[np.bool_]) -> Field:
 def _measures(field: Field) -> tuple[float, float, float, float]:
     """Half width, thinnest half width, gap and slant of one digit."""
     ink = field > 0
+    if not ink.any():
+        return 0.0, 0.0, _NO_HOLE_PX, 0.0
     ridge = field[ink & (field >= ndimage.maximum_filter(field, 3) - 0.2)]
-    half_width, thinnest = np.percentile(ridge, (50, 10)) if ridge.size else (0.0, 0.0)
+    half_width, thinnest = np.percentile(ridge, (50, 10)) + _LOWERED_PX
     holes, count = ndimage.label(~ink)
     areas = np.bincount(holes.ravel(), minlength=count + 1)
     outer = holes[0, 0]
