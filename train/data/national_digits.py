@@ -100,6 +100,9 @@ def _oval_with_curl(rng: np.random.Generator) -> str:
 
 def _slashed_oval(rng: np.random.Generator) -> str:
     points, width = _oval(rng)
+    if rng.integers(2):
+        y = _between(rng, 30, 65)
+        return _shape(points, [(-_between(rng, -8, 14), y), (width / 2, y), (width + _between(rng, -8, 14), y)])
     over = _between(rng, -6, 12)
     return _shape(points, [(width + over * 0.6, 6.0 - over), (width / 2, 50.0), (-over * 0.6, 94.0 + over)])
 
@@ -148,6 +151,14 @@ def _roof_one(rng: np.random.Generator) -> str:
     return _shape(flag, [(50.0, 0.0), (50 + _between(rng, -2, 12), 50.0), (50 + _between(rng, -4, 22), 100.0)])
 
 
+def _arched_one(rng: np.random.Generator) -> str:
+    """Flag and stem in one stroke that turns in a curve instead of a corner."""
+    down, across = _between(rng, 16, 60), _between(rng, 10, 34)
+    turn = _between(rng, 3, 10)
+    head: Points = [(50 - across, down), (50 - across * 0.4, down * 0.45), (50 - turn * 0.4, 3.0), (50 + turn, 4.0)]
+    return _shape([*head, (50 + turn, 24.0), (50 + _between(rng, -4, 5), 60.0), (48 + _between(rng, -8, 6), 100.0)])
+
+
 def _flag_and_foot(rng: np.random.Generator) -> str:
     stem = _stem(rng)
     return _shape(_flag(rng, 15, 60), stem, _foot(rng, stem))
@@ -189,6 +200,18 @@ def _wavy_two(rng: np.random.Generator) -> str:
     wave = _between(rng, 3, 9)
     base: Points = [(2.0, 97.0), (18.0, 97 - wave), (40.0, 97 + wave * 0.4), (_between(rng, 62, 85), 97 - wave)]
     return _shape([*_two_head(rng), (34.0, 66.0), (2.0, 97.0)], base)
+
+
+def _curled_two(rng: np.random.Generator) -> str:
+    """The head begins with a curl, and is nearly a closed loop."""
+    width, low = _between(rng, 44, 62), _between(rng, 32, 48)
+    curl: Points = [(_between(rng, 10, 32), low), (2.0, low * 0.6), (width * 0.35, 0.0), (width * 0.9, 8.0)]
+    neck: Points = [(width, 26.0), (width * 0.72, low + 14), (12.0, 90.0)]
+    if rng.integers(2):
+        rise = _between(rng, 72, 82)
+        foot: Points = [(0.0, 90.0), (4.0, rise), (22.0, rise + 4), (44.0, 96.0), (_between(rng, 62, 84), 90.0)]
+        return _shape([*curl, *neck, *foot])
+    return _shape([*curl, *neck, (2.0, 98.0)], [(2.0, 98.0), (34.0, 97.0), (_between(rng, 54, 84), 95.0)])
 
 
 # --- 3 ---------------------------------------------------------------------------------------------------------------
@@ -274,12 +297,18 @@ def _four_like_h(rng: np.random.Generator) -> str:
     bar_y, foot = _between(rng, 58, 84), _between(rng, 0, 8)
     stem_x = _between(rng, 34, 58)
     bar_end = stem_x + _between(rng, 4, 22)
-    stem: Points = [
-        (stem_x + _between(rng, 0, 8), bar_y - _between(rng, 12, 30)),
-        (stem_x, bar_y + 6),
-        (stem_x - _between(rng, -4, 10), _between(rng, 98, 124)),
-    ]
-    bar: Points = [(foot, bar_y), (stem_x * 0.6, bar_y + _between(rng, -3, 4)), (bar_end, bar_y - _between(rng, -2, 8))]
+    end = (stem_x - _between(rng, -4, 10), _between(rng, 98, 124))
+    if rng.integers(3):
+        top = (stem_x + _between(rng, 0, 8), bar_y - _between(rng, 12, 30))
+        bar: Points = [
+            (foot, bar_y),
+            (stem_x * 0.6, bar_y + _between(rng, -3, 4)),
+            (bar_end, bar_y + _between(rng, -8, 2)),
+        ]
+    else:  # the stem hangs at the end of the bar
+        top = (stem_x + 4, bar_y - _between(rng, 6, 24))
+        bar = [(foot, bar_y), (stem_x * 0.6, (bar_y + top[1]) / 2 - 3), top]
+    stem: Points = [top, (stem_x, (top[1] + end[1]) / 2), end]
     return _shape([(_between(rng, 24, 58), 0.0), (_between(rng, 10, 20), bar_y * 0.6), (foot, bar_y)], bar, stem)
 
 
@@ -370,6 +399,22 @@ def _seven(rng: np.random.Generator, *, hook: bool, wave: bool, bar: bool) -> st
         x = width + (foot[0] - width) * y / 100 + bend * 0.8
         strokes.append([(x - half, y - tilt / 2), (x, y), (x + half * _between(rng, 0.7, 1.1), y + tilt / 2)])
     return _shape(*strokes)
+
+
+def _round_crossed_seven(rng: np.random.Generator) -> str:
+    """A hook, a curve instead of a corner, a bar, and a stem that may bend at its end."""
+    width, foot = _between(rng, 46, 72), _between(rng, 6, 34)
+    hook: Points = [(_between(rng, -2, 6), _between(rng, 14, 30)), (_between(rng, 6, 14), 4.0)]
+    stem: Points = [
+        (width * 0.7, 2.0),
+        (width, 10.0),
+        (width * 0.86, 32.0),
+        ((width + foot) * 0.5, 58.0),
+        (foot, 100.0),
+    ]
+    y, half, tilt = _between(rng, 42, 62), _between(rng, 14, 28), _between(rng, -8, 6)
+    x = width * 0.86 + (foot - width * 0.86) * (y - 32) / 68
+    return _shape([*hook, *stem], [(x - half, y - tilt / 2), (x, y), (x + half, y + tilt / 2)])
 
 
 def _plain_seven(rng: np.random.Generator) -> str:
@@ -491,24 +536,54 @@ def _looped_nine(rng: np.random.Generator) -> str:
     return _shape([*loop, (55.0, 12.0)], tail[: 5 + int(rng.integers(2))])
 
 
+def _crossing_nine(rng: np.random.Generator) -> str:
+    """The upper loop of an 8 and the right side of its lower one, which stays open."""
+    width, low = _between(rng, 36, 56), _between(rng, 36, 54)
+    middle = width / 2
+    loop: Points = [
+        (middle - _between(rng, 4, 18), low + _between(rng, 2, 10)),
+        (width * 0.86, low * 0.66),
+        (width * 0.94, low * 0.28),
+        (middle, 0.0),
+        (width * 0.08, low * 0.26),
+        (width * 0.12, low * 0.7),
+        (middle + 2, low + 2),
+    ]
+    reach = middle + _between(rng, 4, 24)
+    tail: Points = [
+        (reach, low + (100 - low) * 0.45),
+        (reach - _between(rng, 4, 16), 92.0),
+        (_between(rng, 2, 30), 100.0),
+    ]
+    return _shape([*loop, *tail])
+
+
 #: Variants of each digit with their relative frequency: drawing function and weight, by name.
 VARIANTS: dict[int, dict[str, tuple[Variant, float]]] = {
     0: {
         "usual": (_usual(0), 1),
         "oval": (_plain_oval, 3),
         "loop": (_oval_with_loop, 1),
-        "slash": (_slashed_oval, 0.15),
+        "curl": (_oval_with_curl, 1),
+        "slash": (_slashed_oval, 0.25),
     },
     1: {
         "bare": (_bare_one, 1),
         "short flag": (_short_flag, 1.5),
         "long flag": (_long_flag, 3),
         "roof": (_roof_one, 1.5),
+        "arch": (_arched_one, 1.5),
         "flag and foot": (_flag_and_foot, 1.5),
         "foot": (_only_foot, 0.3),
         "tail": (_one_with_tail, 0.5),
     },
-    2: {"usual": (_usual(2), 1), "loop": (_looped_two, 2), "angular": (_angular_two, 1.5), "wave": (_wavy_two, 1)},
+    2: {
+        "usual": (_usual(2), 1),
+        "loop": (_looped_two, 2),
+        "angular": (_angular_two, 1.5),
+        "wave": (_wavy_two, 1),
+        "curl": (_curled_two, 1.2),
+    },
     3: {"usual": (_usual(3), 1), "round": (_round_three, 2), "flat": (_flat_three, 1), "loop": (_looped_three, 1)},
     4: {
         "open": (_open_four, 2),
@@ -536,6 +611,7 @@ VARIANTS: dict[int, dict[str, tuple[Variant, float]]] = {
         "curl": (_curly_seven, 1),
         "crossed": (_crossed_seven, 2),
         "hook and crossed": (_hooked_crossed_seven, 1),
+        "round and crossed": (_round_crossed_seven, 1),
     },
     8: {"usual": (_usual(8), 1), "crossing": (_crossing_eight, 2), "circles": (_two_circles, 1)},
     9: {
@@ -545,5 +621,6 @@ VARIANTS: dict[int, dict[str, tuple[Variant, float]]] = {
         "hook": (_hooked_nine, 1.5),
         "S": (_s_tailed_nine, 1),
         "small loop": (_looped_nine, 1),
+        "crossing": (_crossing_nine, 1.2),
     },
 }
