@@ -6,6 +6,7 @@ Each digit has a row of images per source: fonts, strokes and, with `--data`, ch
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +28,14 @@ def contact_sheet(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Image
     return sheet.resize((sheet.width * _SCALE, sheet.height * _SCALE), Image.Resampling.NEAREST)
 
 
-def main() -> None:
-    """Draw the sheet."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draw the sheet; `arguments` are those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="PNG file to write")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--per-digit", type=int, default=14, help="images of each digit and source")
     parser.add_argument("--data", help="data set whose images are changed, such as mnist")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     data = load(options.data, "train") if options.data else None
     count, sheets = 10 * options.per_digit, []
     for source in ("fonts", "strokes", "changed")[: 3 if data else 2]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from digits_edge.runtime.errors import DataError, UsageError
-from digits_edge.train.data.fonts import FONTS, Font, fetch_fonts, unpack_font
+from digits_edge.train.data.fonts import FONTS, Font, fetch_fonts, main, unpack_font
 
 
 def package(name: str, *, licence: bytes | None = b"Open Font License") -> bytes:
@@ -96,3 +96,10 @@ def test_failed_download_names_package_and_folder(packages: Path, tmp_path: Path
     fonts = [listed(name, package(name)) for name in ("pen", "chalk")]
     with pytest.raises(UsageError, match=r"@fontsource/pen@1\.0\.0 and 1 others: .*cache"):
         fetch_fonts(fonts, tmp_path / "cache")
+
+
+def test_list_of_licences_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    main()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(FONTS)
+    assert all(line.startswith("@fontsource/") and line.endswith("\tOFL-1.1") for line in lines)

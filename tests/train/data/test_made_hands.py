@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import ImageFont
+from PIL import Image, ImageFont
 
 pytest.importorskip("scipy", reason="needs the extra [train]")
 
@@ -18,7 +18,7 @@ from digits_edge.runtime.datasets.synthetic_digits import draw_image
 from digits_edge.runtime.errors import DataError, UsageError
 from digits_edge.train.data.hands import Hands
 from digits_edge.train.data.made_hands import MadeDigits, describe_hands, hands, with_hands
-from scripts.draw_hands import contact_sheet
+from scripts import draw_hands
 
 
 @pytest.fixture(scope="module")
@@ -138,5 +138,10 @@ def test_fonts_are_recorded() -> None:
     assert describe_hands(Hands(100, fonts=0))["fonts"] == []
 
 
-def test_contact_sheet_has_a_row_for_each_digit(made: MadeDigits) -> None:
-    assert contact_sheet(made.images, made.labels).size == (2 * 28 * 20, 2 * 28 * 10)
+def test_contact_sheet_has_a_row_for_each_digit(font: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("digits_edge.train.data.made_hands.fetch_fonts", lambda: [font])
+    path = tmp_path / "sheet.png"
+    draw_hands.main([str(path), "--per-digit", "2", "--seed", "5"])
+    with Image.open(path) as sheet:
+        assert sheet.size == (2 * 2 * 2 * 28, 2 * 10 * 28)
+        assert sheet.getextrema() == (0, 255)
