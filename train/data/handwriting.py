@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, framed
+from digits_edge.train.data.bending import cubic_spline, sampled
 from digits_edge.train.data.hand import DEFAULT_HAND, Hand
 from digits_edge.train.data.outlines import CANVAS_PX, DIGIT_PX, Field, Outlines
 from digits_edge.train.data.surroundings import surrounded
@@ -25,6 +26,11 @@ _WIDENED_OF = {0: 0.25}
 _KEPT_STROKE, _KEPT_GAP = 0.5, 0.6
 #: Amounts above this multiple of their standard deviation would make digits unreadable.
 _MAX_DEVIATIONS = 2.5
+
+#: Row and column of each pixel of the canvas, float32 (2, S, S).
+_GRID = np.mgrid[:CANVAS_PX, :CANVAS_PX].astype(np.float32)
+#: Levels of ink, of 1, that belong to the digit.
+_VISIBLE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +125,7 @@ def _bent(distances: Field, shapes: Shapes, rng: np.random.Generator, hand: Hand
     # place in the input = turn · slant · stretch · place in the output
     xx, xy = cos / stretch, (cos * shapes.slants - sin) * stretch
     yx, yy = sin / stretch, (sin * shapes.slants + cos) * stretch
-    y, x = np.mgrid[:CANVAS_PX, :CANVAS_PX].astype(np.float32) - np.float32(middle)
+    y, x = _GRID - np.float32(middle)
     bend, shake = (_amounts(amount, count, rng) for amount in (hand.bend_px, hand.shake_px))
     right, down = (
         _smooth_fields(rng, count, _BEND_PX) * _each(bend) + _smooth_fields(rng, count, _SHAKE_PX) * _each(shake)
@@ -130,38 +136,6 @@ def _bent(distances: Field, shapes: Shapes, rng: np.random.Generator, hand: Hand
     return sampled(distances, rows, columns)
 
 
-def sampled(fields: Field, rows: Field, columns: Field) -> Field:
-    """Interpolate fields bilinearly; beyond the border is the border.
-
-    Args:
-        fields: float32 (N, H, W), H and W at least 2.
-        rows: float32 (N, H, W), vertical place of each sample, in pixels.
-        columns: float32 (N, H, W), horizontal place.
-
-    Returns:
-        float32 (N, H, W).
-
-    Example:
-        >>> ramp = np.arange(4, dtype=np.float32).reshape(1, 2, 2)
-        >>> half = np.full((1, 2, 2), 0.5, np.float32)
-        >>> float(sampled(ramp, half, half)[0, 0, 0])
-        1.5
-    """
-    count, height, width = fields.shape
-    y, x = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
-    top, left = np.minimum(y.astype(np.int32), height - 2), np.minimum(x.astype(np.int32), width - 2)
-    below, beside = y - top, x - left
-    places = (top * width + left).reshape(count, -1)
-    pixels = fields.reshape(count, -1)
-
-    def at(offset: int) -> Field:
-        return np.take_along_axis(pixels, places + offset, axis=1).reshape(fields.shape)
-
-    upper = at(0) * (1 - beside) + at(1) * beside
-    lower = at(width) * (1 - beside) + at(width + 1) * beside
-    return np.asarray(upper * (1 - below) + lower * below, np.float32)
-
-
 def _amounts(usual: float, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Strengths of N digits: most are small, few are large."""
     return np.minimum(rng.exponential(usual, count), _MAX_DEVIATIONS * usual)
@@ -169,12 +143,9 @@ def _amounts(usual: float, count: int, rng: np.random.Generator) -> NDArray[np.f
 
 def _smooth_fields(rng: np.random.Generator, count: int, spacing_px: int) -> Field:
     """Random smooth fields of about unit standard deviation, float32 (N, S, S), with knots `spacing_px` apart."""
-    places = np.arange(CANVAS_PX) / spacing_px
-    distances = np.abs(places[:, np.newaxis] - np.arange(-1, np.ceil(places[-1]) + 2))
-    near, far = 2 / 3 - distances**2 + distances**3 / 2, (2 - distances) ** 3 / 6
-    weights = np.where(distances < 1, near, np.where(distances < 2, far, 0)).astype(np.float32)
+    weights = cubic_spline(CANVAS_PX, spacing_px)
     # the spline averages over knots, which leaves 0.48 of their standard deviation
-    knots = rng.normal(0, 2.1, (count, weights.shape[1], weights.shape[1])).astype(np.float32)
+    knots = rng.normal(0, 1 / 0.48, (count, weights.shape[1], weights.shape[1])).astype(np.float32)
     return np.asarray(weights @ knots @ weights.T, np.float32)
 
 
@@ -183,30 +154,31 @@ def _each(amounts: NDArray[np.floating]) -> Field:
     return amounts.astype(np.float32)[:, np.newaxis, np.newaxis]
 
 
-def _joined_or_broken(field: Field, pen: float, rng: np.random.Generator, hand: Hand) -> Field:
+def _joined_or_broken(field: Field, pen_px: float, rng: np.random.Generator, hand: Hand) -> Field:
     """Add a stroke to a neighbour, or a gap, to the distances of one digit, for a share of the digits."""
     joins, breaks = rng.random(2) < (hand.joined, hand.broken)
     y, x = np.nonzero(field > 0)
-    if not len(y) or not (joins or breaks):
-        return field
-    grid_y, grid_x = np.mgrid[:CANVAS_PX, :CANVAS_PX].astype(np.float32)
-    if joins:
+    if joins and len(y):
         side = int(rng.integers(2))
         end = int(np.argmax(x) if side else np.argmin(x))
-        length = rng.uniform(0.1, 0.3) * DIGIT_PX
-        angle = rng.uniform(-0.7, 0.7)
-        step = np.array([np.sin(angle), np.cos(angle) * (1 if side else -1)]) * length
-        along = ((grid_y - y[end]) * step[0] + (grid_x - x[end]) * step[1]) / length**2
-        along = np.clip(along, 0, 1)
-        away = np.hypot(grid_y - y[end] - along * step[0], grid_x - x[end] - along * step[1])
-        field = np.maximum(field, np.asarray(min(pen, _PEN_PX) * (1 - 0.6 * along) - away, np.float32))
-    if breaks:
-        place, angle = int(rng.integers(len(y))), rng.uniform(0, np.pi)
-        away = np.abs((grid_y - y[place]) * np.sin(angle) + (grid_x - x[place]) * np.cos(angle))
-        near = np.hypot(grid_y - y[place], grid_x - x[place]) < 2 * pen + 2
-        gap = np.asarray(away - rng.uniform(0.4, 1.2), np.float32)
-        field = np.where(near, np.minimum(field, gap), field)
+        field = np.maximum(field, _stroke_from((int(y[end]), int(x[end])), 1 if side else -1, pen_px, rng))
+    if breaks and len(y):
+        place = int(rng.integers(len(y)))
+        down, right = _GRID[0] - y[place], _GRID[1] - x[place]
+        angle = rng.uniform(0, np.pi)
+        gap = np.abs(down * np.sin(angle) + right * np.cos(angle)) - rng.uniform(0.4, 1.2)
+        field = np.where(np.hypot(down, right) < 2 * pen_px + 2, np.minimum(field, gap), field).astype(np.float32)
     return field
+
+
+def _stroke_from(start: tuple[int, int], direction: int, pen_px: float, rng: np.random.Generator) -> Field:
+    """Distances of a short stroke that becomes thin, from a place (y, x) to the right (1) or left (-1)."""
+    length, angle = rng.uniform(0.1, 0.3) * DIGIT_PX, rng.uniform(-0.7, 0.7)
+    step = length * np.array([np.sin(angle), np.cos(angle) * direction])
+    down, right = _GRID[0] - start[0], _GRID[1] - start[1]
+    along = np.clip((down * step[0] + right * step[1]) / length**2, 0, 1)
+    away = np.hypot(down - along * step[0], right - along * step[1])
+    return np.asarray(min(pen_px, _PEN_PX) * (1 - 0.6 * along) - away, np.float32)
 
 
 def _inked(field: Field, softness_px: float, rng: np.random.Generator, hand: Hand) -> NDArray[np.uint8]:
@@ -215,7 +187,7 @@ def _inked(field: Field, softness_px: float, rng: np.random.Generator, hand: Han
     if rng.random() < hand.pale:
         grain = ndimage.zoom(rng.uniform(0, 1, (12, 12)), CANVAS_PX / 12, order=1)
         ink = ink * np.asarray(1 - rng.uniform(0.2, 0.7) * grain, np.float32)
-    rows, columns = (np.flatnonzero((ink > 0.1).any(axis=axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero((ink > _VISIBLE).any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8)
     return framed(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])

@@ -20,7 +20,7 @@ from digits_edge.train.data.hand import Hand
 from digits_edge.train.data.hands import Hands
 from digits_edge.train.data.handwriting import random_shapes, written
 from digits_edge.train.data.national_digits import draw_national_digit
-from digits_edge.train.data.outlines import Outlines, outlines_of
+from digits_edge.train.data.outlines import INK_LEVEL, Outlines, outlines_of
 from digits_edge.train.data.shape_changes import changed_shapes
 
 #: Images that are made with one generator state; that of block B of a source is seeded with (seed, source, B).
@@ -31,8 +31,6 @@ _FONT_PX = 150
 _SCHOOL, _SCHOOL_WEIGHT = "playwrite-", 0.5
 #: For changed images, which vary by themselves.
 _CHANGED_HAND = Hand(turn=0.03, bend_px=0.7, shake_px=0.2, pressure=0.1, joined=0.02, broken=0.02, pale=0.1)
-#: Images without a pixel above this level are blank.
-_INK_LEVEL = 127
 
 _Block = tuple[NDArray[np.uint8], list[str]]
 
@@ -144,7 +142,7 @@ def _drawn(file: Path, digit: int) -> NDArray[np.uint8]:
     canvas = Image.new("L", (3 * _FONT_PX, 3 * _FONT_PX))
     ImageDraw.Draw(canvas).text((_FONT_PX, _FONT_PX // 2), str(digit), fill=255, font=font)
     drawing = np.asarray(canvas, np.uint8)
-    if drawing.max() <= _INK_LEVEL:
+    if drawing.max() <= INK_LEVEL:
         raise DataError(f"{file} has no digit {digit}; remove it")
     return drawing
 
@@ -168,7 +166,7 @@ class _Changed:
     def __init__(self, data: Dataset) -> None:
         assert data.labels is not None
         self._data = data
-        has_ink = data.images.max(axis=(1, 2)) > _INK_LEVEL
+        has_ink = data.images.max(axis=(1, 2)) > INK_LEVEL
         self._rows_of = [np.flatnonzero((data.labels == digit) & has_ink) for digit in range(10)]
         if missing := [digit for digit, rows in enumerate(self._rows_of) if not len(rows)]:
             raise DataError(f"{data.name} has no image of the digit {missing[0]}; use other data or no made images")

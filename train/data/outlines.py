@@ -17,10 +17,14 @@ Field = NDArray[np.float32]
 #: Side of the canvas, and longer side of a digit on it: a little more than twice the pixels of MNIST.
 CANVAS_PX = 96
 DIGIT_PX = 48
+#: Pixels above this level are ink.
+INK_LEVEL = 127
 #: Standard deviation of the blur that rounds the steps of distances between whole pixels.
 _ROUNDING_PX = 0.7
 #: By how much that blur lowers the distances in the middle of a stroke.
 _LOWERED_PX = 0.8 * _ROUNDING_PX
+#: Pixels in the middle of strokes have distances this close to the largest one around them.
+_RIDGE_PX = 0.2
 #: Holes of fewer pixels are flaws of the drawing.
 _MIN_HOLE_PX = 6
 _NO_HOLE_PX = float(CANVAS_PX)
@@ -59,7 +63,7 @@ def outlines_of(drawings: Iterable[NDArray[np.uint8]]) -> Outlines:
     """Compute the outlines of drawings.
 
     Args:
-        drawings: uint8 (H, W) each, white ink on black, of any size, with a pixel above 127.
+        drawings: uint8 (H, W) each, white ink on black, of any size, with a pixel above `INK_LEVEL`.
 
     Example:
         >>> square = np.full((8, 8), 255, np.uint8)
@@ -70,7 +74,7 @@ def outlines_of(drawings: Iterable[NDArray[np.uint8]]) -> Outlines:
     distances, measures = [], []
     for drawing in drawings:
         canvas = _on_canvas(drawing)
-        field = _distances(canvas > 127)
+        field = _distances(canvas > INK_LEVEL)
         distances.append(field)
         measures.append(_measures(field))
     columns = np.array(measures, np.float32).reshape(-1, 4).T
@@ -80,7 +84,7 @@ def outlines_of(drawings: Iterable[NDArray[np.uint8]]) -> Outlines:
 
 def _on_canvas(drawing: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Scale a drawing, cropped to its ink, to the middle of the canvas."""
-    rows, columns = (np.flatnonzero((drawing > 127).any(axis=axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero((drawing > INK_LEVEL).any(axis=axis)) for axis in (1, 0))
     cut = drawing[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     factor = DIGIT_PX / max(cut.shape)
     # a border keeps the interpolation from extending the ink beyond the crop
@@ -106,7 +110,7 @@ def _measures(field: Field) -> tuple[float, float, float, float]:
     ink = field > 0
     if not ink.any():
         return 0.0, 0.0, _NO_HOLE_PX, 0.0
-    ridge = field[ink & (field >= ndimage.maximum_filter(field, 3) - 0.2)]
+    ridge = field[ink & (field >= ndimage.maximum_filter(field, 3) - _RIDGE_PX)]
     half_width, thinnest = np.percentile(ridge, (50, 10)) + _LOWERED_PX
     holes, count = ndimage.label(~ink)
     areas = np.bincount(holes.ravel(), minlength=count + 1)
