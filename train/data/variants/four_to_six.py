@@ -101,13 +101,14 @@ def _five_with_loose_bar(rng: np.random.Generator) -> str:
 
 
 def _five_like_s(rng: np.random.Generator) -> str:
-    head: Points = [(between(rng, 52, 70), between(rng, 0, 8)), (30.0, 2.0), (12.0, 12.0), (10.0, 32.0)]
-    return shape([*head, *_five_bowl(rng, (18.0, 45.0))[1:]])
+    head: Points = [(between(rng, 52, 90), between(rng, -4, 10)), (30.0, 2.0), (12.0, 12.0), (10.0, 32.0)]
+    stretch = between(rng, 0.9, 1.5)
+    return shape([(x * stretch, y) for x, y in (*head, *_five_bowl(rng, (18.0, 45.0))[1:])])
 
 
 def _flat_five(rng: np.random.Generator) -> str:
     """A low, wide 5 whose bar runs on into the next digit."""
-    bar: Points = [(16.0, 14.0), (50.0, 8.0), (between(rng, 80, 120), between(rng, -4, 14))]
+    bar: Points = [(16.0, 14.0), (50.0, 8.0), (between(rng, 80, 120), between(rng, -8, 14))]
     turn = (between(rng, 8, 16), 46.0)
     return shape(bar, [(16.0, 14.0), (12.0, 30.0), turn], _five_bowl(rng, turn))
 
@@ -148,7 +149,7 @@ FOUR_TO_SIX: dict[int, Variants] = {
         "bar": (_five_with_bar, 2),
         "loose bar": (_five_with_loose_bar, 1),
         "like S": (_five_like_s, 1),
-        "long bar": (_flat_five, 0.8),
+        "long bar": (_flat_five, 1.2),
     },
     6: {
         "usual": (usual(6), 1),

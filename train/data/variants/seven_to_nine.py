@@ -10,7 +10,7 @@ from digits_edge.train.data.variants.notation import Points, Variants, between, 
 def _seven(rng: np.random.Generator, *, hook: bool, wave: bool, bar: bool) -> str:
     width, top = between(rng, 50, 76), between(rng, -3, 5)
     corner = (width, top)
-    start = (between(rng, 0, 8), 5.0)
+    start = (between(rng, 0, 8), between(rng, 0, 18))
     height = between(rng, 4, 10) if wave else between(rng, -2, 2)
     head: Points = [start, (width * 0.3, top - height + 3), (width * 0.65, top + height), corner]
     foot = (between(rng, 8, 44), 100.0)
@@ -18,7 +18,8 @@ def _seven(rng: np.random.Generator, *, hook: bool, wave: bool, bar: bool) -> st
     middle = ((width + foot[0]) / 2 + bend, 46.0)
     strokes = [head, [corner, middle, foot]]
     if hook:
-        strokes.insert(0, [(start[0] + between(rng, -5, 3), start[1] + between(rng, 10, 26)), (start[0], 12.0), start])
+        low = between(rng, 10, 26)
+        strokes.insert(0, [(start[0] + between(rng, -5, 3), start[1] + low), (start[0], start[1] + low / 2), start])
     if bar:
         y, half, tilt = between(rng, 40, 62), between(rng, 14, 32), between(rng, -8, 6)
         x = width + (foot[0] - width) * y / 100 + bend * 0.8
@@ -28,18 +29,15 @@ def _seven(rng: np.random.Generator, *, hook: bool, wave: bool, bar: bool) -> st
 
 def _round_crossed_seven(rng: np.random.Generator) -> str:
     """A hook, a curve instead of a corner, a bar, and a stem that may bend at its end."""
-    width, foot = between(rng, 46, 72), between(rng, 6, 34)
+    width, foot = between(rng, 46, 90), between(rng, -4, 34)
     hook: Points = [(between(rng, -2, 6), between(rng, 14, 30)), (between(rng, 6, 14), 4.0)]
-    stem: Points = [
-        (width * 0.7, 2.0),
-        (width, 10.0),
-        (width * 0.86, 32.0),
-        ((width + foot) * 0.5, 58.0),
-        (foot, 100.0),
-    ]
-    y, half, tilt = between(rng, 42, 62), between(rng, 14, 28), between(rng, -8, 6)
-    x = width * 0.86 + (foot - width * 0.86) * (y - 32) / 68
-    return shape([*hook, *stem], [(x - half, y - tilt / 2), (x, y), (x + half, y + tilt / 2)])
+    bend = between(rng, 0.5, 0.95)  # the larger, the more the stem is bent like a bracket
+    stem: Points = [(width * 0.7, 2.0), (width, 10.0), (width * 0.9, 34.0), (foot + (width - foot) * bend, 60.0)]
+    end: Points = [(foot + (width - foot) * bend * 0.5, 88.0), (foot, 100.0)]
+    y, half, tilt = between(rng, 42, 62), between(rng, 14, 30), between(rng, -8, 6)
+    x = width * 0.9 + (foot + (width - foot) * bend - width * 0.9) * (y - 34) / 26
+    bar: Points = [(x - half, y - tilt / 2), (x, y), (x + half * between(rng, 0.8, 1.5), y + tilt / 2)]
+    return shape([*hook, *stem, *end], bar)
 
 
 def _plain_seven(rng: np.random.Generator) -> str:
@@ -191,7 +189,7 @@ SEVEN_TO_NINE: dict[int, Variants] = {
         "curl": (_curly_seven, 1),
         "crossed": (_crossed_seven, 2),
         "hook and crossed": (_hooked_crossed_seven, 1),
-        "round and crossed": (_round_crossed_seven, 1),
+        "round and crossed": (_round_crossed_seven, 1.5),
     },
     8: {"usual": (usual(8), 1), "crossing": (_crossing_eight, 2), "circles": (_two_circles, 1)},
     9: {
@@ -201,6 +199,6 @@ SEVEN_TO_NINE: dict[int, Variants] = {
         "hook": (_hooked_nine, 1.5),
         "S": (_s_tailed_nine, 1),
         "small loop": (_looped_nine, 1),
-        "crossing": (_crossing_nine, 1.2),
+        "crossing": (_crossing_nine, 1.8),
     },
 }

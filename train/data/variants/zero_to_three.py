@@ -65,7 +65,7 @@ def _stem(rng: np.random.Generator, x: float = 50.0) -> Points:
 def _flag(rng: np.random.Generator, low: float, high: float) -> Points:
     """A flag to the top of the stem at x = 50: straight, or bent either way; a long one is steep, unlike a 7's bar."""
     length = between(rng, low, high)
-    steepness = between(rng, 0.5 + length / 200, 1.8)
+    steepness = between(rng, 0.6 + length / 160, 1.9)
     across, down = length / np.hypot(1, steepness), length * steepness / np.hypot(1, steepness)
     bend = between(rng, -5, 5)
     return [(50 - across, down), (50 - across / 2 + bend, down / 2 + bend * 0.7), (50.0, 0.0)]
@@ -100,7 +100,7 @@ def _roof_one(rng: np.random.Generator) -> str:
 
 def _arched_one(rng: np.random.Generator) -> str:
     """Flag and stem in one stroke that turns in a curve instead of a corner."""
-    down, across = between(rng, 16, 60), between(rng, 10, 34)
+    down, across = between(rng, 16, 85), between(rng, 10, 34)
     turn = between(rng, 3, 10)
     head: Points = [(50 - across, down), (50 - across * 0.4, down * 0.45), (50 - turn * 0.4, 3.0), (50 + turn, 4.0)]
     return shape([*head, (50 + turn, 24.0), (50 + between(rng, -4, 5), 60.0), (48 + between(rng, -8, 6), 100.0)])
