@@ -1,5 +1,7 @@
 """Outlines, and digits written from them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from digits_edge.train.data.handwriting import Shapes, random_shapes, written
 from digits_edge.train.data.national_digits import VARIANTS, draw_national_digit
 from digits_edge.train.data.outlines import CANVAS_PX, DIGIT_PX, Outlines, outlines_of
 from digits_edge.train.data.shape_changes import changed_shapes
+from digits_edge.train.data.surroundings import surrounded
 
 #: A hand that changes nothing by itself.
 STILL = Hand(turn=0, bend_px=0, shake_px=0, pressure=0, joined=0, broken=0, pale=0, neighbour=0, line=0, pattern=0)
@@ -113,6 +116,31 @@ def test_variants_are_drawn_by_their_weights() -> None:
     names = [draw_national_digit(7, rng)[1] for _ in range(60)]
     assert set(names) == set(VARIANTS[7])
     assert 20 < sum("crossed" in name for name in names) < 42
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_surroundings_add_ink_near_the_digit_only(seed: int) -> None:
+    field, other = outlines_of([ring(), bar()]).distances
+    crowded = surrounded(field, other, np.random.default_rng(seed), Hand(neighbour=1, line=1, pattern=1))
+    assert (crowded >= field).all()
+    rows, columns = np.nonzero(crowded > 0)
+    first, last = (CANVAS_PX - DIGIT_PX) / 2, (CANVAS_PX + DIGIT_PX) / 2
+    margin = 0.3 * DIGIT_PX + 2
+    assert min(rows.min(), columns.min()) >= first - margin
+    assert max(rows.max(), columns.max()) <= last + margin
+    assert len(rows) > (field > 0).sum()
+
+
+def test_joined_and_broken_digits_differ_near_their_ink() -> None:
+    rings, zeros = outlines_of([ring()] * 20), np.zeros(20, np.uint8)
+    whole, joined, broken = (
+        written(rings, zeros, shapes(20), np.random.default_rng(1), replace(STILL, **change))
+        for change in ({}, {"joined": 1.0}, {"broken": 1.0})
+    )
+    assert (joined.any(axis=1).sum(axis=1) >= whole.any(axis=1).sum(axis=1)).all()
+    assert (np.abs(joined.astype(int) - whole).max(axis=(1, 2)) > 60).all()
+    assert (ink_px(broken) < ink_px(whole)).mean() > 0.9
 
 
 def test_no_outlines_give_no_images() -> None:
