@@ -80,6 +80,13 @@ if TYPE_CHECKING:
     help="Number of folds of a cross-validation on all of the data, including held-back rows.",
 )
 @dtype_policy_option
+@click.option(
+    "--hands",
+    type=click.IntRange(min=0),
+    metavar="COUNT",
+    help="Number of made images of digits to add: handwriting fonts (fetched with npm), national variants and changed "
+    "training images; 0 for none.  [default: the recipe's]",
+)
 @click.option("--no-distillation", is_flag=True, help="Train on the labels even if the recipe has teachers.")
 @click.option(
     "--distillation-cache",
@@ -184,9 +191,11 @@ class _Options:
 def _changes(settings: dict[str, Any], augmentation: str | None, no_distillation: bool) -> dict[str, Any]:
     """Fields of the recipe that options change."""
     with needs_extra("train"):
-        from digits_edge.train import AUGMENTATIONS
+        from digits_edge.train import AUGMENTATIONS, Hands
 
     changes = {setting: value for setting, value in settings.items() if value is not None}
+    if "hands" in changes:
+        changes["hands"] = Hands(changes["hands"]) if changes["hands"] else None
     if augmentation is not None:
         changes["augmentation"] = AUGMENTATIONS[augmentation]
     if no_distillation:
@@ -371,8 +380,9 @@ class _Display:
         self._fold = f"fold {fold}/{folds}, "
 
     def part(self, part: str, epochs: int) -> None:
-        """Show the part of a distillation at once, because the teachers' predictions take a while."""
-        self._part, self._epochs = f"{part}, ", epochs
+        """Show a part at once; parts without epochs, such as the teachers' predictions, take a while."""
+        self._part = f"{part}, " if epochs else ""
+        self._epochs = epochs or self._epochs
         show(f"{self._fold}{part}")
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:

@@ -50,6 +50,7 @@ def test_wheel_contains_the_packages_and_nothing_else(wheel):
         *(path for path in (ROOT / "runtime/service/page").iterdir() if path.suffix not in (".py", "")),
         *(ROOT / "export/targets/browser").glob("*.js"),
         ROOT / "export/targets/onnxruntime_web_licence.txt",
+        ROOT / "train/data/handwriting_fonts.json",
     ]
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert packed == {f"digits_edge/{path.relative_to(ROOT).as_posix()}" for path in files}

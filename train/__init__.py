@@ -9,6 +9,7 @@ from digits_edge.runtime.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from digits_edge.train.data.augmentation import AUGMENTATIONS, Augmentation
+    from digits_edge.train.data.hands import Hands
     from digits_edge.train.models.architectures import build, names, structure_of
     from digits_edge.train.search.bayesian import Budget
     from digits_edge.train.search.search_folder import Trial
@@ -33,6 +34,7 @@ __all__ = [
     "RECIPES",
     "Augmentation",
     "Budget",
+    "Hands",
     "Listeners",
     "Recipe",
     "Trial",
@@ -53,6 +55,7 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "data.augmentation": ("AUGMENTATIONS", "Augmentation"),
+        "data.hands": ("Hands",),
         "search.bayesian": ("Budget",),
         "training.folds": ("cross_validate",),
         "models.architectures": ("build", "names", "structure_of"),

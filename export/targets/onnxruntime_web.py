@@ -1,16 +1,13 @@
 """Files of ONNX Runtime Web, from its npm package: `onnxruntime_web`."""
 
-import base64
-import hashlib
 import io
-import shutil
-import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
 
-from digits_edge.runtime.errors import InputError, UsageError
+from digits_edge.runtime.errors import InputError
 from digits_edge.runtime.files import atomic_write, user_cache
+from digits_edge.runtime.npm import integrity_of, npm_pack
 
 VERSION = "1.30.0"
 _PACKAGE = f"onnxruntime-web@{VERSION}"
@@ -54,22 +51,15 @@ def _read_checked(path: Path, remedy: str) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    if base64.b64encode(hashlib.sha512(content).digest()).decode() != _INTEGRITY:
+    if integrity_of(content) != _INTEGRITY:
         raise InputError(f"{path} is not {_PACKAGE}: its SHA-512 differs; {remedy}")
     return content
 
 
 def _download(path: Path) -> None:
     """Download the archive into the cache with npm."""
-    npm = shutil.which("npm")
-    if npm is None:
-        raise UsageError(f"npm is not installed; install it, or pass the package with --onnxruntime-web {_ARCHIVE}")
     with tempfile.TemporaryDirectory() as folder:
-        command = [npm, "pack", _PACKAGE, "--pack-destination", folder]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise UsageError(f"npm failed to download {_PACKAGE}: {reason}; pass it with --onnxruntime-web {_ARCHIVE}")
+        npm_pack([_PACKAGE], Path(folder), remedy=f"pass the package with --onnxruntime-web {_ARCHIVE}")
         content = _read_checked(Path(folder) / _ARCHIVE, "pass the package with --onnxruntime-web")
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as stream:

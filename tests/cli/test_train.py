@@ -272,3 +272,25 @@ def test_validation_rule_with_folds_is_refused(run, rows):
     result = run("train", "mlp", "--data", rows, "--folds", "2", "--validation", "fifth", "-o", "cv", *QUICK)
     assert result.code == 2
     assert result.error.startswith("--validation applies only without --folds")
+
+
+def test_made_images_of_a_recipe_file_are_used_and_can_be_disabled(run, rows, finished, tmp_path):
+    recorded = json.loads((finished / "recipe.json").read_text())
+    recorded["recipe"]["hands"] = {"count": 40, "fonts": 0}
+    (tmp_path / "recipe.json").write_text(json.dumps(recorded))
+    arguments = ("train", "--recipe", str(tmp_path / "recipe.json"), "--data", str(rows), *SHORT)
+    result = run(*arguments, "-o", str(tmp_path / "with"))
+    assert result.code == 0
+    assert json.loads((tmp_path / "with" / "recipe.json").read_text())["hands"]["images"]["strokes"] == 20
+    assert run(*arguments, "-o", str(tmp_path / "without"), "--hands", "0").code == 0
+    about = json.loads((tmp_path / "without" / "recipe.json").read_text())
+    assert about["recipe"]["hands"] is None
+    assert "hands" not in about
+
+
+def test_made_images_need_their_fonts(run, rows, tmp_path, monkeypatch):
+    monkeypatch.setenv("DIGITS_EDGE_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = run("train", "perceptron", "--data", str(rows), "-o", str(tmp_path / "run"), *SHORT, "--hands", "40")
+    assert result.code == 2
+    assert "npm is not installed" in result.stderr

@@ -1,7 +1,6 @@
 """Apply random augmentation to a batch of images."""
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any, Literal
 
 import keras
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.model.image_input import Polarity
 from digits_edge.train.data.augmentation import NO_AUGMENTATION, NO_CORRUPTION, Augmentation, Corruption
+from digits_edge.train.data.bending import cubic_spline, sampled
 from digits_edge.train.data.corruption import (
     Images,
     blurred,
@@ -92,33 +92,12 @@ def _corrupted(
 
 def _deformed(images: Images, max_px: NDArray[np.float64], rng: np.random.Generator) -> Images:
     """Elastic deformation: each image has its own smooth field of displacements up to `max_px`, (N,)."""
-    count, height, width, channels = images.shape
-    vertical, horizontal = _cubic_spline(height), _cubic_spline(width)
+    count, height, width, _ = images.shape
+    vertical, horizontal = cubic_spline(height, _KNOT_SPACING_PX), cubic_spline(width, _KNOT_SPACING_PX)
     fields = rng.uniform(-1, 1, (2, count, vertical.shape[1], horizontal.shape[1])).astype(np.float32)
     down, right = vertical @ (fields * max_px.astype(np.float32)[:, np.newaxis, np.newaxis]) @ horizontal.T
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    y, x = np.clip(rows + down, 0, height - 1), np.clip(columns + right, 0, width - 1)
-    top, left = np.minimum(y.astype(np.intp), max(0, height - 2)), np.minimum(x.astype(np.intp), max(0, width - 2))
-    below, beside = (y - top)[..., np.newaxis], (x - left)[..., np.newaxis]
-    pixels = images.reshape(count, height * width, channels)
-    right_of, beneath = min(1, width - 1), width * min(1, height - 1)
-
-    def pixel(offset: int) -> Images:
-        places = (top * width + left + offset).reshape(count, height * width, 1)
-        return np.take_along_axis(pixels, places, axis=1).reshape(images.shape)
-
-    upper = pixel(0) * (1 - beside) + pixel(right_of) * beside
-    lower = pixel(beneath) * (1 - beside) + pixel(beneath + right_of) * beside
-    return np.asarray(upper * (1 - below) + lower * below, np.float32)
-
-
-@cache
-def _cubic_spline(size_px: int) -> NDArray[np.float32]:
-    """Uniform cubic B-splines, knots 7 pixels apart, at every pixel: float32 (size_px, knots); rows sum to 1."""
-    places = np.arange(size_px) / _KNOT_SPACING_PX
-    distances = np.abs(places[:, np.newaxis] - np.arange(-1, np.ceil(places[-1]) + 2))
-    near, far = 2 / 3 - distances**2 + distances**3 / 2, (2 - distances) ** 3 / 6
-    return np.where(distances < 1, near, np.where(distances < 2, far, 0)).astype(np.float32)
+    return sampled(images, rows + down, columns + right)
 
 
 def _transforms(

@@ -74,8 +74,8 @@ def soft_targets(
 
     Args:
         recipe: student's recipe, with `distillation`. Students can share a folder if their distillation, validation,
-            data and augmentation, except for its corruption, are equal.
-        dataset: labelled images.
+            data, made images and augmentation, except for its corruption, are equal.
+        dataset: labelled images, with the made ones of the recipe.
         rows: indices of the training images.
         folder: distillation cache. It stores the teachers' run folders and, for each image and view, a byte per
             pixel and two bytes per class; each view ends with drawings that are not digits.
@@ -179,7 +179,7 @@ def _compute_view(
 def _settings(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
     """The settings that determine a cache, as JSON values."""
     settings = recipe_to_json(replace(recipe, augmentation=recipe.augmentation.uncorrupted))
-    relevant = {name: settings[name] for name in ("distillation", "augmentation", "validation")}
+    relevant = {name: settings[name] for name in ("distillation", "augmentation", "validation", "hands")}
     return dict(json.loads(json.dumps({"data": dataset.sha256, **relevant})))
 
 

@@ -21,6 +21,7 @@ from digits_edge.train.data.augmentation import (
     ROUGH_GARMENT,
     Augmentation,
 )
+from digits_edge.train.data.hands import Hands
 
 Schedule = Literal["constant", "cosine", "exponential", "plateau"]
 Keep = Literal["best", "last"]
@@ -84,6 +85,8 @@ class Recipe:
         structure: changes of the architecture, as in `digits_edge.train.models.architectures.build`.
         seed: seed of weights, order and dropout; without distillation also of the augmentation.
         distillation: teachers and their settings; None to train on the labels.
+        hands: made images of digits that are added to the training images, also for the teachers, whose own setting
+            they replace; None for none.
 
     Example:
         >>> Recipe("mlp", epochs=5, batch_size=64, learning_rate=0.01).schedule
@@ -108,6 +111,7 @@ class Recipe:
     structure: dict[str, Any] = field(default_factory=dict)
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     distillation: Distillation | None = None
+    hands: Hands | None = None
 
 
 def _document_mlp(model: str, epochs: int) -> Recipe:
@@ -248,7 +252,7 @@ def for_data(recipe: Recipe, data: str, image: ImageInput = _DIGIT_INPUT) -> Rec
     """Adapt a best recipe to a data set.
 
     Fashion-MNIST has other settings than digits. Images of another size have larger or smaller shifts, photographs no
-    corruption of ink and paper, and neither has drawings of digits for the distillation.
+    corruption of ink and paper. Neither has drawings for the distillation, nor made images of digits.
 
     Example:
         >>> for_data(named_recipe("best", "cnn-small"), "fashion-mnist").epochs
@@ -281,10 +285,12 @@ def _for_image(recipe: Recipe, image: ImageInput) -> Recipe:
     if distillation is not None:
         teachers = tuple(_for_image(teacher, image) for teacher in distillation.teachers)
         distillation = replace(distillation, teachers=teachers, non_digits=0)
-    return replace(recipe, augmentation=augmentation_for(recipe.augmentation, image), distillation=distillation)
+    augmentation = augmentation_for(recipe.augmentation, image)
+    return replace(recipe, augmentation=augmentation, distillation=distillation, hands=None)
 
 
 def _for_garments(recipe: Recipe) -> Recipe:
+    recipe = replace(recipe, hands=None)
     if recipe.augmentation not in _GARMENT_INSTEAD:
         return recipe
     changed = {"augmentation": _GARMENT_INSTEAD[recipe.augmentation], **_FOR_GARMENTS.get(recipe.model, {})}

@@ -15,6 +15,7 @@ from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.errors import CheckError
 from digits_edge.runtime.files import atomic_write
 from digits_edge.train.charts.curves import draw_curves
+from digits_edge.train.data.made_hands import describe_hands
 from digits_edge.train.models.averaging import WeightAverage
 from digits_edge.train.training.checkpoint import TrainingState, restore_checkpoint, save_checkpoint
 from digits_edge.train.training.recipe import Recipe, recipe_to_json
@@ -26,6 +27,7 @@ _DRAWING_INTERVAL_S = 10
 def describe(recipe: Recipe, dataset: Dataset, *, input_scale: int) -> dict[str, Any]:
     """Settings, data and versions of a run, as `recipe.json` stores them."""
     backend = keras.backend.backend()
+    hands = {} if recipe.hands is None else {"hands": describe_hands(recipe.hands)}
     return {
         "schema_version": 1,
         "recipe": recipe_to_json(recipe),
@@ -40,6 +42,7 @@ def describe(recipe: Recipe, dataset: Dataset, *, input_scale: int) -> dict[str,
             "input": asdict(dataset.image),
             "preprocessing": [asdict(step) for step in dataset.preprocessing],
         },
+        **hands,
         "versions": {
             "digits-edge": version("digits-edge"),
             "python": platform.python_version(),

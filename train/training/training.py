@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import InputError
 from digits_edge.train.data.batches import Batches, OrderedBatches, count_batches, images_per_batch
+from digits_edge.train.data.made_hands import refuse_hands, with_hands
 from digits_edge.train.models.architectures import build, dtype_policy, input_scale
 from digits_edge.train.models.averaging import WeightAverage
 from digits_edge.train.models.batch_norm import with_fused_batch_norm
 from digits_edge.train.training.checkpoint import TrainingState, read_state
-from digits_edge.train.training.distillation import PartListener, SoftTargets, soft_targets
+from digits_edge.train.training.distillation import PartListener, SoftTargets, TrainTeacher, soft_targets
 from digits_edge.train.training.recipe import Recipe
 from digits_edge.train.training.run_folder import (
     CHECKPOINT,
@@ -56,7 +57,8 @@ def train(
     The folder holds `model.keras` (float32 weights of the epoch with the smallest validation loss, or of the last one
     if the recipe says so), `history.csv`, `recipe.json`, `curves.png` and `checkpoint.npz`. With distillation, the
     folder `distillation` holds the teachers' runs and the soft targets. The recipe's validation rule chooses the
-    validation images; images that it holds back are not used.
+    validation images; images that it holds back are not used. Made images (`Recipe.hands`) are added to the training
+    images only.
 
     Args:
         recipe: recipe of the training.
@@ -68,7 +70,8 @@ def train(
             `distillation` in the run folder, or for the cache that a resumed run records.
         on_step: called after each step.
         on_epoch: called after each epoch.
-        on_part: with distillation: called before each teacher, each view and the student.
+        on_part: called before made images are drawn and, with distillation, before each teacher, each view and the
+            student.
 
     Returns:
         Content of `recipe.json`.
@@ -87,11 +90,14 @@ def train(
     if dataset.labels is None:
         raise InputError(f"{dataset.name} has no labels; training needs them")
     rows = parts(dataset.labels, recipe.validation)
+    if recipe.hands is not None:
+        refuse_hands(dataset)
     for teacher in recipe.distillation.teachers if recipe.distillation is not None else ():
         _build(teacher, dataset)  # raises before other teachers are trained
     model = _training_model(recipe, dataset)
     scale = input_scale(model)
-    steps = count_batches(len(rows.train), recipe.batch_size)
+    per_epoch = len(rows.train) + (0 if recipe.hands is None else recipe.hands.count)
+    steps = count_batches(per_epoch, recipe.batch_size)
     _compile(model, recipe, steps)
     if resume and cache_folder is None:
         cache_folder = recorded_cache(run_folder)
@@ -109,7 +115,16 @@ def train(
     record = RunRecord(recipe, partial(_build, recipe, dataset), run_folder, progress, stateful)
     if not record.is_finished:
         cache_folder = cache_folder or run_folder / DISTILLATION
-        data, validation_targets = _targets(recipe, dataset, rows.train, cache_folder, (on_step, on_epoch, on_part))
+
+        def train_teacher(teacher: Recipe, folder: Path) -> None:
+            # teachers do not train on the student's validation images, and see the same made images
+            teacher = replace(teacher, validation=recipe.validation, hands=recipe.hands)
+            train(teacher, dataset, folder, resume=True, on_step=on_step, on_epoch=on_epoch)
+
+        data = _training_data(recipe, dataset, rows.train, cache_folder, train_teacher, on_part or _ignore)
+        validation_targets: NDArray[Any] = dataset.labels
+        if recipe.distillation is not None:
+            validation_targets = np.eye(data.targets.shape[1])[dataset.labels]
         batches = Batches(
             data.images,
             data.targets,
@@ -117,7 +132,7 @@ def train(
             batch_size=recipe.batch_size,
             augmentation=data.augmentation,
             seed=recipe.seed,
-            per_epoch=len(rows.train),
+            per_epoch=per_epoch,
             input_scale=scale,
             polarity=dataset.image.polarity,
         )
@@ -138,26 +153,26 @@ def train(
     return about
 
 
-def _targets(
+def _training_data(
     recipe: Recipe,
     dataset: Dataset,
     rows: NDArray[np.intp],
     cache_folder: Path,
-    listeners: tuple[StepListener | None, EpochListener | None, PartListener | None],
-) -> tuple[SoftTargets, NDArray[Any]]:
-    """Training images and targets (labels or soft targets), and validation targets of all images in the same form."""
-    on_step, on_epoch, on_part = listeners
+    train_teacher: TrainTeacher,
+    on_part: PartListener,
+) -> SoftTargets:
+    """Training images, with the made ones, and their labels or, with distillation, soft targets."""
+    if recipe.hands is not None:
+        on_part(f"{recipe.hands.count:,} made images", 0)
+        dataset, rows = with_hands(dataset, recipe.validation, recipe.hands)
+    if recipe.distillation is not None:
+        return soft_targets(recipe, dataset, rows, cache_folder, train_teacher, on_part)
     assert dataset.labels is not None
-    if recipe.distillation is None:
-        return SoftTargets(dataset.images, dataset.labels, rows, recipe.augmentation), dataset.labels
+    return SoftTargets(dataset.images, dataset.labels, rows, recipe.augmentation)
 
-    def train_teacher(teacher: Recipe, folder: Path) -> None:
-        # teachers do not train on the student's validation images
-        teacher = replace(teacher, validation=recipe.validation)
-        train(teacher, dataset, folder, resume=True, on_step=on_step, on_epoch=on_epoch)
 
-    data = soft_targets(recipe, dataset, rows, cache_folder, train_teacher, on_part or (lambda part, epochs: None))
-    return data, np.eye(data.targets.shape[1])[dataset.labels]
+def _ignore(part: str, epochs: int) -> None:
+    """Default listener of parts."""
 
 
 def _build(recipe: Recipe, dataset: Dataset) -> keras.Model:

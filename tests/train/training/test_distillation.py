@@ -14,9 +14,10 @@ import pytest
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.files import lock
-from digits_edge.train import Recipe, named_recipe, read_recipe, train
+from digits_edge.train import Hands, Recipe, named_recipe, read_recipe, train
 from digits_edge.train.data.augmentation import Augmentation, Corruption
 from digits_edge.train.data.batches import Batches
+from digits_edge.train.data.made_hands import with_hands
 from digits_edge.train.data.non_digits import draw_non_digits
 from digits_edge.train.training.distillation import SoftTargets, soft_targets
 from digits_edge.train.training.recipe import Distillation
@@ -383,3 +384,18 @@ def test_drawings_that_are_not_digits_are_refused_for_photographs(colours: Datas
     recipe = replace(STUDENT, distillation=replace(STUDENT.distillation, non_digits=5))
     with pytest.raises(UsageError, match=r"the images of colours are 12×16×3, as-photographed; set non_digits to 0 or"):
         train(recipe, colours, tmp_path / "run")
+
+
+def test_teachers_and_views_have_the_made_images_of_the_student(squares: Dataset, tmp_path: Path) -> None:
+    hands = Hands(30, fonts=0)
+    recipe = replace(STUDENT, hands=hands)
+    parts_until_student(recipe, squares, tmp_path)
+    cache = tmp_path / "distillation"
+    assert read_recipe(cache / "teacher-1" / "recipe.json").hands == hands
+    views = np.load(cache / "views.npy")
+    assert len(views) == 2 * (270 + 30)
+    made = with_hands(squares, "tenth", hands)[0].images[300:]
+    shifted = np.abs(views[270:300].sum(axis=(1, 2), dtype=np.int64) - made.sum(axis=(1, 2), dtype=np.int64))
+    assert (shifted < 0.1 * made.sum(axis=(1, 2))).all()  # the view moves digits by a pixel
+    with pytest.raises(UsageError, match=r"other settings \(hands\)"):
+        train(STUDENT, squares, tmp_path / "other", cache_folder=cache)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from digits_edge.runtime.datasets.options import ReadingOptions
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.model.image_input import ImageInput
-from digits_edge.train import RECIPES, named_recipe, names, read_recipe, recipe_images
+from digits_edge.train import RECIPES, Hands, named_recipe, names, read_recipe, recipe_images
 from digits_edge.train.data.augmentation import GARMENT, HAND
-from digits_edge.train.training.recipe import recipe_to_json
+from digits_edge.train.training.recipe import for_data, recipe_to_json
 
 
 @pytest.mark.parametrize("kind", RECIPES)
@@ -143,3 +143,17 @@ def test_recipes_of_earlier_versions_record_no_images(tmp_path: Path) -> None:
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps({"recipe": recipe_to_json(named_recipe("best", "mlp"))}))
     assert recipe_images(path) == ReadingOptions()
+
+
+def test_only_recipes_of_digits_have_made_images() -> None:
+    recipe = named_recipe("best", "cnn-small", hands=Hands(10))
+    assert for_data(recipe, "kaggle").hands == Hands(10)
+    assert for_data(recipe, "fashion-mnist").hands is None
+    assert for_data(recipe, "pets", ImageInput(32, 32, 3, "as-photographed")).hands is None
+
+
+def test_recipe_with_made_images_round_trips(tmp_path: Path) -> None:
+    recipe = named_recipe("best", "mlp", hands=Hands(100, seed=3, fonts=0.5))
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps({"recipe": recipe_to_json(recipe)}))
+    assert read_recipe(path) == recipe

@@ -18,7 +18,7 @@ import pytest
 
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import CheckError, InputError, UsageError
-from digits_edge.train import Recipe, named_recipe, recipe_images, train
+from digits_edge.train import Hands, Recipe, named_recipe, read_recipe, recipe_images, train
 from digits_edge.train.data.batches import scaled
 from digits_edge.train.training.checkpoint import read_state
 
@@ -215,3 +215,31 @@ def test_the_input_of_digits_is_recorded(finished: tuple[Path, dict[str, Any]]) 
     data = finished[1]["data"]
     assert data["input"] == {"height": 28, "width": 28, "channels": 1, "polarity": "white-on-black"}
     assert data["preprocessing"] == [{"step": "digit", "ink": 20, "size": 28}]
+
+
+HANDS = Hands(20, fonts=0)
+
+
+def test_made_images_are_trained_on_recorded_and_made_again_on_resuming(squares: Dataset, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, epochs=2, hands=HANDS)
+    announced: list[tuple[str, int]] = []
+    steps: list[tuple[int, int, int, float]] = []
+    listeners = {"on_part": lambda *part: announced.append(part), "on_step": lambda *step: steps.append(step)}
+    about = train(recipe, squares, tmp_path / "once", **listeners)
+    assert announced == [("20 made images", 0)]
+    assert steps[-1][2] == -(-(270 + 20) // recipe.batch_size)
+    assert read_recipe(tmp_path / "once" / "recipe.json") == recipe
+    assert about["hands"]["images"] == {"fonts": 0, "strokes": 10, "changed": 10}
+    assert about["data"]["images"] == 300
+
+    train_with_interruption(recipe, squares, tmp_path / "twice", after_epochs=1)
+    for one, other in zip(weights(tmp_path / "once"), weights(tmp_path / "twice"), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(UsageError, match="hands"):
+        train(replace(RECIPE, epochs=2), squares, tmp_path / "twice", resume=True)
+
+
+def test_made_images_are_refused_for_photographs(colours: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="colours: images of 12×16×3 and 3 classes; made images are digits"):
+        train(replace(RECIPE, hands=HANDS), colours, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
