@@ -186,6 +186,17 @@ def tight_crop(digit: int, side: int = 16, thickness: float = 0.12, *, dark: boo
     return rgba(Image.fromarray(255 - grey if dark else grey))
 
 
+def octagonal_zero(stroke: int, side: int = 160, *, dark: bool = False) -> Pixels:
+    """A bold zero, cropped to its ink, that covers most of the picture's border."""
+    across = np.abs(np.arange(side) + 0.5 - side / 2)
+
+    def octagon(inset: float) -> np.ndarray:
+        straight = np.maximum.outer(across, across) < side / 2 - inset
+        return straight & (np.add.outer(across, across) < 0.8 * side - 1.4 * inset)
+
+    return rgba(Image.fromarray(((octagon(0) & ~octagon(stroke)) ^ dark) * np.uint8(255)))
+
+
 def on_a_cheque(digit: int, side: int = 40, *, neighbour: bool = False) -> Pixels:
     """A digit cropped to its ink, on noisy paper with thin fainter lines, and the edge of another digit."""
     rng = np.random.default_rng(digit)
@@ -241,6 +252,8 @@ DIGITS: dict[str, Callable[[], Pixels]] = {
         )
         for digit, side, levels in ((0, 16, 2), (8, 16, 2), (5, 16, 256), (2, 8, 17), (4, 8, 17), (6, 63, 256))
     },
+    "octagonal zero": lambda: octagonal_zero(35),
+    "dark octagonal zero": lambda: octagonal_zero(25, dark=True),
     "cropped to 160 pixels": lambda: tight_crop(5, 160, 0.25),
     "dark, cropped to 90 pixels": lambda: tight_crop(2, 90, 0.25, dark=True),
     "dark, cropped to 16 pixels": lambda: tight_crop(3, 16, 0.2, dark=True),

@@ -12,7 +12,7 @@ from digits_edge.runtime.datasets.synthetic_digits import draw_digit
 from digits_edge.runtime.preprocessing.crops import as_crop, smoothed
 from digits_edge.runtime.preprocessing.mnist_format import framed, thickened, to_mnist_format
 from digits_edge.runtime.preprocessing.polarity import MIN_PAGE_SIDE, is_separable, is_tight, light_ink
-from tests.runtime.preprocessing.drawn_pictures import on_a_cheque, tight_crop
+from tests.runtime.preprocessing.drawn_pictures import octagonal_zero, on_a_cheque, tight_crop
 
 DIGITS = range(10)
 
@@ -125,6 +125,16 @@ def test_enlarged_tight_crop_and_its_negative_are_the_same_digit(classifier, dig
     difference = np.abs(found.image.astype(int) - negative.image)
     assert difference.max() <= 8  # resizing rounds levels and their negatives in different directions
     assert classifier.predict(found.image).digit == digit
+
+
+@pytest.mark.parametrize("stroke", [25, 35, 42])
+@pytest.mark.parametrize("dark", [False, True])
+def test_ink_on_most_of_the_border_of_an_enlarged_crop_is_ink(classifier, stroke: int, dark: bool):
+    picture = Image.fromarray(octagonal_zero(stroke, dark=dark))
+    image = to_mnist_format(picture).image
+    assert image[14, 14] == 0
+    assert image[14].max() == 255
+    assert classifier.predict(picture).digit == 0
 
 
 def test_noise_and_light_are_not_ink_and_paper():
