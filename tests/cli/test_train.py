@@ -274,6 +274,7 @@ def test_validation_rule_with_folds_is_refused(run, rows):
     assert result.error.startswith("--validation applies only without --folds")
 
 
+@pytest.mark.slow
 def test_made_images_of_a_recipe_file_are_used_and_can_be_disabled(run, rows, finished, tmp_path):
     recorded = json.loads((finished / "recipe.json").read_text())
     recorded["recipe"]["hands"] = {"count": 40, "fonts": 0}

@@ -387,6 +387,7 @@ def test_picture_is_cropped_with_the_mouse_and_keys(empty_page, address: str, th
         sync_api.expect(page.locator("#invitation")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_crop_frame_is_resized_at_its_corners_and_with_keys(
     empty_page, running: RunningService, tmp_path: Path
 ) -> None:
@@ -552,6 +553,7 @@ def test_site_classifies_pictures_like_the_runtime(empty_page, site_url: str, da
         assert count_same_digits(page, classifier, photos) >= 0.99 * len(photos)
 
 
+@pytest.mark.slow
 def test_site_works_offline(browser, site: Path) -> None:
     with browser.new_context() as context:
         page = context.new_page()
@@ -617,6 +619,7 @@ def test_site_rejects_a_modified_model(browser, site: Path, tmp_path: Path) -> N
         sync_api.expect(page.locator("#problem")).to_contain_text("edge-int8.onnx could not be loaded")
 
 
+@pytest.mark.slow
 def test_site_is_usable_before_its_other_models_are_loaded(browser, site: Path, tmp_path: Path) -> None:
     shutil.copytree(site, tmp_path / "site")
     other = tmp_path / "site/models/fashion-int8.onnx"

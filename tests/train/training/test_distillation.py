@@ -369,6 +369,7 @@ def test_teacher_that_cannot_be_built_leaves_no_run(squares: Dataset, tmp_path: 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_photographs_are_distilled(colours: Dataset, tmp_path: Path) -> None:
     teacher = named_recipe("best", "perceptron", image=colours.image, epochs=3, batch_size=20, average_decay=None)
     distillation = Distillation((teacher,), views=2, cutmix=0.5)
