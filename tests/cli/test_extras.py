@@ -28,7 +28,9 @@ SMALLEST = ("numpy", "pillow", "click", "platformdirs", "onnxruntime", "flatbuff
         (["tune", "cnn-small", "--data", "none.npz"], "keras-tuner", "train"),
         (["report", DRAWN], "jinja2", "train"),
         (["export", KERAS, "-o", "m.onnx"], "onnx-ir", "export"),
-        pytest.param(["export", KERAS, "-o", "m.onnx"], "tf2onnx", "export", marks=pytest.mark.slow),
+        pytest.param(
+            ["export", KERAS, "-o", "m.onnx", "--precision", "fp32"], "tf2onnx", "export", marks=pytest.mark.slow
+        ),
         (["verify", "edge-int8", "--keras", "none"], "keras", "export"),
     ],
 )
