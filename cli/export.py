@@ -31,6 +31,7 @@ from digits_edge.runtime.checks.accuracy import Accuracy
 from digits_edge.runtime.datasets import Dataset, load
 from digits_edge.runtime.datasets.fitting import FitMethod, fitted
 from digits_edge.runtime.datasets.label_map import relabelled
+from digits_edge.runtime.datasets.loading import locate
 from digits_edge.runtime.datasets.options import ReadingOptions
 from digits_edge.runtime.errors import DataError, ModelError, UsageError
 from digits_edge.runtime.files import refuse_existing
@@ -216,7 +217,8 @@ def command(
             )
             keras_source = Ensemble(members) if ensemble else members[0]
         found = named
-        if found is None or (found[0] is not None and found[0].image.shape != keras_source.image.shape):
+        # only pictures are read in the size of the model; other images keep their polarity and steps, and are fitted
+        if found is None or (_is_of_pictures(data) and found[0] and found[0].image.shape != keras_source.image.shape):
             options = pictures.reading(reading_of(keras_source.image, keras_source.preprocessing))
             found = _data(data, keras_source.data.get("name"), options, required=precision == "int8")
         pictures.note_skipped()
@@ -382,6 +384,11 @@ def _is_same(one: str, other: str) -> bool:
 def _is_run(path: Path) -> bool:
     """Whether a source records its training data, with the class names."""
     return (path if path.is_dir() else path.parent).joinpath("recipe.json").exists()
+
+
+def _is_of_pictures(data: str | None) -> bool:
+    """Whether a value of `--data` is a folder whose sub-folders of pictures are the classes."""
+    return data is not None and locate("mnist", "train", data=data)[0].is_dir()
 
 
 def _as_inputs(
