@@ -1,10 +1,11 @@
 """Keras models in float32: `in_float32` rebuilds a model that computes in another floating-point type."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
+from digits_edge.export.layers import every_layer
 from digits_edge.runtime.errors import ModelError
 
 _FLOAT32 = "float32"
@@ -35,7 +36,7 @@ def in_float32(model: keras.Model, custom_objects: dict[str, Any] | None = None)
         >>> in_float32(copy) is copy
         True
     """
-    for layer in _layers(model):
+    for layer in every_layer(model):
         if getattr(layer, "quantization_mode", None):
             raise ModelError(
                 f"the layer {layer.name} was quantized by Keras; export the model from before model.quantize()"
@@ -48,7 +49,7 @@ def in_float32(model: keras.Model, custom_objects: dict[str, Any] | None = None)
         converted, custom_objects=custom_objects, safe_mode=custom_objects is None
     )
     copy.set_weights(model.get_weights())
-    for layer in _layers(copy):
+    for layer in every_layer(copy):
         if hasattr(layer, "finalize_state"):  # Normalization computes with values derived from its weights
             layer.finalize_state()
         if keras.backend.is_float_dtype(layer.compute_dtype) and layer.compute_dtype != _FLOAT32:
@@ -56,14 +57,6 @@ def in_float32(model: keras.Model, custom_objects: dict[str, Any] | None = None)
                 f"the layer {layer.name} sets the type {layer.compute_dtype} in its code; use that of its dtype policy"
             )
     return copy
-
-
-def _layers(model: Any) -> Iterator[Any]:
-    """All layers, including those of nested models."""
-    for layer in model.layers:
-        yield layer
-        if hasattr(layer, "layers"):
-            yield from _layers(layer)
 
 
 def _converted(config: Any) -> Any:

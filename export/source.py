@@ -1,6 +1,6 @@
 """Keras models to export, read from a run folder or a Keras file: `Source` and `read_source()`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from digits_edge.export.graph.ends import FinalActivation, class_count, final_activation, output_kind, to_logits
 from digits_edge.export.image_layout import ImageLayout
+from digits_edge.export.layers import every_layer
 from digits_edge.export.loading import is_saved_model, load_keras
 from digits_edge.export.temperature import sigmoid, softmax
 from digits_edge.runtime.datasets.catalogue import CATALOGUE, DIGITS
@@ -341,14 +342,6 @@ def _check_ends(model: Any, file: Path) -> tuple[ImageLayout, int]:
     return layout, int(outputs[0].shape[1])
 
 
-def _layers(model: Any) -> Iterator[Any]:
-    """All layers, including those of nested models."""
-    for layer in model.layers:
-        yield layer
-        if hasattr(layer, "layers"):
-            yield from _layers(layer)
-
-
 def _known_range(
     given: PixelRange, recorded_scale: Literal[1, 255] | None, path: Path, model: keras.Model
 ) -> PixelRange:
@@ -360,7 +353,7 @@ def _known_range(
 
 def _detect_scale(model: keras.Model, file: Path) -> Literal[1, 255]:
     """Detect the input scale from a Rescaling layer whose output range is 0 to 1 or -1 to 1."""
-    for layer in _layers(model):
+    for layer in every_layer(model):
         if isinstance(layer, keras.layers.Rescaling):
             span = float(np.max(layer.scale))
             for white in (1, 255):

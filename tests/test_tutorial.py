@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
+from tests.ports import free_port
 
 pytest.importorskip("tensorflow", reason="needs the extras train and export")
 pytest.importorskip("uvicorn", reason="needs the extra serve")
@@ -31,12 +32,6 @@ def program(command: list[str]) -> list[str]:
     """A command with this interpreter and the command line installed beside it."""
     name, *arguments = command
     return [sys.executable if name == "python" else str(Path(sys.executable).with_name(name)), *arguments]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_page_has_every_step_of_the_story():

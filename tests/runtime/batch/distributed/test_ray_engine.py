@@ -19,6 +19,7 @@ import pytest
 from digits_edge.cli.main import run as run_command
 from digits_edge.runtime.batch.distributed.file_system import file_system, write_file
 from digits_edge.runtime.session.providers import available_providers
+from tests.ports import free_port
 
 from .conftest import (  # type: ignore[import-not-found]
     IMAGES,
@@ -152,13 +153,6 @@ def assert_complete(many: Path, folder: Path) -> None:
         assert found.ImageId.tolist() == list(range(1, 1001))
         expected = found.Label.to_numpy() if expected is None else expected
         np.testing.assert_array_equal(found.Label, np.roll(expected, number))
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 @pytest.fixture
