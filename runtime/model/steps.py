@@ -6,7 +6,7 @@ them, and so does the JavaScript of the static site. In JSON, `step` names the c
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from digits_edge.runtime.errors import UsageError
 from digits_edge.runtime.model.image_input import MAX_SIDE, ImageInput
@@ -112,7 +112,7 @@ class PadStep:
 
 PreprocessingStep = DigitStep | ObjectStep | ResizeStep | CenterCropStep | PadStep
 #: Names of all steps.
-STEPS = ("digit", "object", "resize", "center_crop", "pad")
+STEPS: tuple[str, ...] = tuple(each.step for each in get_args(PreprocessingStep))
 
 
 def reads_ink(steps: tuple[PreprocessingStep, ...]) -> bool:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from digits_edge.runtime.datasets.dataset import DIGIT_INPUT
 from digits_edge.runtime.datasets.options import ReadingOptions
 from digits_edge.runtime.errors import InputError, UsageError, unknown_name
 from digits_edge.runtime.json_record import as_record, read_json
@@ -214,11 +215,8 @@ _FOR_GARMENTS: dict[str, dict[str, Any]] = {
 RECIPES = {"best": BEST_RECIPES, "document": DOCUMENT_RECIPES}
 
 
-_DIGIT_INPUT = ImageInput()
-
-
 def named_recipe(
-    kind: str, model: str, *, data: str = "mnist", image: ImageInput = _DIGIT_INPUT, **settings: Any
+    kind: str, model: str, *, data: str = "mnist", image: ImageInput = DIGIT_INPUT, **settings: Any
 ) -> Recipe:
     """Recipe of a model, with changes.
 
@@ -248,7 +246,7 @@ def named_recipe(
     return replace(for_data(recipe, data, image), **settings)
 
 
-def for_data(recipe: Recipe, data: str, image: ImageInput = _DIGIT_INPUT) -> Recipe:
+def for_data(recipe: Recipe, data: str, image: ImageInput = DIGIT_INPUT) -> Recipe:
     """Adapt a best recipe to a data set.
 
     Fashion-MNIST has other settings than digits. Images of another size have larger or smaller shifts, photographs no
@@ -263,7 +261,7 @@ def for_data(recipe: Recipe, data: str, image: ImageInput = _DIGIT_INPUT) -> Rec
     """
     if data == "fashion-mnist":
         return _for_garments(recipe)
-    return recipe if image == _DIGIT_INPUT else _for_image(recipe, image)
+    return recipe if image == DIGIT_INPUT else _for_image(recipe, image)
 
 
 def augmentation_for(augmentation: Augmentation, image: ImageInput) -> Augmentation:
