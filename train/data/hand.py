@@ -18,6 +18,7 @@ class Hand:
         joined: share with a short stroke from or to a neighbouring digit.
         broken: share with a gap in the ink.
         pale: share with uneven ink.
+        coarse: share scanned with 8 to 16 pixels, half of them in two levels.
         neighbour: share with a part of another digit at a side, as when digits of a number are cropped.
         line: share with a line of a form above, below or beside the digit.
         pattern: share with the lines of security paper.
@@ -37,6 +38,7 @@ class Hand:
     joined: float = 0.06
     broken: float = 0.04
     pale: float = 0.15
+    coarse: float = 0.1
     neighbour: float = 0.07
     line: float = 0.09
     pattern: float = 0.03

@@ -21,17 +21,17 @@ class Hands:
 
     Example:
         >>> Hands(100).parts(has_images=True)
-        {'fonts': 50, 'strokes': 25, 'changed': 25}
+        {'fonts': 25, 'strokes': 50, 'changed': 25}
         >>> Hands(90).parts(has_images=False)
-        {'fonts': 60, 'strokes': 30, 'changed': 0}
+        {'fonts': 30, 'strokes': 60, 'changed': 0}
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
 
     count: Annotated[int, Field(ge=1)]
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    fonts: _Weight = 2.0
-    strokes: _Weight = 1.0
+    fonts: _Weight = 1.0
+    strokes: _Weight = 2.0
     changed: _Weight = 1.0
 
     def parts(self, *, has_images: bool) -> dict[str, int]:

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 
-from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, framed
+from digits_edge.runtime.preprocessing.mnist_format import IMAGE_SIDE, framed, thickened
 from digits_edge.train.data.bending import cubic_spline, sampled
 from digits_edge.train.data.hand import DEFAULT_HAND, Hand
 from digits_edge.train.data.outlines import CANVAS_PX, DIGIT_PX, Field, Outlines
@@ -31,6 +32,9 @@ _MAX_DEVIATIONS = 2.5
 _GRID = np.mgrid[:CANVAS_PX, :CANVAS_PX].astype(np.float32)
 #: Levels of ink, of 1, that belong to the digit.
 _VISIBLE = 0.1
+#: Bounds of the longer side of a low-resolution scan. Bounds of the level, as a share of the highest, from which ink is
+#: black in two levels.
+_COARSE_PX, _TWO_LEVEL = (8, 16), (0.25, 0.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +191,25 @@ def _inked(field: Field, softness_px: float, rng: np.random.Generator, hand: Han
     if rng.random() < hand.pale:
         grain = ndimage.zoom(rng.uniform(0, 1, (12, 12)), CANVAS_PX / 12, order=1)
         ink = ink * np.asarray(1 - rng.uniform(0.2, 0.7) * grain, np.float32)
+    ink = _cropped(ink)
+    if rng.random() < hand.coarse and ink.size:
+        ink = _cropped(_coarse(ink, rng))
+    return framed(ink) if ink.size else np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8)
+
+
+def _cropped(ink: Field) -> Field:
+    """The ink within its bounding box; (0, 0) if none is visible."""
     rows, columns = (np.flatnonzero((ink > _VISIBLE).any(axis=axis)) for axis in (1, 0))
     if not len(rows):
-        return np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8)
-    return framed(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+        return np.zeros((0, 0), np.float32)
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _coarse(ink: Field, rng: np.random.Generator) -> Field:
+    """The ink of a low-resolution scan, prepared like a picture."""
+    side = int(rng.integers(_COARSE_PX[0], _COARSE_PX[1] + 1))
+    height, width = (max(2, round(length * side / max(ink.shape))) for length in ink.shape)
+    small = np.asarray(Image.fromarray(ink).resize((width, height), Image.Resampling.BOX), np.float32)
+    if rng.random() < 0.5:
+        small = (small > rng.uniform(*_TWO_LEVEL) * small.max()).astype(np.float32)
+    return thickened(small) if small.any() else small

@@ -142,7 +142,7 @@ FOUR_TO_SIX: dict[int, Variants] = {
         "cup": (_round_open_four, 1),
         "closed": (_closed_four, 1.5),
         "low stem": (_low_stem_four, 1.5),
-        "like h": (_four_like_h, 1.2),
+        "like h": (_four_like_h, 1.8),
     },
     5: {
         "usual": (usual(5), 1),

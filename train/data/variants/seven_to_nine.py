@@ -34,7 +34,7 @@ def _round_crossed_seven(rng: np.random.Generator) -> str:
     bend = between(rng, 0.5, 0.95)  # the larger, the more the stem is bent like a bracket
     stem: Points = [(width * 0.7, 2.0), (width, 10.0), (width * 0.9, 34.0), (foot + (width - foot) * bend, 60.0)]
     end: Points = [(foot + (width - foot) * bend * 0.5, 88.0), (foot, 100.0)]
-    y, half, tilt = between(rng, 42, 62), between(rng, 14, 30), between(rng, -8, 6)
+    y, half, tilt = between(rng, 42, 62), between(rng, 14, 44), between(rng, -8, 6)
     x = width * 0.9 + (foot + (width - foot) * bend - width * 0.9) * (y - 34) / 26
     bar: Points = [(x - half, y - tilt / 2), (x, y), (x + half * between(rng, 0.8, 1.5), y + tilt / 2)]
     return shape([*hook, *stem, *end], bar)
@@ -172,7 +172,7 @@ def _crossing_nine(rng: np.random.Generator) -> str:
         (width * 0.12, low * 0.7),
         (middle + 2, low + 2),
     ]
-    reach = middle + between(rng, 4, 24)
+    reach = middle + between(rng, -10, 24)
     tail: Points = [
         (reach, low + (100 - low) * 0.45),
         (reach - between(rng, 4, 16), 92.0),
@@ -189,7 +189,7 @@ SEVEN_TO_NINE: dict[int, Variants] = {
         "curl": (_curly_seven, 1),
         "crossed": (_crossed_seven, 2),
         "hook and crossed": (_hooked_crossed_seven, 1),
-        "round and crossed": (_round_crossed_seven, 1.5),
+        "round and crossed": (_round_crossed_seven, 2.5),
     },
     8: {"usual": (usual(8), 1), "crossing": (_crossing_eight, 2), "circles": (_two_circles, 1)},
     9: {
@@ -199,6 +199,6 @@ SEVEN_TO_NINE: dict[int, Variants] = {
         "hook": (_hooked_nine, 1.5),
         "S": (_s_tailed_nine, 1),
         "small loop": (_looped_nine, 1),
-        "crossing": (_crossing_nine, 1.8),
+        "crossing": (_crossing_nine, 2),
     },
 }

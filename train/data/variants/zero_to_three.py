@@ -151,8 +151,8 @@ def _wavy_two(rng: np.random.Generator) -> str:
 
 def _curled_two(rng: np.random.Generator) -> str:
     """The head begins with a curl, and is nearly a closed loop."""
-    width, low = between(rng, 44, 62), between(rng, 32, 48)
-    curl: Points = [(between(rng, 10, 32), low), (2.0, low * 0.6), (width * 0.35, 0.0), (width * 0.9, 8.0)]
+    width, low = between(rng, 40, 62), between(rng, 32, 54)
+    curl: Points = [(between(rng, 10, width), low), (2.0, low * 0.6), (width * 0.35, 0.0), (width * 0.9, 8.0)]
     neck: Points = [(width, 26.0), (width * 0.72, low + 14), (12.0, 90.0)]
     if rng.integers(2):
         rise = between(rng, 72, 82)
@@ -201,7 +201,7 @@ ZERO_TO_THREE: dict[int, Variants] = {
         "oval": (_plain_oval, 3),
         "loop": (_oval_with_loop, 1),
         "curl": (_oval_with_curl, 1),
-        "slash": (_slashed_oval, 0.25),
+        "slash": (_slashed_oval, 0.4),
     },
     1: {
         "bare": (_bare_one, 1),
@@ -218,7 +218,7 @@ ZERO_TO_THREE: dict[int, Variants] = {
         "loop": (_looped_two, 2),
         "angular": (_angular_two, 1.5),
         "wave": (_wavy_two, 1),
-        "curl": (_curled_two, 1.2),
+        "curl": (_curled_two, 2),
     },
     3: {"usual": (usual(3), 1), "round": (_round_three, 2), "flat": (_flat_three, 1), "loop": (_looped_three, 1)},
 }
