@@ -106,6 +106,22 @@ def draw_shape(
     return _render(paths, pen, size)
 
 
+def smooth_strokes(shape: str) -> list[Points]:
+    """The strokes of a shape as dense points, without distortion.
+
+    Args:
+        shape: a shape in the notation of `SHAPES`.
+
+    Returns:
+        float64, (N, 2) for each stroke: x to the right and y down, in heights of the digit.
+
+    Example:
+        >>> [stroke.shape for stroke in smooth_strokes("0,0 50,50 | 50,50 100,0")]
+        [(17, 2), (17, 2)]
+    """
+    return [_smooth(stroke) for stroke in _strokes(shape)]
+
+
 def draw_image(digit: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Draw a handwritten digit in MNIST format.
 

@@ -1,1 +1,1 @@
-"""Reading of whole numbers: finding lines, searching strings under constraints, templates of forms."""
+"""Reading of numbers in pictures."""

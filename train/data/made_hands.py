@@ -129,11 +129,11 @@ class _Glyphs:
 @cache
 def _glyphs(files: tuple[Path, ...]) -> _Glyphs:
     names = {font.file_name: font.name for font in FONTS}
-    drawings = [_drawn(file, digit) for file in files for digit in range(10)]
+    drawings = [draw_font_digit(file, digit) for file in files for digit in range(10)]
     return _Glyphs(tuple(names.get(file.name, file.stem) for file in files), outlines_of(drawings))
 
 
-def _drawn(file: Path, digit: int) -> NDArray[np.uint8]:
+def draw_font_digit(file: Path, digit: int) -> NDArray[np.uint8]:
     """Render a digit of a font, uint8 (H, W)."""
     try:
         font = ImageFont.truetype(str(file), _FONT_PX)

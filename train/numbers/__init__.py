@@ -1,0 +1,1 @@
+"""Lines of handwritten numbers, made for training, and the network that reads them."""
