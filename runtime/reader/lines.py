@@ -1,7 +1,5 @@
-"""Search of the written lines of a picture: `find_lines`, and `line_crop`, which cuts one out upright.
+"""Search of the written lines of a picture: `find_lines`.
 
-Ink is what differs from the paper around it in thin strokes. The width of the strokes is measured first, so that the
-paper can be estimated in windows that are wider than strokes and narrower than shadows, tables and dark objects.
 Lines are chains of connected components of similar height.
 """
 
@@ -12,39 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digits_edge.runtime.preprocessing.components import noise_of
 from digits_edge.runtime.preprocessing.levels import Box, border, grey, resized
-from digits_edge.runtime.preprocessing.morphology import (
-    MEDIAN,
-    Array,
-    Mask,
-    blurred,
-    boxes,
-    opened,
-    otsu,
-    percentile,
-    pieces,
-    running,
-)
+from digits_edge.runtime.preprocessing.morphology import Mask, boxes, pieces
 from digits_edge.runtime.preprocessing.polarity import light_ink
 from digits_edge.runtime.preprocessing.transparency import flattened, without_idle_alpha
+from digits_edge.runtime.reader.page_ink import ink_mask
 
 #: Longer side of the reduced picture in which lines are searched: digits of 1/60 of a page have ten pixels.
 SEARCH_SIDE = 640
 #: Pictures whose shorter side is shorter, in pixels, are one line: the cut-out field of a form, or a digit.
 MIN_PAGE_SIDE = 96
-
-# --- ink -------------------------------------------------------------------------------------------------------------
-
-#: The first window of the paper is the longer side divided by this.
-PAPER_SIDE_DIVISOR = 3
-#: The second one is the median width of strokes times the first number, and at least the longer side divided by the
-#: second.
-PAPER_STROKES, MIN_PAPER_DIVISOR = 8, 24
-#: Threshold of ink: as a share of Otsu's, of 255, and as a multiple of the paper's noise.
-INK_THRESHOLD, MIN_CONTRAST, MIN_CONTRAST_TO_NOISE = 0.6, 12.0, 3.0
-#: Levels above this percentile of the ink do not count for Otsu's threshold: edges of dark objects are far lighter.
-INK_PERCENTILE = 90
 
 # --- components ------------------------------------------------------------------------------------------------------
 
@@ -58,18 +33,7 @@ MAX_ASPECT, MAX_UPRIGHT_ASPECT = 8.0, 14.0
 #: have other components inside.
 MAX_FRAME_FILL, MIN_FRAME_SHARE = 0.1, 0.4
 
-# --- ruled lines -----------------------------------------------------------------------------------------------------
-
-#: Minimum length of a ruled line, and its maximum thickness, as shares of the longer side.
-RULE_LENGTH, RULE_THICKNESS = 0.2, 1 / 90
-#: Slopes of ruled lines, in pixels per pixel.
-RULE_SLOPES = (0.0, -0.02, 0.02, -0.04, 0.04, -0.06, 0.06)
-#: Number of parallel lines that no digit has; fewer are rules only if they are longer than everything else, by this.
-MANY_RULES, BEYOND_RULES = 3, 1.25
-#: Side in pixels of the closing that joins strokes across a removed line.
-RULE_CLOSING = 9
-
-# --- chains of components ----------------------------------------------------------------------------------------------
+# --- chains of components --------------------------------------------------------------------------------------------
 
 #: Maximum distance of two digits of a line, as a multiple of the larger height, and maximum ratio of their heights.
 MAX_GAP, MAX_HEIGHT_RATIO = 3.2, 2.6
@@ -82,15 +46,10 @@ MIN_LINE_SHARE = 0.2
 #: A line is the whole picture if its height is at least this share of it, and the picture is at least so many times as
 #: wide as high: the cut-out field of a form.
 FIELD_SHARE, FIELD_ASPECT = 0.45, 1.5
+#: Lines with a smaller slope are level, in pixels per pixel; larger slopes are not believed.
+MIN_SLOPE, MAX_SLOPE = 0.02, 0.4
 #: Maximum number of lines; the heaviest are returned.
 MAX_LINES = 60
-
-# --- crops -------------------------------------------------------------------------------------------------------------
-
-#: Margins of the crop of a line, as shares of its height.
-MARGIN_ACROSS, MARGIN_ALONG = 0.15, 0.3
-#: Lines with a smaller slope are not sheared, in pixels per pixel; larger slopes are not believed.
-MIN_SLOPE, MAX_SLOPE = 0.02, 0.4
 
 
 @dataclass(frozen=True)
@@ -141,122 +100,6 @@ def find_lines(picture: Image.Image, region: Box | None = None) -> list[FoundLin
     return [_in_picture(line, region, levels.shape) for line in lines]
 
 
-def ink_mask(levels: Array) -> Mask:
-    """Where the ink is.
-
-    Args:
-        levels: float32, (H, W) in 0…255, the ink lighter than the paper.
-
-    Returns:
-        bool, (H, W).
-
-    Example:
-        >>> levels = np.zeros((100, 100), np.float32)
-        >>> levels[:, :40] = 120  # a table
-        >>> levels[30:60, 70:73] = 100
-        >>> mask = ink_mask(levels)
-        >>> int(mask.sum()), bool(mask[40, 71])
-        (90, True)
-    """
-    longer = max(levels.shape)
-    raised = _raised(levels, longer // PAPER_SIDE_DIVISOR)
-    stroke = _stroke(raised > _threshold(raised))
-    window = max(longer // MIN_PAPER_DIVISOR, PAPER_STROKES * stroke)
-    if window < longer // PAPER_SIDE_DIVISOR:
-        raised = _raised(levels, window)
-    return without_rules(np.asarray(raised > _threshold(raised)))
-
-
-def without_rules(mask: Mask) -> Mask:
-    """Remove ruled lines; strokes that cross them are joined again.
-
-    Args:
-        mask: bool, (H, W).
-
-    Example:
-        >>> mask = np.zeros((200, 300), np.bool_)
-        >>> mask[20::30] = True
-        >>> mask[40:90, 100:104] = True
-        >>> cleared = without_rules(mask)
-        >>> bool(cleared[50, 102]), bool(cleared[50, 50]), bool(cleared[20, 102])
-        (True, False, False)
-    """
-    across, down = _rules(mask), _rules(mask.T).T
-    if not (across.any() or down.any()):
-        return mask
-    cleared = mask & ~across & ~down
-    closed = _closed(cleared) & across | _closed(cleared.T).T & down
-    return np.asarray(cleared | closed & mask)
-
-
-def _rules(mask: Mask) -> Mask:
-    """The nearly horizontal ruled lines, all with the slope that finds the most pixels."""
-    length, thickness = (int(share * max(mask.shape)) | 1 for share in (RULE_LENGTH, RULE_THICKNESS))
-    thin = mask & ~opened(mask, 2 * thickness + 1, 1)
-    if np.count_nonzero(thin.any(axis=0)) < length:
-        return np.zeros_like(mask)
-    height, width = mask.shape
-    best, rows = np.zeros_like(mask), np.arange(height)[:, np.newaxis]
-    thin = running(np.maximum, thin, 3, 1)
-    columns = np.arange(width)
-    for slope in RULE_SLOPES:
-        shift = np.rint(slope * (columns - width / 2)).astype(np.intp)
-        sheared = thin[np.clip(rows + shift, 0, height - 1), columns]
-        found = opened(np.pad(sheared, ((0, 0), (1, 1))), 1, length)[:, 1:-1]
-        if np.count_nonzero(found) > np.count_nonzero(best):
-            best = found[np.clip(rows - shift, 0, height - 1), columns]
-    return best if _is_ruled(best, mask & ~best) else np.zeros_like(mask)
-
-
-def _is_ruled(rules: Mask, rest: Mask) -> bool:
-    """Whether long straight lines are ruled: they are many, or reach beyond everything else."""
-    numbered, count = pieces(rules)
-    if not count:
-        return False
-    columns = np.flatnonzero(rest.any(axis=0))
-    if not len(columns) or count >= MANY_RULES:
-        return True
-    found = boxes(numbered, count)
-    return bool((found[:, 2] - found[:, 0]).max() > BEYOND_RULES * (columns[-1] - columns[0]))
-
-
-def _closed(mask: Mask) -> Mask:
-    """A morphological closing along columns."""
-    return running(np.minimum, running(np.maximum, mask, RULE_CLOSING, 1), RULE_CLOSING, 1)
-
-
-def _raised(levels: Array, window: int) -> Array:
-    """How much lighter each pixel is than the paper around it."""
-    return np.asarray(np.maximum(levels - opened(blurred(levels, 1), window | 1, window | 1), 0))
-
-
-def _threshold(raised: Array) -> float:
-    """The level from which a pixel is ink."""
-    middle = float(percentile(raised.ravel(), MEDIAN))
-    strong = raised[raised > otsu(raised)]
-    if not strong.size:
-        return float("inf")
-    bounded = np.minimum(raised, np.float32(percentile(strong, INK_PERCENTILE)))
-    return max(
-        middle + INK_THRESHOLD * (otsu(bounded) - middle),
-        middle + MIN_CONTRAST,
-        middle + MIN_CONTRAST_TO_NOISE * noise_of(raised),
-    )
-
-
-def _stroke(mask: Mask) -> int:
-    """The median width of strokes along rows and columns, in pixels; each stroke counts as often as it is crossed."""
-    lengths = [_runs(each) for each in (mask, mask.T)]
-    return min((int(percentile(each, MEDIAN)) for each in lengths if each.size), default=1)
-
-
-def _runs(mask: Mask) -> NDArray[np.intp]:
-    """Lengths of the runs of true pixels along rows."""
-    sides = np.diff(mask.astype(np.int8), axis=1, prepend=np.int8(0), append=np.int8(0))
-    starts, ends = (np.flatnonzero(sides == side) for side in (1, -1))
-    return ends - starts
-
-
 def _components(mask: Mask) -> NDArray[np.intp]:
     """The boxes of the components of a mask that may be parts of characters, int (P, 4)."""
     numbered, count = pieces(mask)
@@ -275,7 +118,8 @@ def _components(mask: Mask) -> NDArray[np.intp]:
     for one in np.flatnonzero(is_frame).tolist():
         inside = (left > left[one]) & (right < right[one]) & (upper > upper[one]) & (lower < lower[one])
         is_frame[one] = bool((inside & (height >= MIN_HEIGHT)).any())
-    return found[~is_edge & ~is_frame & ~(is_rule & (area > 20)) & (area > 2)]
+    kept: NDArray[np.intp] = found[~is_edge & ~is_frame & ~(is_rule & (area > 20)) & (area > 2)]
+    return kept
 
 
 def _chained(parts: NDArray[np.intp], shape: tuple[int, ...]) -> list[FoundLine]:
