@@ -3,7 +3,7 @@
 `digits_edge.export` writes this format, and the runtime requires it:
 
 - input `image`, uint8 (N, H, W) or (N, H, W, 3), as `Metadata.input` says; output `probabilities`, float32 (N, C); N
-  is variable;
+  is variable. Sequence models take lines of any width W, and their output is `columns`, float32 (N, T, C + 1);
 - metadata entry `digits_edge`: a description of the model as JSON (`Metadata`);
 - metadata entry `digits_edge.golden`: reference images and their expected probabilities (`golden.py`);
 - at the end of the file, the metadata entry `digits_edge.sha256`: the SHA-256 checksum of all bytes before it.
@@ -28,12 +28,13 @@ from digits_edge.runtime.model.steps import STEPS, DigitStep, ObjectStep, Prepro
 
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
-#: "softmax": the probabilities of an image sum to 1. "sigmoid": each class has a probability of its own.
-OutputKind = Literal["softmax", "sigmoid"]
+#: "softmax": the probabilities of an image sum to 1. "sigmoid": each class has a probability of its own. "columns": the
+#: probabilities of each column of a line sum to 1; the last class is the blank of CTC.
+OutputKind = Literal["softmax", "sigmoid", "columns"]
 
-INPUT_NAME, OUTPUT_NAME = "image", "probabilities"
-#: Name of the variable batch size, the first axis, in the graph.
-BATCH_AXIS = "N"
+INPUT_NAME, OUTPUT_NAME, COLUMNS_NAME = "image", "probabilities", "columns"
+#: Names of the variable axes in the graph: batch size, width of lines, and number of columns.
+BATCH_AXIS, WIDTH_AXIS, COLUMN_AXIS = "N", "W", "T"
 METADATA_KEY, GOLDEN_KEY = "digits_edge", "digits_edge.golden"
 _DIGEST_KEY = b"digits_edge.sha256"
 _HEX_DIGITS = 64
@@ -101,6 +102,7 @@ class Metadata:
         input: size, channels and polarity of the images.
         preprocessing: the steps that convert a picture to such an image, in order.
         output: kind of the probabilities.
+        column_px: width in pixels of the columns of a sequence model; None for others.
         keras_accuracy: errors of the Keras model on labelled images, converted as in this file, and the number and name
             of these images; None if export had no labelled images, or in files of earlier versions.
         int8_share: share of the multiplications that are computed in int8, 0 to 1; None in files of earlier versions.
@@ -132,6 +134,7 @@ class Metadata:
     input: ImageInput = field(default_factory=ImageInput)
     preprocessing: tuple[PreprocessingStep, ...] = (DigitStep(),)
     output: OutputKind = "softmax"
+    column_px: int | None = None
     temperature: float = 1.0
     calibrated: bool = False
     uncertain_below: float = 0.5
@@ -146,6 +149,11 @@ class Metadata:
     members: tuple[Member, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     command: str = ""
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether it is a sequence model: its output has a column for each few pixels of a line."""
+        return self.output == "columns"
 
     @property
     def may_overflow(self) -> bool:
@@ -172,6 +180,9 @@ class Metadata:
         try:
             values = parse_json(text)
             metadata = as_record(cls, _as_schema_2(values))
+            marks = {metadata.is_sequence, metadata.input.width is None, bool(metadata.column_px)}
+            if len(marks) > 1:
+                raise ValueError("free width, output 'columns' and column_px belong together")
             if not all(name.isprintable() for name in (metadata.name, *metadata.labels)):
                 raise ValueError(f"control characters in name {metadata.name!r} or labels {metadata.labels!r}")
             return metadata

@@ -110,7 +110,26 @@ class PadStep:
             raise UsageError(f"level {self.level} of a border: use 0 to 255")
 
 
-PreprocessingStep = DigitStep | ObjectStep | ResizeStep | CenterCropStep | PadStep
+@dataclass(frozen=True)
+class LineStep:
+    """Flatten the light of one written line, and scale its ink to a height; grey, white on black, of any width.
+
+    Attributes:
+        ink: height of the line's ink, in pixels.
+        height: height of the image.
+    """
+
+    ink: int = 24
+    height: int = 32
+    step: Literal["line"] = "line"
+
+    def __post_init__(self) -> None:
+        _check_sides(self.ink, self.height)
+        if self.ink > self.height:
+            raise UsageError(f"a line of {self.ink} pixels in an image of {self.height}: use at most {self.height}")
+
+
+PreprocessingStep = DigitStep | ObjectStep | ResizeStep | CenterCropStep | PadStep | LineStep
 #: Names of all steps.
 STEPS: tuple[str, ...] = tuple(each.step for each in get_args(PreprocessingStep))
 
@@ -162,7 +181,7 @@ def named_steps(name: NamedSteps, image: ImageInput) -> tuple[PreprocessingStep,
         >>> [step.step for step in named_steps("letterbox", ImageInput(32, 48, 3))]
         ['resize', 'pad']
     """
-    height, width = image.height, image.width
+    height, width = image.shape[:2]
     if name in ("digit", "object"):
         if height != width:
             raise UsageError(f"the preprocessing {name!r} needs a square input, not {image.description}; use crop")

@@ -12,9 +12,7 @@ from digits_edge.train.numbers.writing import NO_INK_PX, draw_polyline
 _VOWELS, _CONSONANTS = "aeiou", "bcdfghjklmnprstvwz"
 
 
-def draw_distractor(
-    fonts: tuple[Path, ...], height_px: float, rng: np.random.Generator
-) -> Field:
+def draw_distractor(fonts: tuple[Path, ...], height_px: float, rng: np.random.Generator) -> Field:
     """Draw what a line finder may take for a number.
 
     Args:

@@ -17,7 +17,7 @@ from digits_edge.runtime.datasets.synthetic_digits import smooth_strokes
 from digits_edge.train.data.fonts import fetch_fonts
 from digits_edge.train.data.made_hands import draw_font_digit
 from digits_edge.train.data.national_digits import draw_national_digit
-from digits_edge.train.data.outlines import DIGIT_PX, Field, Outlines, outlines_of
+from digits_edge.train.data.outlines import Field, Outlines, outlines_of
 from digits_edge.train.numbers.separators import draw_separator
 
 #: Pixels of a separator's canvas per height of a digit, and its margin in pixels.
@@ -78,7 +78,11 @@ def digit_glyphs(outlines: Outlines, labels: NDArray[np.uint8], *, removes_slant
     for row, label in enumerate(labels):
         field = outlines.distances[row]
         y, x = np.nonzero(field > 0)
-        box = (float(x.min()), float(y.min()), float(x.max()) + 1, float(y.max()) + 1) if len(y) else (40.0, 24.0, 56.0, 72.0)
+        box = (
+            (float(x.min()), float(y.min()), float(x.max()) + 1, float(y.max()) + 1)
+            if len(y)
+            else (40.0, 24.0, 56.0, 72.0)
+        )
         slant = float(outlines.slants[row]) - UPRIGHT_SLANTS[int(label)] if removes_slant else 0.0
         half_width, gap = float(outlines.half_widths[row]), float(outlines.gaps[row])
         glyphs.append(Glyph(Image.fromarray(field), box, box[3] - box[1], box[3], half_width, gap, slant))
@@ -143,7 +147,9 @@ class HandSource:
     def hand(self, rng: np.random.Generator) -> Hand:
         """Draw a hand."""
         source = int(rng.choice(3, p=self._weights))
-        make: Callable[[np.random.Generator], list[Glyph]] = (self._from_images, self._from_fonts, _from_strokes)[source]
+        make: Callable[[np.random.Generator], list[Glyph]] = (self._from_images, self._from_fonts, _from_strokes)[
+            source
+        ]
         digits = make(rng)
         glyphs = {str(digit): digits[digit::10] for digit in range(10)}
         return Hand(("images", "fonts", "strokes")[source], glyphs)

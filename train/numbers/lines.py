@@ -136,7 +136,11 @@ class NumberLines:
             start = upper - round(rng.uniform(0.12, 0.5) * height) - other.shape[0]
             _paste(field, other, (start, round(rng.uniform(-0.5, 0.5) * field.shape[1])))
         elif side < 0.75:
-            _paste(field, other, (lower + round(rng.uniform(0.1, 0.5) * height), round(rng.uniform(-0.5, 0.5) * field.shape[1])))
+            _paste(
+                field,
+                other,
+                (lower + round(rng.uniform(0.1, 0.5) * height), round(rng.uniform(-0.5, 0.5) * field.shape[1])),
+            )
         else:
             visible = rng.uniform(0.03, 0.16) * height
             column = right + rng.uniform(0.12, 0.5) * height if rng.random() < 0.5 else None

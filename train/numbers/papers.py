@@ -22,7 +22,7 @@ def random_paper(shape: tuple[int, int], rng: np.random.Generator, settings: Lin
     if rng.random() < 0.5:
         paper += _shadow(shape, rng)
     if rng.random() < settings.patterns:
-        strength = rng.uniform(0.05, 0.5) if rng.random() < 0.75 else rng.uniform(0.5, 0.9)
+        strength = rng.uniform(0.04, 0.45) if rng.random() < 0.85 else rng.uniform(0.45, 0.75)
         paper += np.float32(strength) * _pattern(shape, rng)
     if rng.random() < 0.25:
         paper += np.float32(rng.uniform(0.02, 0.2)) * texture(shape, rng, rng.uniform(1, 4))
@@ -76,7 +76,9 @@ def _waves(shape: tuple[int, int], rng: np.random.Generator) -> Field:
     wave = bend * np.sin(along / np.float32(rng.uniform(6, 45)) + np.float32(rng.uniform(0, 6)))
     phase = (across + wave + rng.uniform(0, 20)) * np.float32(2 * np.pi / spacing)
     lines = np.sin(phase) - np.float32(1 - 2 * width)
-    return np.asarray(np.clip(lines / np.float32(max(2 * width, 0.2)), 0, 1) * np.float32(rng.uniform(0.4, 1)), np.float32)
+    return np.asarray(
+        np.clip(lines / np.float32(max(2 * width, 0.2)), 0, 1) * np.float32(rng.uniform(0.4, 1)), np.float32
+    )
 
 
 def _dots(shape: tuple[int, int], rng: np.random.Generator) -> Field:
@@ -118,7 +120,11 @@ def draw_rules(
         above = upper - rng.uniform(-0.05, 0.3) * height_px
         draw_polyline(field, [(-5, above), (shape[1] + 5, above + tilt)], width)
     if 0.62 < kind < 0.8:
-        side = left - rng.uniform(0.02, 0.5) * height_px if rng.random() < 0.7 else right + rng.uniform(0.05, 0.4) * height_px
+        side = (
+            left - rng.uniform(0.02, 0.5) * height_px
+            if rng.random() < 0.7
+            else right + rng.uniform(0.05, 0.4) * height_px
+        )
         draw_polyline(field, [(side, -5), (side + rng.normal(0, 1), shape[0] + 5)], width)
     if 0.72 < kind < 0.8:
         draw_polyline(field, [(-5, below), (shape[1] + 5, below + tilt)], width)

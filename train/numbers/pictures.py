@@ -1,7 +1,6 @@
-"""Pictures of written lines: ink on paper, cropped, blurred and noisy, as scanners and cameras see it: `photographed`."""
+"""Pictures of written lines: ink on paper, blurred and noisy, as scanners and cameras see it: `photographed`."""
 
 import io
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +19,6 @@ _COARSE_PX = (10.0, 20.0)
 _QUALITY = (25, 90)
 
 
-@dataclass(frozen=True)
-class _Light:
-    paper: float
-    ink: float
-
-
 def inked(field: Field, rng: np.random.Generator) -> Field:
     """Ink of distances, with soft edges and, often, uneven.
 
@@ -42,7 +35,9 @@ def inked(field: Field, rng: np.random.Generator) -> Field:
         True
     """
     if rng.random() < 0.5:  # pressure
-        field = field + np.float32(rng.uniform(0.2, 1.2)) * (texture(field.shape, rng, rng.uniform(5, 25)) - np.float32(0.5))
+        field = field + np.float32(rng.uniform(0.2, 1.2)) * (
+            texture(field.shape, rng, rng.uniform(5, 25)) - np.float32(0.5)
+        )
     ink = np.clip(np.float32(0.5) + field / np.float32(rng.uniform(1, 2)), 0, 1)
     if rng.random() < 0.4:
         ink *= 1 - np.float32(rng.uniform(0.1, 0.6)) * texture(field.shape, rng, rng.uniform(1, 8))
@@ -69,7 +64,9 @@ def photographed(ink: Field, height_px: float, rng: np.random.Generator, setting
     contrast = min(paper, rng.uniform(*settings.contrast))
     darkness = random_paper(ink.shape, rng, settings)
     # ink hides the pattern; both darken the paper
-    dark = np.float32(contrast) * np.maximum(ink, darkness * (1 - ink * np.float32(rng.uniform(0, 0.8))) + np.float32(0.25) * ink)
+    dark = np.float32(contrast) * np.maximum(
+        ink, darkness * (1 - ink * np.float32(rng.uniform(0, 0.8))) + np.float32(0.25) * ink
+    )
     levels = np.float32(paper) - dark
     if rng.random() < 0.5:
         levels = ndimage.gaussian_filter(levels, rng.uniform(0.2, settings.blur_px) * height_px / 32)

@@ -101,7 +101,10 @@ def _euro(rng: np.random.Generator) -> str:
         (width, between(rng, 80, 94)),
     ]
     y, apart = between(rng, 34, 50), between(rng, 12, 22)
-    bars = [[(-between(rng, 6, 18), at), (width * between(rng, 0.55, 0.8), at + between(rng, -5, 2))] for at in (y, y + apart)]
+    bars = [
+        [(-between(rng, 6, 18), at), (width * between(rng, 0.55, 0.8), at + between(rng, -5, 2))]
+        for at in (y, y + apart)
+    ]
     return shape(curve, *bars)
 
 
