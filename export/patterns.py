@@ -29,13 +29,14 @@ def drawn_patterns(image: ImageInput, count: int) -> NDArray[np.uint8]:
         ((5, 32, 48, 3), [0, 85, 170, 255])
     """
     rng = np.random.default_rng(_SEED)
-    y, x = np.indices((image.height, image.width))
-    images = np.empty((count, image.height, image.width, image.channels), np.uint8)
+    height, width = image.shape[:2]
+    y, x = np.indices((height, width))
+    images = np.empty((count, height, width, image.channels), np.uint8)
     for pixels in images:
         pixels[:] = rng.choice(_LEVELS, image.channels)
         for _ in range(int(rng.integers(_MIN_SHAPES, _MAX_SHAPES + 1))):
-            centre_y, centre_x = int(rng.integers(image.height)), int(rng.integers(image.width))
-            half_y, half_x = int(rng.integers(1, image.height // 2 + 2)), int(rng.integers(1, image.width // 2 + 2))
+            centre_y, centre_x = int(rng.integers(height)), int(rng.integers(width))
+            half_y, half_x = int(rng.integers(1, height // 2 + 2)), int(rng.integers(1, width // 2 + 2))
             dy, dx = np.abs(y - centre_y), np.abs(x - centre_x)
             if rng.integers(2):
                 inside = (dy <= half_y) & (dx <= half_x)

@@ -14,14 +14,8 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.errors import ImageError, ModelError, UsageError, one_line
 from digits_edge.runtime.model.bundled import MODELS
-from digits_edge.runtime.model.model_file import (
-    GOLDEN_KEY,
-    INPUT_NAME,
-    METADATA_KEY,
-    OUTPUT_NAME,
-    Metadata,
-    read_model_file,
-)
+from digits_edge.runtime.model.contents import contents, refuse_sequence
+from digits_edge.runtime.model.model_file import Metadata, read_model_file
 from digits_edge.runtime.model.steps import reads_ink
 from digits_edge.runtime.model_inputs import as_inputs, refuse_scaled, unscaled_inputs
 from digits_edge.runtime.pixel_scale import PixelScale
@@ -181,7 +175,8 @@ class Classifier:
         """Replace the session and the attributes that describe it."""
         self.path = path
         self.provider, self.threads, self.exact_kernels = bound.provider, bound.threads, bound.exact_kernels
-        self.metadata, self._packed_golden = _contents(bound, path)
+        self.metadata, self._packed_golden = contents(bound.session, path, single_image=bound.single_image)
+        refuse_sequence(self.metadata, path)
         self.labels, self._shape = self.metadata.labels, self.metadata.input.shape
         self.__dict__.pop("golden", None)
         self._run = bound.run
@@ -415,31 +410,3 @@ def _fastest(bind: Callable[[Way], BoundSession], ways: list[Way], threads: int 
 
 def _closed(*_: object) -> NoReturn:
     raise UsageError("the classifier is closed; create a new one")
-
-
-def _contents(bound: BoundSession, path: Path) -> tuple[Metadata, str]:
-    """Metadata and packed golden values of a model file; raises ModelError if its graph violates the contract."""
-    session = bound.session
-    try:
-        properties: dict[str, str] = session.get_modelmeta().custom_metadata_map
-        metadata, golden = Metadata.from_json(properties[METADATA_KEY]), properties[GOLDEN_KEY]
-    except KeyError as error:
-        raise ModelError(f"{path} has no metadata entry {error}; create the file with `digits-edge export`") from error
-    except UnicodeDecodeError as error:
-        raise ModelError(f"{path}: the metadata is not UTF-8 text; export the model again") from error
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
-    tensors = (*session.get_inputs(), *session.get_outputs())
-    found = [(tensor.name, tensor.type, tensor.shape[1:]) for tensor in tensors]
-    batch_sizes = [size for tensor in tensors for size in tensor.shape[:1]]
-    is_variable = all(size == 1 if bound.single_image else not isinstance(size, int) for size in batch_sizes)
-    expected = [
-        (INPUT_NAME, "tensor(uint8)", list(metadata.input.shape)),
-        (OUTPUT_NAME, "tensor(float)", [len(metadata.labels)]),
-    ]
-    if found != expected or not is_variable:
-        raise ModelError(
-            f"{path} has inputs and outputs {found}, expected {expected} for any N; "
-            "create the file with `digits-edge export`"
-        )
-    return metadata, golden

@@ -180,9 +180,8 @@ class Metadata:
         try:
             values = parse_json(text)
             metadata = as_record(cls, _as_schema_2(values))
-            if metadata.is_sequence != (metadata.input.width is None) or metadata.is_sequence == (
-                not metadata.column_px
-            ):
+            marks = {metadata.is_sequence, metadata.input.width is None, bool(metadata.column_px)}
+            if len(marks) > 1:
                 raise ValueError("free width, output 'columns' and column_px belong together")
             if not all(name.isprintable() for name in (metadata.name, *metadata.labels)):
                 raise ValueError(f"control characters in name {metadata.name!r} or labels {metadata.labels!r}")

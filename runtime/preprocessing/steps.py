@@ -12,6 +12,7 @@ from digits_edge.runtime.model.image_input import ImageInput
 from digits_edge.runtime.model.steps import (
     CenterCropStep,
     DigitStep,
+    LineStep,
     ObjectStep,
     PadStep,
     PreprocessingStep,
@@ -53,12 +54,14 @@ def apply_steps(picture: Image.Image, steps: Sequence[PreprocessingStep], image:
             if found.blank:
                 return replace(found, image=np.zeros(image.shape, np.uint8))
             picture = Image.fromarray(found.image)
+        elif isinstance(step, LineStep):
+            raise ModelError("the model reads lines, not single images; use `digits-edge read`")
         else:
             picture = _transformed(picture, step)
-    if picture.size != (image.width, image.height):
+    if picture.size != image.shape[1::-1]:
         raise ModelError(
             f"the model's preprocessing gives {picture.height}×{picture.width} pixels for this picture, expected "
-            f"{image.height}×{image.width}; export the model again"
+            f"{image.shape[0]}×{image.shape[1]}; export the model again"
         )
     if found is not None and found.image.shape == image.shape and isinstance(steps[-1], DigitStep | ObjectStep):
         return found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.runtime.model.model_file import INPUT_NAME, OUTPUT_NAME
+from digits_edge.runtime.model.model_file import INPUT_NAME
 from digits_edge.runtime.session.threads import available_threads
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ MIN_PART = 8
 #:     cpu        1.6×       1.09×  1.01×
 #:     openvino   1.6×       1.03×  1.14×
 CACHED_PART = 64
-_OUTPUTS = [OUTPUT_NAME]
 _pool: "ThreadPoolExecutor | None" = None
 _pool_process = 0
 
@@ -58,10 +57,10 @@ class BoundSession:
         """Predict class probabilities.
 
         Args:
-            images: uint8 (N, *image_shape), N at least 1.
+            images: uint8 (N, *image_shape), N at least 1; lines of a sequence model have the same width W.
 
         Returns:
-            float32 (N, C).
+            float32 (N, C); (N, T, C + 1) of a sequence model.
 
         Raises:
             Exception: any error of onnxruntime, unchanged.
@@ -84,7 +83,7 @@ class BoundSession:
         if size is not None and len(images) > size:
             starts = range(0, len(images), size)
             return np.concatenate([self._predict(images[start : start + size]) for start in starts])
-        probabilities: NDArray[np.float32] = self.session.run(_OUTPUTS, {INPUT_NAME: images})[0]
+        probabilities: NDArray[np.float32] = self.session.run(None, {INPUT_NAME: images})[0]
         return probabilities
 
 

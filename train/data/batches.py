@@ -139,7 +139,7 @@ def images_per_batch(image: ImageInput, largest: int = 1000) -> int:
         >>> images_per_batch(ImageInput()), images_per_batch(ImageInput(96, 96, 3))
         (1000, 85)
     """
-    return max(1, min(largest, largest * 784 // (image.height * image.width)))
+    return max(1, min(largest, largest * 784 // (image.shape[0] * image.shape[1])))
 
 
 def scaled(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from digits_edge.runtime.datasets.synthetic_digits import smooth_strokes
 from digits_edge.train.data.fonts import fetch_fonts
 from digits_edge.train.data.made_hands import draw_font_digit
 from digits_edge.train.data.national_digits import draw_national_digit
-from digits_edge.train.data.outlines import DIGIT_PX, Field, Outlines, outlines_of
+from digits_edge.train.data.outlines import Field, Outlines, outlines_of
 from digits_edge.train.numbers.separators import draw_separator
 
 #: Pixels of a separator's canvas per height of a digit, and its margin in pixels.

@@ -22,7 +22,7 @@ def random_paper(shape: tuple[int, int], rng: np.random.Generator, settings: Lin
     if rng.random() < 0.5:
         paper += _shadow(shape, rng)
     if rng.random() < settings.patterns:
-        strength = rng.uniform(0.05, 0.5) if rng.random() < 0.75 else rng.uniform(0.5, 0.9)
+        strength = rng.uniform(0.04, 0.45) if rng.random() < 0.85 else rng.uniform(0.45, 0.75)
         paper += np.float32(strength) * _pattern(shape, rng)
     if rng.random() < 0.25:
         paper += np.float32(rng.uniform(0.02, 0.2)) * texture(shape, rng, rng.uniform(1, 4))

@@ -1,7 +1,6 @@
-"""Pictures of written lines: ink on paper, cropped, blurred and noisy, as scanners and cameras see it: `photographed`."""
+"""Pictures of written lines: ink on paper, blurred and noisy, as scanners and cameras see it: `photographed`."""
 
 import io
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +17,6 @@ _PAPER = (0.45, 1.0)
 _COARSE_PX = (10.0, 20.0)
 #: Quality of JPEG files.
 _QUALITY = (25, 90)
-
-
-@dataclass(frozen=True)
-class _Light:
-    paper: float
-    ink: float
 
 
 def inked(field: Field, rng: np.random.Generator) -> Field:

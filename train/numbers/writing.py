@@ -1,6 +1,7 @@
 """Write a text with a hand: place the characters on a line, `write_line`."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ _SLANTS = (-0.5, 0.95)
 _KEPT_STROKE, _KEPT_GAP = 0.45, 0.5
 #: Bounds of the distance between characters, in heights, and the distance in wide lines.
 _GAPS, _WIDE_GAPS = (-0.12, 0.5), (0.5, 2.2)
+#: Largest overlap of characters that are not slanted, as a share of the narrower one.
+_MAX_OVERLAP = 0.25
 #: Digits that end below the baseline in many hands, and how far.
 _DESCENDING, _MAX_DESCENT = "4579", 0.35
 
@@ -244,7 +247,9 @@ def _place_of(
     edge = before.right - before.left - _last_inked(before.field)
     ahead = edge + _first_inked(tile.field)
     free = float(np.convolve(ahead, np.ones(3) / 3, "same").min()) if len(ahead) else 0.0
-    return float(before.right + gap - (0.75 * min(free, 0.6 * height)))
+    start = before.right + gap - 0.75 * min(free, 0.6 * height)
+    overlap = _MAX_OVERLAP * min(before.right - before.left, tile.right) + 0.5 * abs(style.slant) * height
+    return float(max(start, before.right - overlap))
 
 
 def _first_inked(field: Field) -> NDArray[np.float64]:
@@ -327,7 +332,7 @@ def draw_polyline(field: Field, points: list[tuple[float, float]], half_width_px
         (1.0, 0.0)
     """
     reach = half_width_px + 3
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         left, right = max(0, int(min(x0, x1) - reach)), int(max(x0, x1) + reach) + 1
         top, bottom = max(0, int(min(y0, y1) - reach)), int(max(y0, y1) + reach) + 1
         part = field[top:bottom, left:right]

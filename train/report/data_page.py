@@ -52,7 +52,7 @@ def data_page(report: DataReport, readings: Sequence[Reading]) -> str:
 
 def _kind(readings: Sequence[Reading]) -> str:
     image = readings[0].dataset.image
-    return f"{image.height}×{image.width} {'grey levels' if image.channels == 1 else 'colours'}"
+    return f"{image.shape[0]}×{image.shape[1]} {'grey levels' if image.channels == 1 else 'colours'}"
 
 
 def _images_of(split: Split) -> str:

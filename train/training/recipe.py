@@ -284,7 +284,7 @@ def augmentation_for(augmentation: Augmentation, image: ImageInput) -> Augmentat
         if augmentation.uncorrupted == HAND:
             augmentation = replace(PHOTO, corruption=augmentation.corruption)
         augmentation = augmentation.for_photographs()
-    return augmentation.for_side(max(image.height, image.width))
+    return augmentation.for_side(max(image.shape[:2]))
 
 
 def _for_image(recipe: Recipe, image: ImageInput) -> Recipe:

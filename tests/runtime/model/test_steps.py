@@ -102,4 +102,4 @@ def test_usual_steps_of_handwriting_and_photographs():
     assert default_steps(ImageInput(64, 64), digits=True) == (DigitStep(46, 64),)
     assert not reads_ink(default_steps(ImageInput(64, 64), digits=False))
     assert not reads_ink(default_steps(ImageInput(28, 32), digits=True))
-    assert len(set(STEPS)) == 5
+    assert len(set(STEPS)) == 6
