@@ -75,9 +75,7 @@ def test_a_slanted_line_is_levelled(reader: Reader):
 
 
 @pytest.mark.parametrize(("degrees", "transposition"), [(90, 2), (180, 3), (270, 4)])
-def test_a_turned_page_is_read_with_boxes_of_the_picture_as_given(
-    reader: Reader, degrees: int, transposition: int
-):
+def test_a_turned_page_is_read_with_boxes_of_the_picture_as_given(reader: Reader, degrees: int, transposition: int):
     page = number_page(plain(), [Written("7453", 100, 100, 60, even=True), Written("4754", 140, 330, 60, even=True)])
     turned = page.transpose(transposition)
     reading = reader.read(turned)
