@@ -9,7 +9,7 @@ from PIL import Image
 
 from digits_edge.runtime.reader.line_image import LINE_HEIGHT, MAX_LINE_WIDTH
 from digits_edge.train.data.batches import count_batches
-from digits_edge.train.numbers.network import COLUMN_PX
+from digits_edge.train.models.line_network import COLUMN_PX
 from digits_edge.train.numbers.pool import LinePool
 from digits_edge.train.numbers.texts import CHARACTERS
 
