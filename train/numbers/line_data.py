@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from digits_edge.runtime.datasets import Dataset, parts
+from digits_edge.runtime.datasets.line_set import LineSet
 from digits_edge.runtime.model.image_input import ImageInput
 from digits_edge.runtime.model.steps import LineStep
 from digits_edge.runtime.reader.line_image import INK_HEIGHT, LINE_HEIGHT
 from digits_edge.train.models.line_network import COLUMN_PX
 from digits_edge.train.numbers.lines import NumberLines
-from digits_edge.train.numbers.pool import LinePool, make_pool
+from digits_edge.train.numbers.pool import make_pool
 from digits_edge.train.numbers.settings import Lines
 from digits_edge.train.numbers.texts import CHARACTERS
 
@@ -24,7 +25,7 @@ _VALIDATION_SEED = 1_000_003
 PartListener = Callable[[str, int], None]
 
 
-def training_lines(dataset: Dataset, rule: str, lines: Lines, folder: Path, on_part: PartListener) -> LinePool:
+def training_lines(dataset: Dataset, rule: str, lines: Lines, folder: Path, on_part: PartListener) -> LineSet:
     """Make the training lines, or read those of an earlier call.
 
     Args:
@@ -37,12 +38,12 @@ def training_lines(dataset: Dataset, rule: str, lines: Lines, folder: Path, on_p
     return _pool(dataset, rule, lines, folder / "training", on_part)
 
 
-def validation_lines(dataset: Dataset, rule: str, lines: Lines, folder: Path, on_part: PartListener) -> LinePool:
+def validation_lines(dataset: Dataset, rule: str, lines: Lines, folder: Path, on_part: PartListener) -> LineSet:
     """Make the validation lines, whose digits of the data set are validation images; see `training_lines`."""
     return _pool(dataset, rule, lines, folder / "validation", on_part)
 
 
-def _pool(dataset: Dataset, rule: str, lines: Lines, folder: Path, on_part: PartListener) -> LinePool:
+def _pool(dataset: Dataset, rule: str, lines: Lines, folder: Path, on_part: PartListener) -> LineSet:
     assert dataset.labels is not None
     is_validation = folder.name == "validation"
     split = parts(dataset.labels, rule)
