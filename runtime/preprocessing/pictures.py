@@ -59,13 +59,15 @@ MAX_BYTES = 4 * MAX_PIXELS
 #: photo is decoded 4× faster, and a digit of 1/20 of its height still has more than 20 pixels.
 JPEG_SIDE = 640
 
+#: Key of `info` of an opened JPEG with its size before it was reduced, as stored.
+_STORED_SIZE = "digits_edge_stored_size"
 _BAND_PIXELS = 1_000_000
 #: Tag of the kind of a TIFF page, and two of its bits.
 _SUBFILE_TYPE, _REDUCED, _MASK = 254, 1, 4
 _warnings_lock = threading.Lock()
 
 
-def open_picture(source: PictureSource, *, most_pixels: int = MAX_PIXELS) -> Image.Image:
+def open_picture(source: PictureSource, *, most_pixels: int = MAX_PIXELS, jpeg_side: int = JPEG_SIDE) -> Image.Image:
     """Open and decode a picture, rotated according to its EXIF orientation.
 
     Args:
@@ -73,10 +75,11 @@ def open_picture(source: PictureSource, *, most_pixels: int = MAX_PIXELS) -> Ima
             restored if the picture cannot be opened); a Pillow image; or an array, (H, W) or (H, W, C) with C = 1 grey,
             2 grey and alpha, 3 RGB, 4 RGBA, of dtype uint8, bool (true is white) or float in 0…1.
         most_pixels: Maximum number of pixels, at most `MAX_PIXELS`; memory is proportional to it.
+        jpeg_side: Large JPEGs are reduced, but no side below this number of pixels, see `JPEG_SIDE`.
 
     Returns:
         A new image of mode L, LA, RGB or RGBA. For an animation, the first frame; for a large JPEG, a reduced image,
-        see `JPEG_SIDE`.
+        whose `full_size` is that of the file.
 
     Raises:
         ImageError: The format is not one of `FORMATS`, the file is damaged, the picture has more than `most_pixels`
@@ -94,14 +97,34 @@ def open_picture(source: PictureSource, *, most_pixels: int = MAX_PIXELS) -> Ima
     if isinstance(source, np.ndarray):
         return _from_array(source, most_pixels)
     if isinstance(source, bytes | bytearray | memoryview):
-        return _decoded(bytes(source), "the picture", most_pixels)
+        return _decoded(bytes(source), "the picture", most_pixels, jpeg_side)
     if isinstance(source, str | os.PathLike):
-        return _decoded(_file_bytes(Path(source)), printable(source), most_pixels)
+        return _decoded(_file_bytes(Path(source)), printable(source), most_pixels, jpeg_side)
     if hasattr(source, "read"):
-        return _from_stream(source, most_pixels)
+        return _from_stream(source, most_pixels, jpeg_side)
     raise ImageError(
         f"{type(source).__name__} is not a picture; pass a path, bytes, a binary file, a Pillow image or an array"
     )
+
+
+def full_size(picture: Image.Image) -> tuple[int, int]:
+    """Width and height of an opened picture before it was reduced, upright.
+
+    Args:
+        picture: Image as `open_picture` returns it.
+
+    Example:
+        >>> full_size(open_picture(np.zeros((20, 30), np.uint8)))
+        (30, 20)
+        >>> stream = io.BytesIO()
+        >>> Image.new("L", (4000, 3000)).save(stream, "JPEG")
+        >>> picture = open_picture(stream.getvalue())
+        >>> picture.size, full_size(picture)
+        ((1000, 750), (4000, 3000))
+    """
+    width, height = picture.info.get(_STORED_SIZE, picture.size)
+    is_turned = (width > height) != (picture.width > picture.height)
+    return (height, width) if is_turned else (width, height)
 
 
 def find_pictures(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -188,7 +211,7 @@ def _file_bytes(path: Path) -> bytes:
         raise InputError(f"{name} could not be read: {reason}") from error
 
 
-def _from_stream(stream: IO[bytes], most_pixels: int) -> Image.Image:
+def _from_stream(stream: IO[bytes], most_pixels: int, jpeg_side: int) -> Image.Image:
     name = printable(str(getattr(stream, "name", "the stream")))
     try:
         start = stream.tell() if stream.seekable() else None
@@ -196,7 +219,7 @@ def _from_stream(stream: IO[bytes], most_pixels: int) -> Image.Image:
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"{name} could not be read: {error}; pass a binary file opened for reading") from error
     try:
-        return _decoded(content, name, most_pixels)
+        return _decoded(content, name, most_pixels, jpeg_side)
     except ImageError:
         if start is not None:
             stream.seek(start)
@@ -212,7 +235,7 @@ def _limited_read(stream: IO[bytes], name: str) -> bytes:
     return content
 
 
-def _decoded(content: bytes, name: str, most_pixels: int) -> Image.Image:
+def _decoded(content: bytes, name: str, most_pixels: int, jpeg_side: int) -> Image.Image:
     if not content:
         raise ImageError(f"{name} is empty; save the picture again")
     with _as_image_errors(name, content):
@@ -221,9 +244,12 @@ def _decoded(content: bytes, name: str, most_pixels: int) -> Image.Image:
         _check_size(image.size, name, min(MAX_WEBP_PIXELS, most_pixels) if image.format == "WEBP" else most_pixels)
         if image.format == "TIFF" and _has_second_page(content):
             raise ImageError(f"{name} has several pages; save each page as a picture")
-        image.draft(None, (JPEG_SIDE, JPEG_SIDE))  # only affects JPEG; None keeps the mode
+        stored = image.size
+        image.draft(None, (jpeg_side, jpeg_side))  # only affects JPEG; None keeps the mode
         image.load()
-        return _normalized(image)
+        upright = _normalized(image)
+        upright.info[_STORED_SIZE] = stored
+        return upright
 
 
 @contextmanager
