@@ -87,6 +87,12 @@ if TYPE_CHECKING:
     help="Number of made images of digits to add: handwriting fonts (fetched with npm), national variants and changed "
     "training images; 0 for none.  [default: the recipe's]",
 )
+@click.option(
+    "--lines",
+    type=click.IntRange(min=1),
+    metavar="COUNT",
+    help="Number of made lines of numbers for the training of number.  [default: the recipe's]",
+)
 @click.option("--no-distillation", is_flag=True, help="Train on the labels even if the recipe has teachers.")
 @click.option(
     "--distillation-cache",
@@ -126,8 +132,9 @@ def command(
 ) -> None:
     """Train a Keras model.
 
-    NAME is perceptron, mlp, mlp-dropout, mlp-wide, cnn-small, cnn, resnet, kaggle-cnn or edge. The data is MNIST
-    unless --data is given. Options that are not given have the recipe's values.
+    NAME is perceptron, mlp, mlp-dropout, mlp-wide, cnn-small, cnn, resnet, kaggle-cnn or edge; or number, which reads
+    lines of numbers that are made of the data's digits, fonts and drawn strokes. The data is MNIST unless --data is
+    given. Options that are not given have the recipe's values.
 
     With a folder of pictures as --data, each sub-folder is a class: FOLDER/CLASS/…, or FOLDER/train/CLASS/… and
     FOLDER/test/CLASS/…. Without test/, a fifth of the pictures of each class is reserved for testing.
@@ -191,11 +198,13 @@ class _Options:
 def _changes(settings: dict[str, Any], augmentation: str | None, no_distillation: bool) -> dict[str, Any]:
     """Fields of the recipe that options change."""
     with needs_extra("train"):
-        from digits_edge.train import AUGMENTATIONS, Hands
+        from digits_edge.train import AUGMENTATIONS, Hands, Lines
 
     changes = {setting: value for setting, value in settings.items() if value is not None}
     if "hands" in changes:
         changes["hands"] = Hands(changes["hands"]) if changes["hands"] else None
+    if "lines" in changes:
+        changes["lines"] = Lines(changes["lines"])
     if augmentation is not None:
         changes["augmentation"] = AUGMENTATIONS[augmentation]
     if no_distillation:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from digits_edge.train.data.augmentation import AUGMENTATIONS, Augmentation
     from digits_edge.train.data.hands import Hands
     from digits_edge.train.models.architectures import build, names, structure_of
+    from digits_edge.train.numbers.settings import Lines
     from digits_edge.train.search.bayesian import Budget
     from digits_edge.train.search.search_folder import Trial
     from digits_edge.train.search.search_space import ENOUGH_STEPS
@@ -35,6 +36,7 @@ __all__ = [
     "Augmentation",
     "Budget",
     "Hands",
+    "Lines",
     "Listeners",
     "Recipe",
     "Trial",
@@ -56,6 +58,7 @@ __getattr__, __dir__ = lazy_exports(
     {
         "data.augmentation": ("AUGMENTATIONS", "Augmentation"),
         "data.hands": ("Hands",),
+        "numbers.settings": ("Lines",),
         "search.bayesian": ("Budget",),
         "training.folds": ("cross_validate",),
         "models.architectures": ("build", "names", "structure_of"),

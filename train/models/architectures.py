@@ -17,6 +17,7 @@ from keras import layers
 
 from digits_edge.runtime.errors import UsageError, unknown_name
 from digits_edge.runtime.model.image_input import ImageInput
+from digits_edge.train.models.line_network import line_network
 
 _DIGITS = ImageInput()
 #: The reference documents do not give the strength of their L2 penalty; this is a usual value for this network size.
@@ -33,7 +34,8 @@ def build(name: str, *, classes: int = 10, image: ImageInput = _DIGITS, **struct
         **structure: changes of the settings that `structure_of(name)` lists, such as widths and dropout.
 
     Returns:
-        Functional model from float32 (N, H, W, channels) to logits, float32 (N, C).
+        Functional model from float32 (N, H, W, channels) to logits, float32 (N, C). "number" is a sequence model: from
+        lines of any width to the logits of each column, (N, T, C + 1).
 
     Raises:
         UsageError: the name is unknown, the model has no such setting, or a value does not fit.
@@ -45,6 +47,8 @@ def build(name: str, *, classes: int = 10, image: ImageInput = _DIGITS, **struct
         (None, 10)
         >>> build("cnn-small", classes=3, image=ImageInput(32, 32, 3)).input_shape
         (None, 32, 32, 3)
+        >>> build("number", classes=17, image=ImageInput(32, None)).output_shape
+        (None, None, 18)
     """
     known = structure_of(name)
     for part, value in structure.items():
@@ -53,7 +57,7 @@ def build(name: str, *, classes: int = 10, image: ImageInput = _DIGITS, **struct
         _check_part(name, part, value, known[part])
     pixels = keras.Input((image.height, image.width, image.channels), name="image")
     try:
-        logits = _BODIES[name](pixels, classes, **structure)
+        logits = _ALL[name](pixels, classes, **structure)
     except ValueError as error:
         raise UsageError(
             f"{name} cannot be built with {structure or 'its default structure'}: its layers reduce "
@@ -63,7 +67,7 @@ def build(name: str, *, classes: int = 10, image: ImageInput = _DIGITS, **struct
 
 
 def names() -> tuple[str, ...]:
-    """Names of the architectures.
+    """Names of the architectures of classifiers.
 
     Example:
         >>> "cnn-small" in names()
@@ -82,9 +86,9 @@ def structure_of(name: str) -> dict[str, Any]:
         >>> structure_of("mlp")
         {'units': [64, 64], 'dropout': 0.0}
     """
-    if name not in _BODIES:
-        raise unknown_name("model", name, _BODIES)
-    parameters = inspect.signature(_BODIES[name]).parameters.values()
+    if name not in _ALL:
+        raise unknown_name("model", name, _ALL)
+    parameters = inspect.signature(_ALL[name]).parameters.values()
     return {
         p.name: list(p.default) if isinstance(p.default, tuple) else p.default
         for p in parameters
@@ -252,3 +256,6 @@ _BODIES: dict[str, Callable[..., Any]] = {
     "kaggle-cnn": _kaggle_cnn,
     "edge": _edge,
 }
+#: Architectures of sequence models.
+SEQUENCE_MODELS = {"number": line_network}
+_ALL: dict[str, Callable[..., Any]] = {**_BODIES, **SEQUENCE_MODELS}

@@ -1,16 +1,14 @@
 """Batches of lines of similar widths, varied for training: `LineBatches`, `OrderedLineBatches`."""
 
-from typing import Any
-
 import keras
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from digits_edge.runtime.datasets.line_set import LineSet
 from digits_edge.runtime.reader.line_image import LINE_HEIGHT, MAX_LINE_WIDTH
 from digits_edge.train.data.batches import count_batches
-from digits_edge.train.numbers.network import COLUMN_PX
-from digits_edge.train.numbers.pool import LinePool
+from digits_edge.train.models.line_network import COLUMN_PX
 from digits_edge.train.numbers.texts import CHARACTERS
 
 #: Widths of batches are multiples of this, so that few shapes occur.
@@ -31,15 +29,13 @@ class OrderedLineBatches(keras.utils.PyDataset):  # type: ignore[misc]
         batch_size: lines per batch; the last batch may be smaller.
 
     Example:
-        >>> from digits_edge.train.numbers.lines import NumberLine
-        >>> lines = [NumberLine(np.zeros((32, 20), np.uint8), "12"), NumberLine(np.zeros((32, 40), np.uint8), "")]
-        >>> pool = LinePool.of(lines)
+        >>> pool = LineSet.of("two", [np.zeros((32, 20), np.uint8), np.zeros((32, 40), np.uint8)], ["12", ""])
         >>> images, targets = OrderedLineBatches(pool, batch_size=2)[0]
         >>> images.shape, targets.tolist()
         ((2, 32, 48, 1), [[5, 1, 2], [10, 17, 17]])
     """
 
-    def __init__(self, pool: LinePool, *, batch_size: int) -> None:
+    def __init__(self, pool: LineSet, *, batch_size: int) -> None:
         super().__init__()
         self._pool = pool
         self._batch_size = batch_size
@@ -76,13 +72,12 @@ class LineBatches(OrderedLineBatches):
         seed: seed of the training.
 
     Example:
-        >>> from digits_edge.train.numbers.lines import NumberLine
-        >>> pool = LinePool.of([NumberLine(np.zeros((32, 20), np.uint8), "12")])
+        >>> pool = LineSet.of("one", [np.zeros((32, 20), np.uint8)], ["12"])
         >>> LineBatches(pool, batch_size=2, seed=0)[0][1].tolist()[0][1:]
         [1, 2]
     """
 
-    def __init__(self, pool: LinePool, *, batch_size: int, seed: int) -> None:
+    def __init__(self, pool: LineSet, *, batch_size: int, seed: int) -> None:
         self._seed, self._epoch = seed, 0
         super().__init__(pool, batch_size=batch_size)
 
@@ -168,14 +163,3 @@ def targets(widths: list[int], texts: list[str]) -> NDArray[np.int32]:
     for row, text in enumerate(texts):
         rows[row, 1 : 1 + len(text)] = [CHARACTERS.index(character) for character in text]
     return rows
-
-
-def text_of(classes: NDArray[np.integer[Any]]) -> str:
-    """The text of the most likely class of each column, (T,): repeated classes are one character, blanks are none.
-
-    Example:
-        >>> text_of(np.array([1, 1, 17, 1, 2, 17]))
-        '112'
-    """
-    kept = np.append(True, np.diff(classes) != 0) & (classes != len(CHARACTERS))
-    return "".join(CHARACTERS[place] for place in classes[kept])

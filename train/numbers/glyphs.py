@@ -78,11 +78,9 @@ def digit_glyphs(outlines: Outlines, labels: NDArray[np.uint8], *, removes_slant
     for row, label in enumerate(labels):
         field = outlines.distances[row]
         y, x = np.nonzero(field > 0)
-        box = (
-            (float(x.min()), float(y.min()), float(x.max()) + 1, float(y.max()) + 1)
-            if len(y)
-            else (40.0, 24.0, 56.0, 72.0)
-        )
+        if not len(y):  # an image without ink
+            y, x = np.array([24, 71]), np.array([40, 55])
+        box = (float(x.min()), float(y.min()), float(x.max()) + 1, float(y.max()) + 1)
         slant = float(outlines.slants[row]) - UPRIGHT_SLANTS[int(label)] if removes_slant else 0.0
         half_width, gap = float(outlines.half_widths[row]), float(outlines.gaps[row])
         glyphs.append(Glyph(Image.fromarray(field), box, box[3] - box[1], box[3], half_width, gap, slant))
@@ -147,10 +145,9 @@ class HandSource:
     def hand(self, rng: np.random.Generator) -> Hand:
         """Draw a hand."""
         source = int(rng.choice(3, p=self._weights))
-        make: Callable[[np.random.Generator], list[Glyph]] = (self._from_images, self._from_fonts, _from_strokes)[
-            source
-        ]
-        digits = make(rng)
+        makers: tuple[Callable[[np.random.Generator], list[Glyph]], ...]
+        makers = (self._from_images, self._from_fonts, _from_strokes)
+        digits = makers[source](rng)
         glyphs = {str(digit): digits[digit::10] for digit in range(10)}
         return Hand(("images", "fonts", "strokes")[source], glyphs)
 

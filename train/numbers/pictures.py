@@ -63,11 +63,9 @@ def photographed(ink: Field, height_px: float, rng: np.random.Generator, setting
     paper = rng.uniform(*_PAPER)
     contrast = min(paper, rng.uniform(*settings.contrast))
     darkness = random_paper(ink.shape, rng, settings)
-    # ink hides the pattern; both darken the paper
-    dark = np.float32(contrast) * np.maximum(
-        ink, darkness * (1 - ink * np.float32(rng.uniform(0, 0.8))) + np.float32(0.25) * ink
-    )
-    levels = np.float32(paper) - dark
+    # ink hides a part of the pattern
+    behind = darkness * (1 - ink * np.float32(rng.uniform(0, 0.8))) + np.float32(0.25) * ink
+    levels = np.float32(paper) - np.float32(contrast) * np.maximum(ink, behind)
     if rng.random() < 0.5:
         levels = ndimage.gaussian_filter(levels, rng.uniform(0.2, settings.blur_px) * height_px / 32)
     if rng.random() < settings.coarse:

@@ -1,6 +1,6 @@
-"""Settings of the made lines of numbers: `LineSettings`."""
+"""Settings of the made lines of numbers: `LineSettings`, and their number: `Lines`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
@@ -75,3 +75,26 @@ class LineSettings:
     coarse: _Share = 0.15
     compressed: _Share = 0.4
     band: _Amount = 0.05
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The lines of a training.
+
+    Attributes:
+        count: number of training lines.
+        validation: number of validation lines, made of the validation images.
+        seed: seed of the lines.
+        settings: how they vary.
+
+    Example:
+        >>> Lines(1000).settings.lines_per_hand
+        6
+    """
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
+
+    count: Annotated[int, Field(ge=1)]
+    validation: Annotated[int, Field(ge=1)] = 1500
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    settings: LineSettings = field(default_factory=LineSettings)

@@ -8,7 +8,7 @@ from typing import Any
 
 from digits_edge.runtime.checks.accuracy import Accuracy
 from digits_edge.runtime.datasets import Dataset, parts
-from digits_edge.runtime.errors import InputError
+from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.train.training.distillation import PartListener
 from digits_edge.train.training.recipe import Recipe
 from digits_edge.train.training.run_folder import SUMMARY, refuse_cross_validation, write_json
@@ -63,6 +63,8 @@ def cross_validate(
     """
     if dataset.labels is None:
         raise InputError(f"{dataset.name} has no labels; training needs them")
+    if recipe.lines is not None:
+        raise UsageError(f"{recipe.model} has no cross-validation, because its lines are made; omit --folds")
     refuse_cross_validation(folder, resume=resume, overwrite=overwrite)
     (folder / SUMMARY).unlink(missing_ok=True)
     rules = [f"fold-{fold}-of-{folds}" for fold in range(1, folds + 1)]

@@ -23,6 +23,7 @@ from digits_edge.train.data.augmentation import (
     Augmentation,
 )
 from digits_edge.train.data.hands import Hands
+from digits_edge.train.numbers.settings import Lines
 
 Schedule = Literal["constant", "cosine", "exponential", "plateau"]
 Keep = Literal["best", "last"]
@@ -88,6 +89,8 @@ class Recipe:
         distillation: teachers and their settings; None to train on the labels.
         hands: made images of digits that are added to the training images, also for the teachers, whose own setting
             they replace; None for none.
+        lines: made lines of numbers, for a sequence model; None for classifiers. The data set's images are digits on
+            the lines, and validation lines have digits of the validation images.
 
     Example:
         >>> Recipe("mlp", epochs=5, batch_size=64, learning_rate=0.01).schedule
@@ -113,6 +116,7 @@ class Recipe:
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     distillation: Distillation | None = None
     hands: Hands | None = None
+    lines: Lines | None = None
 
 
 def _document_mlp(model: str, epochs: int) -> Recipe:
@@ -206,6 +210,16 @@ BEST_RECIPES["edge"] = _best(
     dtype_policy="mixed_bfloat16",
     distillation=Distillation(_TEACHERS, views=16, non_digits=6000, cutmix=0.4),
     hands=Hands(40_000),
+)
+BEST_RECIPES["number"] = _best(
+    "number",
+    16,
+    0.003,
+    batch_size=64,
+    augmentation=NO_AUGMENTATION,
+    dtype_policy="mixed_bfloat16",
+    keep="last",
+    lines=Lines(60_000),
 )
 _GARMENT_INSTEAD = {HAND: GARMENT, ROUGH: ROUGH_GARMENT, _ROUGH_STUDENT: _ROUGH_GARMENT_STUDENT}
 #: Without drawings that are not digits: to a model of garments, digits are outliers as well.

@@ -21,6 +21,8 @@ MODEL, RECIPE, HISTORY, CURVES, CHECKPOINT = "model.keras", "recipe.json", "hist
 #: the settings and of the number of finished views, and a lock file.
 DISTILLATION = "distillation"
 VIEWS, ANSWERS, CACHE_RECORD, CACHE_LOCK = "views.npy", "answers.npy", "cache.json", ".lock"
+#: Folder of the made lines.
+LINES = "lines"
 #: Summary of a cross-validation.
 SUMMARY = "folds.json"
 _FILES = (MODEL, HISTORY, CURVES, CHECKPOINT, RECIPE)

@@ -17,6 +17,7 @@ from digits_edge.runtime.files import atomic_write
 from digits_edge.train.charts.curves import draw_curves
 from digits_edge.train.data.made_hands import describe_hands
 from digits_edge.train.models.averaging import WeightAverage
+from digits_edge.train.numbers.line_data import describe_lines
 from digits_edge.train.training.checkpoint import TrainingState, restore_checkpoint, save_checkpoint
 from digits_edge.train.training.recipe import Recipe, recipe_to_json
 from digits_edge.train.training.run_folder import CHECKPOINT, CURVES, HISTORY, MODEL, kept_epoch, write_history
@@ -28,6 +29,7 @@ def describe(recipe: Recipe, dataset: Dataset, *, input_scale: int) -> dict[str,
     """Settings, data and versions of a run, as `recipe.json` stores them."""
     backend = keras.backend.backend()
     hands = {} if recipe.hands is None else {"hands": describe_hands(recipe.hands)}
+    lines = {} if recipe.lines is None else describe_lines()
     return {
         "schema_version": 1,
         "recipe": recipe_to_json(recipe),
@@ -41,6 +43,7 @@ def describe(recipe: Recipe, dataset: Dataset, *, input_scale: int) -> dict[str,
             "validation": recipe.validation,
             "input": asdict(dataset.image),
             "preprocessing": [asdict(step) for step in dataset.preprocessing],
+            **lines,
         },
         **hands,
         "versions": {

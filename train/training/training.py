@@ -1,7 +1,7 @@
 """Train a model into a run folder: `train()`."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,17 @@ from digits_edge.train.data.made_hands import refuse_hands, with_hands
 from digits_edge.train.models.architectures import build, dtype_policy, input_scale
 from digits_edge.train.models.averaging import WeightAverage
 from digits_edge.train.models.batch_norm import with_fused_batch_norm
+from digits_edge.train.numbers.batches import LineBatches, OrderedLineBatches
+from digits_edge.train.numbers.line_data import LINE_INPUT, training_lines, validation_lines
+from digits_edge.train.numbers.loss import ColumnLoss, TextAccuracy
+from digits_edge.train.numbers.texts import CHARACTERS
 from digits_edge.train.training.checkpoint import TrainingState, read_state
 from digits_edge.train.training.distillation import PartListener, SoftTargets, TrainTeacher, soft_targets
 from digits_edge.train.training.recipe import Recipe
 from digits_edge.train.training.run_folder import (
     CHECKPOINT,
     DISTILLATION,
+    LINES,
     RECIPE,
     prepare_run_folder,
     recorded_cache,
@@ -31,6 +36,8 @@ from digits_edge.train.training.run_folder import (
 from digits_edge.train.training.run_record import RunRecord, describe
 
 _VALIDATION_BATCH = 1000
+#: Lines of a batch for the validation of a sequence model.
+_VALIDATION_LINES = 100
 #: Factor of the learning rate per epoch of the "exponential" schedule.
 _DECAY_PER_EPOCH = 0.9
 
@@ -56,9 +63,9 @@ def train(
 
     The folder holds `model.keras` (float32 weights of the epoch with the smallest validation loss, or of the last one
     if the recipe says so), `history.csv`, `recipe.json`, `curves.png` and `checkpoint.npz`. With distillation, the
-    folder `distillation` holds the teachers' runs and the soft targets. The recipe's validation rule chooses the
-    validation images; images that it holds back are not used. Made images (`Recipe.hands`) are added to the training
-    images only.
+    folder `distillation` holds the teachers' runs and the soft targets; with lines, `lines` holds them. The recipe's
+    validation rule chooses the validation images; images that it holds back are not used. Made images (`Recipe.hands`)
+    are added to the training images only.
 
     Args:
         recipe: recipe of the training.
@@ -70,8 +77,8 @@ def train(
             `distillation` in the run folder, or for the cache that a resumed run records.
         on_step: called after each step.
         on_epoch: called after each epoch.
-        on_part: called before made images are drawn and, with distillation, before each teacher, each view and the
-            student.
+        on_part: called before made images or lines are drawn and, with distillation, before each teacher, each view and
+            the student.
 
     Returns:
         Content of `recipe.json`.
@@ -90,13 +97,13 @@ def train(
     if dataset.labels is None:
         raise InputError(f"{dataset.name} has no labels; training needs them")
     rows = parts(dataset.labels, recipe.validation)
-    if recipe.hands is not None:
+    if recipe.hands is not None or recipe.lines is not None:
         refuse_hands(dataset)
     for teacher in recipe.distillation.teachers if recipe.distillation is not None else ():
         _build(teacher, dataset)  # raises before other teachers are trained
     model = _training_model(recipe, dataset)
     scale = input_scale(model)
-    per_epoch = len(rows.train) + (0 if recipe.hands is None else recipe.hands.count)
+    per_epoch = _per_epoch(recipe, len(rows.train))
     steps = count_batches(per_epoch, recipe.batch_size)
     _compile(model, recipe, steps)
     if resume and cache_folder is None:
@@ -114,34 +121,15 @@ def train(
     stateful = _stateful_callbacks(recipe)
     record = RunRecord(recipe, partial(_build, recipe, dataset), run_folder, progress, stateful)
     if not record.is_finished:
-        cache_folder = cache_folder or run_folder / DISTILLATION
-
-        def train_teacher(teacher: Recipe, folder: Path) -> None:
-            # teachers do not train on the student's validation images, and see the same made images
-            teacher = replace(teacher, validation=recipe.validation, hands=recipe.hands)
-            train(teacher, dataset, folder, resume=True, on_step=on_step, on_epoch=on_epoch)
-
-        data = _training_data(recipe, dataset, rows.train, cache_folder, train_teacher, on_part or _ignore)
-        validation_targets: NDArray[Any] = dataset.labels
-        if recipe.distillation is not None:
-            validation_targets = np.eye(data.targets.shape[1])[dataset.labels]
-        batches = Batches(
-            data.images,
-            data.targets,
-            data.rows,
-            batch_size=recipe.batch_size,
-            augmentation=data.augmentation,
-            seed=recipe.seed,
-            per_epoch=per_epoch,
-            input_scale=scale,
-            polarity=dataset.image.polarity,
+        batches, validation = _batches(
+            recipe,
+            dataset,
+            _Places(run_folder, cache_folder or run_folder / DISTILLATION),
+            _Listeners(on_step, on_epoch, on_part or _ignore),
         )
-        validation_batch = images_per_batch(dataset.image, _VALIDATION_BATCH)
         model.fit(
             batches,
-            validation_data=OrderedBatches(
-                dataset.images, validation_targets, rows.validation, batch_size=validation_batch, input_scale=scale
-            ),
+            validation_data=validation,
             initial_epoch=len(progress.history),
             epochs=recipe.epochs,
             shuffle=False,
@@ -151,6 +139,77 @@ def train(
     about["result"] = record.result()
     write_json(run_folder / RECIPE, about)
     return about
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Run folder and distillation cache."""
+
+    run: Path
+    cache: Path
+
+
+@dataclass(frozen=True)
+class _Listeners:
+    """The listeners of `train`."""
+
+    on_step: StepListener | None
+    on_epoch: EpochListener | None
+    on_part: PartListener
+
+
+def _per_epoch(recipe: Recipe, images: int) -> int:
+    """Number of images or lines per epoch, from the number of training images."""
+    if recipe.lines is not None:
+        return recipe.lines.count
+    return images + (0 if recipe.hands is None else recipe.hands.count)
+
+
+def _batches(
+    recipe: Recipe, dataset: Dataset, places: _Places, listeners: _Listeners
+) -> tuple[Batches | LineBatches, keras.utils.PyDataset]:
+    """Batches for training and validation."""
+    if recipe.lines is None:
+        return _image_batches(recipe, dataset, places, listeners)
+    pools = [
+        make(dataset, recipe.validation, recipe.lines, places.run / LINES, listeners.on_part)
+        for make in (training_lines, validation_lines)
+    ]
+    training = LineBatches(pools[0], batch_size=recipe.batch_size, seed=recipe.seed)
+    return training, OrderedLineBatches(pools[1], batch_size=_VALIDATION_LINES)
+
+
+def _image_batches(
+    recipe: Recipe, dataset: Dataset, places: _Places, listeners: _Listeners
+) -> tuple[Batches, OrderedBatches]:
+    assert dataset.labels is not None
+    rows = parts(dataset.labels, recipe.validation)
+    scale = input_scale(_build(recipe, dataset))
+
+    def train_teacher(teacher: Recipe, folder: Path) -> None:
+        # teachers do not train on the student's validation images, and see the same made images
+        teacher = replace(teacher, validation=recipe.validation, hands=recipe.hands)
+        train(teacher, dataset, folder, resume=True, on_step=listeners.on_step, on_epoch=listeners.on_epoch)
+
+    data = _training_data(recipe, dataset, rows.train, places.cache, train_teacher, listeners.on_part)
+    validation_targets: NDArray[Any] = dataset.labels
+    if recipe.distillation is not None:
+        validation_targets = np.eye(data.targets.shape[1])[dataset.labels]
+    batches = Batches(
+        data.images,
+        data.targets,
+        data.rows,
+        batch_size=recipe.batch_size,
+        augmentation=data.augmentation,
+        seed=recipe.seed,
+        per_epoch=_per_epoch(recipe, len(rows.train)),
+        input_scale=scale,
+        polarity=dataset.image.polarity,
+    )
+    validation_batch = images_per_batch(dataset.image, _VALIDATION_BATCH)
+    return batches, OrderedBatches(
+        dataset.images, validation_targets, rows.validation, batch_size=validation_batch, input_scale=scale
+    )
 
 
 def _training_data(
@@ -176,7 +235,9 @@ def _ignore(part: str, epochs: int) -> None:
 
 
 def _build(recipe: Recipe, dataset: Dataset) -> keras.Model:
-    """Build the model of a recipe for the images and classes of a data set."""
+    """Build the model of a recipe for the images and classes of a data set, or for lines."""
+    if recipe.lines is not None:
+        return build(recipe.model, classes=len(CHARACTERS), image=LINE_INPUT, **recipe.structure)
     return build(recipe.model, classes=len(dataset.class_names), image=dataset.image, **recipe.structure)
 
 
@@ -187,6 +248,11 @@ def _training_model(recipe: Recipe, dataset: Dataset) -> keras.Model:
 
 
 def _compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
+    if recipe.lines is not None:
+        blank = len(CHARACTERS)
+        model.compile(_optimizer(recipe, steps_per_epoch), ColumnLoss(blank), metrics=[TextAccuracy(blank)])
+        model.optimizer.build(model.trainable_variables)
+        return
     label_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     soft_target_loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     model.compile(
@@ -245,7 +311,7 @@ def _stateful_callbacks(recipe: Recipe) -> list[keras.callbacks.Callback]:
 class _Seeds(keras.callbacks.Callback):  # type: ignore[misc]
     """Seed order, augmentation and dropout of each epoch with (seed, epoch)."""
 
-    def __init__(self, batches: Batches, seed: int) -> None:
+    def __init__(self, batches: Batches | LineBatches, seed: int) -> None:
         super().__init__()
         self._batches, self._seed = batches, seed
 
