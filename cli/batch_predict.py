@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from digits_edge.runtime.batch.table import BatchReport
 
 #: Options of one engine only.
-_LOCAL_OPTIONS = ("on_error", "resume")
+_LOCAL_OPTIONS = ("on_error", "resume", "task")
 _RAY_OPTIONS = ("address", "file_format")
+#: Options without an effect on numbers.
+_CLASSIFY_OPTIONS = ("batch_size", "on_error", "pixel_range")
 #: Maximum number of printed errors; the manifest lists all of them.
 _MAX_PRINTED_ERRORS = 10
 
@@ -38,10 +40,18 @@ _MAX_PRINTED_ERRORS = 10
     epilog=examples(
         "digits-edge batch-predict test.csv -o submission.csv",
         "digits-edge batch-predict scans/ -o labels.csv",
+        "digits-edge batch-predict scans/ --task numbers -o numbers.csv",
     )
 )
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @output_option("Output CSV, or - for standard output; with --engine ray, the output folder.")
+@click.option(
+    "--task",
+    type=click.Choice(["classify", "numbers"]),
+    default="classify",
+    show_default=True,
+    help="Classes of pictures or rows, or the numbers in the pictures of a folder.",
+)
 @model_option
 @session_options
 @batch_size_option(128)
@@ -81,6 +91,7 @@ def command(
     context: click.Context,
     sources: tuple[str, ...],
     output: str,
+    task: Literal["classify", "numbers"],
     model: str | None,
     provider: str,
     threads: int | None,
@@ -100,6 +111,9 @@ def command(
     on standard input. Other delimiters, encodings and headers, and .gz, .bz2 and .zip, are recognised where they are
     certain. The output has the columns ImageId and Label. If SOURCE is a folder of pictures, the output has the columns
     File, Label, Confidence and Status. Pictures that cannot be read get the status error, and the exit code is 4.
+
+    With --task numbers, SOURCE is a folder of pictures, and the output has the columns File, Line, Number, Confidence
+    and Status, with a row for each number, as `digits-edge read` prints it.
 
     Tables have 28×28 images; models of other images classify folders of pictures.
 
@@ -133,8 +147,22 @@ def command(
         )
         return
     refuse_options(context, _RAY_OPTIONS, "with --engine ray")
+    if task == "numbers":
+        refuse_options(context, _CLASSIFY_OPTIONS, "with --task classify")
     if len(sources) > 1:
         raise UsageError(f"{len(sources)} sources need --engine ray; pass one source, for pictures their folder")
+    if task == "numbers":
+        _read_numbers(
+            sources[0],
+            output,
+            model=model,
+            provider=provider,
+            threads=threads,
+            resume=resume,
+            overwrite=overwrite,
+            as_json=as_json,
+        )
+        return
     _predict_locally(
         sources[0],
         output,
@@ -225,6 +253,41 @@ def _predict_locally(
         print_error(InputError(reason))
     if unread:
         raise InputError(f"{unread} pictures could not be read; the others are classified")
+
+
+def _read_numbers(
+    source: str,
+    output: str,
+    *,
+    model: str | None,
+    provider: str,
+    threads: int | None,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    from digits_edge.cli.read import print_numbers_report
+    from digits_edge.runtime.batch.numbers import batch_read_pictures
+    from digits_edge.runtime.batch.output import STANDARD_STREAM
+    from digits_edge.runtime.reader.reader import Reader
+
+    _check_csv(output)
+    if as_json and output == STANDARD_STREAM:
+        raise UsageError("--json and --output - both write to standard output; use an output file")
+    pictures = _pictures(source)
+    if not pictures:
+        raise UsageError(f"{source} is not a folder; --task numbers reads the pictures of a folder")
+    with Reader(model, provider=provider, threads=threads) as reader:
+        report = batch_read_pictures(
+            reader,
+            pictures,
+            output,
+            overwrite=overwrite,
+            resume="none" if resume else None,
+            on_resume=lambda done, partial: note(f"resumed after picture {done:,} of {partial}"),
+            progress=progress("reading"),
+        )
+        print_numbers_report(report, output, reader, what="numbers", as_json=as_json)
 
 
 def _check_csv(output: str) -> None:

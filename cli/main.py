@@ -27,6 +27,7 @@ INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 #: Summary of each command. The module is named like the command, with underscores; its click command is `command`.
 COMMANDS = {
     "predict": "Classify each picture.",
+    "read": "Read the numbers in each picture.",
     "batch-predict": "Classify the rows of a table or the pictures of a folder.",
     "export": "Export a Keras model as an ONNX model file or a web page.",
     "verify": "Verify model files on this machine.",

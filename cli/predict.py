@@ -63,7 +63,7 @@ def command(
     from digits_edge.runtime.classifier import Classifier
     from digits_edge.runtime.preprocessing.pictures import printable
 
-    sources = _sources(images)
+    sources = picture_sources(images)
     target = None if explain is None else _explanation_path(explain, len(sources), overwrite=overwrite)
     width = max(len(printable(name)) for name, _ in sources)
     rows: list[Image] = []
@@ -95,8 +95,8 @@ def command(
         raise InputError(f"{failures} of {len(sources)} pictures could not be read; the others are classified")
 
 
-def _sources(images: tuple[str, ...]) -> list[tuple[str, Any]]:
-    """Return the name and the path or stream of each picture."""
+def picture_sources(images: tuple[str, ...]) -> list[tuple[str, Any]]:
+    """Return the name and the path or stream of each picture of the arguments: files, folders, globs, or -."""
     if "-" not in images:
         return [(os.fspath(path), path) for argument in images for path in _found(argument, alone=len(images) == 1)]
     if len(images) > 1:

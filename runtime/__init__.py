@@ -1,4 +1,4 @@
-"""Digit classification with onnxruntime: the runtime package of digits-edge.
+"""Reading of digits and numbers with onnxruntime: the runtime package of digits-edge.
 
 The names below are the public API. They are imported on first use (PEP 562), so `import digits_edge.runtime` loads
 neither numpy nor onnxruntime.
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from digits_edge.runtime.model.bundled import BundledModel, bundled_models
     from digits_edge.runtime.model.model_file import Metadata
     from digits_edge.runtime.prediction import Prediction
+    from digits_edge.runtime.reader.reader import Reader
+    from digits_edge.runtime.reader.reading import Reading
 
 # Since 1.31, onnxruntime stores an identifier in the home folder and sends telemetry; setting 0 allows it.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -47,6 +49,8 @@ __all__ = [
     "ModelError",
     "Prediction",
     "ProviderError",
+    "Reader",
+    "Reading",
     "UsageError",
     "bundled_models",
 ]
@@ -58,5 +62,7 @@ __getattr__, __dir__ = lazy_exports(
         "model.bundled": ("BundledModel", "bundled_models"),
         "model.model_file": ("Metadata",),
         "prediction": ("Prediction",),
+        "reader.reader": ("Reader",),
+        "reader.reading": ("Reading",),
     },
 )

@@ -97,3 +97,12 @@ def letter_model(make_once: Callable) -> Path:
     from tests.other_models import write_letters
 
     return make_once("letters-fp32.onnx", write_letters)
+
+
+@pytest.fixture(scope="session")
+def sequence_model(make_once: Callable) -> Path:
+    """A model file that reads the even digits of `tests.drawn_numbers`."""
+    pytest.importorskip("onnx", reason="building a model needs onnx")
+    from tests.sequence_models import write_sequence_model
+
+    return make_once("templates-fp32.onnx", write_sequence_model)

@@ -98,6 +98,7 @@ def batch_output(
     overwrite: bool,
     resume: dict[str, Any] | None = None,
     on_resume: ResumeCallback | None = None,
+    second_path: Callable[[Path], Path] = errors_path,
 ) -> Iterator[BatchOutput]:
     r"""Open the output of a batch.
 
@@ -113,6 +114,7 @@ def batch_output(
         resume: everything that determines the predictions, as JSON values; None to start anew and to leave no partial
             output after an interruption.
         on_resume: called with the number of rows or pictures that an earlier run processed, and its partial output.
+        second_path: path of the file of errors, from that of the output.
 
     Yields:
         The output to write to.
@@ -140,22 +142,22 @@ def batch_output(
     path = Path(target)
     refuse_existing(path, overwrite=overwrite)
     if resume is None:
-        with _atomic_output(path, header, error_header) as output:
+        with _atomic_output(path, header, error_header, second_path(path)) as output:
             yield output
     else:
-        with _resumable_output(path, header, error_header, resume) as output:
+        with _resumable_output(path, header, error_header, resume, second_path(path)) as output:
             if output.done and on_resume is not None:
                 on_resume(output.done, partial_path(path))
             yield output
 
 
 @contextmanager
-def _atomic_output(path: Path, header: bytes, error_header: bytes) -> Iterator[BatchOutput]:
+def _atomic_output(path: Path, header: bytes, error_header: bytes, second: Path) -> Iterator[BatchOutput]:
     """Open an output that leaves nothing after an interruption."""
     with ExitStack() as files:
 
         def open_errors() -> IO[bytes]:
-            errors = files.enter_context(atomic_write(errors_path(path)))
+            errors = files.enter_context(atomic_write(second))
             errors.write(error_header)
             return errors
 
@@ -164,7 +166,7 @@ def _atomic_output(path: Path, header: bytes, error_header: bytes) -> Iterator[B
         output = BatchOutput(predictions, open_errors)
         yield output
         if output._errors is None:
-            errors_path(path).unlink(missing_ok=True)  # errors of the replaced output
+            second.unlink(missing_ok=True)  # errors of the replaced output
 
 
 class _ResumableOutput(BatchOutput):
@@ -214,13 +216,15 @@ class _State:
 
 
 @contextmanager
-def _resumable_output(path: Path, header: bytes, error_header: bytes, made_of: dict[str, Any]) -> Iterator[BatchOutput]:
+def _resumable_output(
+    path: Path, header: bytes, error_header: bytes, made_of: dict[str, Any], second: Path
+) -> Iterator[BatchOutput]:
     """Open an output that continues the partial output of an earlier run, if there is one."""
     partial = partial_path(path)
     partial_errors, state_path = (partial.with_name(partial.name + suffix) for suffix in (".errors", ".json"))
     try:
-        if partial.exists() and not partial_errors.exists() and errors_path(path).exists():
-            errors_path(path).replace(partial_errors)  # the earlier run was interrupted between its two renames
+        if partial.exists() and not partial_errors.exists() and second.exists():
+            second.replace(partial_errors)  # the earlier run was interrupted between its two renames
         state = _state(state_path, made_of) if partial.exists() else _State(made_of)
         with partial.open("ab") as predictions, partial_errors.open("ab") as errors:
             if not lock(predictions):
@@ -240,9 +244,9 @@ def _resumable_output(path: Path, header: bytes, error_header: bytes, made_of: d
                 output.sync()
             has_errors = errors.tell() > len(error_header)
         if has_errors:
-            partial_errors.replace(errors_path(path))
+            partial_errors.replace(second)
         else:
-            for outdated in (partial_errors, errors_path(path)):
+            for outdated in (partial_errors, second):
                 outdated.unlink(missing_ok=True)
         partial.replace(path)
         state_path.unlink()

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("File", "Label", "Confidence", "Status")
 #: Spreadsheets treat a cell that begins with one of these as a formula (OWASP, "CSV injection").
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 #: One thread opens this many in the time that processes need to start.
 FEW_PICTURES = 300
 #: Pictures per worker that are opened ahead of the model.
@@ -229,7 +229,7 @@ def cells(name: str, prediction: Prediction | None) -> tuple[str, str, str, str]
         >>> cells("=1+1.png", None)
         ('./=1+1.png', '', '', 'error')
     """
-    shown = f"./{name}" if name.startswith(_FORMULA) else name
+    shown = f"./{name}" if name.startswith(FORMULA) else name
     if prediction is None:
         return shown, "", "", "error"
     return shown, prediction.label or "", f"{prediction.confidence:.6f}", prediction.status

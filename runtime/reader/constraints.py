@@ -324,7 +324,7 @@ def named_check(name: str) -> Constraint:
 
 
 def constraint_of(
-    length: int | None = None, pattern: str | None = None, check: str | None = None, *, characters: str
+    length: int | None = None, pattern: str | None = None, check: str | None = None, *, characters: str = ""
 ) -> Constraint | None:
     """The constraint of a length, a pattern and a named check; None if there is none of them.
 
@@ -332,7 +332,7 @@ def constraint_of(
         length: number of digits, see `Length`.
         pattern: see `Pattern`.
         check: see `named_check`.
-        characters: the characters that the model reads.
+        characters: the characters that the model reads; empty if they are not known yet.
 
     Raises:
         UsageError: a value is invalid, or the pattern has a character that the model does not read.
@@ -346,7 +346,8 @@ def constraint_of(
         parts.append(Length(length))
     if pattern is not None:
         parts.append(Pattern(pattern))
-        if unread := "".join(c for c in pattern if c not in f"{characters}{ANY_DIGIT} "):
+        unread = "".join(c for c in pattern if c not in f"{characters}{ANY_DIGIT} ")
+        if characters and unread:
             raise UsageError(
                 f"pattern {pattern!r}: the model reads {characters}, not {unread!r}; {ANY_DIGIT} is any digit"
             )

@@ -38,17 +38,24 @@ PAPER_SIDE_SHARE = 0.5
 PAPER_BLUR_RADIUS = 1
 #: Percentile of the levels above Otsu's threshold that counts as full ink.
 FULL_INK_PERCENTILE = 70
+#: Thin strokes fade when the line is reduced. The line image is then lightened again by this factor at most, until this
+#: percentile of the pixels lighter than `STRONG_SHARE` of the lightest one is full ink.
+MAX_LIGHTENING, SCALED_INK_PERCENTILE, STRONG_SHARE = 6.0, 60, 0.5
 #: Smallest difference between paper and full ink, of 255: the noise of blank paper stays faint.
 MIN_CONTRAST = 24
 
 # --- rows of the line ------------------------------------------------------------------------------------------------
 
-#: Threshold of the components that determine the rows of the line, as a share of full ink.
-BAND_THRESHOLD = 0.45
+#: Threshold of the components that determine the rows of the line, as a share of full ink, after a box filter. It is
+#: lower if the filter leaves less than the third number of ink that had at least the second: strokes a pixel wide.
+BAND_THRESHOLD, STRONG_INK, THIN_INK = 0.45, 0.5, 0.6
 #: Components whose height is below this share of the highest one's do not determine the rows: separators and specks.
 MIN_HEIGHT_SHARE = 0.45
 #: Components lower than this share of the region are never digits, nor are rules: those wider than this many heights.
 MIN_REGION_SHARE, MAX_ASPECT = 0.15, 8.0
+#: Components above or below a digit are parts of it if they share these columns with it, as a share of their width, and
+#: the gap is at most this share of its height.
+MIN_PART_OVERLAP, MAX_PART_GAP = 0.7, 0.12
 #: A component at the upper or lower edge is part of another line if it covers less than this share of the height.
 NEIGHBOUR_SHARE = 0.4
 
@@ -145,16 +152,24 @@ def flattened_light(levels: Array) -> Array:
 def _rows(ink: Array) -> tuple[int, int]:
     """The rows of the line in levels of 0…1; all rows if there is no ink."""
     height = ink.shape[0]
-    numbered, count = pieces(np.asarray(blurred(ink, 1) > BAND_THRESHOLD))
+    smooth = blurred(ink, 1)
+    strong = smooth[ink >= STRONG_INK]
+    full = float(percentile(strong, FULL_INK_PERCENTILE)) if strong.size else 1.0
+    numbered, count = pieces(np.asarray(smooth > BAND_THRESHOLD * min(1.0, full / THIN_INK)))
     if not count:
         return 0, height
     left, upper, right, lower = boxes(numbered, count).T
     heights, widths = lower - upper, right - left
     is_neighbour = ((upper == 0) | (lower == height)) & (heights < NEIGHBOUR_SHARE * height)
     possible: Mask = (heights >= MIN_REGION_SHARE * height) & (widths <= MAX_ASPECT * heights) & ~is_neighbour
+    possible_part = ~is_neighbour & (widths <= MAX_ASPECT * heights)
     if not possible.any():
         return 0, height
     tall = possible & (heights >= MIN_HEIGHT_SHARE * heights[possible].max())
+    for one in np.flatnonzero(tall).tolist():
+        shared = np.minimum(right, right[one]) - np.maximum(left, left[one])
+        gap = np.maximum(upper - lower[one], upper[one] - lower)
+        tall |= possible_part & (shared >= MIN_PART_OVERLAP * widths) & (gap <= MAX_PART_GAP * heights[one])
     return int(upper[tall].min()), int(lower[tall].max())
 
 
@@ -168,5 +183,17 @@ def _scaled(ink: Array, band: tuple[int, int]) -> NDArray[np.uint8]:
     box = (0, upper - margin + border, ink.shape[1], lower + margin + border)
     width = min(max(1, round(ink.shape[1] * scale)), MAX_LINE_WIDTH)
     small = Image.fromarray(padded).resize((width, LINE_HEIGHT), Image.Resampling.BILINEAR, box=box)
-    levels = np.rint(on_grid(np.asarray(small)) * np.float32(255)).astype(np.uint8)
+    scaled = on_grid(np.asarray(small))
+    if ink.max() >= 1:  # otherwise it is paper without ink
+        scaled = _lightened(scaled)
+    levels = np.rint(scaled * np.float32(255)).astype(np.uint8)
     return np.pad(levels, ((0, 0), (0, max(0, MIN_LINE_WIDTH - width))))
+
+
+def _lightened(small: Array) -> Array:
+    """The scaled levels, lightened if thin strokes have faded."""
+    highest = float(small.max())
+    if highest <= 0:
+        return small
+    full = float(percentile(small[small >= STRONG_SHARE * highest], SCALED_INK_PERCENTILE))
+    return on_grid(np.minimum(small / np.float32(max(full, 1 / MAX_LIGHTENING)), 1)) if full < 1 else small

@@ -29,9 +29,8 @@ MIN_HEIGHT, MIN_HEIGHT_SHARE = 6, 1 / 90
 BORDER_SHARE = 0.5
 #: Components that are wider than this many heights are rules, and those that are higher than this many widths edges.
 MAX_ASPECT, MAX_UPRIGHT_ASPECT = 8.0, 14.0
-#: Frames fill less than the first share of their box, which is wider and higher than the second share of the page, and
-#: have other components inside.
-MAX_FRAME_FILL, MIN_FRAME_SHARE = 0.1, 0.4
+#: Frames fill less than this share of their box, and have a component of this share of their height inside.
+MAX_FRAME_FILL, MIN_FRAMED = 0.25, 0.3
 
 # --- chains of components --------------------------------------------------------------------------------------------
 
@@ -39,6 +38,8 @@ MAX_FRAME_FILL, MIN_FRAME_SHARE = 0.1, 0.4
 MAX_GAP, MAX_HEIGHT_RATIO = 3.2, 2.6
 #: Maximum vertical distance of their centres, as a share of the larger height.
 MAX_SHIFT = 0.5
+#: Components that are higher than this many digits, and than this many of their widths, are sides of a box.
+SIDE_HEIGHT, SIDE_ASPECT = 1.4, 8.0
 #: Components within this share of the line's height from its box belong to it: separators and parts of digits.
 NEAR_SHARE = 0.35
 #: Lines that are lower than this share of the highest line of the page are specks.
@@ -112,12 +113,10 @@ def _components(mask: Mask) -> NDArray[np.intp]:
     on_border = np.bincount(border(numbered), minlength=count + 1)[1:]
     is_edge = on_border > BORDER_SHARE * np.maximum(width, height)
     is_rule = (width > MAX_ASPECT * height) | (height > MAX_UPRIGHT_ASPECT * width)
-    is_frame = (area < MAX_FRAME_FILL * width * height) & (
-        (width > MIN_FRAME_SHARE * mask.shape[1]) & (height > MIN_FRAME_SHARE * mask.shape[0])
-    )
+    is_frame = area < MAX_FRAME_FILL * width * height
     for one in np.flatnonzero(is_frame).tolist():
         inside = (left > left[one]) & (right < right[one]) & (upper > upper[one]) & (lower < lower[one])
-        is_frame[one] = bool((inside & (height >= MIN_HEIGHT)).any())
+        is_frame[one] = bool((inside & (height >= max(MIN_HEIGHT, MIN_FRAMED * height[one]))).any())
     kept: NDArray[np.intp] = found[~is_edge & ~is_frame & ~(is_rule & (area > 20)) & (area > 2)]
     return kept
 
@@ -127,8 +126,7 @@ def _chained(parts: NDArray[np.intp], shape: tuple[int, ...]) -> list[FoundLine]
     heights = parts[:, 3] - parts[:, 1]
     is_digit = heights >= max(MIN_HEIGHT, MIN_HEIGHT_SHARE * max(shape))
     digits, small = parts[is_digit], parts[~is_digit]
-    chains = [digits[chain] for chain in _chains(digits)]
-    chains = _merged(chains)
+    chains = _merged([_without_sides(digits[chain]) for chain in _chains(digits)])
     if not chains:
         return []
     highest = max(int(np.median(chain[:, 3] - chain[:, 1])) for chain in chains)
@@ -160,6 +158,14 @@ def _chains(digits: NDArray[np.intp]) -> list[list[int]]:
     for one in range(len(digits)):
         groups.setdefault(root(one), []).append(one)
     return list(groups.values())
+
+
+def _without_sides(chain: NDArray[np.intp]) -> NDArray[np.intp]:
+    """A chain without thin components that are higher than digits: the sides of a box around them."""
+    widths, heights = chain[:, 2] - chain[:, 0], chain[:, 3] - chain[:, 1]
+    is_side = (heights > SIDE_HEIGHT * np.median(heights)) & (heights > SIDE_ASPECT * widths)
+    kept: NDArray[np.intp] = chain[~is_side]
+    return kept
 
 
 def _merged(chains: list[NDArray[np.intp]]) -> list[NDArray[np.intp]]:

@@ -32,8 +32,11 @@ _TURNS = {
     270: Image.Transpose.ROTATE_90,
     180: Image.Transpose.ROTATE_180,
 }
-#: A turned page has to be read more confidently by this factor.
-TURN_FACTOR = 1.5
+#: A page is turned if the mean confidence of its characters is below the first number, and read turned if it is then at
+#: least the second one, more than that by this factor, and a line has so many digits.
+TURN_BELOW, MIN_TURNED, TURN_FACTOR, MIN_TURNED_DIGITS = 0.5, 0.6, 1.5, 3
+#: Digits that are digits upside down, too; a page of these is not turned by 180 degrees.
+_ALSO_UPSIDE_DOWN = frozenset("01689")
 
 
 class Reader:
@@ -148,17 +151,25 @@ class Reader:
 
     def _page(self, picture: Image.Image, wanted: Wanted) -> Reading:
         """Read all lines, of the turned picture if it is on its side."""
-        best = self._lines(picture, wanted)
-        if best.status in ("ok", "blank"):
+        found = find_lines(picture)
+        best = self._lines(picture, found, wanted)
+        if not found or _confidence(best) >= TURN_BELOW:
             return best
+        upright = best
         for degrees, transposition in _TURNS.items():
-            turned = self._lines(picture.transpose(transposition), wanted)
-            if turned.status == "ok" and _score(turned) > TURN_FACTOR * _score(best):
-                best = _turned_back(turned, degrees, picture.size)
+            turned = picture.transpose(transposition)
+            lines = find_lines(turned)
+            if max((line.parts for line in lines), default=0) < MIN_TURNED_DIGITS:
+                continue
+            reading = self._lines(turned, lines, wanted)
+            if _is_turned(reading, degrees) and _confidence(reading) > max(
+                MIN_TURNED, _confidence(best), TURN_FACTOR * _confidence(upright)
+            ):
+                best = _turned_back(reading, degrees, picture.size)
         return best
 
-    def _lines(self, picture: Image.Image, wanted: Wanted) -> Reading:
-        lines = [read_line(self.model, picture, line, wanted) for line in find_lines(picture)]
+    def _lines(self, picture: Image.Image, found: list[FoundLine], wanted: Wanted) -> Reading:
+        lines = [read_line(self.model, picture, line, wanted) for line in found]
         numbers = tuple(line for line in lines if line.status in ("ok", "uncertain"))
         return reading_of(numbers) if numbers else replace(reading_of(tuple(lines)), lines=())
 
@@ -195,9 +206,18 @@ def _reopen(model: str | os.PathLike[str], provider: str, threads: int | None) -
     return Reader(model, provider=provider, threads=threads)
 
 
-def _score(reading: Reading) -> float:
-    """The expected number of characters that are right if those of confident lines are."""
-    return sum(line.confidence * len(line.text) for line in reading.lines)
+def _confidence(reading: Reading) -> float:
+    """The mean confidence of the lines, weighted by their characters; 0 without any."""
+    characters = sum(len(line.text) for line in reading.lines)
+    return sum(line.confidence * len(line.text) for line in reading.lines) / max(1, characters)
+
+
+def _is_turned(reading: Reading, degrees: int) -> bool:
+    """Whether a reading is evidence that the page was turned by so many degrees."""
+    longest = max((line.text for line in reading.lines), key=len, default="")
+    digits = [character for character in longest if character.isdecimal()]
+    is_certain = degrees != 180 or not _ALSO_UPSIDE_DOWN.issuperset(digits)
+    return len(digits) >= MIN_TURNED_DIGITS and is_certain
 
 
 def _checked(region: Box, size: tuple[int, int]) -> Box:

@@ -32,12 +32,28 @@ def without_rules(mask: Mask) -> Mask:
         >>> bool(cleared[50, 102]), bool(cleared[50, 50]), bool(cleared[20, 102])
         (True, False, False)
     """
-    across, down = _rules(mask), _rules(mask.T, UPRIGHT_LENGTH).T
+    half = _halved(mask)
+    across, down = (
+        np.repeat(np.repeat(each, 2, axis=0), 2, axis=1)[: mask.shape[0], : mask.shape[1]]
+        for each in (_rules(half), _rules(half.T, UPRIGHT_LENGTH).T)
+    )
     if not (across.any() or down.any()):
         return mask
-    cleared = mask & ~across & ~down
+    # strokes that cross a line are higher than it
+    cleared = mask & ~(across & (_thin(mask & ~down) | down)) & ~(down & _thin((mask & ~across).T).T)
     closed = _closed(cleared) & across | _closed(cleared.T).T & down
     return np.asarray(cleared | closed & mask)
+
+
+def _thin(mask: Mask) -> Mask:
+    """The parts of a mask that are not higher than ruled lines."""
+    return mask & ~opened(mask, (int(RULE_THICKNESS * max(mask.shape)) | 1) + 2, 1)
+
+
+def _halved(mask: Mask) -> Mask:
+    """Half of the size: a pixel for each square of four, if one of them is true."""
+    even = np.pad(mask, ((0, mask.shape[0] % 2), (0, mask.shape[1] % 2)))
+    return np.asarray(even[::2, ::2] | even[1::2, ::2] | even[::2, 1::2] | even[1::2, 1::2])
 
 
 def _rules(mask: Mask, min_length: float = 0.0) -> Mask:
@@ -47,8 +63,8 @@ def _rules(mask: Mask, min_length: float = 0.0) -> Mask:
         mask: bool, (H, W).
         min_length: minimum length if they are few, as a share of the width.
     """
-    length, thickness, gap = (int(share * max(mask.shape)) | 1 for share in (RULE_LENGTH, RULE_THICKNESS, RULE_GAP))
-    thin = mask & ~opened(mask, thickness + 2, 1)
+    length, gap = (int(share * max(mask.shape)) | 1 for share in (RULE_LENGTH, RULE_GAP))
+    thin = _thin(mask)
     if np.count_nonzero(thin.any(axis=0)) < length:
         return np.zeros_like(mask)
     height, width = mask.shape
@@ -83,7 +99,7 @@ def _is_ruled(rules: Mask, rest: Mask, min_length: float) -> bool:
     longest = int((found[:, 2] - found[:, 0]).max())
     columns = np.flatnonzero(rest.any(axis=0))
     if not len(columns):
-        return True
+        return bool(longest > UPRIGHT_LENGTH * rules.shape[1])
     if count >= MANY_RULES and longest >= MANY_RULES_LENGTH * rules.shape[1]:
         return True
     beyond = BEYOND_RULES * int(columns[-1] - columns[0])

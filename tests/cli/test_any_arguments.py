@@ -36,6 +36,13 @@ COMMAND_LINES = st.one_of(
         options(model=MODELS, provider=PROVIDERS, threads=NUMBERS, top=NUMBERS, json=None, other=WORDS),
     ),
     st.tuples(
+        st.just(["read"]),
+        st.lists(PATHS, max_size=3),
+        options(
+            model=MODELS, provider=PROVIDERS, length=NUMBERS, pattern=WORDS, check=WORDS, region=NUMBERS, json=None
+        ),
+    ),
+    st.tuples(
         st.just(["batch-predict"]),
         st.lists(PATHS, max_size=2),
         options(output=PATHS, model=MODELS, provider=PROVIDERS, batch_size=NUMBERS, overwrite=None, json=None),

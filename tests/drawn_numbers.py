@@ -6,14 +6,23 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from digits_edge.runtime.datasets.synthetic_digits import draw_digit
+from digits_edge.runtime.datasets.synthetic_digits import SHAPES, draw_digit, draw_shape
 
 Paper = np.ndarray
 
 
+def plain_digit(digit: int, size: int) -> np.ndarray:
+    """One drawing of a digit, always the same: float (H, W) in 0…1, cropped to the ink."""
+    drawn = draw_shape(SHAPES[digit][0], np.random.default_rng(0), size=size, thickness=0.1, wobble=0)
+    return np.asarray(drawn.crop(drawn.getbbox()), float) / 255
+
+
 @dataclass(frozen=True)
 class Written:
-    """A number on a page: its digits, its place in pixels, the height of the digits, and the gap between them."""
+    """A number on a page: its digits, its place in pixels, the height of the digits, and the gap between them.
+
+    If it is `even`, its digits are those that the model of `tests.sequence_models` knows.
+    """
 
     text: str
     left: int
@@ -22,11 +31,7 @@ class Written:
     gap: float = 0.4
     slope: float = 0.0
     pen: float = 0.1
-
-    @property
-    def right(self) -> int:
-        """Right end, for digits as wide as high."""
-        return self.left + round(len(self.text) * self.height * (1 + self.gap))
+    even: bool = False
 
 
 def number_page(paper: Paper, lines: Sequence[Written], *, ink: int = 40, seed: int = 0) -> Image.Image:
@@ -36,13 +41,23 @@ def number_page(paper: Paper, lines: Sequence[Written], *, ink: int = 40, seed: 
     for line in lines:
         left = float(line.left)
         for digit in line.text:
-            drawn = draw_digit(int(digit), rng, size=round(line.height / 0.8), thickness=line.pen)
-            shape = np.asarray(drawn.crop(drawn.getbbox()), float) / 255
+            shape = _even_shape(int(digit), line.height) if line.even else _shape(int(digit), line, rng)
             upper = round(line.upper + line.height - shape.shape[0] + line.slope * (left - line.left))
             region = page[upper : upper + shape.shape[0], round(left) : round(left) + shape.shape[1]]
             region += shape * (np.minimum(ink, region) - region)
             left += shape.shape[1] + line.gap * line.height
     return Image.fromarray(np.clip(np.rint(page), 0, 255).astype(np.uint8))
+
+
+def _shape(digit: int, line: Written, rng: np.random.Generator) -> np.ndarray:
+    drawn = draw_digit(digit, rng, size=round(line.height / 0.8), thickness=line.pen)
+    return np.asarray(drawn.crop(drawn.getbbox()), float) / 255
+
+
+def _even_shape(digit: int, height: int) -> np.ndarray:
+    ink = Image.fromarray((plain_digit(digit, 2 * height) * 255).astype(np.uint8))
+    size = max(1, round(ink.width * height / ink.height)), height
+    return np.asarray(ink.resize(size, Image.Resampling.BOX), float) / 255
 
 
 def plain(height: int = 600, width: int = 800, level: float = 235.0, noise: float = 0.0) -> Paper:
