@@ -1,7 +1,6 @@
 """Runs of sequence models to export or evaluate: `LineSource`, `read_line_source`."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.export.loading import load_keras
+from digits_edge.export.sequences.runs import run_folder
 from digits_edge.export.source import RUN_MODEL
 from digits_edge.runtime.datasets.line_set import LineSet, read_line_set
 from digits_edge.runtime.errors import ModelError
@@ -118,19 +118,6 @@ class _Run:
     result: _Result = _Result()
 
 
-def is_line_run(path: Path) -> bool:
-    """Whether a path is the run folder of a sequence model, or the Keras file in it.
-
-    Example:
-        >>> is_line_run(Path("no-such-folder"))
-        False
-    """
-    folder = path.parent if path.name == RUN_MODEL else path
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return read_json(folder / _RECIPE)["recipe"].get("lines") is not None
-    return False
-
-
 def read_line_source(path: Path) -> LineSource:
     """Read a run of a sequence model.
 
@@ -140,7 +127,7 @@ def read_line_source(path: Path) -> LineSource:
     Raises:
         ModelError: the folder or its model is damaged.
     """
-    folder = path.parent if path.name == RUN_MODEL else path
+    folder = run_folder(path)
     try:
         content = read_json(folder / _RECIPE)
         run = as_record(_Run, content)

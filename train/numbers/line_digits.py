@@ -141,7 +141,7 @@ def _open_nine(rng: np.random.Generator) -> str:
 
 
 _QUICK_VARIANTS: dict[int, tuple[Variant, ...]] = {
-    0: (_looped_zero, _open_zero, _open_zero),
+    0: (_looped_zero, _open_zero, _open_zero, _open_zero),
     1: (_swung_one,),
     2: (_flat_two,),
     3: (_flat_three,),

@@ -52,7 +52,7 @@ class LineSettings:
     images: _Weight = 1.0
     fonts: _Weight = 0.7
     strokes: _Weight = 1.8
-    lines_per_hand: Annotated[int, Field(ge=1)] = 6
+    lines_per_hand: Annotated[int, Field(ge=1)] = 8
     slant: _Amount = 0.3
     mean_slant: float = 0.16
     bend: _Amount = 0.026
@@ -89,7 +89,7 @@ class Lines:
 
     Example:
         >>> Lines(1000).settings.lines_per_hand
-        6
+        8
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
