@@ -42,7 +42,7 @@ from digits_edge.runtime.model.steps import NamedSteps
 from digits_edge.runtime.session.precision import ANOTHER_MACHINE, find_model
 
 if TYPE_CHECKING:
-    from digits_edge.export import Ensemble, Exported, Source
+    from digits_edge.export import Ensemble, Exported, ExportedLines, Source
 
 _SUFFIXES = {".onnx", ".ort"}
 #: Options that apply only if SOURCE is a Keras model.
@@ -63,6 +63,10 @@ _KERAS_OPTIONS = (
     "quantization_aware_epochs",
     "allow_float",
 )
+
+
+#: Options that apply only if SOURCE is a classifier.
+_CLASSIFIER_OPTIONS = tuple(option for option in _KERAS_OPTIONS if option not in ("precision", "name"))
 
 
 @click.command(
@@ -195,9 +199,12 @@ def command(
         _check_source_count(sources, ensemble=ensemble)
         _check_target(target, output, file_format, overwrite=overwrite)
 
-    def from_keras(model_file: Path) -> "Exported":
+    def from_keras(model_file: Path) -> "Exported | ExportedLines":
         for source in sources:
             _check_keras(file_path(source), source)
+        if _is_of_lines(sources):
+            refuse_options(context, _CLASSIFIER_OPTIONS, "if SOURCE is a classifier")
+            return _export_lines(file_path(sources[0]), model_file, precision, name, overwrite=overwrite)
         with needs_extra("export"):
             from digits_edge.export import Ensemble, Int8Options, export, read_source
 
@@ -256,7 +263,9 @@ def command(
                 model_files = [from_keras(Path(folder) / "model.onnx").path]
             _write_web(model_files, target, archive, overwrite=overwrite, as_json=as_json)
     elif file_format == "onnx":
-        _report(from_keras(target), as_json=as_json)
+        exported = from_keras(target)
+        report = _report_lines if exported.metadata.is_sequence else _report
+        report(exported, as_json=as_json)
     elif is_model_name(sources[0]):
         refuse_options(context, _KERAS_OPTIONS, "if SOURCE is a Keras model")
         _write_ort(find_model(sources[0], ANOTHER_MACHINE), target, overwrite=overwrite, as_json=as_json)
@@ -264,6 +273,36 @@ def command(
         with tempfile.TemporaryDirectory() as folder:
             model_file = from_keras(Path(folder) / "model.onnx").path
             _write_ort(model_file, target, overwrite=overwrite, as_json=as_json)
+
+
+def _is_of_lines(sources: tuple[str, ...]) -> bool:
+    """Whether the sources are the run of a sequence model.
+
+    Raises:
+        UsageError: there are several sources, and one is such a run.
+    """
+    from digits_edge.export import is_line_run
+
+    found = [source for source in sources if is_line_run(file_path(source))]
+    if found and len(sources) > 1:
+        raise UsageError(f"{found[0]} reads lines of numbers and cannot be in an ensemble; pass it alone")
+    return bool(found)
+
+
+def _export_lines(
+    path: Path, model_file: Path, precision: Precision, name: str | None, *, overwrite: bool
+) -> "ExportedLines":
+    with needs_extra("export"):
+        from digits_edge.export import export_lines, read_line_source
+    return export_lines(
+        read_line_source(path),
+        model_file,
+        precision=precision,
+        name=name,
+        command=shlex.join(["digits-edge", *sys.argv[1:]]),
+        overwrite=overwrite,
+        listener=show,
+    )
 
 
 def _check_target(target: Path, output: str, file_format: Literal["onnx", "ort"], *, overwrite: bool) -> None:
@@ -300,6 +339,26 @@ def _write_ort(model_file: Path, target: Path, *, overwrite: bool, as_json: bool
         "reference predictions verified"
     )
     say(f"{exported.operators_path}: operators and types for a minimal build of ONNX Runtime")
+
+
+def _report_lines(exported: "ExportedLines", *, as_json: bool) -> None:
+    metadata, parity = exported.metadata, exported.parity
+    if as_json:
+        shown = ("name", "precision", "temperature", "calibrated", "uncertain_below", "int8_share")
+        facts = {key: getattr(metadata, key) for key in shown}
+        size = {"path": str(exported.path), "bytes": exported.size_bytes}
+        print_json(size | facts | {"parity": metadata.parity, "float_layers": list(exported.float_layers)})
+        return
+    say(f"{exported.path}: {metadata.name}, {exported.size_bytes / 1000:,.0f} kB")
+    say(
+        f"parity: {parity.lines:,} validation lines, {parity.changed} changed strings, {parity.changed_confident} of "
+        f"the {parity.confident:,} confident ones; {parity.errors} misread (Keras: {parity.reference_errors})"
+    )
+    say(f"temperature {metadata.temperature:g}; strings below {percent(metadata.uncertain_below)} are uncertain")
+    if metadata.precision == "int8":
+        say(multiplications_in_int8(metadata.int8_share))
+    if exported.float_layers:
+        say(f"kept in float: {', '.join(exported.float_layers)}")
 
 
 def _report(exported: "Exported", *, as_json: bool) -> None:

@@ -12,16 +12,24 @@ if TYPE_CHECKING:
     from digits_edge.export.ensemble import Ensemble, mean_outputs
     from digits_edge.export.exporting import Exported, export
     from digits_edge.export.precision.options import Int8Options
+    from digits_edge.export.sequences.exporting import ExportedLines, export_lines
+    from digits_edge.export.sequences.runs import is_line_run
+    from digits_edge.export.sequences.source import LineSource, read_line_source
     from digits_edge.export.source import Source, calibrated_outputs, read_source
 
 __all__ = [
     "Ensemble",
     "Exported",
+    "ExportedLines",
     "Int8Options",
+    "LineSource",
     "Source",
     "calibrated_outputs",
     "export",
+    "export_lines",
+    "is_line_run",
     "mean_outputs",
+    "read_line_source",
     "read_source",
 ]
 
@@ -31,6 +39,9 @@ __getattr__, __dir__ = lazy_exports(
         "ensemble": ("Ensemble", "mean_outputs"),
         "exporting": ("Exported", "export"),
         "precision.options": ("Int8Options",),
+        "sequences.exporting": ("ExportedLines", "export_lines"),
+        "sequences.runs": ("is_line_run",),
+        "sequences.source": ("LineSource", "read_line_source"),
         "source": ("Source", "calibrated_outputs", "read_source"),
     },
 )

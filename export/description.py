@@ -84,9 +84,14 @@ def data_metadata(source: Source | Ensemble, training: Dataset | None) -> dict[s
 
 def versions(source: Source | Ensemble) -> dict[str, str]:
     """The versions of the libraries that export and, if known, of those that trained."""
+    return library_versions(source.versions)
+
+
+def library_versions(trained_with: dict[str, str]) -> dict[str, str]:
+    """The versions of the libraries that export, and of those that trained."""
     libraries = ("digits-edge", "keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "numpy")
     exported_with = {library: version(library) for library in libraries} | {"python": platform.python_version()}
-    return exported_with | {f"trained with {library}": number for library, number in source.versions.items()}
+    return exported_with | {f"trained with {library}": number for library, number in trained_with.items()}
 
 
 def keras_accuracy(reference: KerasOutputs, converted: list[ConvertedModel]) -> dict[str, object] | None:

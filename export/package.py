@@ -23,7 +23,7 @@ def package(model: ir.Model, metadata: Metadata, golden: GoldenValues) -> bytes:
         ModelError: the graph is not a valid ONNX model.
     """
     packed = golden.pack()
-    if len(packed) > (limit := max_packed_bytes(len(metadata.labels), metadata.input.pixels)):
+    if len(packed) > (limit := max_packed_bytes(len(metadata.labels), golden.images[0].size)):
         raise CheckError(f"golden values: {len(packed)} bytes, at most {limit} are allowed in this model file")
     ClearMetadataAndDocStringPass()(model)
     for value in (output for node in model.graph for output in node.outputs if not output.is_graph_output()):

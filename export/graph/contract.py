@@ -27,8 +27,14 @@ _NO_REST = 1e-6
 _MOVING = ("Reshape", "Transpose", "SpaceToDepth")
 
 
-def end_in_probabilities(model: ir.Model, output: OutputKind = "softmax") -> ir.Model:
-    """Append a softmax or a sigmoid to the logits, make it the only output, and assign the final names; in place."""
+def end_in_probabilities(model: ir.Model, output: OutputKind = "softmax", *, name: str = OUTPUT_NAME) -> ir.Model:
+    """Append a softmax or a sigmoid to the logits, make it the only output, and assign the final names; in place.
+
+    Args:
+        model: a graph that ends in logits, whose last axis has the classes.
+        output: kind of the probabilities.
+        name: name of the output.
+    """
     logits = model.graph.outputs[0]
     probabilities = insert_after(logits, model.graph, "Sigmoid" if output == "sigmoid" else "Softmax", [logits])
     producer = probabilities.producer()
@@ -37,7 +43,7 @@ def end_in_probabilities(model: ir.Model, output: OutputKind = "softmax") -> ir.
         producer.attributes["axis"] = ir.AttrInt64("axis", -1)
     share_initializers(model)
     name_by_position(model)
-    probabilities.name = OUTPUT_NAME
+    probabilities.name = name
     return model
 
 

@@ -39,7 +39,7 @@ def convert(keras_model: keras.Model, image: ImageInput | None = None) -> ir.Mod
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     try:
         with unrolled(keras_model):
-            proto = _to_onnx(keras_model, image)
+            proto = to_onnx(keras_model, image)
         model = simplify(ir.from_proto(proto), image)
     except (DigitsEdgeError, ModuleNotFoundError):  # tf2onnx is not installed
         raise
@@ -53,7 +53,8 @@ def convert(keras_model: keras.Model, image: ImageInput | None = None) -> ir.Mod
     return end_in_logits(model)
 
 
-def _to_onnx(keras_model: keras.Model, image: ImageInput) -> onnx.ModelProto:
+def to_onnx(keras_model: keras.Model, image: ImageInput) -> onnx.ModelProto:
+    """Convert a Keras model with tf2onnx, without any simplification."""
     # this import takes seconds and hundreds of megabytes, and only the conversion needs it
     import tf2onnx
 

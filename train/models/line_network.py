@@ -5,8 +5,10 @@ from typing import Any
 
 from keras import layers
 
-#: Width of the pixels that a column of the output covers.
-COLUMN_PX = 4
+#: Width of a column of the output in pixels.
+COLUMN_PX = 2
+#: Columns of the output for each column of the convolutions, which is 4 pixels wide: narrow digits need two columns.
+_SUBCOLUMNS = 2
 
 
 def line_network(
@@ -18,11 +20,11 @@ def line_network(
     context_px: int = 5,
     dropout: float = 0.1,
 ) -> Any:
-    """Convolutions that reduce a line of 32 rows to a row of columns, each 4 pixels wide.
+    """Convolutions that reduce a line of 32 rows to a row of columns, each 2 pixels wide.
 
     Six convolutions halve the height three times and the width twice; one convolution over the remaining four rows
-    makes a single row, and horizontal ones add what is beside a column. Graves et al. (2006) describe the loss, CTC;
-    networks without recurrent layers read handwriting as well (Bluche and Messina 2017 use gates instead).
+    makes a single row, and horizontal ones add what is beside a column. The last one gives two columns for each. The
+    loss is CTC (Graves et al. 2006); networks without recurrent layers read handwriting as well as those with them.
 
     Args:
         x: lines, (N, 32, W, 1).
@@ -33,7 +35,7 @@ def line_network(
         dropout: share of the features of a column that are dropped in training.
 
     Returns:
-        Logits, (N, W / 4, K + 1).
+        Logits, (N, W / 2, K + 1).
     """
     strides = ((2, 2), (1, 1), (2, 2), (1, 1), (2, 1), (1, 1))
     for index, (count, stride) in enumerate(zip(filters, strides, strict=True)):
@@ -44,7 +46,7 @@ def line_network(
     if dropout:
         x = layers.SpatialDropout2D(dropout)(x)
     # float32 also under a mixed dtype policy: softmax and loss need its range
-    x = layers.Conv2D(classes + 1, 1, dtype="float32", name="logits")(x)
+    x = layers.Conv2D(_SUBCOLUMNS * (classes + 1), 1, dtype="float32", name="logits")(x)
     return layers.Reshape((-1, classes + 1), dtype="float32", name="columns")(x)
 
 

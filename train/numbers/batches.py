@@ -12,13 +12,15 @@ from digits_edge.train.models.line_network import COLUMN_PX
 from digits_edge.train.numbers.texts import CHARACTERS
 
 #: Widths of batches are multiples of this, so that few shapes occur.
-WIDTH_STEP = 16
+WIDTH_STEP = 8
 #: Lines that are sorted by width together, in batches.
 _SORTED_BATCHES = 40
 #: Largest changes of a line: logarithms of the factors of width and height, shift in rows, slant.
 _WIDTH, _HEIGHT, _SHIFT_PX, _SLANT = 0.18, 0.12, 2.0, 0.15
 #: Largest standard deviation of noise, of 255, and largest logarithm of the exponent of levels.
 _NOISE, _EXPONENT = 16.0, 0.35
+#: Largest width of the paper that is added on the left.
+_LEFT_PX = 12
 
 
 class OrderedLineBatches(keras.utils.PyDataset):  # type: ignore[misc]
@@ -32,7 +34,7 @@ class OrderedLineBatches(keras.utils.PyDataset):  # type: ignore[misc]
         >>> pool = LineSet.of("two", [np.zeros((32, 20), np.uint8), np.zeros((32, 40), np.uint8)], ["12", ""])
         >>> images, targets = OrderedLineBatches(pool, batch_size=2)[0]
         >>> images.shape, targets.tolist()
-        ((2, 32, 48, 1), [[5, 1, 2], [10, 17, 17]])
+        ((2, 32, 40, 1), [[10, 1, 2], [20, 17, 17]])
     """
 
     def __init__(self, pool: LineSet, *, batch_size: int) -> None:
@@ -143,7 +145,8 @@ def varied(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uin
     levels = (np.asarray(changed, np.float32) / np.float32(255)) ** exponent * np.float32(255)
     if rng.random() < 0.3:
         levels += rng.standard_normal(levels.shape, np.float32) * np.float32(rng.uniform(0, _NOISE))
-    return np.clip(levels, 0, 255).astype(np.uint8)
+    pixels = np.clip(levels, 0, 255).astype(np.uint8)
+    return np.pad(pixels, ((0, 0), (int(rng.integers(_LEFT_PX)), 0))) if rng.random() < 0.3 else pixels
 
 
 def padded(images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:

@@ -16,8 +16,8 @@ from PIL import Image
 from digits_edge.runtime.datasets.synthetic_digits import smooth_strokes
 from digits_edge.train.data.fonts import fetch_fonts
 from digits_edge.train.data.made_hands import draw_font_digit
-from digits_edge.train.data.national_digits import draw_national_digit
 from digits_edge.train.data.outlines import Field, Outlines, outlines_of
+from digits_edge.train.numbers.line_digits import draw_line_digit
 from digits_edge.train.numbers.separators import draw_separator
 
 #: Pixels of a separator's canvas per height of a digit, and its margin in pixels.
@@ -164,7 +164,7 @@ class HandSource:
 
 
 def _from_strokes(rng: np.random.Generator) -> list[Glyph]:
-    drawings = [draw_national_digit(digit, rng)[0] for digit in range(10)]
+    drawings = [draw_line_digit(digit, rng) for digit in range(10)]
     return digit_glyphs(outlines_of(drawings), np.arange(10, dtype=np.uint8), removes_slant=False)
 
 

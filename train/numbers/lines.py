@@ -155,7 +155,7 @@ def _margins(height: float, rng: np.random.Generator) -> tuple[int, int, int, in
     """Left, upper, right, lower margin of a crop, in pixels."""
     tight = rng.random()
     vertical = rng.uniform(0, 0.08, 2) if tight < 0.25 else rng.uniform(0, 0.6, 2)
-    horizontal = rng.uniform(0, 0.1, 2) if tight < 0.25 else rng.uniform(0, 0.8, 2)
+    horizontal = rng.uniform(0, 0.15, 2) if rng.random() < 0.5 else rng.uniform(0, 0.8, 2)
     if rng.random() < 0.12:
         horizontal = horizontal + rng.uniform(0, 4, 2)
     return tuple(round(float(share) * height) for share in (horizontal[0], vertical[0], horizontal[1], vertical[1]))  # type: ignore[return-value]

@@ -51,14 +51,14 @@ class LineSettings:
 
     images: _Weight = 1.0
     fonts: _Weight = 0.7
-    strokes: _Weight = 1.6
-    lines_per_hand: Annotated[int, Field(ge=1)] = 6
+    strokes: _Weight = 1.8
+    lines_per_hand: Annotated[int, Field(ge=1)] = 8
     slant: _Amount = 0.3
     mean_slant: float = 0.16
     bend: _Amount = 0.026
     size: _Amount = 0.1
     drift: _Amount = 0.05
-    aspect: _Amount = 0.22
+    aspect: _Amount = 0.26
     pen: tuple[float, float] = (0.022, 0.11)
     gap: float = 0.13
     wide: _Share = 0.12
@@ -67,7 +67,7 @@ class LineSettings:
     empty: _Share = 0.08
     neighbours: _Share = 0.2
     rules: _Share = 0.25
-    patterns: _Share = 0.45
+    patterns: _Share = 0.55
     height_px: tuple[float, float] = (22.0, 44.0)
     contrast: tuple[float, float] = (0.16, 0.85)
     blur_px: _Amount = 1.0
@@ -89,7 +89,7 @@ class Lines:
 
     Example:
         >>> Lines(1000).settings.lines_per_hand
-        6
+        8
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)

@@ -17,7 +17,7 @@ NO_INK_PX = -30.0
 #: Rows above the top of digits and below the baseline of a line, in heights of a digit.
 _ABOVE, _BELOW = 0.7, 0.7
 #: Cells of the grid that bends a character, along each side.
-_CELLS = 3
+_CELLS = 2
 #: Steepest slants, in heights to the right per height upwards.
 _SLANTS = (-0.5, 0.95)
 #: A stroke keeps this share of its width, and a hole this share of its own.

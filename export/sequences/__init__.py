@@ -1,0 +1,1 @@
+"""Export of sequence models, which read lines of numbers."""

@@ -1,0 +1,164 @@
+"""Runs of sequence models to export or evaluate: `LineSource`, `read_line_source`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from digits_edge.export.loading import load_keras
+from digits_edge.export.sequences.runs import run_folder
+from digits_edge.export.source import RUN_MODEL
+from digits_edge.runtime.datasets.line_set import LineSet, read_line_set
+from digits_edge.runtime.errors import ModelError
+from digits_edge.runtime.json_record import as_record, read_json
+from digits_edge.runtime.model.image_input import ImageInput
+from digits_edge.runtime.model.steps import PreprocessingStep
+
+#: Folder of the validation lines in a run folder.
+VALIDATION_LINES = Path("lines", "validation")
+_RECIPE = "recipe.json"
+
+
+@dataclass(frozen=True)
+class LineSource:
+    """A Keras sequence model and its metadata.
+
+    Attributes:
+        name: the architecture of the run.
+        model: Keras model from float32 (N, 32, W, 1), white is 1, to logits (N, T, K + 1).
+        labels: the K characters; the blank is the class after them.
+        image: the input, of free width.
+        preprocessing: the steps that convert a picture of a line.
+        column_px: width of a column in pixels.
+        data: record of the training data.
+        versions: of the libraries of the training.
+        validation_accuracy: share of the validation lines that the run read correctly.
+        folder: run folder.
+    """
+
+    name: str
+    model: keras.Model
+    labels: tuple[str, ...]
+    image: ImageInput
+    preprocessing: tuple[PreprocessingStep, ...]
+    column_px: int
+    data: dict[str, Any]
+    versions: dict[str, str]
+    validation_accuracy: float | None
+    folder: Path
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return int(self.model.count_params())
+
+    @cached_property
+    def validation(self) -> LineSet:
+        """The validation lines of the run.
+
+        Raises:
+            DataError: the run folder has none.
+        """
+        return read_line_set(self.folder / VALIDATION_LINES)
+
+    def logits(self, lines: LineSet) -> list[NDArray[np.float32]]:
+        """Compute the logits of each line, float32 (T, K + 1) each."""
+        found: dict[int, NDArray[np.float32]] = {}
+        for rows, batch in lines.batches():
+            outputs = np.asarray(
+                self.model(batch[..., np.newaxis].astype(np.float32) / np.float32(255), training=False)
+            )
+            for row, output in zip(rows, outputs, strict=True):
+                found[row] = output[: columns_of(int(lines.widths[row]), self.column_px)]
+        return [found[row] for row in range(len(lines))]
+
+
+def columns_of(width: int, column_px: int) -> int:
+    """Number of columns of a line.
+
+    Example:
+        >>> columns_of(16, 4), columns_of(17, 4)
+        (4, 5)
+    """
+    return -(-width // column_px)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    model: str
+
+
+@dataclass(frozen=True)
+class _Data:
+    name: str
+    classes: tuple[str, ...]
+    input: ImageInput
+    preprocessing: tuple[PreprocessingStep, ...]
+    column_px: int
+    input_scale: Literal[1] = 1
+
+
+@dataclass(frozen=True)
+class _Result:
+    validation_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The keys of a recipe.json that export needs."""
+
+    recipe: _Recipe
+    data: _Data
+    versions: dict[str, str] = field(default_factory=dict)
+    result: _Result = _Result()
+
+
+def read_line_source(path: Path) -> LineSource:
+    """Read a run of a sequence model.
+
+    Args:
+        path: run folder, or the Keras file in it.
+
+    Raises:
+        ModelError: the folder or its model is damaged.
+    """
+    folder = run_folder(path)
+    try:
+        content = read_json(folder / _RECIPE)
+        run = as_record(_Run, content)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder} is not a run of a sequence model ({error}); train it again") from error
+    model = load_keras(folder / RUN_MODEL)
+    classes = model.outputs[0].shape[-1]
+    if classes != len(run.data.classes) + 1:
+        raise ModelError(f"{folder / RUN_MODEL} has {classes} classes, expected {len(run.data.classes)} and a blank")
+    return LineSource(
+        name=run.recipe.model,
+        model=model,
+        labels=run.data.classes,
+        image=run.data.input,
+        preprocessing=run.data.preprocessing,
+        column_px=run.data.column_px,
+        data=dict(content["data"]),
+        versions=run.versions,
+        validation_accuracy=run.result.validation_accuracy,
+        folder=folder,
+    )
+
+
+def iter_probabilities(logits: list[NDArray[np.float32]], temperature: float) -> Iterator[NDArray[np.float32]]:
+    """Probabilities of the columns of lines, float32 (T, K + 1) each.
+
+    Example:
+        >>> next(iter_probabilities([np.zeros((1, 2), np.float32)], 1.0)).tolist()
+        [[0.5, 0.5]]
+    """
+    for scores in logits:
+        scaled = scores.astype(np.float64) / temperature
+        exponential = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        yield (exponential / exponential.sum(axis=1, keepdims=True)).astype(np.float32)
