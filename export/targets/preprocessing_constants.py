@@ -5,6 +5,7 @@ modules import these constants from `constants.js`, which `digits_edge.export.ta
 constant is defined twice.
 """
 
+from dataclasses import asdict
 from types import ModuleType
 
 from digits_edge.runtime.checks import occlusion
@@ -23,6 +24,7 @@ from digits_edge.runtime.preprocessing import (
     small_digits,
     transparency,
 )
+from digits_edge.runtime.reader import line_crop, line_image, line_reader, lines, page_ink, reader, ruled_lines, search
 
 Value = int | float | tuple[int | float, ...]
 
@@ -41,6 +43,8 @@ _MODULES: tuple[ModuleType, ...] = (
     mnist_format,
     plain_object,
 )
+#: The same modules of the reader; their constants have the module's name in front, because several have the same name.
+_READER_MODULES: tuple[ModuleType, ...] = (page_ink, ruled_lines, lines, line_crop, line_image, line_reader, reader)
 _HEAD = "// Constants of the preprocessing, written by digits-edge from its Python modules. Do not edit."
 
 
@@ -63,6 +67,11 @@ def exported_constants() -> dict[str, dict[str, Value]]:
     found[pictures.__name__] = {"MAX_PIXELS": pictures.MAX_PIXELS}
     sizes = ("REFERENCE_SIDE", "SQUARE", "STEP", "MAX_VALUES")
     found[occlusion.__name__] = {f"OCCLUSION_{name}": getattr(occlusion, name) for name in sizes}
+    for module in _READER_MODULES:
+        prefix = module.__name__.rpartition(".")[2].upper()
+        found[module.__name__] = {f"{prefix}_{name}": value for name, value in _numbers(module).items()}
+    limits = {name.upper(): value for name, value in asdict(search.FREE).items()}
+    found[search.__name__] = {f"SEARCH_{name}": value for name, value in limits.items()}
     return found
 
 
