@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from digits_edge.runtime.errors import ModelError
+from digits_edge.runtime.errors import ModelError, SequenceModelError
 from digits_edge.runtime.model.model_file import (
     COLUMNS_NAME,
     GOLDEN_KEY,
@@ -51,14 +51,14 @@ def refuse_sequence(metadata: Metadata, path: Path) -> None:
     """Refuse a sequence model where a classifier is needed.
 
     Raises:
-        ModelError: the model reads lines.
+        SequenceModelError: the model reads lines.
 
     Example:
         >>> from digits_edge.runtime import Classifier
         >>> refuse_sequence(Classifier("edge-int8", provider="cpu").metadata, Path("edge-int8.onnx"))
     """
     if metadata.is_sequence:
-        raise ModelError(f"{path} reads numbers, not single digits; open it with Reader or `digits-edge read`")
+        raise SequenceModelError(f"{path} reads numbers, not single digits; open it with Reader or `digits-edge read`")
 
 
 def refuse_classifier(metadata: Metadata, path: Path) -> None:
