@@ -54,11 +54,10 @@ def make_pool(
     for number in range(-(-count // block)):
         file = folder / _BLOCK_FILE.format(number)
         if not file.exists():
-            block = lines.block(number)
+            made = lines.block(number, block)
+            images, texts = [line.image for line in made], [line.text for line in made]
             with atomic_write(file) as stream:
-                write_line_set(
-                    stream, LineSet.of(file.stem, [line.image for line in block], [line.text for line in block])
-                )
+                write_line_set(stream, LineSet.of(file.stem, images, texts))
         parts.append(read_line_set(file))
         progress(min((number + 1) * block, count), count)
     return LineSet.joined(folder.name, parts, count)
