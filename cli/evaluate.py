@@ -8,7 +8,8 @@ import click
 from digits_edge.cli.data_options import PictureOptions, reading_options
 from digits_edge.cli.extras import needs_extra
 from digits_edge.cli.labelled_images import Split, choose_data, note_other_classes
-from digits_edge.cli.loaded_model import LoadedModel, open_model
+from digits_edge.cli.line_evaluation import LineOptions, evaluate_lines
+from digits_edge.cli.loaded_model import LoadedModel, is_keras, open_model
 from digits_edge.cli.options import (
     data_option,
     examples,
@@ -24,6 +25,7 @@ from digits_edge.cli.options import (
 from digits_edge.cli.output import percent, print_json, print_table, say, show
 from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.datasets.catalogue import DIGITS
+from digits_edge.runtime.errors import SequenceModelError
 from digits_edge.runtime.files import refuse_existing
 from digits_edge.runtime.model.pixel_range import PixelRange
 
@@ -63,9 +65,14 @@ def command(
 
     MODEL is a bundled model, a model file, a run folder, or a .keras or .h5 file.
 
-    Prints accuracy with its confidence interval; precision, recall and F1 score per class; ROC AUC (one-vs-rest), log
-    loss and expected calibration error (15 bins). The page of --output adds the confusion matrix, reliability diagram,
-    ROC curves, misclassified images, saliency maps, layers and, for a run folder, the training curves.
+    For a classifier, prints accuracy with its confidence interval; precision, recall and F1 score per class; ROC AUC
+    (one-vs-rest), log loss and expected calibration error (15 bins). The page of --output adds the confusion matrix,
+    reliability diagram, ROC curves, misclassified images, saliency maps, layers and, for a run folder, the training
+    curves.
+
+    For a model that reads lines of numbers, --data is a folder with pictures of lines and labels.csv with the columns
+    file and text; the default of a run is its validation lines. Prints the share of strings that are right, the digit
+    error rate, and the share of lines that can be accepted with a precision of 99 %.
     """
     target = None if output is None else file_path(output)
     if target is not None:
@@ -73,7 +80,15 @@ def command(
     with needs_extra("train"):
         from digits_edge.train.evaluation.evaluation import evaluate
     names = labels.split(",") if labels else None
-    loaded = open_model(model, provider=provider, threads=threads, pixel_range=pixel_range, labels=names)
+    line_options = LineOptions(data, provider, threads, target, as_json)
+    if _is_line_run(model):
+        evaluate_lines(model, line_options, is_run=True)
+        return
+    try:
+        loaded = open_model(model, provider=provider, threads=threads, pixel_range=pixel_range, labels=names)
+    except SequenceModelError:
+        evaluate_lines(model, line_options, is_run=False)
+        return
     dataset, split = choose_data([loaded], data, split, pictures)
     true_labels = dataset.labels_for(len(loaded.labels), model)
     if names is None and loaded.data:
@@ -102,6 +117,15 @@ def command(
     _print(loaded, dataset, split, evaluation)
     if target is not None:
         say(f"wrote {target}")
+
+
+def _is_line_run(model: str) -> bool:
+    """Whether a path is the run of a sequence model."""
+    if not is_keras(file_path(model)):
+        return False
+    with needs_extra("export"):
+        from digits_edge.export import is_line_run
+    return is_line_run(file_path(model))
 
 
 def _print(model: LoadedModel, dataset: Dataset, split: Split, evaluation: "Evaluation") -> None:

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
@@ -28,6 +28,7 @@ from digits_edge.cli.options import (
 )
 from digits_edge.cli.output import note, percent, print_json, progress, say, show
 from digits_edge.runtime.checks.accuracy import Accuracy
+from digits_edge.runtime.checks.string_parity import StringParity
 from digits_edge.runtime.datasets import Dataset, load
 from digits_edge.runtime.datasets.fitting import FitMethod, fitted
 from digits_edge.runtime.datasets.label_map import relabelled
@@ -264,8 +265,10 @@ def command(
             _write_web(model_files, target, archive, overwrite=overwrite, as_json=as_json)
     elif file_format == "onnx":
         exported = from_keras(target)
-        report = _report_lines if exported.metadata.is_sequence else _report
-        report(exported, as_json=as_json)
+        if isinstance(exported.parity, StringParity):
+            _report_lines(cast("ExportedLines", exported), as_json=as_json)
+        else:
+            _report(cast("Exported", exported), as_json=as_json)
     elif is_model_name(sources[0]):
         refuse_options(context, _KERAS_OPTIONS, "if SOURCE is a Keras model")
         _write_ort(find_model(sources[0], ANOTHER_MACHINE), target, overwrite=overwrite, as_json=as_json)

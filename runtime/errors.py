@@ -80,6 +80,10 @@ class ModelError(DigitsEdgeError):
     exit_code = 3
 
 
+class SequenceModelError(ModelError):
+    """A model that reads lines was opened as a classifier of single images."""
+
+
 class ProviderError(ModelError):
     """An execution provider cannot be bound, or cannot open or run a model that is intact.
 

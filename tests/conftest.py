@@ -73,6 +73,24 @@ def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
 
 
 @pytest.fixture(scope="session")
+def line_run(make_once: Callable) -> Path:
+    """Run folder of a tiny sequence model, which tests must not change."""
+    pytest.importorskip("keras", reason="training needs the extra [train]")
+    from tests.line_runs import write_line_run
+
+    return make_once("line-run", write_line_run)
+
+
+@pytest.fixture(scope="session")
+def line_model(make_once: Callable, line_run: Path) -> Path:
+    """Model file of the tiny sequence model, in fp32."""
+    pytest.importorskip("tf2onnx", reason="the conversion needs the extra [export]")
+    from digits_edge.export import export_lines, read_line_source
+
+    return make_once("line-model.onnx", lambda path: export_lines(read_line_source(line_run), path, precision="fp32"))
+
+
+@pytest.fixture(scope="session")
 def photograph_model(make_once: Callable) -> Path:
     """A model file of colour photographs, 32×32×3, with the classes tomato, leaf and sky: red, green and blue."""
     pytest.importorskip("onnx", reason="building a model needs onnx")

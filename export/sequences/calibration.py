@@ -68,7 +68,10 @@ def confidence_threshold(columns: Sequence[NDArray[np.float32]], labels: Sequenc
     if len(graded) * (1 - PRECISION) < 1:
         return Metadata.uncertain_below
     graded.sort(reverse=True)
+    confidences = np.array([value for value, _ in graded])
     precision = np.cumsum([is_right for _, is_right in graded]) / np.arange(1, len(graded) + 1)
-    enough = np.flatnonzero(precision >= PRECISION)
-    threshold = graded[int(enough[-1])][0] if len(enough) else 1.0
+    # lines of the same confidence are accepted together
+    is_last = np.append(confidences[1:] < confidences[:-1], True)
+    enough = np.flatnonzero((precision >= PRECISION) & is_last)
+    threshold = float(confidences[enough[-1]]) if len(enough) else 1.0
     return min(float(np.floor(threshold * 1e4) / 1e4), _MAX_THRESHOLD)

@@ -125,7 +125,8 @@ def _free_input(graph: ir.Model) -> None:
         if node.op_type == "Reshape":
             axis = constant(graph.graph, "channel_axis", np.array([1], np.int64))
             unsqueeze = ir.node("Unsqueeze", [first_input(node), axis])
-            unsqueeze.outputs[0].dtype = node.outputs[0].dtype
+            if (dtype := node.outputs[0].dtype) is not None:
+                unsqueeze.outputs[0].dtype = dtype
             graph.graph.insert_before(node, unsqueeze)
             node.outputs[0].replace_all_uses_with(unsqueeze.outputs[0])
             graph.graph.remove(node, safe=True)

@@ -62,8 +62,9 @@ def fitting_steps(old: ImageInput, new: ImageInput, method: FitMethod) -> tuple[
         >>> fitting_steps(ImageInput(), ImageInput(32, 32), "resize")
         (ResizeStep(height=32, width=32, fit='stretch', step='resize'),)
     """
-    if (old.height, old.width) == (new.height, new.width):
+    height, width = new.shape[:2]
+    if old.shape[:2] == (height, width):
         return ()
     if method == "resize":
-        return (ResizeStep(new.height, new.width),)
-    return PadStep(new.height, new.width), CenterCropStep(new.height, new.width)
+        return (ResizeStep(height, width),)
+    return PadStep(height, width), CenterCropStep(height, width)

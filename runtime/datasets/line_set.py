@@ -97,7 +97,7 @@ def read_line_set(path: Path) -> LineSet:
 
     Raises:
         DataError: there are no lines, a file is damaged, or the table lacks a column.
-        ImageError: a picture cannot be read.
+        InputError: a picture cannot be read.
 
     Example:
         >>> import tempfile

@@ -22,6 +22,8 @@ MIN_PART = 8
 #:     cpu        1.6×       1.09×  1.01×
 #:     openvino   1.6×       1.03×  1.14×
 CACHED_PART = 64
+#: Width of the lines on which sequence models are tried.
+FREE_WIDTH = 128
 _pool: "ThreadPoolExecutor | None" = None
 _pool_process = 0
 
@@ -75,8 +77,8 @@ class BoundSession:
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """Shape of one image, (H, W) or (H, W, 3)."""
-        return tuple(self.session.get_inputs()[0].shape[1:])
+        """Shape of one image, (H, W) or (H, W, 3); a free width is `FREE_WIDTH`."""
+        return tuple(size if isinstance(size, int) else FREE_WIDTH for size in self.session.get_inputs()[0].shape[1:])
 
     def _predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         size = self._max_images

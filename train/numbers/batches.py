@@ -155,7 +155,8 @@ def padded(images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
     batch = np.zeros((len(images), LINE_HEIGHT, width, 1), np.float32)
     for row, image in enumerate(images):
         batch[row, :, : image.shape[1], 0] = image
-    return batch / np.float32(255)
+    batch /= np.float32(255)
+    return batch
 
 
 def targets(widths: list[int], texts: list[str]) -> NDArray[np.int32]:

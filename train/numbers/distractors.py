@@ -37,7 +37,7 @@ def draw_distractor(fonts: tuple[Path, ...], height_px: float, rng: np.random.Ge
         _scribble(field, height_px, rng)
     elif kind < 0.9:
         _blots(field, height_px, rng)
-    return np.clip(field + np.float32(0.5), 0, 1)
+    return np.asarray(np.clip(field + np.float32(0.5), 0, 1), np.float32)
 
 
 def random_word(rng: np.random.Generator) -> str:
@@ -58,6 +58,7 @@ def random_word(rng: np.random.Generator) -> str:
 
 def _words(fonts: tuple[Path, ...], height_px: float, rng: np.random.Generator) -> Field:
     size = round(rng.uniform(0.9, 1.8) * height_px)
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont
     try:
         if fonts and rng.random() < 0.8:
             font = ImageFont.truetype(str(fonts[int(rng.integers(len(fonts)))]), size)

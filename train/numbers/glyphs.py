@@ -116,7 +116,7 @@ def _away(strokes: list[NDArray[np.float64]], shape: tuple[int, int]) -> Field:
     across_x, across_y = x - first[:, 0], y - first[:, 1]
     place = np.clip((across_x * along[:, 0] + across_y * along[:, 1]) / length, 0, 1)
     away = (across_x - place * along[:, 0]) ** 2 + (across_y - place * along[:, 1]) ** 2
-    return np.sqrt(away.min(axis=2))
+    return np.asarray(np.sqrt(away.min(axis=2)), np.float32)
 
 
 class HandSource:

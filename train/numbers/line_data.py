@@ -11,7 +11,7 @@ from digits_edge.runtime.model.image_input import ImageInput
 from digits_edge.runtime.model.steps import LineStep
 from digits_edge.runtime.reader.line_image import INK_HEIGHT, LINE_HEIGHT
 from digits_edge.train.models.line_network import COLUMN_PX
-from digits_edge.train.numbers.lines import NumberLines
+from digits_edge.train.numbers.lines import BLOCK, NumberLines
 from digits_edge.train.numbers.pool import make_pool
 from digits_edge.train.numbers.settings import Lines
 from digits_edge.train.numbers.texts import CHARACTERS
@@ -59,7 +59,7 @@ def _pool(dataset: Dataset, rule: str, lines: Lines, folder: Path, on_part: Part
         "part": folder.name,
     }
     on_part(f"{count:,} {folder.name} lines", 0)
-    return make_pool(source, count, folder, about, _tenths(folder.name, on_part))
+    return make_pool(source, count, folder, about, _tenths(folder.name, on_part), block=min(count, BLOCK))
 
 
 def _tenths(name: str, on_part: PartListener) -> Callable[[int, int], None]:

@@ -158,7 +158,9 @@ def _margins(height: float, rng: np.random.Generator) -> tuple[int, int, int, in
     horizontal = rng.uniform(0, 0.15, 2) if rng.random() < 0.5 else rng.uniform(0, 0.8, 2)
     if rng.random() < 0.12:
         horizontal = horizontal + rng.uniform(0, 4, 2)
-    return tuple(round(float(share) * height) for share in (horizontal[0], vertical[0], horizontal[1], vertical[1]))  # type: ignore[return-value]
+    left, right = (round(float(share) * height) for share in horizontal)
+    upper, lower = (round(float(share) * height) for share in vertical)
+    return left, upper, right, lower
 
 
 def _framed_ink(ink: Field, height: float, rng: np.random.Generator, settings: LineSettings) -> Field:
@@ -171,11 +173,11 @@ def _framed_ink(ink: Field, height: float, rng: np.random.Generator, settings: L
 
 
 def _with_rules(ink: Field, box: tuple[float, float, float, float], height: float, rng: np.random.Generator) -> Field:
-    rules = np.clip(draw_rules(ink.shape, box, height, rng) + np.float32(0.5), 0, 1)  # type: ignore[arg-type]
+    rules = np.clip(draw_rules(ink.shape, box, height, rng) + np.float32(0.5), 0, 1)
     if rng.random() < 0.2:  # dashed
         period = rng.uniform(3, 12)
         rules *= (np.arange(ink.shape[1]) % period < rng.uniform(0.3, 0.8) * period).astype(np.float32)
-    return np.maximum(ink, rules * np.float32(rng.uniform(0.3, 1.0)))
+    return np.asarray(np.maximum(ink, rules * np.float32(rng.uniform(0.3, 1.0))), np.float32)
 
 
 def _paste(field: Field, other: Field, place: tuple[int, int]) -> None:

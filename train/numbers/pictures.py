@@ -77,7 +77,7 @@ def photographed(ink: Field, height_px: float, rng: np.random.Generator, setting
     pixels = np.clip(np.rint(levels * 255), 0, 255).astype(np.uint8)
     if rng.random() < settings.compressed:
         pixels = _compressed(pixels, int(rng.integers(*_QUALITY)))
-    return 255 - pixels.astype(np.float32)
+    return np.asarray(255 - pixels.astype(np.float32), np.float32)
 
 
 def _reduced(levels: Field, factor: float) -> Field:

@@ -18,7 +18,13 @@ LineProgress = Callable[[int, int], None]
 
 
 def make_pool(
-    lines: NumberLines, count: int, folder: Path, about: dict[str, Any], progress: LineProgress = lambda done, of: None
+    lines: NumberLines,
+    count: int,
+    folder: Path,
+    about: dict[str, Any],
+    progress: LineProgress = lambda done, of: None,
+    *,
+    block: int = BLOCK,
 ) -> LineSet:
     """Make lines, or read those that the folder has.
 
@@ -28,11 +34,12 @@ def make_pool(
         folder: folder of the blocks; created if missing.
         about: what the lines are made of, JSON values; blocks made of anything else are replaced.
         progress: called after each block.
+        block: number of lines of a block.
 
     Raises:
         InputError: the folder cannot be written.
     """
-    record = {**about, "block": BLOCK}
+    record = {**about, "block": block}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         is_known = (folder / _LINES).exists() and read_json(folder / _LINES) == json.loads(json.dumps(record))
@@ -44,14 +51,13 @@ def make_pool(
     except OSError as error:
         raise InputError(f"{folder} cannot store the lines: {error.strerror}; name another folder") from error
     parts = []
-    for number in range(-(-count // BLOCK)):
+    for number in range(-(-count // block)):
         file = folder / _BLOCK_FILE.format(number)
         if not file.exists():
-            block = lines.block(number)
+            made = lines.block(number, block)
+            images, texts = [line.image for line in made], [line.text for line in made]
             with atomic_write(file) as stream:
-                write_line_set(
-                    stream, LineSet.of(file.stem, [line.image for line in block], [line.text for line in block])
-                )
+                write_line_set(stream, LineSet.of(file.stem, images, texts))
         parts.append(read_line_set(file))
-        progress(min((number + 1) * BLOCK, count), count)
+        progress(min((number + 1) * block, count), count)
     return LineSet.joined(folder.name, parts, count)

@@ -255,13 +255,13 @@ def _place_of(
 def _first_inked(field: Field) -> NDArray[np.float64]:
     """First column of ink in each row, the width where there is none, (H,)."""
     ink = field > 0
-    return np.where(ink.any(axis=1), ink.argmax(axis=1), field.shape[1]).astype(np.float64)
+    return np.asarray(np.where(ink.any(axis=1), ink.argmax(axis=1), field.shape[1]), np.float64)
 
 
 def _last_inked(field: Field) -> NDArray[np.float64]:
     """Last column of ink in each row, exclusive; 0 where there is none, (H,)."""
     ink = field[:, ::-1] > 0
-    return np.where(ink.any(axis=1), field.shape[1] - ink.argmax(axis=1), 0).astype(np.float64)
+    return np.asarray(np.where(ink.any(axis=1), field.shape[1] - ink.argmax(axis=1), 0), np.float64)
 
 
 def _joined(
