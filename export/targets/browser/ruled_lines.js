@@ -109,11 +109,13 @@ function rulesIn(mask, minLength) {
     (share) => Math.floor(share * longerSide(mask)) | 1,
   );
   const { height, width } = mask;
+  /** @type {Mask} */
   const none = { values: new Uint8Array(mask.values.length), height, width };
   let inked = thin(mask);
   if (columnsWithInk(inked).length < length) return none;
   inked = running("maximum", inked, 3, 1);
-  let [best, most] = [none, 0];
+  let best = none;
+  let most = 0;
   for (const slope of RULED_LINES_RULE_SLOPES) {
     const shift = Int32Array.from({ length: width }, (_, x) => rint(slope * (x - width / 2)));
     const sheared = shearedBy(inked, shift, gap);
