@@ -80,6 +80,17 @@ class ModelError(DigitsEdgeError):
     exit_code = 3
 
 
+class ProviderError(ModelError):
+    """An execution provider cannot be bound, or cannot open or run a model that is intact.
+
+    `auto` skips a provider or precision with this error and uses the next one.
+
+    Example:
+        >>> issubclass(ProviderError, ModelError), ProviderError.exit_code
+        (True, 3)
+    """
+
+
 class SequenceModelError(ModelError):
     """A model reads lines of numbers, but a classifier of single images is needed.
 
