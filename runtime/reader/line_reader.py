@@ -19,6 +19,9 @@ from digits_edge.runtime.reader.search import Hypothesis, Span, empty_probabilit
 
 #: A line has no number if this is more probable than not.
 NO_NUMBER = 0.5
+#: Nor has a line whose characters have a lower mean probability (geometric), unless a constraint states that there is
+#: a number; a single character may have the second. Words and drawings have 0.4 or less, digits 0.55 or more.
+MIN_CHARACTER, MIN_SINGLE_CHARACTER = 0.5, 0.3
 #: Maximum number of alternatives, and their minimum probability.
 MAX_ALTERNATIVES, MIN_ALTERNATIVE = 5, 1e-3
 #: Level of a line image from which a pixel is ink, and distance of inked columns of one character.
@@ -84,7 +87,8 @@ def read_line(model: LineModel, picture: Image.Image, found: FoundLine, wanted: 
     best = numbers[0] if numbers else None
     if best is None:
         return Line("", 0.0, "uncertain", found.box)
-    if not any(character.isdecimal() for character in best.text):
+    is_stated = wanted.constraint is not None or wanted.check is not None
+    if not any(character.isdecimal() for character in best.text) or not (is_stated or _is_likely(best)):
         return _without_number(picture, found)
     status: ReadingStatus = "uncertain" if best.confidence < model.metadata.uncertain_below else "ok"
     boxes = _boxes(image, spans(columns, labels, best.text), model.metadata.column_px or 1, picture.size)
@@ -92,6 +96,12 @@ def read_line(model: LineModel, picture: Image.Image, found: FoundLine, wanted: 
         Digit(character, span.confidence, box) for character, (span, box) in zip(best.text, boxes, strict=False)
     )
     return Line(best.text, best.confidence, status, found.box, digits, _alternatives(numbers[1:]))
+
+
+def _is_likely(number: Hypothesis) -> bool:
+    """Whether the characters are confident enough to be a number at all."""
+    count = len(number.text)
+    return number.confidence >= (MIN_SINGLE_CHARACTER if count == 1 else MIN_CHARACTER**count)
 
 
 def _image(crop: LineCrop) -> _LineImage:

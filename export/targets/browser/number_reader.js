@@ -27,6 +27,8 @@ import {
   LINE_READER_MAX_ALTERNATIVES,
   LINE_READER_MAX_INK_GAP,
   LINE_READER_MIN_ALTERNATIVE,
+  LINE_READER_MIN_CHARACTER,
+  LINE_READER_MIN_SINGLE_CHARACTER,
   LINE_READER_NO_NUMBER,
   READER_MIN_TURNED,
   READER_MIN_TURNED_DIGITS,
@@ -108,7 +110,7 @@ async function readLine(picture, found, model) {
   const columns = await model.run(image.pixels, image.width);
   if (emptyProbability(columns) > LINE_READER_NO_NUMBER) return withoutNumber(picture, found);
   const [best, ...others] = search(columns, model.labels);
-  if (!/[0-9]/.test(best.text)) return withoutNumber(picture, found);
+  if (!/[0-9]/.test(best.text) || !isLikely(best)) return withoutNumber(picture, found);
   const place = { crop, image, levels };
   const placed = boxesOf(place, spans(columns, model.labels, best.text), model.columnPx, picture);
   return {
@@ -121,6 +123,11 @@ async function readLine(picture, found, model) {
       .slice(0, LINE_READER_MAX_ALTERNATIVES)
       .filter(({ text, confidence }) => text && confidence >= LINE_READER_MIN_ALTERNATIVE),
   };
+}
+
+/** @param {{text: string, confidence: number}} number @returns {boolean} whether it is a number at all */
+function isLikely({ text, confidence }) {
+  return confidence >= (text.length === 1 ? LINE_READER_MIN_SINGLE_CHARACTER : LINE_READER_MIN_CHARACTER ** text.length);
 }
 
 /**
