@@ -355,7 +355,7 @@ def _report_lines(exported: "ExportedLines", *, as_json: bool) -> None:
     say(f"{exported.path}: {metadata.name}, {exported.size_bytes / 1000:,.0f} kB")
     say(
         f"parity: {parity.lines:,} validation lines, {parity.changed} changed strings, {parity.changed_confident} of "
-        f"the {parity.confident:,} confident ones; {parity.errors} misread (Keras: {parity.reference_errors})"
+        f"the {parity.confident:,} confident ones; {parity.errors} wrong strings (Keras: {parity.reference_errors})"
     )
     say(f"temperature {metadata.temperature:g}; strings below {percent(metadata.uncertain_below)} are uncertain")
     if metadata.precision == "int8":

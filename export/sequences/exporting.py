@@ -99,7 +99,7 @@ def export_lines(
     Raises:
         UsageError: the target exists.
         DataError: the run folder lacks its lines.
-        CheckError: the converted model changes confident strings, or misreads more lines than Keras. No file is
+        CheckError: the converted model changes confident strings, or has more wrong ones than Keras. No file is
             written.
         ModelError: a layer cannot be converted.
 

@@ -30,7 +30,7 @@ def test_evaluate_reports_strings(run: Run, line_run: Path, line_model: Path, pi
         [found] = result.objects
         assert (found["lines"], found["digits"], found["digits_only"]) == (3, 6, True)
         assert 0 <= found["accuracy"] <= 1
-        assert "Misread lines" in (tmp_path / "page.html").read_text()
+        assert "Wrong strings" in (tmp_path / "page.html").read_text()
     result = run("evaluate", line_run)
     assert result.code == 0
     assert "strings are wrong" in result.stdout
