@@ -1,5 +1,6 @@
 """Commands on sequence models: train, export, evaluate, verify, and those that need a classifier."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,9 @@ def test_options_of_classifiers_are_refused(run: Run, line_run: Path, tmp_path: 
     result = run("export", line_run, "--data", "mnist", "-o", tmp_path / "mine.onnx")
     assert result.code == 2
     assert "if SOURCE is a classifier" in result.stderr
-    result = run("export", line_run, line_run, "--ensemble", "-o", tmp_path / "mine.onnx")
+    other = tmp_path / "other"
+    shutil.copytree(line_run, other)
+    result = run("export", line_run, other, "--ensemble", "-o", tmp_path / "mine.onnx")
     assert result.code == 2
     assert "cannot be in an ensemble" in result.error
 
