@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import InputError
 from digits_edge.train.data.batches import Batches, OrderedBatches, count_batches, images_per_batch
-from digits_edge.train.data.made_hands import refuse_hands, with_hands
+from digits_edge.train.data.made_hands import calibration_hands, refuse_hands, with_hands
 from digits_edge.train.models.architectures import build, dtype_policy, input_scale
 from digits_edge.train.models.averaging import WeightAverage
 from digits_edge.train.models.batch_norm import with_fused_batch_norm
@@ -21,11 +21,13 @@ from digits_edge.train.training.checkpoint import TrainingState, read_state
 from digits_edge.train.training.distillation import PartListener, SoftTargets, TrainTeacher, soft_targets
 from digits_edge.train.training.recipe import Recipe
 from digits_edge.train.training.run_folder import (
+    CALIBRATION,
     CHECKPOINT,
     DISTILLATION,
     RECIPE,
     prepare_run_folder,
     recorded_cache,
+    write_images,
     write_json,
 )
 from digits_edge.train.training.run_record import RunRecord, describe
@@ -58,7 +60,7 @@ def train(
     if the recipe says so), `history.csv`, `recipe.json`, `curves.png` and `checkpoint.npz`. With distillation, the
     folder `distillation` holds the teachers' runs and the soft targets. The recipe's validation rule chooses the
     validation images; images that it holds back are not used. Made images (`Recipe.hands`) are added to the training
-    images only.
+    images only; others are stored, on which an export calibrates the confidence.
 
     Args:
         recipe: recipe of the training.
@@ -115,6 +117,9 @@ def train(
     record = RunRecord(recipe, partial(_build, recipe, dataset), run_folder, progress, stateful)
     if not record.is_finished:
         cache_folder = cache_folder or run_folder / DISTILLATION
+        if recipe.hands is not None:
+            made = calibration_hands(dataset, recipe.validation, recipe.hands)
+            write_images(run_folder / CALIBRATION, made.images, made.labels)
 
         def train_teacher(teacher: Recipe, folder: Path) -> None:
             # teachers do not train on the student's validation images, and see the same made images
