@@ -11,7 +11,6 @@ from digits_edge.export.reasons import reason
 from digits_edge.measure.tensorflow_graph import TensorFlowGraph
 from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.model.model_file import Precision
-from digits_edge.runtime.session.quiet import silenced_stderr
 
 
 def write_litert(
@@ -66,8 +65,7 @@ def to_litert(graph: TensorFlowGraph, precision: Precision, shape: tuple[int, ..
             converter.target_spec.supported_types = [tf.float16]
         if graph.quantizes_pixels:
             converter.inference_input_type = tf.uint8
-        with silenced_stderr():
-            return bytes(converter.convert())
+        return bytes(converter.convert())
     except Exception as error:  # the converter raises exceptions of many types
         raise _failed(error) from error
 
