@@ -88,8 +88,9 @@ def run_peers(
             listener=show,
             on_skip=skipped.append,
         )
-        for result in (*rows[printed[0] :], *skipped[printed[1] :]) if as_json else ():
-            print_json(asdict(result))
+        if as_json:
+            for values in map(asdict, [*rows[printed[0] :], *skipped[printed[1] :]]):
+                print_json(values)
     if not as_json:
         _print(rows)
     for line in _skip_notes(skipped, models=len(subjects)):

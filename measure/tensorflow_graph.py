@@ -164,7 +164,9 @@ def _quantized(values: StoredTensor, step: StoredTensor, zero: StoredTensor) -> 
 
 def _dequantized(axis: int, integers: StoredTensor, steps: StoredTensor, zeros: StoredTensor) -> StoredTensor:
     """The weights or biases of a layer."""
-    shape = [-1 if steps.tensor.ndim and index == axis % integers.tensor.ndim else 1 for index in range(integers.tensor.ndim)]
+    shape = [1] * integers.tensor.ndim
+    if steps.tensor.ndim:
+        shape[axis] = -1
     shifted = integers.tensor.astype(np.float64) - zeros.tensor.reshape(shape)
     weights = (shifted * steps.tensor.reshape(shape)).astype(np.float32)
     return StoredTensor(weights, steps=steps.tensor)

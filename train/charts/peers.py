@@ -77,8 +77,15 @@ def _draw_panel(axes: Axes, panel: _Panel, rows: Sequence[PeerRow]) -> None:
     for place, row in zip(places, rows, strict=True):
         if row.ratio > longest:  # a gap shows that the bar is cut off
             axes.barh(place, 0.03 * longest, left=0.9 * longest, height=0.8, color="white")
-        text = f"{row.ratio:.2f}× · {_time(row.p50_us)}" if row.ratio < 10 else f"{row.ratio:,.0f}× · {_time(row.p50_us)}"
-        axes.text(min(row.ratio, longest) + 0.015 * longest, place, text, va="center", fontsize=8.5)
+        ratio = f"{row.ratio:.2f}" if row.ratio < 10 else f"{row.ratio:,.0f}"
+        axes.text(
+            min(row.ratio, longest) + 0.02 * longest,
+            place,
+            f"{ratio}× · {_time(row.p50_us)}",
+            va="center",
+            fontsize=8.5,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},  # covers the line at 1
+        )
     axes.axvline(1, color="0.2", linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set_yticks(places, [row.engine for row in rows])
     axes.set_xticks([])
