@@ -89,8 +89,9 @@ def run_peers(
             on_skip=skipped.append,
         )
         if as_json:
-            for values in map(asdict, [*rows[printed[0] :], *skipped[printed[1] :]]):
-                print_json(values)
+            results: list[PeerRow | SkippedEngine] = [*rows[printed[0] :], *skipped[printed[1] :]]
+            for result in results:
+                print_json(asdict(result))
     if not as_json:
         _print(rows)
     for line in _skip_notes(skipped, models=len(subjects)):
