@@ -38,7 +38,12 @@ def _conv(attributes: Attributes, inputs: Sequence[StoredTensor]) -> StoredTenso
     window = [(size - 1) * step + 1 for size, step in zip(kernel.shape[2:], dilations, strict=True)]
     images, padding = _padded(images, attributes, window, strides)
     weights = _weights(kernel, kernel.tensor.transpose(2, 3, 1, 0))
-    outputs = tf.nn.conv2d(images, weights, strides, padding, dilations=dilations)
+    groups = attributes.get("group", 1)
+    if groups > 1 and groups == images.shape[-1] and strides[0] == strides[1]:
+        weights = tf.reshape(weights, [*weights.shape[:2], groups, -1])
+        outputs = tf.nn.depthwise_conv2d(images, weights, [1, *strides, 1], padding, dilations=dilations)
+    else:
+        outputs = tf.nn.conv2d(images, weights, strides, padding, dilations=dilations)
     return StoredTensor(outputs + inputs[2].tensor if len(inputs) > 2 else outputs, CHANNELS_LAST)
 
 
@@ -107,7 +112,7 @@ def _reshape(attributes: Attributes, inputs: Sequence[StoredTensor]) -> StoredTe
     values = inputs[0]
     shape = [size or values.shape[axis] for axis, size in enumerate(inputs[1].tensor.tolist())]
     count, *sizes = values.shape
-    if len(shape) == 2 and count in (shape[0], -1 if shape[1] == math.prod(sizes) else 0):
+    if shape in ([count, -1], [count, math.prod(sizes)], [-1, math.prod(sizes)]):
         return values.flattened()
     return StoredTensor(tf.reshape(values.in_file_order(), shape))
 
