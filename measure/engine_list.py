@@ -5,7 +5,7 @@ from pathlib import Path
 
 from digits_edge.measure.engine_spec import OWN_ENGINE, EngineSpec, KerasSpec
 from digits_edge.measure.engines import FILE_ENGINES, KERAS_ENGINES, LITERT
-from digits_edge.runtime.session.providers import available_providers
+from digits_edge.runtime.session.provider_names import available_providers
 
 #: Providers of digits-edge that are in the list on every machine.
 PROVIDERS = ("cpu", "openvino")

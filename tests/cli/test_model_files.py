@@ -11,7 +11,7 @@ from digits_edge.runtime.model.bundled import bundled_models
 from digits_edge.runtime.session import trial
 from digits_edge.runtime.session.int8_kernels import saturate
 from digits_edge.runtime.session.precision import find_model, ways_to_run
-from digits_edge.runtime.session.providers import available_providers
+from digits_edge.runtime.session.provider_names import available_providers
 from digits_edge.runtime.session.threads import available_threads
 
 
@@ -74,7 +74,7 @@ def test_error_of_unknown_provider_lists_the_available_ones(run, seven):
 
 
 def test_unavailable_provider_is_an_error_and_not_replaced_by_the_cpu(run, seven):
-    from digits_edge.runtime.session.providers import available_providers
+    from digits_edge.runtime.session.provider_names import available_providers
 
     missing = next(name for name in ("qnn", "cuda", "directml") if name not in available_providers())
     result = run("predict", "seven.png", "--provider", missing)

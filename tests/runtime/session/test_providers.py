@@ -11,7 +11,8 @@ import pytest
 from digits_edge.runtime.errors import ModelError, UsageError
 from digits_edge.runtime.model.model_file import read_model_file
 from digits_edge.runtime.session import library
-from digits_edge.runtime.session.providers import available_providers, full_name, open_session, short_name
+from digits_edge.runtime.session.provider_names import available_providers, full_name, short_name
+from digits_edge.runtime.session.providers import open_session
 from digits_edge.runtime.session.threads import available_threads
 
 NO_CUDA = "CUDAExecutionProvider" not in onnxruntime.get_available_providers()

@@ -18,7 +18,7 @@ import pytest
 
 from digits_edge.cli.main import run as run_command
 from digits_edge.runtime.batch.distributed.file_system import file_system, write_file
-from digits_edge.runtime.session.providers import available_providers
+from digits_edge.runtime.session.provider_names import available_providers
 from tests.ports import free_port
 
 from .conftest import (  # type: ignore[import-not-found]
