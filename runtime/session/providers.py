@@ -8,14 +8,17 @@ import io
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from digits_edge.runtime.errors import ModelError, ProviderError, one_line
-from digits_edge.runtime.model.model_file import BATCH_AXIS, METADATA_KEY, Metadata
+from digits_edge.runtime.model.model_file import BATCH_AXIS, INPUT_NAME, METADATA_KEY, OUTPUT_NAME, Metadata
 from digits_edge.runtime.session import int8_kernels
 from digits_edge.runtime.session.bound_session import BoundSession
 from digits_edge.runtime.session.ep_devices import NUMBERED, plugged_in, select_device
 from digits_edge.runtime.session.library import load_onnxruntime, update_for
 from digits_edge.runtime.session.plugins import installed_plugins, register
 from digits_edge.runtime.session.provider_names import (
+    ON_PROCESSOR,
     Selection,
     available_providers,
     built_in_providers,
@@ -51,7 +54,7 @@ def open_session(
 
     Raises:
         ModelError: onnxruntime is not installed.
-        ProviderError: the provider cannot be bound, or cannot load the model.
+        ProviderError: the provider cannot be bound, or cannot load or run the model.
         UsageError: the provider is unknown, or `threads` is out of range.
     """
     selection, count = parse_provider(provider), thread_count(threads)
@@ -59,7 +62,24 @@ def open_session(
     exact_kernels = selection.name == "cpu" and _needs_exact_kernels(session)
     if exact_kernels:
         session = _bind(model, selection, count, single_image, origin, exact_kernels=True)
-    return BoundSession(session, selection.name, count, single_image=single_image, exact_kernels=exact_kernels)
+    bound = BoundSession(session, selection.name, count, single_image=single_image, exact_kernels=exact_kernels)
+    if selection.name not in ON_PROCESSOR:
+        _run_once(bound, origin)
+    return bound
+
+
+def _run_once(bound: BoundSession, origin: str) -> None:
+    """Run one image on an accelerator, which may find only then that its device lacks an operation, such as fp16.
+
+    Raises:
+        ProviderError: the provider cannot run the model.
+    """
+    if bound.session.get_inputs()[0].name != INPUT_NAME or bound.session.get_outputs()[0].name != OUTPUT_NAME:
+        return  # `Classifier` reports that this is another model
+    try:
+        bound.run(np.zeros((1, *bound.image_shape), np.uint8))
+    except Exception as error:  # onnxruntime's errors have no common base class
+        raise ProviderError(f"{origin} could not be run by provider {bound.provider}: {one_line(error)}") from error
 
 
 def _needs_exact_kernels(session: Any) -> bool:
