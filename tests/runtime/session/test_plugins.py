@@ -237,3 +237,18 @@ def test_devices_of_a_real_plug_in_are_listed_once_if_the_program_registered_it_
         "        assert len(ort.get_ep_devices()) == before\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_plug_in_is_registered_although_standard_error_is_closed():
+    program = (
+        "import os\n"
+        "from types import SimpleNamespace\n"
+        "from digits_edge.runtime.session.plugins import PlugIn, register\n"
+        "os.close(2)\n"
+        "names = []\n"
+        "ort = SimpleNamespace(register_execution_provider_library=lambda name, path: names.append(name))\n"
+        "register(ort, PlugIn('onnxruntime_ep_fake', ('FakeExecutionProvider',), 'lib.so'))\n"
+        "print(names)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout == "['digits_edge.onnxruntime_ep_fake']\n"

@@ -302,6 +302,13 @@ def test_a_gpu_provider_without_a_gpu_is_a_one_line_error(archive, tmp_path):
     assert all(line.startswith("starting Ray (") for line in progress)  # on a busy machine
 
 
+def test_device_of_cuda_cannot_be_named_because_ray_distributes_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "a.csv", IMAGES[:2], LABELS[:2])
+    assert run_command(["batch-predict", "a.csv", "-o", "out", "--engine", "ray", "--provider", "cuda:1"]) == 2
+    assert "Ray distributes the devices of provider cuda; use --provider cuda" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_an_output_folder_in_a_source_is_not_a_source(archive, tmp_path):
     for _ in range(2):
