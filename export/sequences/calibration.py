@@ -40,7 +40,6 @@ def fit_line_temperature(
         >>> fit_line_temperature(logits, "1", ["1", "1", "1", ""])
         2.0
     """
-
     rows = np.linspace(0, len(texts) - 1, min(len(texts), _LINES)).astype(int).tolist()
     few, truths = [logits[row] for row in rows], [texts[row] for row in rows]
 

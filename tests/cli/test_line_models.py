@@ -81,3 +81,9 @@ def test_lines_are_an_option_of_train(run: Run, tmp_path: Path) -> None:
     result = run("train", "number", "--folds", "2", "-o", tmp_path / "run", "--data", "missing-file.csv")
     assert result.code != 0
     assert not (tmp_path / "run").exists()
+
+
+def test_sequence_models_have_no_search(run: Run) -> None:
+    result = run("tune", "number")
+    assert result.code == 2
+    assert "has no search" in result.error
