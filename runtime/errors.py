@@ -5,6 +5,7 @@ DigitsEdgeError       base class
 ├── CheckError        1  a check failed
 ├── UsageError        2  invalid arguments
 ├── ModelError        3  model or execution provider not usable
+│   ├── SequenceModelError  a model that reads numbers, where single images are classified
 │   └── ProviderError    an installed execution provider cannot open or run a model
 └── InputError        4  input not readable, or output not writable
     ├── ImageError       a picture or an array of images
@@ -79,10 +80,6 @@ class ModelError(DigitsEdgeError):
     exit_code = 3
 
 
-class SequenceModelError(ModelError):
-    """A model that reads lines was opened as a classifier of single images."""
-
-
 class ProviderError(ModelError):
     """An execution provider cannot be bound, or cannot open or run a model that is intact.
 
@@ -90,6 +87,15 @@ class ProviderError(ModelError):
 
     Example:
         >>> issubclass(ProviderError, ModelError), ProviderError.exit_code
+        (True, 3)
+    """
+
+
+class SequenceModelError(ModelError):
+    """A model reads lines of numbers, but a classifier of single images is needed.
+
+    Example:
+        >>> issubclass(SequenceModelError, ModelError), SequenceModelError.exit_code
         (True, 3)
     """
 

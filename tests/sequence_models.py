@@ -23,6 +23,18 @@ COLUMN_PX = 2
 _TEMPLATE_WIDTH = 20
 
 
+def template_weights() -> tuple[np.ndarray, np.ndarray]:
+    """Weights (K + 1, 32, 20) for pixels from 0 to 1, and biases (K + 1,), of the classes; the blank is last.
+
+    Ink on the strokes of a digit counts for it, and ink beside them against it; the blank needs 60 % of a match.
+    """
+    templates = np.stack([_template(label) for label in LABELS])
+    for_ink = templates - 0.6 * (1 - templates)
+    scale = 30 / (for_ink * templates).sum((1, 2), keepdims=True)
+    weights = np.concatenate([scale * for_ink, np.zeros_like(templates[:1])])
+    return weights, np.append(np.zeros(len(templates)), 0.6 * 30)
+
+
 def write_sequence_model(path: Path) -> None:
     """Write the model."""
     metadata = Metadata(
@@ -38,15 +50,10 @@ def write_sequence_model(path: Path) -> None:
         column_px=COLUMN_PX,
         uncertain_below=0.5,
     )
-    templates = np.stack([_template(label) for label in LABELS])
-    # ink on the strokes of a digit counts for it, and ink beside them against it; the blank needs 60 % of a match
-    for_ink = templates - 0.6 * (1 - templates)
-    scale = 30 / (for_ink * templates).sum((1, 2), keepdims=True)
-    weights = np.concatenate([scale * for_ink, np.zeros_like(templates[:1])])[:, np.newaxis]
-    bias = np.append(np.zeros(len(templates)), 0.6 * 30)
-    model = _graph(weights / 255, bias)
+    weights, bias = template_weights()
+    model = _graph(weights[:, np.newaxis] / 255, bias)
     golden_image = np.zeros((1, LINE_HEIGHT, 64), np.uint8)
-    golden_image[0, :, 20 : 20 + _TEMPLATE_WIDTH] = templates[7] * 255
+    golden_image[0, :, 20 : 20 + _TEMPLATE_WIDTH] = _template("7") * 255
     golden = GoldenValues(golden_image, _outputs(model, golden_image).reshape(1, -1), tolerance=1e-4)
     helper.set_model_props(model, {METADATA_KEY: metadata.to_json(), GOLDEN_KEY: golden.pack()})
     path.write_bytes(with_digest(model.SerializeToString(deterministic=True)))

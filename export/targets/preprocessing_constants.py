@@ -5,6 +5,9 @@ modules import these constants from `constants.js`, which `digits_edge.export.ta
 constant is defined twice.
 """
 
+import ast
+import inspect
+from dataclasses import asdict
 from types import ModuleType
 
 from digits_edge.runtime.checks import occlusion
@@ -23,6 +26,7 @@ from digits_edge.runtime.preprocessing import (
     small_digits,
     transparency,
 )
+from digits_edge.runtime.reader import line_crop, line_image, line_reader, lines, page_ink, reader, ruled_lines, search
 
 Value = int | float | tuple[int | float, ...]
 
@@ -41,6 +45,10 @@ _MODULES: tuple[ModuleType, ...] = (
     mnist_format,
     plain_object,
 )
+#: The same modules of the reader; their constants have the module's name in front, because several have the same name.
+_READER_MODULES: tuple[ModuleType, ...] = (page_ink, ruled_lines, lines, line_crop, line_image, line_reader, reader)
+#: Constants for files and constraints, which the browser does not have.
+_UNUSED = ("JPEG_SIDE", "STATES")
 _HEAD = "// Constants of the preprocessing, written by digits-edge from its Python modules. Do not edit."
 
 
@@ -63,6 +71,12 @@ def exported_constants() -> dict[str, dict[str, Value]]:
     found[pictures.__name__] = {"MAX_PIXELS": pictures.MAX_PIXELS}
     sizes = ("REFERENCE_SIDE", "SQUARE", "STEP", "MAX_VALUES")
     found[occlusion.__name__] = {f"OCCLUSION_{name}": getattr(occlusion, name) for name in sizes}
+    for module in _READER_MODULES:
+        prefix = module.__name__.rpartition(".")[2].upper()
+        own = {name: value for name, value in _numbers(module).items() if name in _assigned(module)}
+        found[module.__name__] = {f"{prefix}_{name}": value for name, value in own.items() if name not in _UNUSED}
+    limits = {name.upper(): value for name, value in asdict(search.FREE).items() if name.upper() not in _UNUSED}
+    found[search.__name__] = {f"SEARCH_{name}": value for name, value in limits.items()}
     return found
 
 
@@ -89,6 +103,13 @@ def _numbers(module: ModuleType) -> dict[str, Value]:
     return {
         name: value for name, value in vars(module).items() if name[0] != "_" and name.isupper() and _is_number(value)
     }
+
+
+def _assigned(module: ModuleType) -> set[str]:
+    """Names that a module assigns, without those that it imports."""
+    statements = ast.parse(inspect.getsource(module)).body
+    targets = [target for each in statements if isinstance(each, ast.Assign) for target in each.targets]
+    return {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
 
 
 def _is_number(value: object) -> bool:

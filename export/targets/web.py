@@ -14,10 +14,13 @@ from typing import Any
 from digits_edge.export.targets.onnxruntime_web import onnxruntime_web
 from digits_edge.export.targets.preprocessing_constants import constants_js
 from digits_edge.runtime.checks.verify import verify
+from digits_edge.runtime.checks.verify_lines import verify_lines
 from digits_edge.runtime.classifier import Classifier
-from digits_edge.runtime.errors import CheckError, InputError, UsageError
+from digits_edge.runtime.errors import CheckError, InputError, SequenceModelError, UsageError
 from digits_edge.runtime.files import sync_folder
 from digits_edge.runtime.json_record import read_json
+from digits_edge.runtime.model.model_file import Metadata
+from digits_edge.runtime.reader.line_model import LineModel
 from digits_edge.runtime.service.page import PAGE_FILES
 
 _BROWSER = Path(__file__).with_name("browser")
@@ -74,18 +77,24 @@ def export_web(
     refuse_folder(folder, overwrite=overwrite)
     files = dict(_page_files()) | {f"onnxruntime/{name}": content for name, content in onnxruntime_web(archive).items()}
     listings: list[dict[str, Any]] = []
+    readers: list[dict[str, Any]] = []
     for model_file in model_files:
-        listing, content = _model(model_file)
+        try:
+            listing, content = _model(model_file)
+            listings.append(listing | {"default": not listings})
+        except SequenceModelError:
+            listing, content = _reader(model_file)
+            readers.append(listing)
         if f"models/{listing['file']}" in files:
             raise UsageError(f"{model_file} is a second model named {listing['name']!r}; give each model once")
         files[f"models/{listing['file']}"] = content
-        listings.append(listing | {"default": not listings})
-    listing = {"made_by": _MADE_BY, "models": listings, "files": sorted([*files, _LISTING, _WORKER])}
+    models = {"models": listings, "readers": readers}
+    listing = {"made_by": _MADE_BY, **models, "files": sorted([*files, _LISTING, _WORKER])}
     files[_LISTING] = json.dumps(listing).encode()
     files[_WORKER] = _service_worker(files)
     _write(files, folder)
     return WebExported(
-        folder, tuple(listing["name"] for listing in listings), sum(map(len, files.values())), len(files)
+        folder, tuple(listing["name"] for listing in (*listings, *readers)), sum(map(len, files.values())), len(files)
     )
 
 
@@ -147,23 +156,41 @@ def _model(path: Path) -> tuple[dict[str, Any], bytes]:
             raise CheckError(f"{path} failed verification: {'; '.join(verification.problems)}")
         metadata, golden = classifier.metadata, classifier.golden.pack()
         content = classifier.path.read_bytes()
-    digest = hashlib.sha256(content).digest()
     test = metadata.test or {}
+    return {
+        **_listing(metadata, golden, content),
+        "input": asdict(metadata.input),
+        "preprocessing": [asdict(step) for step in metadata.preprocessing],
+        "output": metadata.output,
+        "test_errors": test.get("errors"),
+        "test_images": test.get("images"),
+        "test_data": test.get("name"),
+    }, content
+
+
+def _reader(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Verify a sequence model; return its entry in `models.json` and the content of its file."""
+    model = LineModel(path, "cpu", None)
+    verification = verify_lines(model)
+    if verification.problems:
+        raise CheckError(f"{path} failed verification: {'; '.join(verification.problems)}")
+    content = model.path.read_bytes()
+    entry = _listing(model.metadata, model.packed_golden, content)
+    return {**entry, "characters": "".join(model.metadata.labels), "column_px": model.metadata.column_px}, content
+
+
+def _listing(metadata: Metadata, golden: str, content: bytes) -> dict[str, Any]:
+    """The values of an entry in `models.json` that all models have."""
+    digest = hashlib.sha256(content).digest()
     return {
         "name": metadata.name,
         "file": re.sub(r"[^\w.-]", "-", metadata.name, flags=re.ASCII) + ".onnx",
         "integrity": f"sha256-{base64.b64encode(digest).decode()}",
         "bytes": len(content),
         "labels": metadata.labels,
-        "input": asdict(metadata.input),
-        "preprocessing": [asdict(step) for step in metadata.preprocessing],
-        "output": metadata.output,
         "uncertain_below": metadata.uncertain_below,
-        "test_errors": test.get("errors"),
-        "test_images": test.get("images"),
-        "test_data": test.get("name"),
         "golden": json.loads(golden),
-    }, content
+    }
 
 
 def _service_worker(files: dict[str, bytes]) -> bytes:

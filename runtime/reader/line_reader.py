@@ -21,8 +21,8 @@ from digits_edge.runtime.reader.search import Hypothesis, Span, empty_probabilit
 NO_NUMBER = 0.5
 #: Maximum number of alternatives, and their minimum probability.
 MAX_ALTERNATIVES, MIN_ALTERNATIVE = 5, 1e-3
-#: Level of a line image from which a pixel is ink.
-INK_LEVEL = 96
+#: Level of a line image from which a pixel is ink, and distance of inked columns of one character.
+INK_LEVEL, MAX_INK_GAP = 96, 5
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,6 @@ def _inked(pixels: NDArray[np.uint8], left: int, right: int, peak: int) -> tuple
 
 
 def _near(columns: NDArray[np.intp], peak: int) -> NDArray[np.intp]:
-    """The run of inked columns at a peak; gaps of up to four columns do not end it."""
-    runs = np.split(columns, np.flatnonzero(np.diff(columns) > 4) + 1)
+    """The run of inked columns at a peak."""
+    runs = np.split(columns, np.flatnonzero(np.diff(columns) > MAX_INK_GAP) + 1)
     return min(runs, key=lambda run: max(run[0] - peak, peak - run[-1], 0))

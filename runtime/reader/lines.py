@@ -29,6 +29,8 @@ MIN_HEIGHT, MIN_HEIGHT_SHARE = 6, 1 / 90
 BORDER_SHARE = 0.5
 #: Components that are wider than this many heights are rules, and those that are higher than this many widths edges.
 MAX_ASPECT, MAX_UPRIGHT_ASPECT = 8.0, 14.0
+#: Components with fewer pixels are dust, and rules with fewer pixels may be parts of characters.
+MIN_PIXELS, MIN_RULE_PIXELS = 2, 20
 #: Frames fill less than this share of their box, and have a component of this share of their height inside.
 MAX_FRAME_FILL, MIN_FRAMED = 0.25, 0.3
 
@@ -42,6 +44,8 @@ MAX_SHIFT = 0.5
 SIDE_HEIGHT, SIDE_ASPECT = 1.4, 8.0
 #: Components within this share of the line's height from its box belong to it: separators and parts of digits.
 NEAR_SHARE = 0.35
+#: A chain is part of another one if this share of its box is that near.
+MIN_INSIDE = 0.7
 #: Lines that are lower than this share of the highest line of the page are specks.
 MIN_LINE_SHARE = 0.2
 #: A line is the whole picture if its height is at least this share of it, and the picture is at least so many times as
@@ -117,7 +121,7 @@ def _components(mask: Mask) -> NDArray[np.intp]:
     for one in np.flatnonzero(is_frame).tolist():
         inside = (left > left[one]) & (right < right[one]) & (upper > upper[one]) & (lower < lower[one])
         is_frame[one] = bool((inside & (height >= max(MIN_HEIGHT, MIN_FRAMED * height[one]))).any())
-    kept: NDArray[np.intp] = found[~is_edge & ~is_frame & ~(is_rule & (area > 20)) & (area > 2)]
+    kept: NDArray[np.intp] = found[~is_edge & ~is_frame & ~(is_rule & (area > MIN_RULE_PIXELS)) & (area > MIN_PIXELS)]
     return kept
 
 
@@ -178,7 +182,7 @@ def _merged(chains: list[NDArray[np.intp]]) -> list[NDArray[np.intp]]:
             around = _bounds(other)
             near = NEAR_SHARE * (around[3] - around[1])
             outer = (around[0] - near, around[1] - near, around[2] + near, around[3] + near)
-            if _overlap(box, outer) > 0.7 * _area(box):
+            if _overlap(box, outer) > MIN_INSIDE * _area(box):
                 kept[place] = np.concatenate([other, chain])
                 break
         else:

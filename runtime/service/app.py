@@ -24,6 +24,7 @@ from digits_edge.runtime.service.metrics import Measured, Metrics
 from digits_edge.runtime.service.openapi import openapi
 from digits_edge.runtime.service.page import PAGE, PAGE_FILES
 from digits_edge.runtime.service.picture_endpoint import PictureEndpoint
+from digits_edge.runtime.service.reading_endpoint import ReadingEndpoint
 from digits_edge.runtime.service.responses import ErrorResponse, status_of
 from digits_edge.runtime.service.served_models import ServedModels
 from digits_edge.runtime.session.threads import available_threads
@@ -71,8 +72,11 @@ def create_app(
     limits = limits or Limits()
     decoders = ThreadPoolExecutor(available_threads(), thread_name_prefix="decoder")
     pictures = PictureEndpoint(models, decoders, max_pixels=limits.picture_pixels)
+    numbers = ReadingEndpoint(models, decoders, max_pixels=limits.picture_pixels)
     protocol = InferenceProtocol(models, json_bytes=limits.json_bytes, images=limits.images)
-    description = openapi([model.classifier.metadata.input for model in models], with_key=key is not None)
+    inputs = [model.classifier.metadata.input for model in models]
+    inputs += [served.reader.metadata.input for served in models.readers.values()]
+    description = openapi(inputs, with_key=key is not None)
 
     async def show_description(request: Request) -> Response:
         return JSONResponse(description)
@@ -92,6 +96,7 @@ def create_app(
         Route("/openapi.json", show_description),
         Route("/models", pictures.models),
         Route("/predict", pictures.predict, methods=["POST"]),
+        Route("/read", numbers.read, methods=["POST"]),
         Route("/metrics", metrics.show),
         Route("/v2", protocol.server),
         Route("/v2/health/live", protocol.live),

@@ -17,12 +17,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from digits_edge.runtime.errors import ImageError
-from digits_edge.runtime.model.image_input import ImageInput
-from digits_edge.runtime.model.model_file import INPUT_NAME, OUTPUT_NAME
+from digits_edge.runtime.model.image_input import MAX_SIDE, ImageInput
+from digits_edge.runtime.model.model_file import COLUMNS_NAME, INPUT_NAME, OUTPUT_NAME, Metadata
 from digits_edge.runtime.pixel_scale import is_scaled
 from digits_edge.runtime.service.bodies import body_of
 from digits_edge.runtime.service.responses import ErrorResponse, RecordResponse, UnknownModelError
-from digits_edge.runtime.service.served_models import ServedModel, ServedModels
+from digits_edge.runtime.service.served_models import MAX_VALUES, ServedModel, ServedModels, ServedReader
 
 #: The only version of a model: the file that the service was started with.
 VERSION = "1"
@@ -58,6 +58,7 @@ class InferInput(BaseModel):
     """Images, as flat or nested pixels in `data` or as `binary_data_size` bytes after the JSON.
 
     `shape` is that of the model's input, [N, height, width] or [N, height, width, 3], or flat: [N, values of an image].
+    Models that read numbers take lines of any width: [N, height, width].
     """
 
     name: Literal["image"]
@@ -76,7 +77,7 @@ class OutputParameters(BaseModel):
 class WantedOutput(BaseModel):
     """A requested output."""
 
-    name: Literal["probabilities"]
+    name: Literal["probabilities", "columns"]
     parameters: OutputParameters | None = None
 
 
@@ -102,9 +103,12 @@ class OutputSize(BaseModel):
 
 
 class InferOutput(BaseModel):
-    """Class probabilities, row by row. A row sums to 1, unless the `output` of the model in `/models` is "sigmoid"."""
+    """Class probabilities, row by row. A row sums to 1, unless the `output` of the model in `/models` is "sigmoid".
 
-    name: Literal["probabilities"] = "probabilities"
+    Models that read numbers have a row for each column of a line: `columns`, [N, T, classes and blank].
+    """
+
+    name: Literal["probabilities", "columns"] = "probabilities"
     datatype: Literal["FP32"] = "FP32"
     shape: list[int]
     parameters: OutputSize | None = None
@@ -186,13 +190,20 @@ class InferenceProtocol:
     async def model(self, request: Request) -> Response:
         """Describe the inputs and outputs of a model."""
         model = self._requested_model(request)
+        metadata = _metadata(model)
+        if isinstance(model, ServedReader):
+            output = Tensor(name=COLUMNS_NAME, datatype="FP32", shape=[-1, -1, len(metadata.labels) + 1])
+            shape = [-1, metadata.input.height, -1]
+        else:
+            output = Tensor(name=OUTPUT_NAME, datatype="FP32", shape=[-1, len(metadata.labels)])
+            shape = [-1, *metadata.input.shape]
         return RecordResponse(
             ModelMetadata(
                 name=model.name,
                 versions=[VERSION],
                 platform="onnxruntime_onnx",
-                inputs=[Tensor(name=INPUT_NAME, datatype="UINT8", shape=[-1, *model.classifier.metadata.input.shape])],
-                outputs=[Tensor(name=OUTPUT_NAME, datatype="FP32", shape=[-1, len(model.classifier.labels)])],
+                inputs=[Tensor(name=INPUT_NAME, datatype="UINT8", shape=shape)],
+                outputs=[output],
             )
         )
 
@@ -210,7 +221,8 @@ class InferenceProtocol:
                 413, f"JSON of {len(json_part):,} bytes; send at most {self._max_json_bytes:,}, or use binary tensors"
             )
         parsed = _parse(json_part)
-        images = _images(parsed.inputs[0], binary, model.classifier.metadata.input)
+        _check_output(parsed, model)
+        images = _images(parsed.inputs[0], binary, _metadata(model).input)
         if len(images) > self._max_images:
             raise HTTPException(413, f"{len(images):,} images in one request; send at most {self._max_images:,}")
         if is_scaled(images):
@@ -218,10 +230,16 @@ class InferenceProtocol:
                 400, "no pixel is above 1, so the images are probably scaled to 0–1; multiply them by 255"
             )
         parsed.inputs.clear()  # a list of Python integers takes thirty times the memory of the uint8 array
+        if isinstance(model, ServedReader):
+            if images.size > MAX_VALUES:
+                raise HTTPException(413, f"{images.size:,} pixels in one request; send at most {MAX_VALUES:,}")
+            return _response(model, parsed, await model.columns(images))
         return _response(model, parsed, await model.batcher.predict(images))
 
-    def _requested_model(self, request: Request) -> ServedModel:
-        model = self._models.find(request.path_params["model"])
+    def _requested_model(self, request: Request) -> ServedModel | ServedReader:
+        name = request.path_params["model"]
+        model: ServedModel | ServedReader
+        model = self._models.find_reader(name) if name in self._models.reader_names else self._models.find(name)
         requested = request.path_params.get("version", VERSION)
         if requested != VERSION:
             raise UnknownModelError(f"unknown version {requested!r} of model {model.name}; use version {VERSION}")
@@ -258,21 +276,32 @@ def _parse(json_part: bytes) -> InferRequest:
         raise ImageError(f"{place}: {first['msg']}") from error
 
 
-def accepted_shapes(image: ImageInput) -> tuple[list[int], list[int]]:
-    """Shapes of one image in requests: that of the model's input, and flat.
+def accepted_shapes(image: ImageInput) -> tuple[list[int], ...]:
+    """Shapes of one image in requests: that of the model's input, and flat; -1 is any positive number.
 
     Example:
-        >>> accepted_shapes(ImageInput(32, 32, 3))
-        ([32, 32, 3], [3072])
+        >>> accepted_shapes(ImageInput(32, 32, 3)), accepted_shapes(ImageInput(32, None))
+        (([32, 32, 3], [3072]), ([32, -1],))
     """
-    return list(image.shape), [image.pixels]
+    return ([image.height, -1],) if image.width is None else (list(image.shape), [image.pixels])
+
+
+def _metadata(model: ServedModel | ServedReader) -> Metadata:
+    return model.reader.metadata if isinstance(model, ServedReader) else model.classifier.metadata
+
+
+def _check_output(request: InferRequest, model: ServedModel | ServedReader) -> None:
+    """Refuse a request for an output that the model does not have."""
+    name = COLUMNS_NAME if isinstance(model, ServedReader) else OUTPUT_NAME
+    if request.outputs and request.outputs[0].name != name:
+        raise ImageError(f"outputs.0.name: {request.outputs[0].name!r}, expected {name!r}")
 
 
 def _images(tensor: InferInput, binary: bytes, image: ImageInput) -> NDArray[np.uint8]:
     """Return the images of a request, uint8, (N, H, W) or (N, H, W, 3)."""
-    shape = tensor.shape
-    if shape[1:] not in (accepted := accepted_shapes(image)):
-        expected = " or ".join(str(["N", *each]).replace("'", "") for each in accepted)
+    shape, accepted = tensor.shape, accepted_shapes(image)
+    if not any(_fits(shape[1:], each) for each in accepted):
+        expected = " or ".join(str(["N", *each]).replace("'", "").replace("-1", "W") for each in accepted)
         raise ImageError(f"inputs.0.shape: {shape}, expected {expected}")
     size = tensor.parameters.binary_data_size if tensor.parameters else None
     if (size is None) == (tensor.data is None):
@@ -289,16 +318,23 @@ def _images(tensor: InferInput, binary: bytes, image: ImageInput) -> NDArray[np.
         raise ImageError("inputs.0.data: rows have different lengths") from error
     if pixels.size != math.prod(shape):
         raise ImageError(f"inputs.0.data: {pixels.size} pixels, expected {math.prod(shape)} for the shape {shape}")
-    return pixels.reshape(-1, *image.shape)
+    return pixels.reshape(shape if image.width is None else (-1, *image.shape))
 
 
-def _response(model: ServedModel, request: InferRequest, probabilities: NDArray[np.float32]) -> Response:
+def _fits(shape: list[int], accepted: list[int]) -> bool:
+    return len(shape) == len(accepted) and all(
+        size == wanted or (wanted == -1 and 0 < size <= MAX_SIDE) for size, wanted in zip(shape, accepted, strict=True)
+    )
+
+
+def _response(model: ServedModel | ServedReader, request: InferRequest, probabilities: NDArray[np.float32]) -> Response:
     """Create the response, with binary data if the request or its output demands it."""
     is_binary = bool(request.parameters and request.parameters.binary_data_output)
     if request.outputs and (parameters := request.outputs[0].parameters) and parameters.binary_data is not None:
         is_binary = parameters.binary_data
     binary = np.ascontiguousarray(probabilities, "<f4").tobytes() if is_binary else b""
     output = InferOutput(
+        name="columns" if isinstance(model, ServedReader) else "probabilities",
         shape=list(probabilities.shape),
         parameters=OutputSize(binary_data_size=len(binary)) if is_binary else None,
         data=None if is_binary else probabilities.ravel().tolist(),

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from digits_edge.runtime.model.image_input import ImageInput
+from digits_edge.runtime.model.image_input import MAX_SIDE, ImageInput
+from digits_edge.runtime.reader.constraints import CHECKS
 from digits_edge.runtime.service.inference_protocol import (
     InferRequest,
     InferResponse,
@@ -19,6 +20,7 @@ from digits_edge.runtime.service.inference_protocol import (
     accepted_shapes,
 )
 from digits_edge.runtime.service.picture_endpoint import ModelListings, Reading
+from digits_edge.runtime.service.reading_endpoint import NumbersReading
 from digits_edge.runtime.service.responses import Failure
 
 _RECORDS: tuple[type[BaseModel], ...] = (
@@ -28,6 +30,7 @@ _RECORDS: tuple[type[BaseModel], ...] = (
     ModelListings,
     ModelMetadata,
     ModelReady,
+    NumbersReading,
     Reading,
     Ready,
     ServerMetadata,
@@ -43,6 +46,9 @@ _ERRORS = {
     429: "The service is busy; `Retry-After` has the seconds to wait.",
     503: "Processing took too long, or a model failed.",
 }
+_WIDTH = {"type": "integer", "minimum": 1, "maximum": MAX_SIDE}
+#: Schema of the query parameter `region`, which may be repeated.
+_REGIONS = {"type": "array", "items": {"type": "string", "examples": ["10%,5%,40%,9%"]}}
 _REFERENCE = "#/components/schemas/{model}"
 
 
@@ -104,6 +110,25 @@ def _pictures() -> dict[str, Any]:
                 "responses": _responses(Reading, 400, 403, 404, 408, 413, 415, 429, 503),
             }
         },
+        "/read": {
+            "post": {
+                "operationId": "read",
+                "summary": "Read the numbers in a picture",
+                "parameters": [
+                    _query("model", {"type": "string"}, "Name of a model; the first that reads numbers if omitted."),
+                    _query("length", {"type": "integer", "minimum": 1, "maximum": 64}, "Number of digits."),
+                    _query("pattern", {"type": "string"}, "N is a digit, a space may be missing.", "NNNN NN"),
+                    _query("check", {"enum": [*CHECKS]}, "Check that numbers satisfy; iban:DE names a country, too."),
+                    _query("region", _REGIONS, "Fields with one number each; all lines if omitted."),
+                ],
+                "requestBody": {
+                    "required": True,
+                    "description": "Picture file: PNG, JPEG, BMP, GIF, WebP, TIFF or PNM.",
+                    "content": {"image/png": picture, "image/jpeg": picture, "application/octet-stream": picture},
+                },
+                "responses": _responses(NumbersReading, 400, 403, 404, 408, 413, 415, 429, 503),
+            }
+        },
         "/models": {
             "get": {
                 "operationId": "models",
@@ -163,7 +188,7 @@ def _shapes(inputs: Sequence[ImageInput]) -> dict[str, Any]:
         "anyOf": [
             {
                 "type": "array",
-                "prefixItems": [count, *({"const": size} for size in shape)],
+                "prefixItems": [count, *({"const": size} if size >= 0 else _WIDTH for size in shape)],
                 "minItems": 1 + len(shape),
                 "maxItems": 1 + len(shape),
             }

@@ -21,6 +21,7 @@ from digits_edge.runtime.prediction import Status
 from digits_edge.runtime.preprocessing.pictures import open_picture
 from digits_edge.runtime.preprocessing.prepared import PreparedPicture
 from digits_edge.runtime.service.bodies import body_of
+from digits_edge.runtime.service.reading_endpoint import ReaderListing, reader_listings
 from digits_edge.runtime.service.responses import RecordResponse
 from digits_edge.runtime.service.served_models import ServedModels
 
@@ -86,9 +87,10 @@ class ModelListing(BaseModel):
 
 
 class ModelListings(BaseModel):
-    """All models of the service, the default first."""
+    """All models of the service: those that classify, the default first, and those that read numbers."""
 
     models: list[ModelListing]
+    readers: list[ReaderListing] = []
 
 
 class PictureEndpoint:
@@ -162,7 +164,7 @@ class PictureEndpoint:
                     uncertain_below=metadata.uncertain_below,
                 )
             )
-        return RecordResponse(ModelListings(models=listings))
+        return RecordResponse(ModelListings(models=listings, readers=reader_listings(self._models)))
 
     def _prepare(self, classifier: Classifier, body: bytes) -> tuple[tuple[int, int], PreparedPicture]:
         """Decode a picture and convert it to the input of the model; return its size, too."""

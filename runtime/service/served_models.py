@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from digits_edge.runtime.checks.latency import measure
 from digits_edge.runtime.classifier import FEW_IMAGES, MAX_BATCH, Classifier
-from digits_edge.runtime.errors import UsageError
+from digits_edge.runtime.errors import SequenceModelError, UsageError
 from digits_edge.runtime.model.bundled import bundled_models
+from digits_edge.runtime.reader.reader import Reader
 from digits_edge.runtime.service.batching import MicroBatcher
 from digits_edge.runtime.service.metrics import Metrics
 from digits_edge.runtime.service.responses import UnknownModelError
@@ -60,8 +61,30 @@ class ServedModel:
     is_default: bool
 
 
+@dataclass(frozen=True, eq=False)
+class ServedReader:
+    """An open sequence model, which reads numbers.
+
+    Attributes:
+        name: name of the model in requests.
+        reader: the model.
+        executor: its only thread; lines have different widths, so requests are not joined to batches.
+        bytes: size of the model file.
+    """
+
+    name: str
+    reader: Reader
+    executor: ThreadPoolExecutor
+    bytes: int
+
+    async def columns(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Compute the columns of lines of the same width, uint8 (N, 32, W), as float32 (N, T, K+1)."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.executor, self.reader.model.batch, images)
+
+
 class ServedModels:
-    """Models of one service, by name.
+    """Models of one service, by name: those that classify, and `readers`, which read numbers.
 
     Example:
         >>> models = ServedModels(["edge-int8", "fashion-int8"], metrics=Metrics())  # doctest: +SKIP
@@ -97,11 +120,15 @@ class ServedModels:
         ]
         self._executors: list[ThreadPoolExecutor] = []
         self._models: dict[str, ServedModel] = {}
-        for index, source in enumerate(sources):
-            classifier = Classifier(source, provider=provider, threads=threads, images=FEW_IMAGES)
+        self.readers: dict[str, ServedReader] = {}
+        for source in sources:
+            try:
+                classifier = Classifier(source, provider=provider, threads=threads, images=FEW_IMAGES)
+            except SequenceModelError:
+                self._add_reader(Reader(source, provider=provider, threads=threads), source)
+                continue
             name = classifier.metadata.name
-            if name in self._models:
-                raise UsageError(f"{os.fspath(source)} is a second model named {name!r}; give each model once")
+            self._refuse_second(name, source)
             # one thread per model, so that requests to one model do not wait for another model
             executor = ThreadPoolExecutor(1, thread_name_prefix=name)
             per_call = min(MAX_BATCH, max(1, MAX_VALUES // classifier.metadata.input.pixels))
@@ -118,8 +145,19 @@ class ServedModels:
                 ),
                 bytes=classifier.path.stat().st_size,
                 latency_us=_latency_us(classifier),
-                is_default=index == 0,
+                is_default=not self._models,
             )
+
+    def _add_reader(self, reader: Reader, source: str | os.PathLike[str]) -> None:
+        name = reader.metadata.name
+        self._refuse_second(name, source)
+        executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._executors.append(executor)
+        self.readers[name] = ServedReader(name, reader, executor, reader.path.stat().st_size)
+
+    def _refuse_second(self, name: str, source: str | os.PathLike[str]) -> None:
+        if name in self._models or name in self.readers:
+            raise UsageError(f"{os.fspath(source)} is a second model named {name!r}; give each model once")
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models.values())
@@ -134,16 +172,42 @@ class ServedModels:
         Raises:
             UnknownModelError: no model matches.
         """
-        if name is None:
+        if name is None and self._models:
             return next(iter(self))
         if name in self._models:
             return self._models[name]
         precisions = [
             model for model in self if name == model.name.removesuffix(f"-{model.classifier.metadata.precision}")
         ]
-        if precisions:
+        if name is not None and precisions:
             return min(precisions, key=lambda model: model.latency_us)
+        if name in self.readers:
+            raise UnknownModelError(f"model {name!r} reads numbers; use POST /read")
+        if not self._models:
+            raise UnknownModelError("no model of the service classifies pictures; use POST /read")
         raise UnknownModelError(f"unknown model {name!r}; available models: {', '.join(self._models)}")
+
+    def find_reader(self, name: str | None) -> ServedReader:
+        """Find a model that reads numbers.
+
+        Args:
+            name: name of a model, with or without its precision; None for the first one.
+
+        Raises:
+            UnknownModelError: no model matches.
+        """
+        for reader in self.readers.values():
+            if name in (None, reader.name, reader.name.removesuffix(f"-{reader.reader.metadata.precision}")):
+                return reader
+        if not self.readers:
+            raise UnknownModelError("no model of the service reads numbers; start it with --model number")
+        raise UnknownModelError(f"unknown model {name!r}; models that read numbers: {', '.join(self.readers)}")
+
+    @property
+    def reader_names(self) -> frozenset[str]:
+        """Names of the models that read numbers, with and without their precision."""
+        short = (name.removesuffix(f"-{each.reader.metadata.precision}") for name, each in self.readers.items())
+        return frozenset({*self.readers, *short})
 
     def start(self) -> None:
         """Start to run requests in the current event loop."""
@@ -157,6 +221,8 @@ class ServedModels:
             executor.shutdown(wait=False, cancel_futures=True)  # the requests are cancelled already
         for model in self:
             model.classifier.close()
+        for reader in self.readers.values():
+            reader.reader.close()
 
 
 def _latency_us(classifier: Classifier) -> float:

@@ -12,12 +12,20 @@
  *   golden: Golden,
  *   uncertain_below: number,
  * }} SiteModel an entry of models.json
+ * @typedef {import("./numbers_view.js").ReaderModel & {
+ *   file: string,
+ *   integrity: string,
+ *   golden: Golden & {shape: number[], classes: number},
+ *   labels: string[],
+ *   column_px: number,
+ * }} SiteReader an entry of models.json for a model that reads numbers
  */
 
 import * as ort from "../onnxruntime/ort.wasm.min.mjs";
 
 import { MAX_PIXELS } from "./constants.js";
 import { readsInk } from "./models.js";
+import { readNumbers as readPicture } from "./number_reader.js";
 import { occlusionMap } from "./occlusion.js";
 import { applySteps } from "./steps.js";
 
@@ -36,6 +44,8 @@ ort.env.wasm.wasmPaths = new URL("../onnxruntime/", import.meta.url).href;
 
 /** @type {SiteModel[]} */
 let models = [];
+/** @type {SiteReader[]} */
+let readers = [];
 /** Sessions by the name of the model, from the first use of the model. @type {Map<string, Promise<ort.InferenceSession>>} */
 const sessions = new Map();
 
@@ -45,10 +55,12 @@ const sessions = new Map();
  * @returns {Promise<import("./prediction_view.js").Engine>}
  */
 export async function openEngine() {
-  models = /** @type {SiteModel[]} */ ((await (await fetched("models.json")).json()).models);
-  await load(models[0].name);
+  ({ models, readers } = /** @type {{models: SiteModel[], readers: SiteReader[]}} */ (
+    await (await fetched("models.json")).json()
+  ));
+  await load((models[0] ?? readers[0]).name);
   registerServiceWorker(); // later, because it downloads all files of the site
-  return { models, about: about(), load, read };
+  return { models, readers, about: about(), load, read, readNumbers };
 }
 
 /**
@@ -57,7 +69,63 @@ export async function openEngine() {
  * @param {string} name of a model
  */
 async function load(name) {
-  await opened(named(name));
+  const reader = readers.find((each) => each.name === name);
+  if (reader) await openedReader(reader);
+  else await opened(named(name));
+}
+
+/**
+ * The session of a model that reads numbers, which is compared with its reference columns when it is opened.
+ *
+ * @param {SiteReader} reader
+ * @returns {Promise<ort.InferenceSession>}
+ */
+function openedReader(reader) {
+  let session = sessions.get(reader.name);
+  if (!session) {
+    session = checkedReader(reader);
+    sessions.set(reader.name, session);
+    session.catch(() => sessions.delete(reader.name)); // the next use tries again
+  }
+  return session;
+}
+
+/**
+ * @param {SiteReader} reader
+ * @returns {Promise<ort.InferenceSession>}
+ */
+async function checkedReader(reader) {
+  const session = await ort.InferenceSession.create(await modelFile(reader));
+  const { golden, name } = reader;
+  const image = new ort.Tensor("uint8", await inflated(golden.images), [golden.count, ...golden.shape]);
+  const expected = new Float32Array(bytes(golden.probabilities).buffer);
+  refuseDifferences(name, (await session.run({ image })).columns.data, expected, golden.tolerance);
+  return session;
+}
+
+/**
+ * Read the numbers in a picture.
+ *
+ * @param {Blob | ImageData} picture
+ * @param {{model: string}} options
+ * @returns {Promise<import("./numbers_view.js").Numbers>}
+ */
+async function readNumbers(picture, { model: name }) {
+  const reader = readers.find((each) => each.name === name);
+  if (!reader) throw new Error(`There is no model ${name}.`);
+  const session = await openedReader(reader);
+  const pixels = picture instanceof Blob ? await decoded(picture) : picture;
+  const height = reader.golden.shape[0];
+  const reading = await readPicture(pixels, {
+    labels: reader.labels,
+    columnPx: reader.column_px,
+    uncertainBelow: reader.uncertain_below,
+    run: async (image, width) => {
+      const { columns } = await session.run({ image: new ort.Tensor("uint8", image, [1, height, width]) });
+      return { values: columns.data, count: columns.dims[1], classes: columns.dims[2] };
+    },
+  });
+  return { model: name, width: pixels.width, height: pixels.height, ...reading };
 }
 
 /**
@@ -217,7 +285,7 @@ async function bitmapOf(blob) {
 }
 
 /**
- * @param {SiteModel} model
+ * @param {{file: string, integrity: string}} model
  * @returns {Promise<Uint8Array>}
  */
 async function modelFile({ file, integrity }) {
@@ -249,12 +317,28 @@ async function fetched(path, options = {}) {
  */
 async function check(model, session) {
   const { name, labels, golden } = model;
-  const inflated = new Blob([bytes(golden.images)]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const images = new Uint8Array(await new Response(inflated).arrayBuffer());
   const expected = new Float32Array(bytes(golden.probabilities).buffer);
-  const found = await run(model, session, images);
-  const difference = Math.max(...found.map((probability, i) => Math.abs(probability - expected[i])));
-  if (found.length !== golden.count * labels.length || !(difference <= golden.tolerance)) {
+  const found = await run(model, session, await inflated(golden.images));
+  if (found.length !== golden.count * labels.length) refuseDifferences(name, [], expected, 0);
+  refuseDifferences(name, found, expected, golden.tolerance);
+}
+
+/** @param {string} text compressed and in base64 @returns {Promise<Uint8Array>} */
+async function inflated(text) {
+  const stream = new Blob([bytes(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/**
+ * @param {string} name of a model
+ * @param {ArrayLike<number>} found
+ * @param {Float32Array} expected
+ * @param {number} tolerance
+ */
+function refuseDifferences(name, found, expected, tolerance) {
+  let difference = found.length === expected.length ? 0 : Infinity;
+  for (let i = 0; i < found.length; i += 1) difference = Math.max(difference, Math.abs(found[i] - expected[i]));
+  if (!(difference <= tolerance)) {
     throw new Error(`The predictions of ${name} in this browser differ from the Keras model's; please report it.`);
   }
 }

@@ -67,6 +67,20 @@ export function resizedByTriangle(plane, width, height) {
 }
 
 /**
+ * Resize the rows between two, which may be fractions, with a triangle filter.
+ *
+ * @param {FloatPlane} plane (H, W)
+ * @param {[number, number]} rows first row, and the one after the last
+ * @param {number} width
+ * @param {number} height
+ * @returns {FloatPlane} of that size
+ */
+export function resizedRowsByTriangle(plane, rows, width, height) {
+  const across = transposed(planeAcross(plane, width));
+  return transposed(planeAcross(across, height, rows));
+}
+
+/**
  * Multiply colours by alpha, so that transparent pixels have no weight.
  *
  * @param {Uint8Array | Uint8ClampedArray} data (…, 4), straight alpha
@@ -329,10 +343,11 @@ function planeDown(plane, height) {
 /**
  * @param {FloatPlane} plane
  * @param {number} width
+ * @param {[number, number]} columns first column, and the one after the last
  * @returns {FloatPlane}
  */
-function planeAcross(plane, width) {
-  const { starts, counts, weights, most } = windows(0, plane.width, plane.width, width, TRIANGLE);
+function planeAcross(plane, width, columns = [0, plane.width]) {
+  const { starts, counts, weights, most } = windows(...columns, plane.width, width, TRIANGLE);
   const values = new Float32Array(width * plane.height);
   for (let i = 0; i < values.length; i += 1) {
     const x = i % width;

@@ -7,9 +7,11 @@
 
 const PAPER = "#ffffff";
 const INK = "#000000";
-/** Stroke width as a fraction of the canvas width; a digit that fills the canvas then has the stroke width of MNIST. */
+/** Stroke width as a fraction of the canvas height; a digit that fills the canvas then has the stroke width of MNIST. */
 const PEN = 0.075;
-/** Distance that an arrow key moves the pen, as a fraction of the canvas width. */
+/** The same on a wide canvas, on which numbers are drawn. */
+const THIN_PEN = 0.035;
+/** Distance that an arrow key moves the pen, as a fraction of the canvas height. */
 const STEP = 0.04;
 
 /** @type {Record<string, [right: number, down: number]>} */
@@ -40,6 +42,26 @@ export class Drawing {
     paper.addEventListener("pointercancel", (event) => this.#endStroke(event));
     paper.addEventListener("keydown", (event) => this.#press(event));
     paper.addEventListener("blur", () => this.#hidePen());
+  }
+
+  /**
+   * Change the size of the canvas, which clears it.
+   *
+   * @param {number} width
+   * @param {number} height
+   */
+  resize(width, height) {
+    if (width === this.paper.width && height === this.paper.height) return;
+    for (const canvas of [this.paper, this.overlay]) Object.assign(canvas, { width, height });
+    Object.assign(this.pen, { x: width / 2, y: height / 2, stroke: null });
+    this.strokes = [];
+    this.pointers.clear();
+    this.#redraw();
+  }
+
+  /** Width of the pen in pixels. */
+  get penWidth() {
+    return (this.paper.width > this.paper.height ? THIN_PEN : PEN) * this.paper.height;
   }
 
   get isEmpty() {
@@ -116,7 +138,7 @@ export class Drawing {
     const pen = this.pen;
     if (event.key in ARROWS) {
       const [right, down] = ARROWS[event.key];
-      pen.x = clamp(pen.x + right * STEP * this.paper.width, this.paper.width);
+      pen.x = clamp(pen.x + right * STEP * this.paper.height, this.paper.width);
       pen.y = clamp(pen.y + down * STEP * this.paper.height, this.paper.height);
       if (pen.stroke) {
         this.#extend(pen.stroke, [pen.x, pen.y]);
@@ -183,7 +205,7 @@ export class Drawing {
   #drawLine(stroke, from) {
     const context = this.context;
     context.strokeStyle = INK;
-    context.lineWidth = PEN * this.paper.width;
+    context.lineWidth = this.penWidth;
     context.lineCap = context.lineJoin = "round";
     context.beginPath();
     context.moveTo(...stroke[from]);
@@ -198,7 +220,7 @@ export class Drawing {
     context.strokeStyle = this.pen.stroke ? "#d55e00" : "#0072b2";
     context.lineWidth = 3;
     context.beginPath();
-    context.arc(this.pen.x, this.pen.y, (PEN * this.paper.width) / 2, 0, 2 * Math.PI);
+    context.arc(this.pen.x, this.pen.y, this.penWidth / 2, 0, 2 * Math.PI);
     context.stroke();
   }
 

@@ -3,6 +3,8 @@
  * `digits-edge export --target web`, another module with the same interface replaces it and runs models in the browser.
  *
  * An engine has
+ *   readers: [{name, bytes, characters, uncertain_below}], the models that read numbers (see numbers_view.js);
+ *   readNumbers(picture, {model, signal}): the response of `POST /read`;
  *   models: [{name, bytes, labels, input, preprocessing, test_errors, …}], the default first (see models.js);
  *   about: text about the use of pictures, as nodes to append;
  *   load(name): completes when the model can be used, and its entry in `models` is complete;
@@ -17,8 +19,8 @@ const MIN_PAUSE_MS = 200;
 
 /** @returns {Promise<import("./prediction_view.js").Engine>} */
 export async function openEngine() {
-  const { models } = await (await request("models")).json();
-  return { models, about: about(), load: async () => {}, read }; // the service has loaded all models
+  const { models, readers } = await (await request("models")).json();
+  return { models, readers, about: about(), load: async () => {}, read, readNumbers }; // all models are loaded
 }
 
 /**
@@ -37,6 +39,18 @@ async function read(picture, { model, withMap, signal }) {
   });
   const reading = await response.json();
   return { ...reading, image: Uint8Array.from(atob(reading.image), (character) => character.charCodeAt(0)) };
+}
+
+/**
+ * @param {Blob | ImageData} picture
+ * @param {{model: string, signal: AbortSignal}} options
+ * @returns {Promise<import("./numbers_view.js").Numbers>}
+ */
+async function readNumbers(picture, { model, signal }) {
+  const body = picture instanceof Blob ? picture : await encoded(picture);
+  const headers = { "content-type": "application/octet-stream" };
+  const response = await request(`read?${new URLSearchParams({ model })}`, { method: "POST", body, headers, signal });
+  return response.json();
 }
 
 /**

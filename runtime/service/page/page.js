@@ -6,6 +6,7 @@ import { openEngine } from "./engine.js";
 import { KeyRequired, storeKey } from "./key.js";
 import { Latest } from "./latest.js";
 import { cropsToInput, mapIsFast, readsDigits, readsHandwriting } from "./models.js";
+import { NumbersView } from "./numbers_view.js";
 import { watchPictures } from "./picture_files.js";
 import { PredictionView } from "./prediction_view.js";
 
@@ -13,6 +14,8 @@ import { PredictionView } from "./prediction_view.js";
  * @typedef {import("./prediction_view.js").Elements} Elements
  * @typedef {import("./prediction_view.js").Reading} Reading
  * @typedef {import("./models.js").Model} Model
+ * @typedef {import("./numbers_view.js").Numbers} Numbers
+ * @typedef {import("./numbers_view.js").ReaderModel} ReaderModel
  * @typedef {import("./crop.js").Region} Region
  * @typedef {{
  *   picture: Blob | ImageData,
@@ -26,6 +29,8 @@ import { PredictionView } from "./prediction_view.js";
 
 /** Pause after a stroke before the contribution of each pixel is requested, which takes longer than a prediction. */
 const PAUSE_MS = 150;
+/** Sizes of the drawing area in pixels, for a character and for numbers. */
+const [SIDE, WIDE_WIDTH, WIDE_HEIGHT] = [280, 840, 420];
 /** @type {ImageBitmapOptions} */
 const UNCHANGED = { premultiplyAlpha: "none", colorSpaceConversion: "none" };
 
@@ -36,12 +41,15 @@ const UNCHANGED = { premultiplyAlpha: "none", colorSpaceConversion: "none" };
  */
 const element = (id) => /** @type {Elements[I]} */ (/** @type {unknown} */ (document.getElementById(id)));
 const view = new PredictionView(element);
+const numbersView = new NumbersView(element);
 const drawing = new Drawing(element("paper"), element("overlay"), drawingChanged, (text) => view.say(text));
 const crop = new Crop(element("photo"), cropChanged, (text) => view.say(text));
 const requests = new Latest(send, show, fail);
 
 /** @type {import("./prediction_view.js").Engine | null} */
 let engine = null;
+/** The chosen model that reads numbers; null if the chosen model classifies. @type {ReaderModel | null} */
+let reader = null;
 /** Whether the chosen model reads drawings; otherwise pictures are uploaded and cropped. */
 let isForDrawing = true;
 /**
@@ -66,7 +74,7 @@ async function start() {
   element("problem").textContent = "";
   element("status").textContent = "";
   element("about").replaceChildren(...engine.about);
-  element("model").replaceChildren(...engine.models.map(({ name }) => new Option(name, name)));
+  element("model").replaceChildren(...[...engine.models, ...engine.readers].map(({ name }) => new Option(name, name)));
   element("model").disabled = false;
   modelChanged();
 }
@@ -78,21 +86,30 @@ function chosenModel() {
 }
 
 async function modelChanged() {
-  const model = chosenModel();
-  prepareFor(model);
+  const previous = reader;
+  reader = engine?.readers.find(({ name }) => name === element("model").value) ?? null;
+  const model = reader ?? chosenModel();
+  if (Boolean(previous) !== Boolean(reader)) {
+    reset();
+    drawing.resize(reader ? WIDE_WIDTH : SIDE, reader ? WIDE_HEIGHT : SIDE);
+  }
+  element("sheet").classList.toggle("wide", reader !== null);
+  element("views").hidden = reader !== null;
+  if (reader) prepareForNumbers();
+  else prepareFor(chosenModel());
   element("figures").textContent = "Loading the model …";
   try {
     await engine?.load(model.name);
   } catch (error) {
-    if (chosenModel() === model) {
+    if (element("model").value === model.name) {
       element("figures").textContent = "";
       fail(/** @type {Error} */ (error));
     }
     return;
   }
-  if (chosenModel() !== model) return;
+  if (element("model").value !== model.name) return;
   element("problem").textContent = "";
-  element("figures").textContent = figures(model);
+  element("figures").textContent = "labels" in model ? figures(model) : sizeText(model);
   if (picture && picture.isCropped === isForDrawing) openPicture(picture.blob);
   else if (hasInput()) readWithMap();
 }
@@ -112,6 +129,18 @@ function prepareFor(model) {
   }
   crop.setShape(model.input.width / model.input.height, !cropsToInput(model));
   view.setModel(model, noInput());
+  updateTools();
+}
+
+/** Show the wide drawing area, for numbers. */
+function prepareForNumbers() {
+  isForDrawing = true;
+  element("title").textContent = "Write a number";
+  document.title = "Write a number – digits-edge";
+  for (const each of document.querySelectorAll(".for-drawing, .for-cropping")) {
+    /** @type {HTMLElement} */ (each).hidden = !each.classList.contains("for-drawing");
+  }
+  numbersView.clear(noInput());
   updateTools();
 }
 
@@ -136,11 +165,16 @@ function figures(model) {
   const accuracy = images && errors !== null ? 1 - errors / images : null;
   return [
     accuracy === null ? "" : `${(100 * accuracy).toFixed(2)} % accuracy on the ${model.test_data} test set`,
-    `${Math.round(model.bytes / 1000).toLocaleString("en")}\u00a0kB`,
+    sizeText(model),
     `${latencyText(model.latency_us)} per image`,
   ]
     .filter(Boolean)
     .join(" · ");
+}
+
+/** @param {{bytes: number}} model */
+function sizeText({ bytes }) {
+  return `${Math.round(bytes / 1000).toLocaleString("en")}\u00a0kB`;
 }
 
 /** @param {number} us */
@@ -206,7 +240,8 @@ function reset() {
   frame = 0;
   clearTimeout(pauseTimer);
   requests.drop();
-  view.clear(noInput());
+  if (reader) numbersView.clear(noInput());
+  else view.clear(noInput());
 }
 
 function clear() {
@@ -226,17 +261,23 @@ function clear() {
  */
 function send(request, signal) {
   if (!engine) throw new Error("No model is loaded.");
+  if (reader) return engine.readNumbers(request.picture, { model: reader.name, signal });
   const model = chosenModel();
   return engine.read(request.picture, { model: model.name, withMap: request.isSlow && mapIsFast(model), signal });
 }
 
 /**
- * @param {Reading} reading
+ * @param {Reading | Numbers} reading
  * @param {PictureRequest} request
  */
 function show(reading, request) {
-  if (request.sheet !== sheet || reading.model !== chosenModel().name) return;
+  if (request.sheet !== sheet || reading.model !== element("model").value) return;
   element("problem").textContent = "";
+  if ("lines" in reading) {
+    numbersView.show(reading, picture?.placed ?? null);
+    if (request.isSlow) numbersView.speak();
+    return;
+  }
   view.show(reading);
   if (picture?.isCropped) {
     crop.mark(reading.box, reading.width, request.region);
@@ -250,7 +291,8 @@ function show(reading, request) {
 /** @param {Error} error */
 function fail(error) {
   element("key-form").hidden = !(error instanceof KeyRequired);
-  if (picture || !engine) view.clear(engine ? "Not classified." : "");
+  if (reader) numbersView.clear("Not read.");
+  else if (picture || !engine) view.clear(engine ? "Not classified." : "");
   element("problem").textContent = error.message;
 }
 

@@ -27,6 +27,11 @@ import { mapIsFast, readsDigits, readsHandwriting } from "./models.js";
  *   about: (Node | string)[],
  *   load: (name: string) => Promise<void>,
  *   read: (picture: Blob | ImageData, options: ReadOptions) => Promise<Reading>,
+ *   readers: import("./numbers_view.js").ReaderModel[],
+ *   readNumbers: (
+ *     picture: Blob | ImageData,
+ *     options: {model: string, signal: AbortSignal},
+ *   ) => Promise<import("./numbers_view.js").Numbers>,
  * }} Engine
  * @typedef {{
  *   about: HTMLElement,
@@ -47,12 +52,14 @@ import { mapIsFast, readsDigits, readsHandwriting } from "./models.js";
  *   problem: HTMLElement,
  *   reset: HTMLButtonElement,
  *   seen: HTMLCanvasElement,
+ *   sheet: HTMLElement,
  *   smaller: HTMLButtonElement,
  *   spoken: HTMLElement,
  *   status: HTMLElement,
  *   title: HTMLElement,
  *   undo: HTMLButtonElement,
  *   upload: HTMLButtonElement,
+ *   views: HTMLElement,
  * }} Elements the elements of index.html by their ids
  */
 

@@ -5,6 +5,7 @@ export const env: { wasm: { numThreads: number; wasmPaths: string } };
 export class Tensor {
   constructor(type: "uint8", data: Uint8Array, dims: number[]);
   readonly data: Float32Array;
+  readonly dims: number[];
 }
 
 export class InferenceSession {
