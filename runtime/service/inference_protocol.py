@@ -210,7 +210,8 @@ class InferenceProtocol:
     async def model_ready(self, request: Request) -> Response:
         """Confirm that a model is loaded and did not fail."""
         model = self._requested_model(request)
-        return _failure([model]) or RecordResponse(ModelReady(name=model.name))
+        served = [] if isinstance(model, ServedReader) else [model]
+        return _failure(served) or RecordResponse(ModelReady(name=model.name))
 
     async def infer(self, request: Request) -> Response:
         """Classify images."""
