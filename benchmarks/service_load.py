@@ -1,43 +1,69 @@
-"""Load test of the service, with and without micro-batching, and above its limits.
+"""Load test of the service: against a floor and FastAPI, with and without micro-batching, and above its limits.
 
-    python -m benchmarks.service_load [--model edge-int8]
+    python -m benchmarks.service_load [--model edge-int8] [--part comparison|overload] [--output FILE.csv]
 
-Requires `wrk` (Debian: apt-get install wrk) and the extra serve; clients and service run on the same machine. The first
-part compares two services, one with and one without batching, round-robin, with 1, 8 and 64 connections; each request
-has one image as a binary tensor. The second part measures a service that gets requests of 64 images at four times the
-rate that it can process; the client does not wait for responses.
+Requires `wrk` (Debian: apt-get install wrk), the extra serve, and FastAPI (pip install fastapi); clients and services
+run on the same machine. Each request has one image.
+
+- comparison: `digits-edge serve` with and without batching (`POST /v2/models/NAME/infer`, binary), bare Starlette that
+  returns a constant, and FastAPI with `session.run`, all on uvicorn, one at a time, in turn, with 1, 8 and 64
+  connections. The CSV has the medians of the rounds; by default it is written to benchmarks/results.
+- overload: the service gets requests of 64 images at four times the rate that it can process; the client does not wait
+  for responses.
 """
 
 import argparse
 import asyncio
+import csv
 import json
+import os
 import re
+import shutil
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import psutil
 
+from digits_edge.measure.results import results_name
 from digits_edge.runtime.checks.latency import percentile
 from digits_edge.runtime.classifier import Classifier
+from digits_edge.runtime.packages import versions_of
+from digits_edge.runtime.session.precision import find_model
+from digits_edge.runtime.session.threads import available_threads
 
 CONNECTIONS = (1, 8, 64)
-ROUNDS = 3
-SECONDS = 5
+FLOOR = "starlette constant"
+OWN = "digits-edge"
+RESULTS = Path(__file__).with_name("results")
+COLUMNS = (
+    "service",
+    "version",
+    "model",
+    "connections",
+    "requests_per_s",
+    "lowest_per_s",
+    "highest_per_s",
+    "p50_us",
+    "p99_us",
+    "of_floor",
+)
+_START_S = 60
 _OVERLOAD_S = 30
 _IMAGES = 64
 _LUA = """
 wrk.method = "POST"
 wrk.path = "{path}"
-wrk.headers["Content-Type"] = "application/octet-stream"
-wrk.headers["Inference-Header-Content-Length"] = "{head}"
+{headers}
 local file = io.open("{body}", "rb")
 wrk.body = file:read("*all")
 function done(summary, latency, requests)
@@ -63,6 +89,53 @@ def service(*options: str) -> Iterator[tuple[str, int]]:
             process.terminate()
 
 
+@dataclass(frozen=True)
+class Target:
+    """A running service and the request to send.
+
+    Attributes:
+        name: name in the results.
+        version: names and versions of its libraries.
+        address: host and port.
+        script: wrk's Lua script with the request.
+    """
+
+    name: str
+    version: str
+    address: str
+    script: Path
+
+
+@contextmanager
+def uvicorn_app(name: str, model: str) -> Iterator[str]:
+    """Run an application of `benchmarks.service_apps`; yields its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "--factory", f"benchmarks.service_apps:{name}", "--port", str(port)]
+    environment = os.environ | {"MODEL": str(find_model(model, "cpu"))}
+    with subprocess.Popen([*command, "--no-access-log", "--log-level", "warning"], env=environment) as process:
+        try:
+            end = time.perf_counter() + _START_S
+            while True:
+                with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                    break
+                assert process.poll() is None and time.perf_counter() < end, f"{name} did not start"
+                time.sleep(0.05)
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def script(folder: Path, name: str, path: str, body: bytes, **headers: str) -> Path:
+    """Write wrk's script for a request, and its body."""
+    (folder / f"{name}.body").write_bytes(body)
+    lines = "\n".join(f'wrk.headers["{key.replace("_", "-")}"] = "{value}"' for key, value in headers.items())
+    written = folder / f"{name}.lua"
+    written.write_text(_LUA.format(path=path, headers=lines, body=folder / f"{name}.body"))
+    return written
+
+
 def request(model: str, count: int) -> tuple[str, str, bytes]:
     """Return the path, the length of the JSON and the body of a request with reference images."""
     images = np.resize(Classifier(model, provider="cpu").golden.images, (count, 28, 28))
@@ -76,12 +149,12 @@ def request(model: str, count: int) -> tuple[str, str, bytes]:
     return f"/v2/models/{model}/infer", str(len(head)), head + images.tobytes()
 
 
-def run_wrk(address: str, script: Path, connections: int) -> dict[str, float]:
+def run_wrk(target: Target, connections: int, seconds: int) -> dict[str, float]:
     """Run wrk; return requests per second and percentiles of the latency in µs."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "-s", str(script), f"http://{address}"]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(target.script), f"http://{target.address}"]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     result = json.loads(output.rpartition("JSON ")[2])
-    assert result["failed"] == 0, output
+    assert result["failed"] == 0, f"{target.name}: {output}"
     return {
         "requests_per_s": result["requests"] / result["us"] * 1e6,
         "p50_us": result["p50_us"],
@@ -89,19 +162,75 @@ def run_wrk(address: str, script: Path, connections: int) -> dict[str, float]:
     }
 
 
-def with_and_without_batching(model: str, script: Path) -> None:
-    """Print the throughput and latency with and without batching, one JSON object per line."""
-    with service("--model", model) as (batching, _), service("--model", model, "--batch-size", "1") as (single, _):
+@contextmanager
+def targets(model: str) -> Iterator[list[Target]]:
+    """Run all services of the comparison, which are idle until they get requests."""
+    [image] = Classifier(model, provider="cpu").golden.images[:1]
+    path, head, body = request(model, 1)
+    octets = "application/octet-stream"
+    stack = ["starlette", "uvicorn"]
+    with ExitStack() as opened:
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        ours = script(folder, "infer", path, body, Content_Type=octets, Inference_Header_Content_Length=head)
+        raw = script(folder, "raw", "/predict", image.tobytes(), Content_Type=octets)
+        text = json.dumps({"images": [image.tolist()]}).encode()
+        as_json = script(folder, "json", "/predict", text, Content_Type="application/json")
+        found = []
+        for name, options in ((OWN, ()), (f"{OWN}, no batching", ("--batch-size", "1"))):
+            address, _ = opened.enter_context(service("--model", model, *options))
+            found.append(Target(name, _versions([OWN, "onnxruntime", *stack]), address, ours))
+        for name, app, packages, lua in (
+            (FLOOR, "floor", stack, raw),
+            ("fastapi json", "fastapi_json", ["fastapi", "onnxruntime", *stack], as_json),
+            ("fastapi bytes", "fastapi_bytes", ["fastapi", "onnxruntime", *stack], raw),
+        ):
+            address = opened.enter_context(uvicorn_app(app, model))
+            found.append(Target(name, _versions(packages), address, lua))
+        yield found
+
+
+def _versions(packages: Sequence[str]) -> str:
+    return " + ".join(f"{name} {version}" for name, version in versions_of(packages).items())
+
+
+def comparison(model: str, rounds: int, seconds: int) -> list[dict[str, object]]:
+    """Measure all services in turn; print and return a row for each service and number of connections."""
+    rows: list[dict[str, object]] = []
+    with targets(model) as services:
         for connections in CONNECTIONS:
-            rounds: dict[str, list[dict[str, float]]] = {batching: [], single: []}
-            for _ in range(1 + ROUNDS):  # the first one is a warm-up
-                for address, results in rounds.items():
-                    results.append(run_wrk(address, script, connections))
-            for address, results in rounds.items():
-                medians = {key: statistics.median(result[key] for result in results[1:]) for key in results[0]}
-                print(
-                    json.dumps({"model": model, "batching": address == batching, "connections": connections} | medians)
-                )
+            results: dict[str, list[dict[str, float]]] = {target.name: [] for target in services}
+            for number in range(1 + rounds):  # the first one is a warm-up
+                first = number % len(services)
+                for target in (*services[first:], *services[:first]):
+                    results[target.name].append(run_wrk(target, connections, seconds))
+            rates = {name: [each["requests_per_s"] for each in runs[1:]] for name, runs in results.items()}
+            for target in services:
+                runs, own = results[target.name][1:], rates[target.name]
+                row = {
+                    "service": target.name,
+                    "version": target.version,
+                    "model": model,
+                    "connections": connections,
+                    "requests_per_s": round(statistics.median(own), 1),
+                    "lowest_per_s": round(min(own), 1),
+                    "highest_per_s": round(max(own), 1),
+                    "p50_us": round(statistics.median(each["p50_us"] for each in runs)),
+                    "p99_us": round(statistics.median(each["p99_us"] for each in runs)),
+                    "of_floor": round(statistics.median(own) / statistics.median(rates[FLOOR]), 3),
+                }
+                print(json.dumps(row), flush=True)
+                rows.append(row)
+    return rows
+
+
+def write_csv(rows: Sequence[dict[str, object]], path: Path) -> None:
+    """Write the rows of the comparison."""
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    print(path)
 
 
 class LoadClient:
@@ -188,17 +317,24 @@ def overload(model: str) -> None:
 
 
 def main() -> None:
-    """Run both parts."""
-    parser = argparse.ArgumentParser("python -m benchmarks.service_load", description=__doc__)
-    parser.add_argument("--model", default="edge-int8")
-    model = parser.parse_args().model
-    with tempfile.TemporaryDirectory() as folder:
-        path, head, content = request(model, 1)
-        body, script = Path(folder, "body"), Path(folder, "request.lua")
-        body.write_bytes(content)
-        script.write_text(_LUA.format(path=path, head=head, body=body))
-        with_and_without_batching(model, script)
-    overload(model)
+    """Run both parts, or one."""
+    parser = argparse.ArgumentParser("python -m benchmarks.service_load", description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="edge-int8", help="bundled model of 28×28 pixels  [default: %(default)s]")
+    parser.add_argument("--part", choices=("comparison", "overload"), help="the only part to run")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of the comparison  [default: %(default)s]")
+    parser.add_argument("--seconds", type=int, default=5, help="seconds of a turn  [default: %(default)s]")
+    parser.add_argument("--output", type=Path, help="CSV of the comparison  [default: in benchmarks/results]")
+    options = parser.parse_args()
+    missing = [name for name in ("wrk",) if shutil.which(name) is None]
+    missing += [name for name in ("fastapi",) if not versions_of([name])]
+    if options.part != "overload":
+        if missing:
+            sys.exit(f"error: {' and '.join(missing)} not found; install with apt-get install wrk, pip install fastapi")
+        rows = comparison(options.model, options.rounds, options.seconds)
+        name = results_name("-service.csv", f"{available_threads()}threads")
+        write_csv(rows, options.output or RESULTS / name)
+    if options.part != "comparison":
+        overload(options.model)
 
 
 if __name__ == "__main__":

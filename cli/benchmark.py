@@ -8,7 +8,6 @@ from digits_edge.cli.options import (
     BATCH_SIZE,
     PIXEL_RANGE_OPTIONS,
     THREADS,
-    data_option,
     examples,
     file_path,
     json_option,
@@ -27,13 +26,14 @@ from digits_edge.runtime.model.pixel_range import PixelRange
 
 #: Options that apply only without --peers, and only with it.
 _OWN_OPTIONS = ("providers", "repeats", "cold_starts")
-_PEER_OPTIONS = ("keras", *PIXEL_RANGE_OPTIONS, "data", "rounds", "output", "overwrite")
+_PEER_OPTIONS = ("keras", *PIXEL_RANGE_OPTIONS, "rounds", "output", "overwrite")
 
 
 @click.command(
     epilog=examples(
         "digits-edge benchmark --model edge-int8 --batch-size 1 --threads 1",
         "digits-edge benchmark --peers --model edge-int8 -o results.csv",
+        "digits-edge benchmark --peers --model edge-int8 --threads 1 -o chart.svg",
     )
 )
 @models_option
@@ -71,11 +71,14 @@ _PEER_OPTIONS = ("keras", *PIXEL_RANGE_OPTIONS, "data", "rounds", "output", "ove
     "--cold-starts", type=click.IntRange(min=0), default=3, show_default=True, help="Number of cold starts to measure."
 )
 @click.option("--peers", is_flag=True, help="Also measure other engines: plain ONNX Runtime, OpenVINO, LiteRT, Keras.")
-@click.option("--keras", metavar="PATH", help="Keras source of the model files, for LiteRT, Keras and tf.function.")
+@click.option("--keras", metavar="PATH", help="Keras source of the model files, for Keras and tf.function.")
 @pixel_range_options
-@data_option
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds over all engines.")
-@output_option("Output CSV of --peers; in a folder, the file name contains date and environment.", required=False)
+@output_option(
+    "Output of --peers: CSV, or a chart if the name ends in .svg or .png; in a folder, a CSV file named by date and "
+    "environment.",
+    required=False,
+)
 @overwrite_option
 @json_option
 @click.pass_context
@@ -91,7 +94,6 @@ def command(
     peers: bool,
     keras: str | None,
     pixel_range: PixelRange,
-    data: str | None,
     rounds: int,
     output: str | None,
     overwrite: bool,
@@ -104,13 +106,14 @@ def command(
     figures of one run only. --json prints every sample.
 
     With --peers, the same weights are measured in every installed engine, each in its own process, round-robin. The
-    figure is the median over the rounds of each round's median. Engines that read the model file always take part:
-    digits-edge with each provider, plain ONNX Runtime and OpenVINO. LiteRT, Keras (predict and call) and tf.function
-    need the Keras model in --keras; LiteRT calibrates int8 with its training images.
+    figure is the median over the rounds of each round's median. Engines that need only the model file always take part:
+    digits-edge with each provider, plain ONNX Runtime, OpenVINO, and LiteRT, which converts it. Keras (predict and
+    call) and tf.function need the Keras model in --keras. Each engine that is not measured is named with the reason;
+    --json has it as an object with "skipped".
     """
     if peers:
         refuse_options(context, _OWN_OPTIONS, "without --peers")
-        choice = KerasChoice(file_path(keras), pixel_range, data) if keras is not None else None
+        choice = KerasChoice(file_path(keras), pixel_range) if keras is not None else None
         run_peers(models, choice, threads, batch_sizes, rounds, seconds, output, overwrite, as_json)
         return
     refuse_options(context, _PEER_OPTIONS, "with --peers")

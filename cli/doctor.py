@@ -50,7 +50,7 @@ def _sections(found: "Examination") -> dict[str, Sequence[str]]:
         "processor": [f"{about.name}: {'' if about.int8_is_fast else 'no '}int8 instructions"],
         "int8": [saturation] if about.int8_saturates else [],
         "provider": [
-            f"{provider}: {state if state == OK else 'cannot be used, see below'}"
+            f"{provider}: {_devices(found, provider) if state == OK else 'cannot be used, see below'}"
             for provider, state in found.providers.items()
         ],
         "auto": _trial_lines(found.trial) if found.trial else [],
@@ -61,6 +61,11 @@ def _sections(found: "Examination") -> dict[str, Sequence[str]]:
         "finding": found.findings,
         "problem": found.problems,
     }
+
+
+def _devices(found: "Examination", provider: str) -> str:
+    """Format the state of a provider that works, with the devices of a plug-in."""
+    return ", ".join(["ok", *(f"device {provider}:{name}" for name in found.devices.get(provider, []))])
 
 
 def _threads_line(threads: "Threads") -> str:

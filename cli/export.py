@@ -5,7 +5,7 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -266,9 +266,9 @@ def command(
     elif file_format == "onnx":
         exported = from_keras(target)
         if isinstance(exported.parity, StringParity):
-            _report_lines(cast("ExportedLines", exported), as_json=as_json)
+            _report_lines(exported, as_json=as_json)
         else:
-            _report(cast("Exported", exported), as_json=as_json)
+            _report(exported, as_json=as_json)
     elif is_model_name(sources[0]):
         refuse_options(context, _KERAS_OPTIONS, "if SOURCE is a Keras model")
         _write_ort(find_model(sources[0], ANOTHER_MACHINE), target, overwrite=overwrite, as_json=as_json)
@@ -355,7 +355,7 @@ def _report_lines(exported: "ExportedLines", *, as_json: bool) -> None:
     say(f"{exported.path}: {metadata.name}, {exported.size_bytes / 1000:,.0f} kB")
     say(
         f"parity: {parity.lines:,} validation lines, {parity.changed} changed strings, {parity.changed_confident} of "
-        f"the {parity.confident:,} confident ones; {parity.errors} misread (Keras: {parity.reference_errors})"
+        f"the {parity.confident:,} confident ones; {parity.errors} wrong strings (Keras: {parity.reference_errors})"
     )
     say(f"temperature {metadata.temperature:g}; strings below {percent(metadata.uncertain_below)} are uncertain")
     if metadata.precision == "int8":

@@ -19,8 +19,8 @@ def command(files: tuple[str, ...], as_json: bool) -> None:
     """List the bundled models, or describe model files.
 
     Shows size, test accuracy, and the share of multiplications in int8. For models in several precisions, also shows
-    which precision the plain name selects on this machine. With names or files as MODEL, shows their input,
-    preprocessing and classes instead.
+    which precision the plain name selects on this machine. The last line lists the providers of this installation. With
+    names or files as MODEL, shows their input, preprocessing and classes instead.
     """
     if files:
         _describe(files, as_json=as_json)
@@ -90,6 +90,19 @@ def _list_bundled(*, as_json: bool) -> None:
     for family, (few, many) in selected.items():
         measured = "" if many is None else f", {many} for many images (measured)"
         say(f"{family} selects {few} for few images{measured}")
+    if providers := _providers():
+        say(f"providers: auto, {', '.join(providers)}")
+
+
+def _providers() -> list[str]:
+    """Return the names of the providers of this installation; empty without ONNX Runtime."""
+    from digits_edge.runtime.errors import ModelError
+    from digits_edge.runtime.session.provider_names import available_providers
+
+    try:
+        return available_providers()
+    except ModelError:  # `digits-edge doctor` reports it
+        return []
 
 
 def _selected(models: "list[BundledModel]") -> dict[str, tuple[str, str | None]]:
@@ -101,7 +114,7 @@ def _selected(models: "list[BundledModel]") -> dict[str, tuple[str, str | None]]
     """
     from digits_edge.runtime.errors import ModelError
     from digits_edge.runtime.session.precision import ways_to_run
-    from digits_edge.runtime.session.providers import available_providers
+    from digits_edge.runtime.session.provider_names import available_providers
     from digits_edge.runtime.session.threads import available_threads
     from digits_edge.runtime.session.trial import known_trial
 

@@ -51,6 +51,13 @@ def models_option(function: _Command) -> _Command:
     return click.option("--model", "models", multiple=True, metavar="NAME|FILE", help=text)(function)
 
 
+def _providers(context: click.Context, option: click.Parameter, incomplete: str) -> list[str]:
+    """Return the providers of this installation that begin with a text, for shell completion."""
+    from digits_edge.runtime.session.provider_names import AUTO, available_providers  # deferred: imports onnxruntime
+
+    return [name for name in (AUTO, *available_providers()) if name.startswith(incomplete)]
+
+
 def session_options(function: _Command) -> _Command:
     """Add `--provider` and `--threads`."""
     function = click.option("--threads", type=THREADS, help="Number of threads.  [default: all available]")(function)
@@ -58,8 +65,10 @@ def session_options(function: _Command) -> _Command:
         "--provider",
         default="auto",
         show_default=True,
-        metavar="NAME",
-        help="ONNX Runtime execution provider: auto, cpu, openvino, cuda, tensorrt, coreml, directml, …",
+        metavar="NAME[:DEVICE]",
+        help="ONNX Runtime execution provider: auto, cpu, openvino, webgpu, cuda, tensorrt, coreml, directml, … "
+        "`digits-edge doctor` lists those of this machine.",
+        shell_complete=_providers,
     )(function)
 
 

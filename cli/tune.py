@@ -17,6 +17,7 @@ from digits_edge.cli.options import (
     overwrite_option,
 )
 from digits_edge.cli.output import note, percent, print_json, print_table, progress, say, show
+from digits_edge.runtime.errors import UsageError
 from digits_edge.train.charts.units import setting_text
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def command(
     """
     with needs_extra("train"):
         from digits_edge.train import Budget, Listeners, named_recipe, tune
-    named_recipe("best", name)  # raises for an unknown name before data is downloaded
+    if named_recipe("best", name).lines is not None:  # also raises for an unknown name before data is downloaded
+        raise UsageError(f"{name} reads lines of numbers and has no search; use `digits-edge train {name}`")
     dataset = pictures.load("mnist", "train", data)
     changes = {setting: value for setting, value in settings.items() if value is not None}
     recipe = named_recipe("best", name, data=dataset.name, image=dataset.image, **changes)

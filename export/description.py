@@ -6,10 +6,11 @@ from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
+from numpy.typing import NDArray
 
 from digits_edge.export.ensemble import Ensemble, mean_probabilities
 from digits_edge.export.gate import GraphOutputs
-from digits_edge.export.keras_outputs import KerasOutputs, ReferenceOutputs
+from digits_edge.export.keras_outputs import KerasOutputs
 from digits_edge.export.member import ConvertedModel, labelled_name
 from digits_edge.export.source import Source
 from digits_edge.runtime.datasets import Dataset, common_parts
@@ -17,17 +18,60 @@ from digits_edge.runtime.model.model_file import Member, Metadata, Precision
 
 #: Share of the validation images that get the status "uncertain".
 REFUSED = 0.01
+#: Largest share of wrong predictions among those of the calibration images that are not "uncertain". Half as many would
+#: make 1 in 12 digits of cheques uncertain (docs/explanation/made-images.md).
+MAX_RISK = 0.003
 #: Predictions with at least this confidence are never "uncertain", even if a model is overconfident.
 _MAX_UNCERTAIN_BELOW = 0.99
 
 
-def uncertain_below(validation: ReferenceOutputs | None, predict: GraphOutputs) -> float:
-    """The confidence threshold that 99 % of the validation images reach; the default with too few images."""
-    if validation is None or len(validation.images) * REFUSED < 1:
+def uncertain_below(outputs: KerasOutputs, predict: GraphOutputs) -> float:
+    """The confidence below which a prediction is uncertain.
+
+    99 % of the validation images reach it. If the run stored images for the calibration, it is also so high that at
+    most `MAX_RISK` of the predictions that reach it are wrong (Geifman and El-Yaniv 2017, "Selective classification for
+    deep neural networks").
+
+    Args:
+        outputs: Keras's predictions, whose images and labels are used.
+        predict: the exported graph.
+
+    Returns:
+        The threshold; the default with too few images.
+    """
+    validation, calibration = outputs.validation, outputs.calibration
+    if validation is None or calibration is None or len(validation.images) * REFUSED < 1:
         return Metadata.uncertain_below
-    threshold = float(np.quantile(predict(validation.images).max(axis=1), REFUSED))
+    probabilities = predict(calibration.images)
+    count = len(validation.images)
+    threshold = float(np.quantile(probabilities[:count].max(axis=1), REFUSED))
+    if len(calibration.images) > count and calibration.labels is not None:
+        threshold = max(threshold, threshold_of_risk(probabilities, calibration.labels, MAX_RISK))
     # rounded down, so that no more images are below it
     return min(math.floor(threshold * 1e4) / 1e4, _MAX_UNCERTAIN_BELOW)
+
+
+def threshold_of_risk(probabilities: NDArray[np.float32], labels: NDArray[np.unsignedinteger], risk: float) -> float:
+    """The smallest confidence such that at most a share of the predictions that reach it are wrong.
+
+    Args:
+        probabilities: (N, C).
+        labels: true classes, (N,).
+        risk: largest share of wrong predictions.
+
+    Returns:
+        A confidence of one of the images; 1 if there is none.
+
+    Example:
+        >>> probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]], np.float32)
+        >>> round(threshold_of_risk(probabilities, np.array([0, 0, 0, 0], np.uint8), 0.1), 4)  # the third is wrong
+        0.8
+    """
+    confidences = probabilities.max(axis=1)
+    order = np.argsort(-confidences, kind="stable")
+    errors = np.cumsum(probabilities.argmax(axis=1)[order] != labels[order])
+    allowed = np.flatnonzero(errors <= risk * np.arange(1, len(order) + 1))
+    return float(confidences[order[allowed[-1]]]) if len(allowed) else 1.0
 
 
 def compared_on(source: Source | Ensemble, reference: KerasOutputs) -> str:

@@ -160,7 +160,7 @@ def export(
         output=source.output,
         temperature=reference.temperature,
         calibrated=reference.calibrated,
-        uncertain_below=uncertain_below(reference.validation, predict),
+        uncertain_below=uncertain_below(reference, predict),
         data=data_metadata(source, training),
         test=test_errors(predict, held_out(source, training, test), training),
         parity={"on": compared_on(source, reference), **asdict(parity)},

@@ -28,6 +28,11 @@ class ReferenceOutputs:
     probabilities: NDArray[np.float32]
     labels: NDArray[np.unsignedinteger] | None = None
 
+    def first(self, count: int) -> "ReferenceOutputs":
+        """The first images with their predictions."""
+        labels = None if self.labels is None else self.labels[:count]
+        return ReferenceOutputs(self.images[:count], self.probabilities[:count], labels)
+
 
 @dataclass(frozen=True, eq=False)
 class KerasOutputs:
@@ -38,12 +43,15 @@ class KerasOutputs:
         calibrated: whether the temperature was fitted on validation images.
         reference: predictions for the reference images, candidates for the golden values.
         validation: predictions for the validation part of the training data; None without training data.
+        calibration: predictions for the images that the confidence is calibrated on: the validation images, and those
+            that the run stored for it; None without training data.
     """
 
     temperature: float
     calibrated: bool
     reference: ReferenceOutputs
     validation: ReferenceOutputs | None
+    calibration: ReferenceOutputs | None
 
     @property
     def compared(self) -> ReferenceOutputs:
@@ -58,30 +66,37 @@ def run_keras(
 
     Args:
         source: the Keras model.
-        training: its training data; the temperature is fitted on its validation part.
+        training: its training data; the temperature is fitted on its validation part, and on the images that the run
+            stored for it.
         reference_images: uint8 (N, H, W) or (N, H, W, 3), candidates for the golden values; None for drawn ones.
     """
-    images, fitted_temperature, validation = reference_images, None, None
+    images, fitted_temperature = reference_images, None
+    validation = calibration = None
     if images is None:
         images = candidate_images(source.image, source.labels, source.preprocessing)
     if training is not None and training.labels is not None:
         validation_set = training.taken(parts(training.labels, source.validation).validation, "validation")
         assert validation_set.labels is not None
-        outputs = source.outputs(validation_set.images)
+        shown, labels = validation_set.images, validation_set.labels
+        if source.calibration is not None:
+            shown = np.concatenate([shown, source.calibration.images])
+            labels = np.concatenate([labels, source.calibration.labels])
+        outputs = source.outputs(shown)
         if source.output == "softmax":
-            fitted_temperature = fit_temperature(to_logits(outputs, source.activation), validation_set.labels)
+            fitted_temperature = fit_temperature(to_logits(outputs, source.activation), labels)
         probabilities = source.probabilities(outputs, fitted_temperature or 1.0)
-        validation = ReferenceOutputs(validation_set.images, probabilities, validation_set.labels)
+        calibration = ReferenceOutputs(shown, probabilities, labels)
+        validation = calibration.first(len(validation_set))
     temperature = fitted_temperature or 1.0
     reference = ReferenceOutputs(images, calibrated_outputs(source, images, temperature))
-    return KerasOutputs(temperature, fitted_temperature is not None, reference, validation)
+    return KerasOutputs(temperature, fitted_temperature is not None, reference, validation, calibration)
 
 
 def average_outputs(members: Sequence[Source], outputs: Sequence[KerasOutputs]) -> KerasOutputs:
     """Average the predictions of an ensemble's members.
 
-    If the members have different validation images (folds of a cross-validation), all members are evaluated on the
-    validation images of the first.
+    If the members have different validation images (folds of a cross-validation) or images for the calibration, all
+    members are evaluated on those of the first.
 
     Args:
         members: the Keras models.
@@ -92,18 +107,22 @@ def average_outputs(members: Sequence[Source], outputs: Sequence[KerasOutputs]) 
     """
     if len(outputs) == 1:
         return outputs[0]
-    validation = outputs[0].validation
-
-    def validation_probabilities(member: Source, own: KerasOutputs) -> NDArray[np.float32]:
-        assert validation is not None and own.validation is not None
-        if member.validation == members[0].validation:
-            return own.validation.probabilities
-        return calibrated_outputs(member, validation.images, own.temperature)
-
-    if validation is not None:
-        per_member = [validation_probabilities(member, own) for member, own in zip(members, outputs, strict=True)]
-        validation = replace(validation, probabilities=mean_probabilities(per_member))
+    first = outputs[0]
     reference = replace(
-        outputs[0].reference, probabilities=mean_probabilities([own.reference.probabilities for own in outputs])
+        first.reference, probabilities=mean_probabilities([own.reference.probabilities for own in outputs])
     )
-    return KerasOutputs(1.0, all(own.calibrated for own in outputs), reference, validation)
+    calibration = first.calibration
+    if calibration is not None:
+        per_member = [_on(calibration, member, own) for member, own in zip(members, outputs, strict=True)]
+        calibration = replace(calibration, probabilities=mean_probabilities(per_member))
+    validation = None
+    if calibration is not None and first.validation is not None:
+        validation = calibration.first(len(first.validation.images))
+    return KerasOutputs(1.0, all(own.calibrated for own in outputs), reference, validation, calibration)
+
+
+def _on(calibration: ReferenceOutputs, member: Source, own: KerasOutputs) -> NDArray[np.float32]:
+    """A member's probabilities for the images of another's calibration, which are often its own."""
+    if own.calibration is not None and np.array_equal(own.calibration.images, calibration.images):
+        return own.calibration.probabilities
+    return calibrated_outputs(member, calibration.images, own.temperature)

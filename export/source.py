@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -26,7 +27,22 @@ from digits_edge.runtime.model.steps import NamedSteps, PreprocessingStep, named
 
 #: File name of the Keras model in a run folder.
 RUN_MODEL = "model.keras"
+#: File name of the images in a run folder on which confidence is calibrated, besides the validation images.
+RUN_CALIBRATION = "calibration.npz"
 _BATCH = 500
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationImages:
+    """Labelled images on which confidence is calibrated, besides the validation images.
+
+    Attributes:
+        images: uint8 (N, H, W) or (N, H, W, 3).
+        labels: true classes, (N,).
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.unsignedinteger]
 
 
 @dataclass(frozen=True)
@@ -44,6 +60,7 @@ class Source:
         data: the training data recorded in the run folder; empty for a Keras file.
         versions: the versions of the libraries it was trained with, if known.
         validation_accuracy: the accuracy on the validation images that the run recorded, if known.
+        calibration: images that the run stored for the calibration; None for most models.
 
     Example:
         >>> model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10)])
@@ -64,6 +81,7 @@ class Source:
     data: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     validation_accuracy: float | None = None
+    calibration: CalibrationImages | None = None
 
     @property
     def members(self) -> tuple["Source", ...]:
@@ -247,7 +265,23 @@ def read_source(
         data=data,
         versions=run.versions if run is not None else {},
         validation_accuracy=run.result.validation_accuracy if run is not None else None,
+        calibration=_calibration_of(file.parent) if run is not None else None,
     )
+
+
+def _calibration_of(folder: Path) -> CalibrationImages | None:
+    """The images that a run stored for the calibration; None for runs without made images."""
+    path = folder / RUN_CALIBRATION
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            images, labels = stored["images"], stored["labels"]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise ModelError(f"{path} is damaged ({one_line(error)}); train again, or remove the file") from error
+    if images.dtype != np.uint8 or labels.dtype != np.uint8 or images.shape[:1] != labels.shape or not len(images):
+        raise ModelError(f"{path} does not hold labelled images; train again, or remove the file")
+    return CalibrationImages(images, labels)
 
 
 @dataclass(frozen=True)

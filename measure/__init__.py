@@ -15,11 +15,12 @@ from digits_edge.runtime.lazy import lazy_exports
 if TYPE_CHECKING:
     from digits_edge.measure.peers import Subject, measure_peers
     from digits_edge.measure.regression import Change, changes
-    from digits_edge.measure.results import PeerRow, read_results, write_results
+    from digits_edge.measure.results import PeerRow, SkippedEngine, read_results, write_results
 
 __all__ = [
     "Change",
     "PeerRow",
+    "SkippedEngine",
     "Subject",
     "changes",
     "measure_peers",
@@ -32,6 +33,6 @@ __getattr__, __dir__ = lazy_exports(
     {
         "peers": ("Subject", "measure_peers"),
         "regression": ("Change", "changes"),
-        "results": ("PeerRow", "read_results", "write_results"),
+        "results": ("PeerRow", "SkippedEngine", "read_results", "write_results"),
     },
 )

@@ -20,6 +20,8 @@ from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.model.model_file import INPUT_NAME, OUTPUT_NAME, read_model_file
 from digits_edge.runtime.session.library import load_onnxruntime
+from digits_edge.runtime.session.plugins import plugin_versions
+from digits_edge.runtime.session.provider_names import parse_provider
 
 if TYPE_CHECKING:
     from digits_edge.measure.keras_peer import KerasPeer
@@ -71,8 +73,10 @@ def _digits_edge(spec: EngineSpec) -> Engine:
         specialized = Classifier(spec.model, **options, single_image=True) if batch_size == 1 else classifier
         return specialized.predict_batch
 
-    plug_in = ["onnxruntime-ep-openvino"] if spec.provider == "openvino" else []
-    return Engine(" + ".join([_versions("digits-edge"), _onnxruntime_version(), *map(_versions, plug_in)]), program)
+    plug_in = [
+        f"{name} {version}" for name, version in plugin_versions(parse_provider(options["provider"]).provider).items()
+    ]
+    return Engine(" + ".join([_versions("digits-edge"), _onnxruntime_version(), *plug_in]), program)
 
 
 def _onnxruntime(spec: EngineSpec) -> Engine:

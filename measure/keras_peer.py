@@ -84,12 +84,6 @@ class KerasPeer:
         """The specification with which another process opens the model."""
         return KerasSpec(str(self.path.absolute()), self.source.pixel_range, self.source.labels, self.temperature)
 
-    @property
-    def pixel_step(self) -> float:
-        """Factor from a pixel to the inputs of `from_scaled`."""
-        pixel_range = self.source.pixel_range
-        return pixel_range.white / 255 if pixel_range.is_per_channel else abs(pixel_range.factor)
-
     def calibrated(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Convert Keras's outputs to probabilities, (N, C), in numpy, which is faster than two Keras operations."""
         if self.source.activation == "softmax":
@@ -105,22 +99,16 @@ class KerasPeer:
 
     def from_pixels(self, pixels: Any) -> Any:
         """Compute probabilities from pixels, uint8 (N, H, W[, 3]), with operations that TensorFlow can trace."""
-        return self.from_scaled(tf.cast(pixels, tf.float32) * np.float32(self.pixel_step))
-
-    def from_scaled(self, scaled: Any) -> Any:
-        """Compute probabilities from pixels times `pixel_step`, float32 (N, H, W[, 3]).
-
-        The function is traceable by TensorFlow.
-        """
         pixel_range, model = self.source.pixel_range, self.source.model
-        factors = np.array(pixel_range.factors, np.float32) / np.float32(self.pixel_step)
-        inputs = scaled if (factors == 1).all() else scaled * factors
+        inputs = tf.cast(pixels, tf.float32)
+        if any(factor != 1 for factor in pixel_range.factors):
+            inputs = inputs * np.array(pixel_range.factors, np.float32)
         if any(pixel_range.offsets):
             inputs = inputs + np.array(pixel_range.offsets, np.float32)
         layout = self.source.image_layout
         if layout.is_transposed:
             inputs = tf.transpose(inputs, [0, 3, 1, 2])
-        outputs = model(tf.reshape(inputs, [scaled.shape[0], *layout.shape]), training=False)
+        outputs = model(tf.reshape(inputs, [pixels.shape[0], *layout.shape]), training=False)
         return self._probabilities(outputs)
 
     def _probabilities(self, outputs: Any) -> Any:

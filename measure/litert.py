@@ -1,6 +1,6 @@
-"""Conversion of a Keras model to `.tflite` files for LiteRT, in the precision of a model file."""
+"""Conversion of a model file to `.tflite` files for LiteRT."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,71 +8,67 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from digits_edge.export.reasons import reason
-from digits_edge.measure.keras_peer import KerasPeer
+from digits_edge.measure.tensorflow_graph import TensorFlowGraph
 from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.model.model_file import Precision
-from digits_edge.runtime.session.quiet import silenced_stderr
 
 
 def write_litert(
-    peer: KerasPeer,
-    precision: Precision,
-    batch_sizes: Sequence[int],
-    folder: Path,
-    calibration: NDArray[np.uint8] | None = None,
+    model: Path, precision: Precision, images: NDArray[np.uint8], batch_sizes: Sequence[int], folder: Path
 ) -> list[tuple[int, Path]]:
     """Write a `.tflite` file for every batch size; see `to_litert`.
 
+    Args:
+        model: the model file.
+        precision: its precision.
+        images: images of the model, uint8 (K, H, W[, 3]), for the range of an int8 model's last layer.
+        batch_sizes: images per call.
+        folder: folder of the new files.
+
     Returns:
         Pairs of batch size and file.
+
+    Raises:
+        ModelError: the model cannot be converted.
     """
+    try:
+        graph = TensorFlowGraph(model)
+        graph.observe(images)
+    except Exception as error:  # TensorFlow raises exceptions of many types
+        raise _failed(error) from error
     files = [(batch_size, folder / f"{batch_size}.tflite") for batch_size in batch_sizes]
     for batch_size, path in files:
-        path.write_bytes(to_litert(peer, precision, batch_size, calibration))
+        path.write_bytes(to_litert(graph, precision, (batch_size, *images.shape[1:])))
     return files
 
 
-def to_litert(
-    peer: KerasPeer, precision: Precision, batch_size: int, calibration: NDArray[np.uint8] | None = None
-) -> bytes:
-    """Convert a model for a fixed batch size.
+def to_litert(graph: TensorFlowGraph, precision: Precision, shape: tuple[int, ...]) -> bytes:
+    """Convert a graph for a fixed batch size.
 
     With a variable batch size, XNNPACK splits the graph, which is 8 % slower at batch size 32.
 
     Args:
-        peer: the Keras model.
-        precision: fp32; fp16 (weights only); or int8 (full-integer post-training quantization, in which the raw pixels
-            are the quantized input, as in model files).
-        batch_size: N of the input, uint8 (N, H, W[, 3]).
-        calibration: training images for the int8 ranges.
+        graph: the graph; for int8 it has observed images.
+        precision: fp32; fp16 (weights only); or int8, with the integers of the model file.
+        shape: (N, H, W[, 3]) of the input, uint8.
 
     Raises:
-        ModelError: LiteRT does not support an operator in this precision, or the calibration images are missing.
+        ModelError: the model cannot be converted.
     """
-    is_int8 = precision == "int8"
-    signature = tf.TensorSpec([batch_size, *peer.source.image.shape], tf.float32 if is_int8 else tf.uint8)
-    graph = tf.function(peer.from_scaled if is_int8 else peer.from_pixels, input_signature=[signature])
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([graph.get_concrete_function()], graph)
-    if precision != "fp32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if precision == "fp16":
-        converter.target_spec.supported_types = [tf.float16]
-    if is_int8:
-        if calibration is None:
-            raise ModelError("LiteRT needs training images to calibrate int8 ranges; pass them with --data")
-        images, step = calibration, peer.pixel_step
-
-        def batches() -> Iterator[list[NDArray[np.float32]]]:
-            rows = -len(images) % batch_size + len(images)
-            filled = np.resize(images, (rows, *images.shape[1:]))  # repeats the first images, which changes no range
-            for start in range(0, rows, batch_size):
-                yield [filled[start : start + batch_size].astype(np.float32) * np.float32(step)]
-
-        converter.representative_dataset = batches
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = tf.uint8
+    signature = tf.TensorSpec(shape, tf.float32 if graph.quantizes_pixels else tf.uint8)
+    function = tf.function(graph, input_signature=[signature], autograph=False)
     try:
-        with silenced_stderr():
-            return bytes(converter.convert())
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], function)
+        if precision != "fp32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "fp16":
+            converter.target_spec.supported_types = [tf.float16]
+        if graph.quantizes_pixels:
+            converter.inference_input_type = tf.uint8
+        return bytes(converter.convert())
     except Exception as error:  # the converter raises exceptions of many types
-        raise ModelError(f"the LiteRT converter failed: {reason(error)}") from error
+        raise _failed(error) from error
+
+
+def _failed(error: Exception) -> ModelError:
+    return ModelError(f"the conversion failed: {reason(error)}")

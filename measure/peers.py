@@ -10,27 +10,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from digits_edge.measure.engine_list import engine_list
 from digits_edge.measure.engine_spec import OWN_ENGINE, EngineSpec
-from digits_edge.measure.engines import LITERT
+from digits_edge.measure.engines import KERAS_ENGINES, LITERT
 from digits_edge.measure.process import EngineError, EngineProcess
-from digits_edge.measure.results import PeerRow
+from digits_edge.measure.results import PeerRow, SkippedEngine
 from digits_edge.measure.round_robin import round_robin
 from digits_edge.runtime.checks.parity import Parity, compare, golden_shortfalls
 from digits_edge.runtime.classifier import Classifier, FloatArray
 from digits_edge.runtime.errors import CheckError, ModelError
 from digits_edge.runtime.model.golden import GoldenValues
 from digits_edge.runtime.model.model_file import Metadata
+from digits_edge.runtime.packages import needs_message
+from digits_edge.runtime.session.quiet import silenced_stderr
 
 if TYPE_CHECKING:
     from digits_edge.measure.keras_peer import KerasPeer
 
 #: Called with a description of each step.
 Listener = Callable[[str], None]
-#: Called with the name of a skipped engine and the reason.
-SkipListener = Callable[[str, str], None]
+#: Called with each engine that cannot be measured.
+SkipListener = Callable[[SkippedEngine], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,26 +81,24 @@ def measure_peers(
     subject: Subject,
     *,
     keras: "KerasPeer | None" = None,
-    calibration: NDArray[np.uint8] | None = None,
     threads: Sequence[int],
     batch_sizes: Sequence[int],
     rounds: int,
     seconds: float,
     listener: Listener = lambda what: None,
-    on_skip: SkipListener = lambda engine, reason: None,
+    on_skip: SkipListener = lambda skipped: None,
 ) -> list[PeerRow]:
-    """Time every installed engine with a model file.
+    """Time every engine with a model file. An engine is either in a row or reported to `on_skip`.
 
     Args:
         subject: the model file.
-        keras: the Keras model it was exported from; without it LiteRT and the Keras engines are not measured.
-        calibration: training images for the int8 ranges of LiteRT.
+        keras: the Keras model it was exported from; without it the Keras engines are skipped.
         threads: numbers of threads, measured separately.
         batch_sizes: images per call.
         rounds: turns of each engine for a batch size.
         seconds: minimum time for each row, over all rounds.
         listener: called with a description of each step.
-        on_skip: called with the name of an engine that cannot be measured and the reason.
+        on_skip: called with each engine that cannot be measured.
 
     Returns:
         A row for each engine, batch size and number of threads.
@@ -116,15 +115,10 @@ def measure_peers(
         folder = Path(name)
         images = folder / "images.npy"
         np.save(images, subject.golden.images)
-        litert: list[tuple[int, Path]] = []
-        if keras is not None:
-            from digits_edge.measure.litert import write_litert
-
-            listener(f"{subject.name}: converting for LiteRT")
-            try:
-                litert = write_litert(keras, subject.metadata.precision, batch_sizes, folder, calibration)
-            except ModelError as error:
-                on_skip(LITERT, str(error))
+        listener(f"{subject.name}: converting for LiteRT")
+        litert = _converted(subject, batch_sizes, folder, on_skip)
+        for engine in KERAS_ENGINES if keras is None else ():
+            on_skip(SkippedEngine(subject.name, engine, "it runs the Keras model; pass its source with --keras"))
         for count in threads:
             rows += measure_engines(
                 subject,
@@ -138,6 +132,25 @@ def measure_peers(
     return rows
 
 
+def _converted(
+    subject: Subject, batch_sizes: Sequence[int], folder: Path, on_skip: SkipListener
+) -> list[tuple[int, Path]]:
+    """Write the files of LiteRT; none if that is impossible."""
+    try:
+        with silenced_stderr():
+            import ai_edge_litert  # noqa: F401 - the conversion is of no use without it
+
+            from digits_edge.measure.litert import write_litert
+
+            return write_litert(subject.path, subject.metadata.precision, subject.golden.images, batch_sizes, folder)
+    except ModuleNotFoundError:
+        reason = needs_message("this engine", ["bench"])
+    except ModelError as error:
+        reason = str(error)
+    on_skip(SkippedEngine(subject.name, LITERT, reason))
+    return []
+
+
 def measure_engines(
     subject: Subject,
     specs: Sequence[EngineSpec],
@@ -146,7 +159,7 @@ def measure_engines(
     rounds: int,
     seconds: float,
     listener: Listener = lambda what: None,
-    on_skip: SkipListener = lambda engine, reason: None,
+    on_skip: SkipListener = lambda skipped: None,
 ) -> list[PeerRow]:
     """Time engines, each in its own process, one at a time.
 
@@ -160,7 +173,7 @@ def measure_engines(
         rounds: turns of each engine for a batch size.
         seconds: minimum time for each row, over all rounds.
         listener: called with a description of each step.
-        on_skip: called with the name of an engine that cannot be measured and the reason.
+        on_skip: called with each engine that cannot be measured.
 
     Returns:
         A row for each engine and batch size.
@@ -172,7 +185,7 @@ def measure_engines(
     with ExitStack() as stack:
         listener(f"starting {len(specs)} engines")
         processes = [stack.enter_context(EngineProcess(spec)) for spec in specs]
-        opened = [process for process in processes if _is_open(process, on_skip)]
+        opened = [process for process in processes if _is_open(process, subject, on_skip)]
         for batch_size in batch_sizes:
             listener(f"{subject.name}: preparing batches of {batch_size}")
             parities = {process.name: _parity(process, subject, batch_size, on_skip) for process in opened}
@@ -181,38 +194,45 @@ def measure_engines(
             def show_turn(engine: str, number: int, *, batch_size: int = batch_size) -> None:
                 listener(f"{subject.name}, batch {batch_size}, round {number + 1} of {rounds}: {engine}")
 
+            def skip_from_now(engine: str, error: Exception, *, batch_size: int = batch_size) -> None:
+                on_skip(SkippedEngine(subject.name, engine, str(error), specs[0].threads, batch_size))
+
             times_us = round_robin(
                 {process.name: partial(process.time_us, seconds / rounds) for process in ready},
                 rounds=rounds,
                 on_turn=show_turn,
-                on_failure=lambda engine, error: on_skip(engine, str(error)),
+                on_failure=skip_from_now,
             )
             rows += _rows(subject, batch_size, ready, times_us, parities)
     return rows
 
 
-def _is_open(process: EngineProcess, on_skip: SkipListener) -> bool:
+def _is_open(process: EngineProcess, subject: Subject, on_skip: SkipListener) -> bool:
     try:
         process.wait()
     except EngineError as error:
-        on_skip(process.name, str(error))
+        on_skip(SkippedEngine(subject.name, process.name, str(error), process.spec.threads))
         return False
     return True
 
 
 def _parity(process: EngineProcess, subject: Subject, batch_size: int, on_skip: SkipListener) -> Parity | None:
     """Compare an engine's predictions with those of digits-edge; None if it is skipped."""
+
+    def skip(reason: str) -> None:
+        on_skip(SkippedEngine(subject.name, process.name, reason, process.spec.threads, batch_size))
+
     try:
         predictions = process.prepare(batch_size)
     except EngineError as error:
-        on_skip(process.name, str(error))
+        skip(str(error))
         return None
     if predictions.shape != subject.probabilities.shape:
-        on_skip(process.name, f"output shape {predictions.shape}, expected {subject.probabilities.shape}")
+        skip(f"output shape {predictions.shape}, expected {subject.probabilities.shape}")
         return None
     parity = compare(subject.probabilities, predictions)
     if problems := golden_shortfalls(parity, subject.tolerance):
-        on_skip(process.name, f"its predictions differ from digits-edge: {'; '.join(problems)}")
+        skip(f"its predictions differ from digits-edge: {'; '.join(problems)}")
         return None
     return parity
 

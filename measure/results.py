@@ -58,6 +58,29 @@ class PeerRow:
     largest_difference: float
 
 
+@dataclass(frozen=True)
+class SkippedEngine:
+    """An engine that was not measured.
+
+    Example:
+        >>> SkippedEngine("edge-int8", "litert", "the conversion failed: the operator Loop is not converted").engine
+        'litert'
+
+    Attributes:
+        model: name of the model.
+        engine: name of the engine, as in `PeerRow`.
+        skipped: the reason and, where there is one, the remedy; one line.
+        threads: the number of threads it is about; None for all.
+        batch_size: the batch size it is about; None for all.
+    """
+
+    model: str
+    engine: str
+    skipped: str
+    threads: int | None = None
+    batch_size: int | None = None
+
+
 COLUMNS = tuple(field.name for field in fields(PeerRow))
 
 

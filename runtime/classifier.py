@@ -22,13 +22,8 @@ from digits_edge.runtime.pixel_scale import PixelScale
 from digits_edge.runtime.prediction import Prediction, Status
 from digits_edge.runtime.session.bound_session import BoundSession
 from digits_edge.runtime.session.precision import Way, open_first, ways_to_run
-from digits_edge.runtime.session.providers import (
-    AUTO,
-    available_providers,
-    full_name,
-    open_session,
-    short_name,
-)
+from digits_edge.runtime.session.provider_names import AUTO, ON_PROCESSOR, available_providers, parse_provider
+from digits_edge.runtime.session.providers import open_session
 from digits_edge.runtime.session.threads import thread_count
 
 if TYPE_CHECKING:
@@ -46,6 +41,7 @@ FEW_IMAGES = 5000
 TRIAL_IMAGES = 256
 
 FloatArray = NDArray[np.float32]
+_LOST_DEVICE = "if its device was lost, restart the program, or close all classifiers and open new ones"
 
 
 class Classifier:
@@ -59,7 +55,7 @@ class Classifier:
         path: path of the model file.
         metadata: description of the model, as stored in the file.
         labels: names of the C classes, in the order of the columns of `predict_batch`.
-        provider: short name of the bound execution provider, such as "cpu".
+        provider: short name of the bound execution provider, such as "cpu"; with the device if one was named.
         threads: number of threads that share a batch.
         exact_kernels: whether slower int8 kernels are in use, because the default ones could overflow on this processor
             with the weights of this file. Files written by this version of digits-edge never need them.
@@ -133,8 +129,8 @@ class Classifier:
             model: name of a bundled model with precision (`edge-int8`); name without precision (`edge`), which selects
                 the precision that is fastest on this machine; path of a model file; None for the default model in the
                 fastest precision.
-            provider: "cpu", "openvino", "cuda" or another execution provider of onnxruntime; "auto" for the one that
-                is fastest on this machine.
+            provider: "cpu", "openvino", "webgpu", "cuda" or another execution provider of onnxruntime; "openvino:gpu"
+                or "cuda:1" for one of several devices; "auto" for the provider that is fastest on this machine.
             threads: number of threads that share the images of a batch, 1 to 1024; None for all that this process may
                 use. The CPU provider computes a single image with one thread.
             images: expected number of images, if known. It decides how an unspecified precision or provider is
@@ -335,7 +331,9 @@ class Classifier:
         except UsageError:
             raise
         except Exception as error:
-            raise ModelError(f"{self.path} could not be run by provider {self.provider}: {one_line(error)}") from error
+            remedy = "" if self.provider in ON_PROCESSOR else f"; {_LOST_DEVICE}"
+            reason = f"{one_line(error)}{remedy}"
+            raise ModelError(f"{self.path} could not be run by provider {self.provider}: {reason}") from error
         return probabilities
 
     @cached_property
@@ -399,7 +397,7 @@ def _ways(model: str | os.PathLike[str] | None, provider: str) -> list[Way]:
     """The candidate ways to run a model; the first is the one selected by rule."""
     if provider.lower() == AUTO:
         return ways_to_run(model, available_providers())
-    return ways_to_run(model, [short_name(full_name(provider))])
+    return ways_to_run(model, [parse_provider(provider).name])
 
 
 def _fastest(bind: Callable[[Way], BoundSession], ways: list[Way], threads: int | None) -> tuple[Path, BoundSession]:

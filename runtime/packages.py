@@ -22,6 +22,7 @@ ONNXRUNTIME_WHEELS = (
 EXTRAS = {
     "cpu": "predict on a CPU",
     "openvino": "use OpenVINO on Intel processors",
+    "webgpu": "use WebGPU on graphics processors of all vendors",
     "parquet": "read and write Parquet",
     "ray": "predict on several machines",
     "serve": "run the HTTP service",

@@ -14,12 +14,14 @@ from pathlib import Path
 import onnx
 
 from digits_edge.export.graph.multiplications import int8_share
-from digits_edge.runtime.checks.verify import verify
+from digits_edge.runtime.checks.verify import Verification, verify
+from digits_edge.runtime.checks.verify_lines import LineVerification, verify_lines
 from digits_edge.runtime.classifier import Classifier
-from digits_edge.runtime.errors import CheckError, DigitsEdgeError, UsageError
+from digits_edge.runtime.errors import CheckError, DigitsEdgeError, SequenceModelError, UsageError
 from digits_edge.runtime.files import atomic_write
 from digits_edge.runtime.model.bundled import INDEX, BundledModel, bundled_models
 from digits_edge.runtime.model.model_file import Metadata, read_model_file
+from digits_edge.runtime.reader.line_model import LineModel
 
 #: Models folder of this working tree, even if another copy of the package is installed.
 MODELS = Path(__file__).resolve().parents[1] / "runtime" / "models"
@@ -50,7 +52,10 @@ def add_model(path: Path, metadata: Metadata, *, default: bool = False, folder: 
     entries = {entry.name: entry for entry in bundled_models(folder)}
     if default:
         entries = {name: replace(entry, default=False) for name, entry in entries.items()}
-    others_have_default = any(entry.default for name, entry in entries.items() if name != metadata.name)
+    # a sequence model is never the default, which is a classifier
+    others_have_default = metadata.is_sequence or any(
+        entry.default for name, entry in entries.items() if name != metadata.name
+    )
     added = BundledModel(
         name=metadata.name,
         file=f"{metadata.name}.onnx",
@@ -89,6 +94,25 @@ def write_index(models: list[BundledModel], folder: Path = MODELS) -> None:
         stream.write(f"{text}\n".encode())
 
 
+def verified(path: Path) -> Metadata:
+    """The metadata of a model file that passes its own check.
+
+    Raises:
+        CheckError: the check fails.
+        ModelError: the file is not a model file.
+    """
+    found: Verification | LineVerification
+    try:
+        with Classifier(path, provider="cpu") as classifier:
+            found, metadata = verify(classifier), classifier.metadata
+    except SequenceModelError:
+        model = LineModel(path, "cpu", None)
+        found, metadata = verify_lines(model), model.metadata
+    if not found.holds:
+        raise CheckError(f"{path} failed verification: {'; '.join(found.problems)}")
+    return metadata
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(
@@ -101,11 +125,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        with Classifier(options.file.absolute(), provider="cpu") as classifier:
-            found = verify(classifier)
-        if not found.holds:
-            raise CheckError(f"{options.file} failed verification: {'; '.join(found.problems)}")
-        added = add_model(options.file, classifier.metadata, default=options.default, folder=options.folder)
+        metadata = verified(options.file.absolute())
+        if options.default and metadata.is_sequence:
+            raise UsageError(f"{options.file} reads lines; the default model is a classifier: omit --default")
+        added = add_model(options.file, metadata, default=options.default, folder=options.folder)
     except DigitsEdgeError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

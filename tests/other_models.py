@@ -5,12 +5,14 @@ Their predictions follow from their definition, so tests can draw a picture for 
 
 import string
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, load_from_string, numpy_helper
 
+from digits_edge.runtime.checks.parity import GOLDEN_TOLERANCE
 from digits_edge.runtime.model.golden import GoldenValues
 from digits_edge.runtime.model.image_input import ImageInput
 from digits_edge.runtime.model.model_file import GOLDEN_KEY, METADATA_KEY, Metadata, OutputKind, with_digest
@@ -57,6 +59,52 @@ def write_letters(path: Path) -> None:
     _write(path, metadata, levels, 0.02 * centres[np.newaxis], -0.01 * centres**2, axes=(1, 2))
 
 
+def write_filters(path: Path) -> None:
+    """Write a model of colour photographs like `write_photographs`, with the operators of a convolutional network."""
+    image = ImageInput(32, 32, 3, "as-photographed")
+    metadata = _metadata("filters", COLOURS, image, (ResizeStep(32, 32, "cover"), CenterCropStep(32, 32)))
+    levels = np.zeros((3, 32, 32, 3), np.uint8)
+    for colour in range(3):
+        levels[colour, :, :, colour] = 200
+    values = {
+        "filters": (np.eye(3)[:, :, np.newaxis, np.newaxis] * np.full((4, 4), 1 / 16)).astype(np.float32),
+        "levels": np.full(3, 5, np.float32),
+        "weights": (0.05 * np.eye(3)).astype(np.float32),
+        "bias": np.zeros(3, np.float32),
+    }
+    nodes = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["pixels"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["planes", "filters", "levels"], ["filtered"], strides=[4, 4]),
+        helper.make_node("Relu", ["filtered"], ["positive"]),
+        helper.make_node("MaxPool", ["positive"], ["pooled"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("GlobalAveragePool", ["pooled"], ["means"]),
+        helper.make_node("Flatten", ["means"], ["vectors"]),
+        helper.make_node("Gemm", ["vectors", "weights", "bias"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
+    ]
+    _write_graph(path, metadata, levels, nodes, values)
+
+
+def write_half(path: Path, source: Path) -> None:
+    """Write the fp16 form of a float model file, with the same reference images and the tolerance of fp16."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    model = convert_float_to_float16(load_from_string(source.read_bytes()), keep_io_types=True)
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    metadata = Metadata.from_json(properties[METADATA_KEY])
+    name = f"{metadata.name.removesuffix('-fp32')}-fp16"
+    golden = GoldenValues.unpack(properties[GOLDEN_KEY])
+    helper.set_model_props(
+        model,
+        {
+            METADATA_KEY: replace(metadata, name=name, precision="fp16").to_json(),
+            GOLDEN_KEY: GoldenValues(golden.images, golden.probabilities, GOLDEN_TOLERANCE["fp16"]).pack(),
+        },
+    )
+    path.write_bytes(with_digest(model.SerializeToString(deterministic=True)))
+
+
 def _metadata(
     name: str,
     labels: tuple[str, ...],
@@ -98,6 +146,13 @@ def _write(
     ]
     values = {"axes": np.array(axes, np.int64), "rows": np.array([-1, len(weights)], np.int64)}
     values |= {"weights": weights.astype(np.float32), "bias": bias.astype(np.float32)}
+    _write_graph(path, metadata, images, nodes, values)
+
+
+def _write_graph(
+    path: Path, metadata: Metadata, images: np.ndarray, nodes: list[NodeProto], values: dict[str, np.ndarray]
+) -> None:
+    """Write a model file of nodes from `image` to `probabilities`, with the predictions for some images."""
     graph = helper.make_graph(
         nodes,
         metadata.architecture,

@@ -1,6 +1,7 @@
 """Temperature and confidence threshold of sequence models: `fit_line_temperature`, `confidence_threshold`."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from digits_edge.runtime.reader.best_path import best_path, log_probability
 
 #: Range of the temperature, as of classifiers, and number of steps of the search.
 _RANGE, _STEPS = (0.2, 5.0), 14
+#: Number of lines on which the temperature is fitted.
+_LINES = 500
 #: Lower bound of the logarithm of a string's probability: a line with a wrong text does not decide alone.
 _LOWEST = -12.0
 #: Share of the strings above the threshold that are right.
@@ -37,16 +40,19 @@ def fit_line_temperature(
         >>> fit_line_temperature(logits, "1", ["1", "1", "1", ""])
         2.0
     """
+    rows = np.linspace(0, len(texts) - 1, min(len(texts), _LINES)).astype(int).tolist()
+    few, truths = [logits[row] for row in rows], [texts[row] for row in rows]
 
+    @cache
     def loss(log_temperature: float) -> float:
-        columns = iter_probabilities(list(logits), float(np.exp(log_temperature)))
-        pairs = zip(columns, texts, strict=True)
+        pairs = zip(iter_probabilities(few, float(np.exp(log_temperature))), truths, strict=True)
         return -float(np.mean([max(_LOWEST, log_probability(each, labels, text)) for each, text in pairs]))
 
     ratio = (np.sqrt(5) - 1) / 2
-    low, high = np.log(_RANGE)
+    low, high = (float(np.log(end)) for end in _RANGE)
     for _ in range(_STEPS):
-        inner_low, inner_high = high - ratio * (high - low), low + ratio * (high - low)
+        # rounded, so that one of the two was computed in the step before
+        inner_low, inner_high = round(high - ratio * (high - low), 9), round(low + ratio * (high - low), 9)
         if loss(inner_low) < loss(inner_high):
             high = inner_high
         else:

@@ -9,6 +9,7 @@ import logging
 import keras
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from digits_edge.export.graph.contract import QuantizedPixels, end_in_probabilities, take_centred_pixels, take_pixels
 from digits_edge.export.graph.convert import to_onnx
@@ -102,6 +103,7 @@ def finished(graph: ir.Model, classes: int) -> ir.Model:
     result = reshape.outputs[0]
     result.shape, result.dtype = ir.Shape([BATCH_AXIS, COLUMN_AXIS, classes]), ir.DataType.FLOAT
     graph.graph.outputs[:] = [result]
+    RemoveUnusedNodesPass()(graph)
     return end_in_probabilities(graph, name=COLUMNS_NAME)
 
 

@@ -58,6 +58,11 @@ class ExportedLines:
         metadata: the file's metadata.
         parity: agreement with Keras on the validation lines.
         float_layers: the layers of an int8 model that are computed in float.
+
+    Example:
+        >>> exported = export_lines(source, Path("number-int8.onnx"), precision="int8")  # doctest: +SKIP
+        >>> exported.metadata.output  # doctest: +SKIP
+        'columns'
     """
 
     path: Path
@@ -94,7 +99,7 @@ def export_lines(
     Raises:
         UsageError: the target exists.
         DataError: the run folder lacks its lines.
-        CheckError: the converted model changes confident strings, or misreads more lines than Keras. No file is
+        CheckError: the converted model changes confident strings, or has more wrong ones than Keras. No file is
             written.
         ModelError: a layer cannot be converted.
 

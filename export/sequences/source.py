@@ -39,6 +39,11 @@ class LineSource:
         versions: of the libraries of the training.
         validation_accuracy: share of the validation lines that the run read correctly.
         folder: run folder.
+
+    Example:
+        >>> source = read_line_source(Path("runs/number"))  # doctest: +SKIP
+        >>> source.logits(source.validation)[0].shape[1]  # doctest: +SKIP
+        18
     """
 
     name: str
@@ -126,6 +131,10 @@ def read_line_source(path: Path) -> LineSource:
 
     Raises:
         ModelError: the folder or its model is damaged.
+
+    Example:
+        >>> "".join(read_line_source(Path("runs/number")).labels)  # doctest: +SKIP
+        '0123456789.,-/=$€'
     """
     folder = run_folder(path)
     try:

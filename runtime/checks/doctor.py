@@ -21,11 +21,14 @@ from digits_edge.runtime.packages import (
     versions_of,
 )
 from digits_edge.runtime.session.bound_session import BoundSession
+from digits_edge.runtime.session.ep_devices import plugin_devices
 from digits_edge.runtime.session.int8_kernels import are_fast, saturate
-from digits_edge.runtime.session.library import installed_wheels, outdated
+from digits_edge.runtime.session.library import installed_wheels, load_onnxruntime, outdated
 from digits_edge.runtime.session.machine import processor
+from digits_edge.runtime.session.plugins import installed_plugins
 from digits_edge.runtime.session.precision import Way, find_model, ways_to_run
-from digits_edge.runtime.session.providers import available_providers, open_session
+from digits_edge.runtime.session.provider_names import available_providers, short_name
+from digits_edge.runtime.session.providers import open_session
 from digits_edge.runtime.session.threads import ENVIRONMENT, affinity, available_threads, cgroup_quota
 from digits_edge.runtime.session.trial import SpeedTrial, clear_trials, keep_trial, time_ways, trial_of
 
@@ -79,6 +82,8 @@ class Examination:
         extras: name of each extra → whether all its packages are installed in the versions that it needs.
         wheels: installed distributions that provide onnxruntime → version; two or more conflict.
         providers: short name → "ok", or why it cannot run the default model.
+        devices: short name of each plug-in provider that could be loaded → names of its devices, which
+            `--provider NAME:DEVICE` selects.
         trial: speed of each precision of the default model with each provider and all threads; None if no model can be
             opened.
         threads: number of threads; None if DIGITS_EDGE_THREADS is invalid.
@@ -97,6 +102,7 @@ class Examination:
     extras: dict[str, bool]
     wheels: dict[str, str]
     providers: dict[str, str]
+    devices: dict[str, list[str]]
     trial: SpeedTrial | None
     threads: Threads | None
     models: dict[str, bool]
@@ -137,6 +143,7 @@ def examine() -> Examination:
         extras={extra: not packages for extra, packages in lacking.items()},
         wheels=installed_wheels(),
         providers=sessions.providers,
+        devices=_devices(),
         trial=sessions.trial,
         threads=threads,
         models=models,
@@ -208,6 +215,7 @@ def _opened(problems: list[str], models: dict[str, bool], threads: int | None) -
     keep_trial(trial, ways, threads)
     old = outdated()
     findings = [] if old is None else [old]
+    findings += installed_plugins()[1].values()
     findings += [f"provider {name} is skipped by auto: {reason}" for name, reason in trial.failed.items()]
     return _Sessions(trial, providers, (*findings, *_closed_models(bind, models)))
 
@@ -222,6 +230,15 @@ def _closed_models(bind: Callable[[Way], BoundSession], models: dict[str, bool])
         except DigitsEdgeError as error:
             found.append(str(error))
     return found
+
+
+def _devices() -> dict[str, list[str]]:
+    """Devices of the plug-in providers, which the speed trial has registered."""
+    try:
+        found = plugin_devices(load_onnxruntime())
+    except ModelError:  # no onnxruntime: `_opened` reports it
+        return {}
+    return {short_name(name): names for name, names in found.items() if short_name(name) in available_providers()}
 
 
 def _data() -> dict[str, str]:

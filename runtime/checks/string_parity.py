@@ -29,8 +29,8 @@ class StringParity:
         changed: number of lines with another string.
         confident: number of lines on which the reference is confident (`CONFIDENT`).
         changed_confident: number of those with another string.
-        errors: number of lines misread by the model; None without texts.
-        reference_errors: number of lines misread by the reference; None without texts.
+        errors: number of wrong strings of the model; None without texts.
+        reference_errors: number of wrong strings of the reference; None without texts.
     """
 
     lines: int
@@ -91,8 +91,8 @@ def compare_strings(
 def string_shortfalls(parity: StringParity, precision: Precision) -> list[str]:
     """Violated limits of a precision, one line each; empty if the model passes.
 
-    No precision may change a confident string. fp32 must equal Keras except for rounding, and int8 must not misread
-    more than an additional 0.5 % of the lines.
+    No precision may change a confident string. fp32 must equal Keras except for rounding, and int8 must not
+    have more than an additional 0.5 % of wrong strings.
 
     Example:
         >>> string_shortfalls(StringParity(100, 1e-6, 0, 90, 0, 5, 5), "fp32")

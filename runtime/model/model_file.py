@@ -92,7 +92,8 @@ class Metadata:
         calibrated: whether the temperature was fitted on validation images (for an ensemble: of all members); if not,
             it is 1.
         uncertain_below: confidence below which a prediction has the status "uncertain": the 1st percentile of the
-            confidence on the validation images, if they were available at export.
+            confidence on the validation images, if they were available at export; higher if 0.3 % of the predictions on
+            the images for the calibration would be wrong otherwise.
         data: name, SHA-256 and licence of the training data, and the rule that selected its validation part (for an
             ensemble: of the first member).
         test: errors and number of images of the test set; None if it was not available at export.

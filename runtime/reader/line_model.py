@@ -10,7 +10,8 @@ from digits_edge.runtime.model.contents import contents, refuse_classifier
 from digits_edge.runtime.model.model_file import read_model_file
 from digits_edge.runtime.session.bound_session import BoundSession
 from digits_edge.runtime.session.precision import Way, open_first, ways_to_run
-from digits_edge.runtime.session.providers import AUTO, available_providers, full_name, open_session, short_name
+from digits_edge.runtime.session.provider_names import AUTO, available_providers, parse_provider
+from digits_edge.runtime.session.providers import open_session
 
 #: Name of the bundled sequence model, without its precision.
 DEFAULT_MODEL = "number"
@@ -33,7 +34,7 @@ class LineModel:
         def bind(way: Way) -> BoundSession:
             return open_session(read_model_file(way.file), way.provider, threads, origin=str(way.file))
 
-        providers = available_providers() if provider.lower() == AUTO else [short_name(full_name(provider))]
+        providers = available_providers() if provider.lower() == AUTO else [parse_provider(provider).name]
         # the CPU provider first: networks of this size are computed before a transfer to an accelerator is done
         self.path, bound = open_first(bind, ways_to_run(DEFAULT_MODEL if model is None else model, providers))
         self.provider, self.threads = bound.provider, bound.threads

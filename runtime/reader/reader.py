@@ -19,7 +19,7 @@ from digits_edge.runtime.reader.line_model import LineModel
 from digits_edge.runtime.reader.line_reader import Wanted, read_line
 from digits_edge.runtime.reader.lines import FoundLine, find_lines
 from digits_edge.runtime.reader.reading import Line, Reading, reading_of
-from digits_edge.runtime.session.providers import AUTO
+from digits_edge.runtime.session.provider_names import AUTO
 
 if TYPE_CHECKING:
     from digits_edge.runtime.preprocessing.pictures import PictureSource

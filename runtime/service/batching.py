@@ -74,6 +74,8 @@ class MicroBatcher:
         self._queue: deque[_QueuedRequest] = deque()
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        #: Whether the latest batch failed, for example because the device of the provider was lost.
+        self.has_failed = False
 
     def start(self) -> None:
         """Start to run requests in the current event loop."""
@@ -150,7 +152,9 @@ class MicroBatcher:
             images = batch[0].images if len(batch) == 1 else np.concatenate([request.images for request in batch])
             self._observe(len(images))
             probabilities = await asyncio.get_running_loop().run_in_executor(self._executor, self._predict, images)
+            self.has_failed = False
         except Exception as error:
+            self.has_failed = True
             for request in batch:
                 if not request.result.done():
                     request.result.set_exception(error)

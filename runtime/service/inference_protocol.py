@@ -5,6 +5,7 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 """
 
 import math
+from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
@@ -20,7 +21,7 @@ from digits_edge.runtime.model.image_input import MAX_SIDE, ImageInput
 from digits_edge.runtime.model.model_file import COLUMNS_NAME, INPUT_NAME, OUTPUT_NAME, Metadata
 from digits_edge.runtime.pixel_scale import is_scaled
 from digits_edge.runtime.service.bodies import body_of
-from digits_edge.runtime.service.responses import RecordResponse, UnknownModelError
+from digits_edge.runtime.service.responses import ErrorResponse, RecordResponse, UnknownModelError
 from digits_edge.runtime.service.served_models import MAX_VALUES, ServedModel, ServedModels, ServedReader
 
 #: The only version of a model: the file that the service was started with.
@@ -148,7 +149,7 @@ class Live(BaseModel):
 
 
 class Ready(BaseModel):
-    """The models are loaded. They are loaded before the service accepts requests."""
+    """The models are loaded, which is done before the service accepts requests, and none failed since."""
 
     ready: Literal[True] = True
 
@@ -178,8 +179,8 @@ class InferenceProtocol:
         return RecordResponse(Live())
 
     async def ready(self, request: Request) -> Response:
-        """Confirm that the models are loaded."""
-        return RecordResponse(Ready())
+        """Confirm that the models are loaded and none failed."""
+        return _failure(self._models) or RecordResponse(Ready())
 
     async def server(self, request: Request) -> Response:
         """Describe the service."""
@@ -207,8 +208,10 @@ class InferenceProtocol:
         )
 
     async def model_ready(self, request: Request) -> Response:
-        """Confirm that a model is loaded."""
-        return RecordResponse(ModelReady(name=self._requested_model(request).name))
+        """Confirm that a model is loaded and did not fail."""
+        model = self._requested_model(request)
+        served = [] if isinstance(model, ServedReader) else [model]
+        return _failure(served) or RecordResponse(ModelReady(name=model.name))
 
     async def infer(self, request: Request) -> Response:
         """Classify images."""
@@ -242,6 +245,13 @@ class InferenceProtocol:
         if requested != VERSION:
             raise UnknownModelError(f"unknown version {requested!r} of model {model.name}; use version {VERSION}")
         return model
+
+
+def _failure(models: Iterable[ServedModel]) -> Response | None:
+    """The response that a service is not ready because a model failed in its latest batch; None if none failed."""
+    failed = [model.name for model in models if model.batcher.has_failed]
+    reason = f"{' and '.join(failed)} failed; restart the service if its next requests fail too"
+    return ErrorResponse(503, reason) if failed else None
 
 
 def _split(body: bytes, json_length: str | None) -> tuple[bytes, bytes]:

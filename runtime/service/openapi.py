@@ -44,7 +44,7 @@ _ERRORS = {
     413: "The request body has too many bytes or images.",
     415: "Unsupported content type or encoding.",
     429: "The service is busy; `Retry-After` has the seconds to wait.",
-    503: "Processing took too long.",
+    503: "Processing took too long, or a model failed.",
 }
 _WIDTH = {"type": "integer", "minimum": 1, "maximum": MAX_SIDE}
 #: Schema of the query parameter `region`, which may be repeated.
@@ -142,7 +142,7 @@ def _pictures() -> dict[str, Any]:
 def _protocol() -> dict[str, Any]:
     paths: dict[str, Any] = {
         "/v2/health/live": _get("live", "Check that the service is running", Live, open_to_all=True),
-        "/v2/health/ready": _get("ready", "Check that the models are loaded", Ready, open_to_all=True),
+        "/v2/health/ready": _get("ready", "Check that the models are loaded", Ready, 503, open_to_all=True),
         "/v2": _get("server", "Describe the service", ServerMetadata),
     }
     for end, parameters in (("", ["model"]), ("/versions/{version}", ["model", "version"])):
@@ -150,7 +150,9 @@ def _protocol() -> dict[str, Any]:
         suffix = "_of_version" if end else ""
         named = {"parameters": [_in_path(name) for name in parameters]}
         paths[base] = named | _get(f"model{suffix}", "Describe the inputs and outputs of a model", ModelMetadata, 404)
-        paths[f"{base}/ready"] = named | _get(f"model_ready{suffix}", "Check that a model is loaded", ModelReady, 404)
+        paths[f"{base}/ready"] = named | _get(
+            f"model_ready{suffix}", "Check that a model is loaded", ModelReady, 404, 503
+        )
         paths[f"{base}/infer"] = named | {"post": _infer(f"infer{suffix}")}
     return paths
 

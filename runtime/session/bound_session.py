@@ -1,12 +1,15 @@
 """`BoundSession`: an onnxruntime session that computes the parts of a batch in parallel."""
 
 import os
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.model.model_file import INPUT_NAME
+from digits_edge.runtime.session.fixed_batches import FixedBatches
+from digits_edge.runtime.session.provider_names import ON_PROCESSOR
 from digits_edge.runtime.session.threads import available_threads
 
 if TYPE_CHECKING:
@@ -36,9 +39,11 @@ class BoundSession:
     instead, and wake once per operator: with two threads `edge` was 1.7× slower for one image than with one thread, and
     only 1.6× faster for 256 images (Intel Xeon).
 
+    GPUs and other accelerators run batches of fixed shapes (`FixedBatches`).
+
     Attributes:
         session: the `onnxruntime.InferenceSession`.
-        provider: short name of the bound provider.
+        provider: short name of the bound provider, with the device if one was named.
         threads: number of threads that share a batch.
         exact_kernels: whether slower int8 kernels are in use, because the default ones could overflow on this processor
             with the weights of this file.
@@ -51,9 +56,9 @@ class BoundSession:
         self.session, self.provider, self.threads, self.single_image = session, provider, threads, single_image
         self.exact_kernels = exact_kernels
         self._max_parts = threads if provider == "cpu" else 1  # other providers have their own threads
-        cached = {"cpu": CACHED_PART, "openvino": CACHED_PART * threads}
-        # no limit on GPUs: larger batches are faster, and the caller chooses their size
-        self._max_images: int | None = 1 if single_image else cached.get(provider)
+        per_call = 1 if provider == "cpu" else threads
+        self._max_images = 1 if single_image else CACHED_PART * per_call
+        self._has_fixed_batches = provider not in ON_PROCESSOR and not single_image
 
     def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Predict class probabilities.
@@ -67,6 +72,8 @@ class BoundSession:
         Raises:
             Exception: any error of onnxruntime, unchanged.
         """
+        if self._has_fixed_batches and not self.has_free_width:
+            return self._batches.run(images)
         parts = min(self._max_parts, len(images) // MIN_PART)
         if parts < 2:
             return self._predict(images)
@@ -80,9 +87,18 @@ class BoundSession:
         """Shape of one image, (H, W) or (H, W, 3); a free width is `FREE_WIDTH`."""
         return tuple(size if isinstance(size, int) else FREE_WIDTH for size in self.session.get_inputs()[0].shape[1:])
 
+    @cached_property
+    def has_free_width(self) -> bool:
+        """Whether images of any width fit, as of sequence models."""
+        return not all(isinstance(size, int) for size in self.session.get_inputs()[0].shape[1:])
+
+    @cached_property
+    def _batches(self) -> FixedBatches:
+        return FixedBatches(self.session)
+
     def _predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         size = self._max_images
-        if size is not None and len(images) > size:
+        if len(images) > size:
             starts = range(0, len(images), size)
             return np.concatenate([self._predict(images[start : start + size]) for start in starts])
         probabilities: NDArray[np.float32] = self.session.run(None, {INPUT_NAME: images})[0]

@@ -1,4 +1,4 @@
-"""Import of onnxruntime, with installation advice if it fails, and versions of installed packages."""
+"""Import of onnxruntime, with installation advice if it fails."""
 
 import re
 from functools import cache
@@ -9,7 +9,6 @@ from typing import cast
 
 from digits_edge.runtime.errors import ModelError, one_line
 from digits_edge.runtime.packages import (
-    DISTRIBUTION,
     ONNXRUNTIME_WHEELS,
     install_command,
     is_older,
@@ -24,7 +23,10 @@ _NEWER_NEEDED = re.compile(r"NOT_IMPLEMENTED|IR[_ ]version|[Oo]pset|No Op regist
 
 def installed_wheels() -> dict[str, str]:
     """The installed distributions that provide `import onnxruntime`, and their versions; two or more conflict."""
-    return versions_of(ONNXRUNTIME_WHEELS)
+    found = versions_of(ONNXRUNTIME_WHEELS)
+    if not is_older(found.get("onnxruntime-qnn", ""), "2"):  # a plug-in since 2.0, which needs onnxruntime
+        found.pop("onnxruntime-qnn", None)
+    return found
 
 
 @cache
@@ -116,8 +118,3 @@ def _may_clash() -> bool:
         path.name.partition("-")[0] for path in Path(spec.submodule_search_locations[0]).parent.glob("*.dist-info")
     }
     return len(names & {wheel.replace("-", "_") for wheel in ONNXRUNTIME_WHEELS}) != 1
-
-
-def installed_versions() -> dict[str, str]:
-    """Versions of the installed packages that affect how a model is computed: onnxruntime, plug-ins, digits-edge."""
-    return versions_of([*ONNXRUNTIME_WHEELS, "onnxruntime-ep-openvino", DISTRIBUTION])

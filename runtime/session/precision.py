@@ -10,13 +10,12 @@ from digits_edge.runtime.errors import ModelError, ProviderError, did_you_mean
 from digits_edge.runtime.model.bundled import MODELS, SUFFIXES, bundled_models
 from digits_edge.runtime.model.model_file import Precision
 from digits_edge.runtime.session import int8_kernels
+from digits_edge.runtime.session.provider_names import ON_PROCESSOR
 
 _SMALLEST_FIRST: tuple[Precision, ...] = ("int8", "fp32", "fp16")
 _FLOAT_FIRST_ON_CPU: tuple[Precision, ...] = ("fp32", "int8", "fp16")
 #: Accelerators compute int8 in float, with additional steps.
 _FLOAT_FIRST: tuple[Precision, ...] = ("fp32", "fp16", "int8")
-#: Providers for which a speed trial includes all precisions of a model.
-CPU_PROVIDERS = ("cpu", "openvino")
 #: Used instead of a provider if the model will run on another machine: selects the smallest file.
 ANOTHER_MACHINE = "another machine"
 
@@ -100,7 +99,8 @@ def ways_to_run(model: str | os.PathLike[str] | None, providers: Sequence[str], 
 
     Args:
         model: as in `find_precisions`.
-        providers: short names. For accelerators only the first precision is a candidate.
+        providers: short names. Processors convert fp16 and accelerators convert int8 to another precision, so these are
+            candidates only if the model has no other.
         folder: folder of the bundled models.
 
     Raises:
@@ -113,7 +113,8 @@ def ways_to_run(model: str | os.PathLike[str] | None, providers: Sequence[str], 
     ways = []
     for provider in sorted(providers, key=lambda name: name != "cpu"):
         files = find_precisions(model, provider, folder=folder)
-        ways += [Way(file, provider) for file in (files if provider in CPU_PROVIDERS else files[:1])]
+        slow = "-fp16" if provider in ON_PROCESSOR else "-int8"
+        ways += [Way(file, provider) for file in [file for file in files if not file.stem.endswith(slow)] or files[:1]]
     return ways
 
 
@@ -146,7 +147,7 @@ def open_first(bind: Callable[[Way], Session], ways: Sequence[Way]) -> tuple[Pat
 def _order(provider: str) -> tuple[Precision, ...]:
     if provider == ANOTHER_MACHINE:
         return _SMALLEST_FIRST
-    if provider not in CPU_PROVIDERS:
+    if provider not in ON_PROCESSOR:
         return _FLOAT_FIRST
     return _SMALLEST_FIRST if int8_kernels.are_fast() else _FLOAT_FIRST_ON_CPU
 

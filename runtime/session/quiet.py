@@ -22,7 +22,12 @@ def write_past_silence(text: str) -> bool:
 def silenced_stderr() -> Iterator[None]:
     """Discard everything written to file descriptor 2 in the block, also by C++ code."""
     global _stderr
-    saved = _stderr = os.dup(2)
+    try:
+        saved = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    _stderr = saved
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:

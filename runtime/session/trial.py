@@ -24,8 +24,8 @@ from digits_edge.runtime.files import atomic_write, user_cache
 from digits_edge.runtime.json_record import as_record, read_json
 from digits_edge.runtime.model.model_file import recorded_digest
 from digits_edge.runtime.session.bound_session import BoundSession
-from digits_edge.runtime.session.library import installed_versions
 from digits_edge.runtime.session.machine import processor
+from digits_edge.runtime.session.plugins import installed_versions
 from digits_edge.runtime.session.precision import Way, open_first
 
 BATCH = 128

@@ -1,5 +1,6 @@
 """Commands on sequence models: train, export, evaluate, verify, and those that need a classifier."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def test_evaluate_reports_strings(run: Run, line_run: Path, line_model: Path, pi
         [found] = result.objects
         assert (found["lines"], found["digits"], found["digits_only"]) == (3, 6, True)
         assert 0 <= found["accuracy"] <= 1
-        assert "Misread lines" in (tmp_path / "page.html").read_text()
+        assert "Wrong strings" in (tmp_path / "page.html").read_text()
     result = run("evaluate", line_run)
     assert result.code == 0
     assert "strings are wrong" in result.stdout
@@ -63,7 +64,9 @@ def test_options_of_classifiers_are_refused(run: Run, line_run: Path, tmp_path: 
     result = run("export", line_run, "--data", "mnist", "-o", tmp_path / "mine.onnx")
     assert result.code == 2
     assert "if SOURCE is a classifier" in result.stderr
-    result = run("export", line_run, line_run, "--ensemble", "-o", tmp_path / "mine.onnx")
+    other = tmp_path / "other"
+    shutil.copytree(line_run, other)
+    result = run("export", line_run, other, "--ensemble", "-o", tmp_path / "mine.onnx")
     assert result.code == 2
     assert "cannot be in an ensemble" in result.error
 
@@ -78,3 +81,9 @@ def test_lines_are_an_option_of_train(run: Run, tmp_path: Path) -> None:
     result = run("train", "number", "--folds", "2", "-o", tmp_path / "run", "--data", "missing-file.csv")
     assert result.code != 0
     assert not (tmp_path / "run").exists()
+
+
+def test_sequence_models_have_no_search(run: Run) -> None:
+    result = run("tune", "number")
+    assert result.code == 2
+    assert "has no search" in result.error

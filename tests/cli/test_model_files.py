@@ -6,12 +6,14 @@ import time
 import numpy as np
 import pytest
 
+from digits_edge.cli.verify import command as verify_command
+from digits_edge.runtime.checks import doctor
 from digits_edge.runtime.datasets import load
 from digits_edge.runtime.model.bundled import bundled_models
 from digits_edge.runtime.session import trial
 from digits_edge.runtime.session.int8_kernels import saturate
 from digits_edge.runtime.session.precision import find_model, ways_to_run
-from digits_edge.runtime.session.providers import available_providers
+from digits_edge.runtime.session.provider_names import available_providers
 from digits_edge.runtime.session.threads import available_threads
 
 
@@ -74,7 +76,7 @@ def test_error_of_unknown_provider_lists_the_available_ones(run, seven):
 
 
 def test_unavailable_provider_is_an_error_and_not_replaced_by_the_cpu(run, seven):
-    from digits_edge.runtime.session.providers import available_providers
+    from digits_edge.runtime.session.provider_names import available_providers
 
     missing = next(name for name in ("qnn", "cuda", "directml") if name not in available_providers())
     result = run("predict", "seven.png", "--provider", missing)
@@ -92,6 +94,21 @@ def test_models_lists_the_index(run):
     table = run("models").stdout.splitlines()
     assert len(table) >= 1 + len(result.objects)
     assert table[0].startswith("model ")
+
+
+def test_models_and_the_shell_list_the_providers_of_this_installation(run):
+    names = ["auto", *available_providers()]
+    assert run("models").stdout.splitlines()[-1] == f"providers: {', '.join(names)}"
+    context = verify_command.make_context("verify", [])
+    [option] = [parameter for parameter in verify_command.params if parameter.name == "provider"]
+    assert [item.value for item in option.shell_complete(context, "")] == names
+    assert [item.value for item in option.shell_complete(context, "cp")] == ["cpu"]
+
+
+def test_doctor_lists_the_devices_of_plug_ins(run, monkeypatch):
+    monkeypatch.setattr(doctor, "plugin_devices", lambda ort: {"CPUExecutionProvider": ["cpu", "gpu.1"]})
+    assert "provider   cpu: ok, device cpu:cpu, device cpu:gpu.1" in run("doctor").stdout.splitlines()
+    assert run("doctor", "--json").objects[0]["devices"] == {"cpu": ["cpu", "gpu.1"]}
 
 
 def test_models_shows_the_precision_that_a_plain_name_selects(run, monkeypatch, tmp_path):

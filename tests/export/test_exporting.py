@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from digits_edge.export import Exported, Int8Options, Source, calibrated_outputs, export, exporting, member, read_source
+from digits_edge.export.ensemble import Ensemble
 from digits_edge.export.graph.convert import convert
+from digits_edge.export.source import CalibrationImages
 from digits_edge.runtime.checks.parity import compare, shortfalls
 from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
@@ -139,6 +141,27 @@ def test_one_percent_of_the_validation_images_are_uncertain(source: Source, draw
     assert len(images) == 100 and statuses.count("uncertain") <= 1
     assert exported.metadata.uncertain_below == pytest.approx(min(np.quantile(confidences, 0.01), 0.99), abs=1e-4)
     assert export(source, tmp_path / "n.onnx", precision="fp32").metadata.uncertain_below == 0.5
+
+
+def test_images_that_a_run_stored_calibrate_the_confidence(
+    read: Callable[[str], Source], mislabelled: Dataset, tmp_path: Path
+) -> None:
+    """Random labels: the model is wrong on nine tenths of them, whatever its confidence."""
+    rng = np.random.default_rng(0)
+    rows = parts(mislabelled.labels).train[:60]
+    images, labels = mislabelled.images[rows], rng.integers(0, 10, len(rows)).astype(np.uint8)
+    source = read("softmax-rows")
+    other = replace(source, calibration=CalibrationImages(images, labels))
+    alone, both = (
+        export(each, tmp_path / name, precision="fp32", training=mislabelled).metadata
+        for each, name in ((source, "a.onnx"), (other, "b.onnx"))
+    )
+    assert both.temperature > 1.2 * alone.temperature
+    assert both.uncertain_below > alone.uncertain_below
+    assert (both.parity or {})["on"] == "validation images"
+    assert both.keras_accuracy == alone.keras_accuracy
+    ensemble = export(Ensemble((other, source)), tmp_path / "c.onnx", precision="fp32", training=mislabelled).metadata
+    assert ensemble.keras_accuracy == alone.keras_accuracy
 
 
 def test_uncertain_threshold_of_an_overconfident_model_is_limited(

@@ -41,6 +41,37 @@ def test_rescaling_of_scaled_images_sets_input_scale_1(tmp_path: Path) -> None:
     assert read_source(path).pixel_range.scale == 1
 
 
+def run_folder(folder: Path) -> Path:
+    folder.mkdir()
+    saved(folder / "model.keras", layers.Flatten(), layers.Dense(10))
+    recipe = {"recipe": {"model": "tiny"}, "data": {"name": "mnist", "input_scale": 1}}
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    return folder
+
+
+def test_images_for_the_calibration_are_read_from_a_run_folder(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "run")
+    assert read_source(run).calibration is None
+    np.savez_compressed(run / "calibration.npz", images=np.ones((2, 28, 28), np.uint8), labels=np.ones(2, np.uint8))
+    found = read_source(run).calibration
+    assert found is not None and (found.images.shape, found.labels.tolist()) == ((2, 28, 28), [1, 1])
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", "no labels", "floats", "too many labels"])
+def test_damaged_images_for_the_calibration_are_named(tmp_path: Path, damage: bytes | str) -> None:
+    path = run_folder(tmp_path / "run") / "calibration.npz"
+    images, labels = np.ones((2, 28, 28), np.uint8), np.ones(2, np.uint8)
+    if isinstance(damage, bytes):
+        path.write_bytes(damage)
+    elif damage == "no labels":
+        np.savez(path, images=images)
+    else:
+        few = damage == "too many labels"
+        np.savez(path, images=images if few else images / 2, labels=np.ones(3, np.uint8) if few else labels)
+    with pytest.raises(ModelError, match=r"calibration\.npz .*; train again, or remove the file"):
+        read_source(path.parent)
+
+
 @pytest.mark.parametrize("labels", [["a"] * 10, [*"abcdefghi", ""]])
 def test_labels_must_be_unique_and_not_empty(tmp_path: Path, labels: list[str]) -> None:
     path = saved(tmp_path / "m.keras", layers.Flatten(), layers.Dense(10))

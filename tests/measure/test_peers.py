@@ -14,16 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digits_edge.export import export, read_source
-from digits_edge.export.member import calibration_images
 from digits_edge.export.temperature import softmax
 from digits_edge.measure.engine_spec import BASELINE_ENGINE, OWN_ENGINE, EngineSpec
 from digits_edge.measure.engines import ENGINES, KERAS_ENGINES, LITERT, open_engine
 from digits_edge.measure.keras_peer import KerasPeer
-from digits_edge.measure.litert import to_litert, write_litert
+from digits_edge.measure.litert import write_litert
 from digits_edge.measure.peers import Subject, measure_engines
 from digits_edge.measure.process import EngineError, EngineProcess
 from digits_edge.measure.round_robin import round_robin
-from digits_edge.runtime.errors import CheckError, ModelError, UsageError
+from digits_edge.runtime.errors import CheckError, UsageError
 from digits_edge.runtime.model.pixel_range import PixelRange
 from digits_edge.runtime.session.precision import find_model
 
@@ -55,17 +54,15 @@ def exported(request, trained, drawn, tmp_path_factory):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_every_engine_predicts_like_digits_edge(engine, exported, drawn):
+def test_every_engine_predicts_like_digits_edge(engine, exported):
     subject, peer, folder = exported
     if engine in LIBRARIES and find_spec(LIBRARIES[engine]) is None:
         pytest.skip(f"needs {LIBRARIES[engine]}, of the extra [bench]")
     np.save(folder / "images.npy", subject.golden.images)
     litert = ()
     if engine == LITERT:
-        images = calibration_images(peer.source, drawn)
-        litert = tuple(
-            (size, str(path)) for size, path in write_litert(peer, subject.metadata.precision, [7], folder, images)
-        )
+        files = write_litert(subject.path, subject.metadata.precision, subject.golden.images, [7], folder)
+        litert = tuple((size, str(path)) for size, path in files)
     keras = peer.spec if engine in KERAS_ENGINES else None
     spec = EngineSpec(engine, str(subject.path), str(folder / "images.npy"), 1, keras=keras, litert=litert)
     opened = open_engine(EngineSpec.from_json(spec.to_json()))
@@ -97,12 +94,6 @@ def test_other_keras_model_is_an_error(exported, trained):
             KerasPeer.of_model_file(peer.source, peer.path, subject.metadata, subject.golden)
     finally:
         peer.source.model.set_weights(weights)
-
-
-def test_litert_int8_without_training_images_is_an_error(exported):
-    _, peer, _ = exported
-    with pytest.raises(ModelError, match="pass them with --data"):
-        to_litert(peer, "int8", 1)
 
 
 def test_process_predicts_and_measures_time(spec):
@@ -177,10 +168,12 @@ def test_engine_with_wrong_predictions_is_skipped(spec):
         batch_sizes=(1, 4),
         rounds=1,
         seconds=0,
-        on_skip=lambda engine, reason: skipped.append((engine, reason)),
+        on_skip=skipped.append,
     )
     assert [(row.engine, row.batch_size) for row in rows] == [("digits-edge cpu", 1), ("digits-edge cpu", 4)]
-    reasons = dict(skipped)
+    reasons = {each.engine: each.skipped for each in skipped}
+    assert {(each.model, each.threads) for each in skipped} == {("cnn-small-int8", 1)}
+    assert [each.batch_size for each in skipped if each.engine == BASELINE_ENGINE] == [1, 4]
     assert reasons[BASELINE_ENGINE].startswith(
         "its predictions differ from digits-edge: changed clear golden predictions"
     )

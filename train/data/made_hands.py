@@ -186,7 +186,7 @@ def describe_hands(settings: Hands) -> dict[str, Any]:
 
     Example:
         >>> describe_hands(Hands(100))["images"]
-        {'fonts': 50, 'strokes': 25, 'changed': 25}
+        {'fonts': 25, 'strokes': 50, 'changed': 25}
     """
     counts = settings.parts(has_images=True)
     fonts = [font.package for font in FONTS] if counts["fonts"] else []
@@ -243,7 +243,34 @@ def with_hands(dataset: Dataset, rule: str, settings: Hands) -> tuple[Dataset, N
     return replace(dataset, images=images, labels=labels), rows
 
 
-@lru_cache(maxsize=1)  # the teachers and the student of a distillation train on the same images
+@lru_cache(maxsize=1)  # the same for the teachers and the student of a distillation
+def calibration_hands(dataset: Dataset, rule: str, settings: Hands) -> MadeDigits:
+    """Make images on which the confidence of a model is calibrated: as many as the validation part has.
+
+    They have the weights of the training's made images, other random numbers, and changed images of the validation
+    part; without one of the digits in it, no changed images.
+
+    Args:
+        dataset: labelled images of digits in MNIST format.
+        rule: rule of the split, as for `digits_edge.runtime.datasets.parts`.
+        settings: made images of the training.
+
+    Raises:
+        UsageError: as `hands`.
+        DataError: as `hands`.
+
+    Example:
+        >>> len(calibration_hands(mnist, "tenth", Hands(40_000)))  # doctest: +SKIP
+        5999
+    """
+    assert dataset.labels is not None
+    rows = parts(dataset.labels, rule).validation
+    part = replace(dataset, images=dataset.images[rows], labels=dataset.labels[rows])
+    changed = part if len(np.unique(dataset.labels[rows])) == len(DIGITS) else None
+    return hands(settings.seed + 1, len(rows), data=changed, weights=settings)
+
+
+@lru_cache(maxsize=1)
 def _made_for(dataset: Dataset, rule: str, settings: Hands) -> MadeDigits:
     assert dataset.labels is not None
     rows = parts(dataset.labels, rule).train

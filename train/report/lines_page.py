@@ -17,8 +17,8 @@ from digits_edge.train.evaluation.string_evaluation import (
 )
 from digits_edge.train.report.page import Block, Facts, Picture, Section, Text, render_page
 
-#: Number of misread lines, number per picture, and columns.
-_MISREAD, _PER_PICTURE, _COLUMNS = 36, 18, 3
+#: Number of lines with a wrong string, number per picture, and columns.
+_WRONG, _PER_PICTURE, _COLUMNS = 36, 18, 3
 
 
 def lines_page(
@@ -43,7 +43,7 @@ def lines_page(
     sections = [
         Section("Metrics", [Facts(_metrics(evaluation))]),
         Section("Accuracy by coverage", _coverage(evaluation)),
-        Section("Misread lines", _misread(lines, images, digits_only=digits_only)),
+        Section("Wrong strings", _wrong_strings(lines, images, digits_only=digits_only)),
     ]
     return render_page(title, subtitle, sections)
 
@@ -85,21 +85,21 @@ def _coverage(evaluation: StringEvaluation) -> list[Block]:
     return [Picture(as_svg(coverage_chart(evaluation)), "Precision by coverage", caption)]
 
 
-def _misread(lines: Sequence[ReadLine], images: Sequence[NDArray[np.uint8]], *, digits_only: bool) -> list[Block]:
-    """The most confident misread lines, each with its true and its read text aligned."""
+def _wrong_strings(lines: Sequence[ReadLine], images: Sequence[NDArray[np.uint8]], *, digits_only: bool) -> list[Block]:
+    """The most confident lines with a wrong string, each with its true and its read text aligned."""
     shown = digits_of if digits_only else str
     wrong = [row for row, line in enumerate(lines) if shown(line.truth) != shown(line.text)]
     wrong.sort(key=lambda row: -lines[row].confidence)
     if not wrong:
-        return [Text("No line was misread.")]
+        return [Text("All strings are right.")]
     blocks: list[Block] = [Text("True text above, read text below; – marks a missing character.")]
     tiles = []
-    for row in wrong[:_MISREAD]:
+    for row in wrong[:_WRONG]:
         line = lines[row]
         tiles.append(_tile(line, images[row], shown(line.truth), shown(line.text)))
     for start in range(0, len(tiles), _PER_PICTURE):
         figure = draw_gallery(tiles[start : start + _PER_PICTURE], _COLUMNS)
-        blocks.append(Picture(as_png(figure), "Misread lines", wide=True))
+        blocks.append(Picture(as_png(figure), "Wrong strings", wide=True))
     return blocks
 
 

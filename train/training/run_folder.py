@@ -1,7 +1,7 @@
 """Run folders: their files, and checks before a run is resumed or replaced.
 
-A run folder holds `model.keras`, `history.csv`, `recipe.json`, `curves.png` and `checkpoint.npz`. The folder of a
-cross-validation holds a run folder per fold.
+A run folder holds `model.keras`, `history.csv`, `recipe.json`, `curves.png` and `checkpoint.npz`, and
+`calibration.npz` if the recipe has made images. The folder of a cross-validation holds a run folder per fold.
 """
 
 import csv
@@ -11,12 +11,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.files import atomic_write
 from digits_edge.runtime.json_record import read_json
 from digits_edge.train.training.recipe import Keep, Recipe, read_recipe, recipe_data, recipe_to_json
 
 MODEL, RECIPE, HISTORY, CURVES, CHECKPOINT = "model.keras", "recipe.json", "history.csv", "curves.png", "checkpoint.npz"
+#: Made images and their labels, on which an export calibrates the confidence together with the validation images.
+CALIBRATION = "calibration.npz"
 #: Folder of the distillation cache. It holds the teachers' runs, the views of the images, the soft targets, a record of
 #: the settings and of the number of finished views, and a lock file.
 DISTILLATION = "distillation"
@@ -25,7 +30,7 @@ VIEWS, ANSWERS, CACHE_RECORD, CACHE_LOCK = "views.npy", "answers.npy", "cache.js
 LINES = "lines"
 #: Summary of a cross-validation.
 SUMMARY = "folds.json"
-_FILES = (MODEL, HISTORY, CURVES, CHECKPOINT, RECIPE)
+_FILES = (MODEL, HISTORY, CURVES, CHECKPOINT, CALIBRATION, RECIPE)
 
 
 def refuse_run(folder: Path, *, resume: bool, overwrite: bool) -> None:
@@ -159,6 +164,20 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     """
     with atomic_write(path) as stream:
         stream.write((json.dumps(values, indent=2) + "\n").encode())
+
+
+def write_images(path: Path, images: NDArray[np.uint8], labels: NDArray[np.unsignedinteger]) -> None:
+    """Write images, uint8 (N, H, W[, 3]), and labels, (N,), as a compressed .npz, atomically.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_images(path := Path(folder, "a.npz"), np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.uint8))
+        ...     sorted(np.load(path).files)
+        ['images', 'labels']
+    """
+    with atomic_write(path) as stream:
+        np.savez_compressed(stream, images=images, labels=labels)
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import InputError
 from digits_edge.train.data.batches import Batches, OrderedBatches, count_batches, images_per_batch
-from digits_edge.train.data.made_hands import refuse_hands, with_hands
+from digits_edge.train.data.made_hands import calibration_hands, refuse_hands, with_hands
 from digits_edge.train.models.architectures import build, dtype_policy, input_scale
 from digits_edge.train.models.averaging import WeightAverage
 from digits_edge.train.models.batch_norm import with_fused_batch_norm
@@ -25,12 +25,14 @@ from digits_edge.train.training.checkpoint import TrainingState, read_state
 from digits_edge.train.training.distillation import PartListener, SoftTargets, TrainTeacher, soft_targets
 from digits_edge.train.training.recipe import Recipe
 from digits_edge.train.training.run_folder import (
+    CALIBRATION,
     CHECKPOINT,
     DISTILLATION,
     LINES,
     RECIPE,
     prepare_run_folder,
     recorded_cache,
+    write_images,
     write_json,
 )
 from digits_edge.train.training.run_record import RunRecord, describe
@@ -65,7 +67,7 @@ def train(
     if the recipe says so), `history.csv`, `recipe.json`, `curves.png` and `checkpoint.npz`. With distillation, the
     folder `distillation` holds the teachers' runs and the soft targets; with lines, `lines` holds them. The recipe's
     validation rule chooses the validation images; images that it holds back are not used. Made images (`Recipe.hands`)
-    are added to the training images only.
+    are added to the training images only; others are stored, on which an export calibrates the confidence.
 
     Args:
         recipe: recipe of the training.
@@ -121,6 +123,9 @@ def train(
     stateful = _stateful_callbacks(recipe)
     record = RunRecord(recipe, partial(_build, recipe, dataset), run_folder, progress, stateful)
     if not record.is_finished:
+        if recipe.hands is not None:
+            made = calibration_hands(dataset, recipe.validation, recipe.hands)
+            write_images(run_folder / CALIBRATION, made.images, made.labels)
         batches, validation = _batches(
             recipe,
             dataset,

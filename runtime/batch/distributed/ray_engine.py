@@ -37,13 +37,12 @@ from digits_edge.runtime.model.model_file import recorded_digest
 from digits_edge.runtime.pixel_scale import PixelScale
 from digits_edge.runtime.preprocessing.steps import PictureForm
 from digits_edge.runtime.session.precision import find_precisions
-from digits_edge.runtime.session.providers import AUTO, full_name, short_name
+from digits_edge.runtime.session.provider_names import AUTO, NVIDIA, parse_provider, short_name
 from digits_edge.runtime.session.quiet import silenced_stderr
 from digits_edge.runtime.session.threads import available_threads
 
 #: Called with the number of rows and pictures processed so far.
 Listener = Callable[[int], None]
-_GPUS = ("cuda", "tensorrt")
 #: CPUs that a classifier or a reader reserves. With half a CPU each, there are as many classifiers and as many readers
 #: as processors. If a classifier reserved a full CPU, readers would never be scheduled. With a CPU provider, Ray Data
 #: fuses reading and predicting into one process: separate processes took twice the time for two million Parquet rows.
@@ -151,15 +150,23 @@ def _choose_model(model: str | os.PathLike[str] | None, provider: str, begun: Ma
         with Classifier(model, provider=AUTO, threads=1, images=FEW_IMAGES) as classifier:
             return classifier.path, classifier.provider
     # when resuming, use the provider and precision of the run: a new measurement may select others
-    name = begun.provider if begun and provider.lower() == AUTO else short_name(full_name(provider))
+    name = begun.provider if begun and provider.lower() == AUTO else _without_device(provider)
     files = find_precisions(model, name)
     file = next((file for file in files if begun is not None and recorded_digest(file) == begun.digest), files[0])
     return file, name
 
 
+def _without_device(provider: str) -> str:
+    """Return the short name of a provider; NVIDIA's devices cannot be named, because Ray distributes them."""
+    selection = parse_provider(provider)
+    if selection.device is not None and (short := short_name(selection.provider)) in NVIDIA:
+        raise UsageError(f"Ray distributes the devices of provider {short}; use --provider {short} without a device")
+    return selection.name
+
+
 def _max_actors(provider: str, resources: dict[str, float]) -> int:
     """Return the number of GPUs, for providers that need one, otherwise of processors."""
-    kind = "GPU" if provider in _GPUS else "CPU"
+    kind = "GPU" if provider in NVIDIA else "CPU"
     if not (count := int(resources.get(kind, 0))):
         raise ModelError(f"provider {provider} needs a {kind}, but Ray found none; use --provider cpu")
     return count
@@ -246,7 +253,7 @@ def _records(
         _divide,
         num_cpus=_CPUS_PER_TASK / 2,  # differs from the readers' value, so that Ray Data does not fuse the two steps
     )
-    gpus = {"num_gpus": 1} if run.provider in _GPUS else {}
+    gpus = {"num_gpus": 1} if run.provider in NVIDIA else {}
     # Ray Data fuses reading and predicting, unless predicting needs a GPU
     predicted = pieces.flat_map(_read, fn_kwargs=reading, num_cpus=_CPUS_PER_TASK).map(
         _Predict,

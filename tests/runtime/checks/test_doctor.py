@@ -75,6 +75,11 @@ def test_provider_that_cannot_be_opened_is_a_finding_and_no_problem(accelerator)
     assert [line for line in found.findings if line.startswith("provider webgpu is skipped by auto: ")]
 
 
+def test_installation_without_plug_ins_has_no_devices(monkeypatch):
+    monkeypatch.setattr(doctor, "plugin_devices", lambda ort: {})
+    assert examine().devices == {}
+
+
 def test_default_model_that_no_provider_can_open_is_a_problem(monkeypatch):
     def refused(model, provider, *arguments, **options):
         raise ProviderError(f"provider {provider} was not bound")

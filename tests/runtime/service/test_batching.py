@@ -160,9 +160,13 @@ def test_batch_that_fails_does_not_affect_the_next() -> None:
     model.go.set()
 
     async def body(batcher: MicroBatcher) -> Probabilities:
+        assert not batcher.has_failed
         with pytest.raises(ValueError, match="model failed"):
             await batcher.predict(request(1, 255))
-        return await batcher.predict(request(1, 3))
+        assert batcher.has_failed
+        probabilities = await batcher.predict(request(1, 3))
+        assert not batcher.has_failed
+        return probabilities
 
     assert run(model, body)[0, 0] == 3
 

@@ -485,6 +485,25 @@ def test_internal_errors_get_status_500(
     assert client.get("/v2/health/live").status_code == 200
 
 
+def test_service_is_not_ready_after_a_model_failed_until_it_runs_again(
+    create_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Classifier, images: np.ndarray, **options: Any) -> np.ndarray:
+        raise ModelError("GPU lost")
+
+    client = create_service("edge-int8", "cnn-small-int8")
+    assert client.get("/v2/health/ready").status_code == 200
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "predict_batch", fail)
+        assert client.post("/v2/models/edge/infer", json=infer(digits(1))).status_code == 500
+    for path in ("/v2/health/ready", "/v2/models/edge/ready"):
+        response = client.get(path)
+        assert response.status_code == 503 and response.json()["error"].startswith("edge-int8 failed; restart")
+    assert client.get("/v2/health/live").status_code == client.get("/v2/models/cnn-small/ready").status_code == 200
+    assert client.post("/v2/models/edge/infer", json=infer(digits(1))).status_code == 200
+    assert client.get("/v2/health/ready").status_code == 200
+
+
 @pytest.fixture(scope="session")
 def other_client(photograph_model: Path, position_model: Path) -> Iterator[TestClient]:
     """A client of a service with models of colour photographs and of objects."""

@@ -47,10 +47,9 @@ def test_threads_share_the_images_in_order(count):
         ("cpu", 1, [CACHED_PART, 100 - CACHED_PART]),
         ("openvino", 1, [CACHED_PART, 100 - CACHED_PART]),
         ("openvino", 4, [100]),
-        ("cuda", 4, [100]),
     ],
 )
-def test_parts_fit_the_cache_with_one_thread_and_other_providers(provider, threads, sizes):
+def test_parts_fit_the_cache_with_one_thread_and_openvino(provider, threads, sizes):
     session = Recording()
     results = BoundSession(session, provider, threads).run(IMAGES)
     assert [size for _, size in session.calls] == sizes

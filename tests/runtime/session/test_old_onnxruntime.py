@@ -11,7 +11,7 @@ from digits_edge.runtime import Classifier, ProviderError
 from digits_edge.runtime.checks.doctor import OK, examine
 from digits_edge.runtime.classifier import FEW_IMAGES
 from digits_edge.runtime.packages import ONNXRUNTIME_WHEELS
-from digits_edge.runtime.session import int8_kernels, library, providers
+from digits_edge.runtime.session import int8_kernels, library, provider_names
 from digits_edge.runtime.session.library import update_for
 from digits_edge.runtime.session.trial import clear_trials
 
@@ -32,7 +32,7 @@ def old(monkeypatch):
     monkeypatch.setattr(onnxruntime, "InferenceSession", open_as_before)
     monkeypatch.setattr(onnxruntime, "__version__", "1.27.0")
     monkeypatch.setattr(int8_kernels, "are_fast", lambda: True)
-    monkeypatch.setattr(providers, "openvino_is_installed", lambda: False)
+    monkeypatch.setattr(provider_names, "installed_plugins", lambda: ({}, {}))
     clear_trials()
     yield
     clear_trials()

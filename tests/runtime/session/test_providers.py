@@ -8,10 +8,12 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from digits_edge.runtime.errors import ModelError, UsageError
+from digits_edge.runtime.errors import ModelError, ProviderError, UsageError
 from digits_edge.runtime.model.model_file import read_model_file
-from digits_edge.runtime.session import library
-from digits_edge.runtime.session.providers import available_providers, full_name, open_session, short_name
+from digits_edge.runtime.session import library, providers
+from digits_edge.runtime.session.bound_session import BoundSession
+from digits_edge.runtime.session.provider_names import available_providers, full_name, short_name
+from digits_edge.runtime.session.providers import open_session
 from digits_edge.runtime.session.threads import available_threads
 
 NO_CUDA = "CUDAExecutionProvider" not in onnxruntime.get_available_providers()
@@ -160,3 +162,28 @@ def _error_of(call: Callable[[], object]) -> str | None:
     except ModelError as error:
         return str(error)
     return None
+
+
+@pytest.mark.parametrize("reason", ["Program Cast requires f16 but the device does not support it.", None])
+def test_accelerator_that_cannot_run_the_model_is_refused_when_it_is_opened(model, monkeypatch, reason):
+    """WebGPU opens some fp16 models on devices without fp16 and fails when they run."""
+    images = []
+
+    def run(self, image):
+        images.append(image.shape)
+        if reason:
+            raise RuntimeError(reason)
+
+    def bind(model, selection, *arguments, **options):
+        return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(providers, "_bind", bind)
+    monkeypatch.setattr(BoundSession, "run", run)
+    open_session(model, "cpu")
+    assert images == []
+    if reason is None:
+        open_session(model, "webgpu")
+    else:
+        with pytest.raises(ProviderError, match=r"^my\.onnx could not be run by provider webgpu: .*requires f16"):
+            open_session(model, "webgpu", origin="my.onnx")
+    assert images == [(1, 28, 28)]

@@ -19,11 +19,13 @@ from digits_edge.runtime.checks.parity import compare
 from digits_edge.runtime.classifier import FEW_IMAGES, TRIAL_IMAGES, Classifier
 from digits_edge.runtime.datasets.synthetic_digits import draw_image
 from digits_edge.runtime.errors import ModelError, ProviderError, UsageError
+from digits_edge.runtime.model.model_file import read_model_file
 from digits_edge.runtime.session import int8_kernels
 from digits_edge.runtime.session import trial as trials
 from digits_edge.runtime.session.bound_session import BoundSession
 from digits_edge.runtime.session.precision import Way, find_model, open_first, ways_to_run
-from digits_edge.runtime.session.providers import available_providers
+from digits_edge.runtime.session.provider_names import available_providers
+from digits_edge.runtime.session.providers import open_session
 from digits_edge.runtime.session.trial import (
     MARGIN,
     SpeedTrial,
@@ -34,12 +36,26 @@ from digits_edge.runtime.session.trial import (
     store_trial,
     stored_trial,
 )
+from scripts.bundle_model import add_model
 
 CPU = Timing("cpu", "m-int8", open_s=0.01, one_s=40e-6, each_s=20e-6)
 OPENVINO = Timing("openvino", "m-int8", open_s=0.2, one_s=50e-6, each_s=8e-6)
 WAYS = [Way(Path("m-int8.onnx"), "cpu"), Way(Path("m-int8.onnx"), "openvino")]
 positive = st.floats(1e-9, 10)
 timings = st.builds(Timing, st.just("other"), st.just("m-int8"), positive, positive, positive)
+
+
+@pytest.fixture
+def bundled(make_model, metadata, models_folder, tmp_path):
+    """A function that bundles a model with a given name in a folder, its attribute `folder`."""
+
+    def add(name: str) -> None:
+        architecture, _, precision = name.rpartition("-")
+        described = replace(metadata, name=name, architecture=architecture, precision=precision)
+        add_model(make_model(tmp_path / "new.onnx", metadata=described), described, folder=models_folder)
+
+    add.folder = models_folder
+    return add
 
 
 def ways_of(*providers: str) -> list[Way]:
@@ -77,6 +93,18 @@ class Session:
         self.clock.sleep(self.seconds * size + (0 if size in self.warm else 0.1))
         self.warm.add(size)
         return [np.zeros((size, 10), np.float32)]
+
+    def get_outputs(self) -> list:
+        return [SimpleNamespace(shape=["N", 10])]
+
+    def io_binding(self) -> SimpleNamespace:
+        binding = SimpleNamespace(bind_ortvalue_output=lambda name, value: None)
+        binding.synchronize_inputs = binding.synchronize_outputs = lambda: None
+        binding.bind_ortvalue_input = lambda name, value: setattr(binding, "images", value.numpy())
+        return binding
+
+    def run_with_iobinding(self, binding: SimpleNamespace) -> None:
+        self.run([], {"image": binding.images})
 
 
 @pytest.fixture
@@ -267,12 +295,7 @@ def test_cleared_trials_are_measured_again(machine):
 
 def test_real_providers_are_timed(model_path):
     def bind(way):
-        classifier = Classifier(way.file, provider=way.provider, threads=1)
-        run = SimpleNamespace(
-            run=lambda _, inputs: classifier.predict_batch(inputs["image"]),
-            get_inputs=lambda: [SimpleNamespace(shape=["N", 28, 28])],
-        )
-        return BoundSession(run, way.provider, 1)
+        return open_session(read_model_file(way.file), way.provider, threads=1)
 
     trial = make_trial(bind, ways_to_run(model_path, available_providers()))
     assert (trial.timings[0].provider, trial.timings[0].model) == ("cpu", model_path.stem)
@@ -291,6 +314,30 @@ def test_expected_precision_is_selected_among_equally_fast_ones(machine):
     machine.seconds["openvino m-int8"] = None
     machine.seconds["cpu m-fp32"] = 3.9e-4
     assert machine.chosen() == "cpu m-int8"
+
+
+@pytest.mark.parametrize(("fp16_s", "selected"), [(1e-5, "m-fp16"), (9e-5, "m-fp32"), (None, "m-fp32")])
+def test_accelerator_uses_fp16_if_the_trial_shows_that_it_is_faster(machine, fp16_s, selected):
+    """Some devices do not support fp16; the provider then refuses the file (None)."""
+    machine.seconds |= {"openvino m-int8": 9e-4, "webgpu m-fp32": 5e-5, "webgpu m-fp16": fp16_s}
+    assert machine.chosen() == f"webgpu {selected}"
+    assert machine.chosen() == f"webgpu {selected}"
+
+
+def test_float_precisions_are_candidates_for_accelerators_and_int8_for_processors(bundled, monkeypatch):
+    monkeypatch.setattr(int8_kernels, "are_fast", lambda: True)
+    for precision in ("int8", "fp32", "fp16"):
+        bundled(f"cnn-{precision}")
+    bundled("tiny-int8")
+    bundled("half-fp16")
+    expected = {
+        "cnn": [("int8", "cpu"), ("fp32", "cpu"), ("fp32", "webgpu:gpu"), ("fp16", "webgpu:gpu")],
+        "tiny": [("int8", "cpu"), ("int8", "webgpu:gpu")],
+        "half": [("fp16", "cpu"), ("fp16", "webgpu:gpu")],
+    }
+    for name, ways in expected.items():
+        found = ways_to_run(name, ["webgpu:gpu", "cpu"], folder=bundled.folder)
+        assert [(way.file.stem.removeprefix(f"{name}-"), way.provider) for way in found] == ways
 
 
 def test_trial_has_one_precision_for_accelerators_and_all_for_the_cpu(monkeypatch):

@@ -17,7 +17,7 @@ from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.datasets.synthetic_digits import draw_image
 from digits_edge.runtime.errors import DataError, UsageError
 from digits_edge.train.data.hands import Hands
-from digits_edge.train.data.made_hands import MadeDigits, describe_hands, hands, with_hands
+from digits_edge.train.data.made_hands import MadeDigits, calibration_hands, describe_hands, hands, with_hands
 from scripts import draw_hands
 
 
@@ -50,9 +50,9 @@ def test_digits_are_balanced_and_name_their_sources(made: MadeDigits) -> None:
     assert (made.images.shape, made.images.dtype, made.labels.dtype) == ((200, 28, 28), np.uint8, np.uint8)
     assert np.bincount(made.labels).tolist() == [20] * 10
     counts = made.counts()
-    assert counts["font default"] == 100
+    assert counts["font default"] == 50
     assert counts["changed drawn"] == 50
-    assert sum(count for source, count in counts.items() if source.startswith("strokes ")) == 50
+    assert sum(count for source, count in counts.items() if source.startswith("strokes ")) == 100
     strokes = [(label, source) for label, source in zip(made.labels, made.sources, strict=True) if "strokes" in source]
     assert all(source.startswith(f"strokes {label} ") for label, source in strokes)
 
@@ -101,6 +101,23 @@ def test_validation_images_are_not_changed_into_training_images(drawn: Dataset) 
     settings = Hands(30, fonts=0, strokes=0)
     one, other = (with_hands(data, "fifth", settings)[0] for data in (drawn, replace(drawn, images=black)))
     np.testing.assert_array_equal(one.images[100:], other.images[100:])
+
+
+def test_images_for_the_calibration_are_others_and_do_not_depend_on_training_images(drawn: Dataset) -> None:
+    settings = Hands(40, fonts=0)
+    made = calibration_hands(drawn, "fifth", settings)
+    assert len(made) == len(parts(drawn.labels, "fifth").validation)
+    trained_on = {image.tobytes() for image in with_hands(drawn, "fifth", settings)[0].images}
+    assert not trained_on & {image.tobytes() for image in made.images}
+    black = drawn.images.copy()
+    black[parts(drawn.labels, "fifth").train] = 0
+    again = calibration_hands(replace(drawn, images=black), "fifth", settings)
+    np.testing.assert_array_equal(made.images, again.images)
+
+
+def test_a_validation_part_without_a_digit_is_not_changed_for_the_calibration(drawn: Dataset) -> None:
+    few = replace(drawn, labels=np.minimum(drawn.labels, 8))
+    assert not any("changed" in source for source in calibration_hands(few, "fifth", Hands(40, fonts=0)).sources)
 
 
 def test_data_without_a_digit_cannot_be_changed(drawn: Dataset) -> None:

@@ -229,14 +229,18 @@ def test_made_images_are_trained_on_recorded_and_made_again_on_resuming(squares:
     assert announced == [("20 made images", 0)]
     assert steps[-1][2] == -(-(270 + 20) // recipe.batch_size)
     assert read_recipe(tmp_path / "once" / "recipe.json") == recipe
-    assert about["hands"]["images"] == {"fonts": 0, "strokes": 10, "changed": 10}
+    assert about["hands"]["images"] == {"fonts": 0, "strokes": 14, "changed": 6}
     assert about["data"]["images"] == 300
+    with np.load(tmp_path / "once" / "calibration.npz") as stored:
+        assert stored["images"].shape == (30, 28, 28) and stored["labels"].shape == (30,)
 
     train_with_interruption(recipe, squares, tmp_path / "twice", after_epochs=1)
     for one, other in zip(weights(tmp_path / "once"), weights(tmp_path / "twice"), strict=True):
         np.testing.assert_array_equal(one, other)
     with pytest.raises(UsageError, match="hands"):
         train(replace(RECIPE, epochs=2), squares, tmp_path / "twice", resume=True)
+    train(replace(RECIPE, epochs=1), squares, tmp_path / "once", overwrite=True)
+    assert not (tmp_path / "once" / "calibration.npz").exists()
 
 
 def test_made_images_are_refused_for_photographs(colours: Dataset, tmp_path: Path) -> None:

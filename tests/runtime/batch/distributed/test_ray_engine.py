@@ -18,7 +18,7 @@ import pytest
 
 from digits_edge.cli.main import run as run_command
 from digits_edge.runtime.batch.distributed.file_system import file_system, write_file
-from digits_edge.runtime.session.providers import available_providers
+from digits_edge.runtime.session.provider_names import available_providers
 from tests.ports import free_port
 
 from .conftest import (  # type: ignore[import-not-found]
@@ -300,6 +300,13 @@ def test_a_gpu_provider_without_a_gpu_is_a_one_line_error(archive, tmp_path):
     *progress, last = run.stderr.splitlines()
     assert last == "error: provider cuda needs a GPU, but Ray found none; use --provider cpu"
     assert all(line.startswith("starting Ray (") for line in progress)  # on a busy machine
+
+
+def test_device_of_cuda_cannot_be_named_because_ray_distributes_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "a.csv", IMAGES[:2], LABELS[:2])
+    assert run_command(["batch-predict", "a.csv", "-o", "out", "--engine", "ray", "--provider", "cuda:1"]) == 2
+    assert "Ray distributes the devices of provider cuda; use --provider cuda" in capsys.readouterr().err
 
 
 @pytest.mark.slow
