@@ -20,7 +20,7 @@ from digits_edge.runtime.reader.search import search
 from tests.drawn_numbers import PAPERS, Written, number_page, plain
 
 #: Pages of the fast tests; the slow ones read all.
-FEW = ("squared, turned", "hard shadow", "slanted", "turned 2", "field", "one digit", "blank", "coloured")
+FEW = ("squared, turned", "hard shadow", "slanted", "turned 2", "field", "one digit", "apart", "blank", "coloured")
 BROWSER = Path(__file__).parents[3] / "export" / "targets" / "browser"
 DRIVER = Path(__file__).with_name("read_numbers.mjs")
 EVEN = [Written("7453", 120, 130, 60, even=True), Written("64520", 140, 330, 60, even=True)]
@@ -31,6 +31,8 @@ def pages() -> dict[str, Image.Image]:
     found = {name: number_page(paper, EVEN) for name, paper in PAPERS.items()}
     for name in ("ruled", "noisy"):
         found[f"{name}, drawn"] = number_page(PAPERS[name], [Written("4071358", 130, 150)])
+    apart = [Written("407", 60, 130), Written("926", 400, 130)]
+    found["apart"] = number_page(plain(), apart)
     found["slanted"] = number_page(plain(), SLANTED)
     found |= {f"turned {number}": number_page(plain(), EVEN).transpose(number) for number in (2, 3, 4)}
     found["light on dark"] = Image.eval(number_page(plain(), EVEN), lambda level: 255 - level)
