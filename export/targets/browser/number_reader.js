@@ -7,6 +7,7 @@
  * @typedef {import("./line_crop.js").LineCrop} LineCrop
  * @typedef {import("./line_image.js").LineImage} LineImage
  * @typedef {import("./line_search.js").Columns} Columns
+ * @typedef {import("./line_search.js").Hypothesis} Hypothesis
  * @typedef {import("./line_search.js").Span} Span
  * @typedef {import("./lines.js").FoundLine} FoundLine
  * @typedef {import("./morphology.js").Box} Box
@@ -30,6 +31,8 @@ import {
   LINE_READER_MIN_CHARACTER,
   LINE_READER_MIN_SINGLE_CHARACTER,
   LINE_READER_NO_NUMBER,
+  LINE_READER_READ_AGAIN_BELOW,
+  LINE_READER_UPRIGHT_SHARES,
   READER_MIN_TURNED,
   READER_MIN_TURNED_DIGITS,
   READER_TURN_BELOW,
@@ -40,6 +43,7 @@ import { inPicture, lineCrop, turned, turnedBack } from "./line_crop.js";
 import { lineImage, lineLevels } from "./line_image.js";
 import { emptyProbability, search, spans } from "./line_search.js";
 import { findLines } from "./lines.js";
+import { slantOf, withoutSlant } from "./slant.js";
 import { withoutIdleAlpha } from "./transparency.js";
 
 const TURNS = /** @type {const} */ ([90, 270, 180]);
@@ -109,7 +113,11 @@ async function readLine(picture, found, model) {
   const image = lineImage(levels);
   const columns = await model.run(image.pixels, image.width);
   if (emptyProbability(columns) > LINE_READER_NO_NUMBER) return withoutNumber(picture, found);
-  const [best, ...others] = search(columns, model.labels);
+  let numbers = search(columns, model.labels);
+  if (numbers[0].confidence < Math.max(model.uncertainBelow, LINE_READER_READ_AGAIN_BELOW)) {
+    numbers = averaged([numbers, ...(await uprightReadings(image, model))]);
+  }
+  const [best, ...others] = numbers;
   if (!/[0-9]/.test(best.text) || !isLikely(best)) return withoutNumber(picture, found);
   const place = { crop, image, levels };
   const placed = boxesOf(place, spans(columns, model.labels, best.text), model.columnPx, picture);
@@ -123,6 +131,40 @@ async function readLine(picture, found, model) {
       .slice(0, LINE_READER_MAX_ALTERNATIVES)
       .filter(({ text, confidence }) => text && confidence >= LINE_READER_MIN_ALTERNATIVE),
   };
+}
+
+/**
+ * The numbers in a line image with parts of its slant removed.
+ *
+ * @param {LineImage} image
+ * @param {LineModel} model
+ * @returns {Promise<Hypothesis[][]>}
+ */
+async function uprightReadings({ pixels, width }, model) {
+  const slant = slantOf(pixels, width);
+  const readings = [];
+  for (const share of LINE_READER_UPRIGHT_SHARES) {
+    const upright = withoutSlant(pixels, width, share * slant);
+    readings.push(search(await model.run(upright.pixels, upright.width), model.labels));
+  }
+  return readings;
+}
+
+/**
+ * The numbers of several readings with their mean confidences, the most confident first.
+ *
+ * @param {Hypothesis[][]} readings
+ * @returns {Hypothesis[]}
+ */
+function averaged(readings) {
+  /** @type {Map<string, number>} */
+  const sums = new Map();
+  for (const { text, confidence } of readings.flat()) {
+    sums.set(text, (sums.get(text) ?? 0) + confidence / readings.length);
+  }
+  return [...sums]
+    .map(([text, confidence]) => ({ text, confidence }))
+    .sort((one, other) => other.confidence - one.confidence);
 }
 
 /** @param {{text: string, confidence: number}} number @returns {boolean} whether it is a number at all */
