@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digits_edge.runtime.datasets.synthetic_digits import smooth_strokes
-from digits_edge.train.data.fonts import fetch_fonts
 from digits_edge.train.data.made_hands import draw_font_digit
 from digits_edge.train.data.outlines import Field, Outlines, outlines_of
 from digits_edge.train.numbers.line_digits import draw_line_digit
@@ -125,8 +124,8 @@ class HandSource:
     Args:
         images: uint8 (N, 28, 28), training images in MNIST format, or None to use none.
         labels: their digits, (N,).
-        fonts: font files; None for the fonts of the project, which are fetched if they are missing.
         weights: weights of images, fonts and strokes.
+        fonts: font files, or none.
     """
 
     def __init__(
@@ -134,12 +133,12 @@ class HandSource:
         images: NDArray[np.uint8] | None,
         labels: NDArray[np.uint8] | None,
         weights: tuple[float, float, float],
-        fonts: tuple[Path, ...] | None = None,
+        fonts: tuple[Path, ...],
     ) -> None:
         self._images = images
         self._rows_of = [] if labels is None else [np.flatnonzero(labels == digit) for digit in range(10)]
         self._fonts = fonts
-        has = np.array([images is not None, weights[1] > 0, True], np.float64)
+        has = np.array([images is not None, bool(fonts), True], np.float64)
         self._weights = np.array(weights) * has / (np.array(weights) * has).sum()
 
     def hand(self, rng: np.random.Generator) -> Hand:
@@ -158,7 +157,7 @@ class HandSource:
         return digit_glyphs(outlines_of(self._images[rows]), labels, removes_slant=True)
 
     def _from_fonts(self, rng: np.random.Generator) -> list[Glyph]:
-        files = tuple(fetch_fonts()) if self._fonts is None else self._fonts
+        files = self._fonts
         weights = np.array([_SCHOOL_WEIGHT if file.name.startswith(_SCHOOL) else 1.0 for file in files])
         return list(_font_glyphs(files[int(rng.choice(len(files), p=weights / weights.sum()))]))
 

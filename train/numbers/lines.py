@@ -43,10 +43,11 @@ class NumberLines:
         settings: how the lines vary.
         images: uint8 (N, 28, 28), training images in MNIST format; None for none.
         labels: their digits, (N,).
-        fonts: font files; None for the fonts of the project, which are fetched if they are missing.
+        fonts: font files; None for the fonts of the project, which are fetched if they are missing, or for none if
+            their weight is 0. Words of lines without a number are then in Pillow's font.
 
     Example:
-        >>> lines = NumberLines(0, LineSettings(fonts=0, images=0, empty=0), fonts=())
+        >>> lines = NumberLines(0, LineSettings(fonts=0, images=0, empty=0))
         >>> line = lines.block(0, count=1)[0]
         >>> line.image.shape[0], 1 <= len(line.text)
         (32, True)
@@ -63,7 +64,8 @@ class NumberLines:
     ) -> None:
         self._seed = seed
         self._settings = settings or LineSettings()
-        self._fonts = tuple(fetch_fonts()) if fonts is None else fonts
+        needed = self._settings.fonts > 0
+        self._fonts = (tuple(fetch_fonts()) if needed else ()) if fonts is None else fonts
         weights = (self._settings.images, self._settings.fonts, self._settings.strokes)
         self._source = HandSource(images, labels, weights, self._fonts)
 

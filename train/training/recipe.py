@@ -213,7 +213,7 @@ BEST_RECIPES["edge"] = _best(
 )
 BEST_RECIPES["number"] = _best(
     "number",
-    12,
+    11,
     0.003,
     batch_size=64,
     augmentation=NO_AUGMENTATION,

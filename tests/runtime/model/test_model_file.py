@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digits_edge.runtime.errors import ModelError
+from digits_edge.runtime.errors import ModelError, UsageError
 from digits_edge.runtime.model.model_file import Metadata, read_model_file, with_digest
 
 
@@ -96,3 +96,16 @@ def test_missing_file_and_folder_are_rejected(tmp_path):
 
 def test_checksum_entry_has_a_fixed_length():
     assert len(with_digest(b"")) == len(with_digest(b"model")) - 5
+
+
+def test_free_width_and_columns_belong_together(metadata):
+    line = {"height": 32, "width": None, "channels": 1, "polarity": "white-on-black"}
+    values = {**json.loads(metadata.to_json()), "input": line, "preprocessing": [{"step": "line"}]}
+    sequence = Metadata.from_json(json.dumps({**values, "output": "columns", "column_px": 2}))
+    assert sequence.is_sequence
+    assert sequence.input.description == "32×W"
+    for entry in ({"output": "softmax", "column_px": None}, {"output": "columns", "column_px": None}):
+        with pytest.raises(ModelError, match="free width"):
+            Metadata.from_json(json.dumps({**values, **entry}))
+    with pytest.raises(UsageError, match="free width"):
+        _ = sequence.input.shape

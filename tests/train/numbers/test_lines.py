@@ -12,6 +12,7 @@ from digits_edge.train.numbers.lines import NumberLines
 from digits_edge.train.numbers.settings import LineSettings
 from digits_edge.train.numbers.texts import CHARACTERS, Text
 from digits_edge.train.numbers.writing import random_style, write_line
+from scripts.draw_numbers import contact_sheet
 
 STROKES = LineSettings(images=0, fonts=0, empty=0)
 
@@ -93,6 +94,14 @@ def test_separators_have_a_place_on_the_line(character: str) -> None:
 def test_an_image_without_ink_becomes_a_glyph() -> None:
     glyphs = digit_glyphs(outlines_of([np.full((8, 8), 255, np.uint8)]), np.zeros(1, np.uint8), removes_slant=True)
     assert glyphs[0].unit_px > 0
+
+
+def test_the_sheet_shows_every_line() -> None:
+    lines = strokes().block(0, 9)
+    sheet = contact_sheet(lines, width=400)
+    assert sheet.width == 400
+    assert sheet.height >= 2 * 46
+    assert np.asarray(sheet).max() == 255
 
 
 def test_distractors_are_ink() -> None:
