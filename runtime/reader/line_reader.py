@@ -14,6 +14,7 @@ from digits_edge.runtime.reader.line_crop import LineCrop, line_crop
 from digits_edge.runtime.reader.line_image import INK_HEIGHT, LINE_HEIGHT, banded_line_image, line_levels
 from digits_edge.runtime.reader.line_model import LineModel
 from digits_edge.runtime.reader.lines import FoundLine
+from digits_edge.runtime.reader.number_values import by_value
 from digits_edge.runtime.reader.reading import Alternative, Digit, Line, ReadingStatus
 from digits_edge.runtime.reader.search import Hypothesis, Span, empty_probability, search, spans
 from digits_edge.runtime.reader.slant import slant_of, without_slant
@@ -22,12 +23,12 @@ from digits_edge.runtime.reader.slant import slant_of, without_slant
 NO_NUMBER = 0.5
 #: Nor has a line whose characters have a lower mean probability (geometric), unless a constraint states that there is
 #: a number; a single character may have the second.
-MIN_CHARACTER, MIN_SINGLE_CHARACTER = 0.4, 0.3
+MIN_CHARACTER, MIN_SINGLE_CHARACTER = 0.6, 0.45
 #: Maximum number of alternatives, and their minimum probability.
 MAX_ALTERNATIVES, MIN_ALTERNATIVE = 5, 1e-3
-#: Lines with a lower confidence, or below the model's threshold, are read again with these shares of their slant
-#: removed, and the probabilities are averaged: of 400 amounts on cheques, 8 % more were right.
-READ_AGAIN_BELOW, UPRIGHT_SHARES = 0.9, (0.75,)
+#: Lines with a lower confidence are read again with these shares of their slant removed, and the probabilities are
+#: averaged; the first reading has this weight. Of 400 amounts on cheques, 7 % more were right.
+READ_AGAIN_BELOW, UPRIGHT_SHARES, FIRST_WEIGHT = 0.99, (0.75, 1.5), 0.5
 #: Level of a line image from which a pixel is ink, and distance of inked columns of one character.
 INK_LEVEL, MAX_INK_GAP = 96, 5
 
@@ -87,9 +88,10 @@ def read_line(model: LineModel, picture: Image.Image, found: FoundLine, wanted: 
     labels = model.metadata.labels
     if empty_probability(columns) > NO_NUMBER:
         return _without_number(picture, found)
-    numbers = search(columns, labels, wanted.constraint, wanted.check)
-    if not numbers or numbers[0].confidence < max(model.metadata.uncertain_below, READ_AGAIN_BELOW):
-        numbers = _averaged([numbers, *_upright_readings(model, image.pixels, wanted)])
+    readings = [(1.0, search(columns, labels, wanted.constraint, wanted.check))]
+    numbers = by_value(readings)
+    if not numbers or numbers[0].confidence < READ_AGAIN_BELOW:
+        numbers = by_value([(FIRST_WEIGHT, readings[0][1]), *_upright_readings(model, image.pixels, wanted)])
     best = numbers[0] if numbers else None
     if best is None:
         return Line("", 0.0, "uncertain", found.box)
@@ -104,19 +106,14 @@ def read_line(model: LineModel, picture: Image.Image, found: FoundLine, wanted: 
     return Line(best.text, best.confidence, status, found.box, digits, _alternatives(numbers[1:]))
 
 
-def _upright_readings(model: LineModel, pixels: NDArray[np.uint8], wanted: Wanted) -> list[list[Hypothesis]]:
-    """The numbers in the line image with parts of its slant removed."""
+def _upright_readings(
+    model: LineModel, pixels: NDArray[np.uint8], wanted: Wanted
+) -> list[tuple[float, list[Hypothesis]]]:
+    """The numbers in the line image with parts of its slant removed, each with its weight."""
     slant = slant_of(pixels)
     upright = [without_slant(pixels, share * slant) for share in UPRIGHT_SHARES]
-    return [search(model.columns(each), model.metadata.labels, wanted.constraint, wanted.check) for each in upright]
-
-
-def _averaged(readings: list[list[Hypothesis]]) -> list[Hypothesis]:
-    """The numbers of several readings with their mean confidences, the most confident first."""
-    sums: dict[str, float] = {}
-    for number in (number for reading in readings for number in reading):
-        sums[number.text] = sums.get(number.text, 0.0) + number.confidence / len(readings)
-    return [Hypothesis(text, confidence) for text, confidence in sorted(sums.items(), key=lambda item: -item[1])]
+    labels = model.metadata.labels
+    return [(1.0, search(model.columns(each), labels, wanted.constraint, wanted.check)) for each in upright]
 
 
 def _is_likely(number: Hypothesis) -> bool:

@@ -9,6 +9,7 @@
  * @typedef {import("./line_search.js").Columns} Columns
  * @typedef {import("./line_search.js").Hypothesis} Hypothesis
  * @typedef {import("./line_search.js").Span} Span
+ * @typedef {{weight: number, numbers: Hypothesis[]}} WeightedReading
  * @typedef {import("./lines.js").FoundLine} FoundLine
  * @typedef {import("./morphology.js").Box} Box
  * @typedef {import("./numbers_view.js").Line} Line
@@ -24,6 +25,7 @@
 import {
   LINE_IMAGE_INK_HEIGHT,
   LINE_IMAGE_LINE_HEIGHT,
+  LINE_READER_FIRST_WEIGHT,
   LINE_READER_INK_LEVEL,
   LINE_READER_MAX_ALTERNATIVES,
   LINE_READER_MAX_INK_GAP,
@@ -113,9 +115,13 @@ async function readLine(picture, found, model) {
   const image = lineImage(levels);
   const columns = await model.run(image.pixels, image.width);
   if (emptyProbability(columns) > LINE_READER_NO_NUMBER) return withoutNumber(picture, found);
-  let numbers = search(columns, model.labels);
-  if (numbers[0].confidence < Math.max(model.uncertainBelow, LINE_READER_READ_AGAIN_BELOW)) {
-    numbers = averaged([numbers, ...(await uprightReadings(image, model))]);
+  const first = search(columns, model.labels);
+  let numbers = byValue([{ weight: 1, numbers: first }]);
+  if (numbers[0].confidence < LINE_READER_READ_AGAIN_BELOW) {
+    numbers = byValue([
+      { weight: LINE_READER_FIRST_WEIGHT, numbers: first },
+      ...(await uprightReadings(image, model)),
+    ]);
   }
   const [best, ...others] = numbers;
   if (!/[0-9]/.test(best.text) || !isLikely(best)) return withoutNumber(picture, found);
@@ -138,33 +144,56 @@ async function readLine(picture, found, model) {
  *
  * @param {LineImage} image
  * @param {LineModel} model
- * @returns {Promise<Hypothesis[][]>}
+ * @returns {Promise<WeightedReading[]>}
  */
 async function uprightReadings({ pixels, width }, model) {
   const slant = slantOf(pixels, width);
   const readings = [];
   for (const share of LINE_READER_UPRIGHT_SHARES) {
     const upright = withoutSlant(pixels, width, share * slant);
-    readings.push(search(await model.run(upright.pixels, upright.width), model.labels));
+    const numbers = search(await model.run(upright.pixels, upright.width), model.labels);
+    readings.push({ weight: 1, numbers });
   }
   return readings;
 }
 
 /**
- * The numbers of several readings with their mean confidences, the most confident first.
+ * The numbers of one or several readings of a line, the most probable first: for each value, the most probable text with
+ * the probability of all its texts.
  *
- * @param {Hypothesis[][]} readings
+ * @param {WeightedReading[]} readings
  * @returns {Hypothesis[]}
  */
-function averaged(readings) {
-  /** @type {Map<string, number>} */
-  const sums = new Map();
-  for (const { text, confidence } of readings.flat()) {
-    sums.set(text, (sums.get(text) ?? 0) + confidence / readings.length);
+function byValue(readings) {
+  const total = readings.reduce((sum, { weight }) => sum + weight, 0);
+  /** @type {Map<string, Map<string, number>>} */
+  const texts = new Map();
+  for (const { weight, numbers } of readings) {
+    for (const { text, confidence } of numbers) {
+      const same = texts.get(valueOf(text)) ?? new Map();
+      same.set(text, (same.get(text) ?? 0) + (confidence * weight) / total);
+      texts.set(valueOf(text), same);
+    }
   }
-  return [...sums]
-    .map(([text, confidence]) => ({ text, confidence }))
+  return [...texts.values()]
+    .map((same) => {
+      const ranked = [...same].sort((one, other) => other[1] - one[1]);
+      return { text: ranked[0][0], confidence: Math.min(1, ranked.reduce((sum, [, each]) => sum + each, 0)) };
+    })
     .sort((one, other) => other.confidence - one.confidence);
+}
+
+/**
+ * The digits of a text, with a point before one or two decimals; other separators do not change the number.
+ *
+ * @param {string} text
+ * @returns {string}
+ */
+function valueOf(text) {
+  const number = text.replace(/^[^0-9]+/, "").replace(/[^0-9]+$/, "");
+  const decimals = /[.,]([0-9]{1,2})$/.exec(number)?.[1] ?? "";
+  const digits = number.replace(/[^0-9]/g, "");
+  return decimals ? `${digits.slice(0, -decimals.length)}.${decimals}` : digits;
 }
 
 /** @param {{text: string, confidence: number}} number @returns {boolean} whether it is a number at all */

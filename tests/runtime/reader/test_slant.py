@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from digits_edge.runtime import Reader
 from digits_edge.runtime.reader import line_reader
+from digits_edge.runtime.reader.number_values import by_value
 from digits_edge.runtime.reader.search import Hypothesis
 from digits_edge.runtime.reader.slant import slant_of, without_slant
 from tests.drawn_numbers import Written, number_page, plain
@@ -38,8 +39,8 @@ def test_paper_has_no_slant():
 
 
 def test_confidences_of_several_readings_are_averaged():
-    readings = [[Hypothesis("17", 0.6), Hypothesis("11", 0.3)], [Hypothesis("11", 0.8)]]
-    assert [(each.text, round(each.confidence, 6)) for each in line_reader._averaged(readings)] == [
+    readings = [(1.0, [Hypothesis("17", 0.6), Hypothesis("11", 0.3)]), (1.0, [Hypothesis("11", 0.8)])]
+    assert [(each.text, round(each.confidence, 6)) for each in by_value(readings)] == [
         ("11", 0.55),
         ("17", 0.3),
     ]
