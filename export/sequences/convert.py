@@ -63,6 +63,7 @@ def fixed_width_graph(model: keras.Model, height: int, temperature: float) -> ir
         raise ModelError(f"{model.name} does not end in a convolution of one row; change its last layer")
     graph.graph.outputs[:] = [logits]
     graph.graph.remove(after, safe=False)
+    RemoveUnusedNodesPass()(graph)
     weights, bias = parameters(last)
     factor = np.float32(1 / temperature)
     set_parameters(last, weights * factor, bias * factor)

@@ -9,7 +9,7 @@ from digits_edge.runtime.datasets.synthetic_digits import draw_digit
 from digits_edge.runtime.reader.line_image import LINE_HEIGHT, line_image
 
 #: Number of lines and their width in pixels.
-COUNT, WIDTH = 8, 128
+COUNT, WIDTH = 6, 128
 _SEED = 24
 _DIGIT_PX = 40
 #: With 8 grey levels the images pack into half the bytes of 256, and edges are still anti-aliased.
@@ -21,11 +21,11 @@ def reference_lines() -> NDArray[np.uint8]:
     """Draw lines of four to six digits.
 
     Returns:
-        Shape (8, 32, 128), uint8; read-only.
+        Shape (6, 32, 128), uint8; read-only.
 
     Example:
         >>> reference_lines().shape
-        (8, 32, 128)
+        (6, 32, 128)
     """
     rng = np.random.default_rng(_SEED)
     lines = np.zeros((COUNT, LINE_HEIGHT, WIDTH), np.uint8)

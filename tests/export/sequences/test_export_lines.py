@@ -104,7 +104,7 @@ def test_temperature_and_threshold() -> None:
 
 def test_reference_lines_are_numbers_of_one_width() -> None:
     lines = reference_lines()
-    assert lines.shape == (8, 32, 128)
+    assert lines.shape == (6, 32, 128)
     assert (lines.max(axis=(1, 2)) == 255).all()
     assert not lines.flags.writeable
 
