@@ -23,7 +23,7 @@ from digits_edge.runtime.reader.slant import slant_of, without_slant
 NO_NUMBER = 0.5
 #: Nor has a line whose characters have a lower mean probability (geometric), unless a constraint states that there is
 #: a number; a single character may have the second.
-MIN_CHARACTER, MIN_SINGLE_CHARACTER = 0.6, 0.45
+MIN_CHARACTER, MIN_SINGLE_CHARACTER = 0.65, 0.5
 #: Maximum number of alternatives, and their minimum probability.
 MAX_ALTERNATIVES, MIN_ALTERNATIVE = 5, 1e-3
 #: Lines with a lower confidence are read again with these shares of their slant removed, and the probabilities are
