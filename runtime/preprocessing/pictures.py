@@ -62,6 +62,7 @@ JPEG_SIDE = 640
 #: Key of `info` of an opened JPEG with its size before it was reduced, as stored.
 _STORED_SIZE = "digits_edge_stored_size"
 _BAND_PIXELS = 1_000_000
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Tag of the kind of a TIFF page, and two of its bits.
 _SUBFILE_TYPE, _REDUCED, _MASK = 254, 1, 4
 _warnings_lock = threading.Lock()
@@ -240,7 +241,7 @@ def _decoded(content: bytes, name: str, most_pixels: int, jpeg_side: int) -> Ima
         raise ImageError(f"{name} is empty; save the picture again")
     with _as_image_errors(name, content):
         with _no_warnings():
-            image = Image.open(io.BytesIO(content), formats=tuple(FORMATS))
+            image = _opened(content)
         _check_size(image.size, name, min(MAX_WEBP_PIXELS, most_pixels) if image.format == "WEBP" else most_pixels)
         if image.format == "TIFF" and _has_second_page(content):
             raise ImageError(f"{name} has several pages; save each page as a picture")
@@ -250,6 +251,16 @@ def _decoded(content: bytes, name: str, most_pixels: int, jpeg_side: int) -> Ima
         upright = _normalized(image)
         upright.info[_STORED_SIZE] = stored
         return upright
+
+
+def _opened(content: bytes) -> Image.Image:
+    """Open a picture without decoding it."""
+    if content.startswith(_PNG_SIGNATURE):
+        # `Image.open` imports the decoders of other formats too, which takes longer than decoding a small PNG
+        from PIL.PngImagePlugin import PngImageFile
+
+        return PngImageFile(io.BytesIO(content))
+    return Image.open(io.BytesIO(content), formats=tuple(FORMATS))
 
 
 @contextmanager
