@@ -55,6 +55,7 @@ class NumbersRow:
         high: Upper limit.
         digit_error_rate: Edit distance of the digits of the lines divided by the number of digits.
         coverage: Largest share of the pictures, the most confident first, with a precision of at least `PRECISION`.
+        threshold: Confidence of the last of these: a threshold of `uncertain` with this precision; 1 if there is none.
         half_precision: Precision of the most confident half.
         p50_ms: Median processor time from the file to the text, in ms.
         memory_mb: Peak memory of the engine's process, in MB.
@@ -71,6 +72,7 @@ class NumbersRow:
     high: float
     digit_error_rate: float
     coverage: float
+    threshold: float
     half_precision: float
     p50_ms: float
     memory_mb: float
@@ -140,7 +142,8 @@ def row_of(engine: str, data: str, found: Sequence[Outcome], version: str = "", 
     low, high = accuracy.interval()
     distance = sum(_distance("/".join(each.picture.texts), "/".join(each.lines)) for each in found)
     digits = sum(len(text) for each in found for text in each.picture.texts)
-    ranked = [each.is_right for each in sorted(found, key=lambda each: -each.confidence)]
+    by_confidence = sorted(found, key=lambda each: -each.confidence)
+    ranked = [each.is_right for each in by_confidence]
     precisions = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
     enough = np.flatnonzero(precisions >= PRECISION)
     half = max(1, len(ranked) // 2)
@@ -154,6 +157,7 @@ def row_of(engine: str, data: str, found: Sequence[Outcome], version: str = "", 
         high=round(high, 5),
         digit_error_rate=round(distance / digits, 5) if digits else 0.0,
         coverage=round((int(enough[-1]) + 1) / len(ranked), 5) if len(enough) else 0.0,
+        threshold=round(by_confidence[int(enough[-1])].confidence, 5) if len(enough) else 1.0,
         half_precision=round(float(precisions[half - 1]), 5),
         p50_ms=round(float(np.median([each.ms for each in found])), 2),
         memory_mb=round(max(each.memory_mb for each in found), 1),

@@ -125,7 +125,9 @@ def _print(name: str, prediction: "Prediction", top: int, width: int, *, as_json
     classes = "  ".join(f"{label} {probability_text(p)}" for label, p in prediction.top(top))
     status = "" if prediction.status == "ok" else f"  {prediction.status}"
     if prediction.status == "several":
-        status += f": {len(prediction.boxes)} {subject(prediction.labels)}s found; crop the picture to one"
+        found = subject(prediction.labels)
+        remedy = "read them with `digits-edge read`" if found == "digit" else "crop the picture to one"
+        status += f": {len(prediction.boxes)} {found}s found; {remedy}"
     say(f"{printable(name).ljust(width)}  {classes}{status}".rstrip())
 
 

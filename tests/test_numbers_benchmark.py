@@ -27,7 +27,7 @@ def test_figures_are_of_complete_strings_and_of_digits():
     assert (row.pictures, row.errors, row.accuracy) == (4, 2, 0.5)
     assert row.low < 0.5 < row.high
     assert row.digit_error_rate == pytest.approx(3 / 11, abs=1e-4)
-    assert (row.coverage, row.half_precision) == (0.5, 1.0)
+    assert (row.coverage, row.threshold, row.half_precision) == (0.5, 0.8, 1.0)
     assert (row.p50_ms, row.memory_mb) == (2.0, 50.0)
 
 

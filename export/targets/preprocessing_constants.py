@@ -26,7 +26,17 @@ from digits_edge.runtime.preprocessing import (
     small_digits,
     transparency,
 )
-from digits_edge.runtime.reader import line_crop, line_image, line_reader, lines, page_ink, reader, ruled_lines, search
+from digits_edge.runtime.reader import (
+    line_crop,
+    line_image,
+    line_reader,
+    lines,
+    page_ink,
+    reader,
+    ruled_lines,
+    search,
+    slant,
+)
 
 Value = int | float | tuple[int | float, ...]
 
@@ -46,7 +56,16 @@ _MODULES: tuple[ModuleType, ...] = (
     plain_object,
 )
 #: The same modules of the reader; their constants have the module's name in front, because several have the same name.
-_READER_MODULES: tuple[ModuleType, ...] = (page_ink, ruled_lines, lines, line_crop, line_image, line_reader, reader)
+_READER_MODULES: tuple[ModuleType, ...] = (
+    page_ink,
+    ruled_lines,
+    lines,
+    line_crop,
+    line_image,
+    slant,
+    line_reader,
+    reader,
+)
 #: Constants for files and constraints, which the browser does not have.
 _UNUSED = ("JPEG_SIDE", "STATES")
 _HEAD = "// Constants of the preprocessing, written by digits-edge from its Python modules. Do not edit."

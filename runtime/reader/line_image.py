@@ -110,6 +110,25 @@ def line_image(levels: Array, band: tuple[int, int] | None = None) -> NDArray[np
     return _scaled(ink, (upper, max(lower, upper + 1)))
 
 
+def banded_line_image(levels: Array) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """The line image of levels, and its band: first and last row of the line's ink in the levels, the latter exclusive.
+
+    Args:
+        levels: float32, (H, W) in 0…255, as for `line_image`.
+
+    Example:
+        >>> levels = np.zeros((60, 200), np.float32)
+        >>> levels[6:54, 20:28] = levels[6:54, 60:68] = 200
+        >>> image, band = banded_line_image(levels)
+        >>> image.shape, band
+        ((32, 100), (6, 54))
+    """
+    ink = flattened_light(levels)
+    upper, lower = _rows(ink)
+    band = upper, max(lower, upper + 1)
+    return _scaled(ink, band), band
+
+
 def find_band(levels: Array) -> tuple[int, int]:
     """First and last row of the line's ink, the latter exclusive, without rules and parts of neighbouring lines.
 

@@ -11,16 +11,24 @@ from digits_edge.runtime.preprocessing.ink import find_ink
 from digits_edge.runtime.preprocessing.levels import Box
 from digits_edge.runtime.reader.constraints import Check, Constraint
 from digits_edge.runtime.reader.line_crop import LineCrop, line_crop
-from digits_edge.runtime.reader.line_image import INK_HEIGHT, LINE_HEIGHT, find_band, line_image, line_levels
+from digits_edge.runtime.reader.line_image import INK_HEIGHT, LINE_HEIGHT, banded_line_image, line_levels
 from digits_edge.runtime.reader.line_model import LineModel
 from digits_edge.runtime.reader.lines import FoundLine
+from digits_edge.runtime.reader.number_values import by_value
 from digits_edge.runtime.reader.reading import Alternative, Digit, Line, ReadingStatus
 from digits_edge.runtime.reader.search import Hypothesis, Span, empty_probability, search, spans
+from digits_edge.runtime.reader.slant import slant_of, without_slant
 
 #: A line has no number if this is more probable than not.
 NO_NUMBER = 0.5
+#: Nor has a line whose characters have a lower mean probability (geometric), unless a constraint states that there is
+#: a number; a single character may have the second.
+MIN_CHARACTER, MIN_SINGLE_CHARACTER = 0.65, 0.5
 #: Maximum number of alternatives, and their minimum probability.
 MAX_ALTERNATIVES, MIN_ALTERNATIVE = 5, 1e-3
+#: Lines with a lower confidence are read again with these shares of their slant removed, and the probabilities are
+#: averaged; the first reading has this weight. Of 400 amounts on cheques, 7 % more were right.
+READ_AGAIN_BELOW, UPRIGHT_SHARES, FIRST_WEIGHT = 0.99, (0.75, 1.5), 0.5
 #: Level of a line image from which a pixel is ink, and distance of inked columns of one character.
 INK_LEVEL, MAX_INK_GAP = 96, 5
 
@@ -80,11 +88,15 @@ def read_line(model: LineModel, picture: Image.Image, found: FoundLine, wanted: 
     labels = model.metadata.labels
     if empty_probability(columns) > NO_NUMBER:
         return _without_number(picture, found)
-    numbers = search(columns, labels, wanted.constraint, wanted.check)
+    readings = [(1.0, search(columns, labels, wanted.constraint, wanted.check))]
+    numbers = by_value(readings)
+    if not numbers or numbers[0].confidence < READ_AGAIN_BELOW:
+        numbers = by_value([(FIRST_WEIGHT, readings[0][1]), *_upright_readings(model, image.pixels, wanted)])
     best = numbers[0] if numbers else None
     if best is None:
         return Line("", 0.0, "uncertain", found.box)
-    if not any(character.isdecimal() for character in best.text):
+    is_stated = wanted.constraint is not None or wanted.check is not None
+    if not any(map(str.isdecimal, best.text)) or not (is_stated or _is_likely(best)):
         return _without_number(picture, found)
     status: ReadingStatus = "uncertain" if best.confidence < model.metadata.uncertain_below else "ok"
     boxes = _boxes(image, spans(columns, labels, best.text), model.metadata.column_px or 1, picture.size)
@@ -94,10 +106,25 @@ def read_line(model: LineModel, picture: Image.Image, found: FoundLine, wanted: 
     return Line(best.text, best.confidence, status, found.box, digits, _alternatives(numbers[1:]))
 
 
+def _upright_readings(
+    model: LineModel, pixels: NDArray[np.uint8], wanted: Wanted
+) -> list[tuple[float, list[Hypothesis]]]:
+    """The numbers in the line image with parts of its slant removed, each with its weight."""
+    slant = slant_of(pixels)
+    upright = [without_slant(pixels, share * slant) for share in UPRIGHT_SHARES]
+    labels = model.metadata.labels
+    return [(1.0, search(model.columns(each), labels, wanted.constraint, wanted.check)) for each in upright]
+
+
+def _is_likely(number: Hypothesis) -> bool:
+    """Whether the characters are confident enough to be a number at all."""
+    count = len(number.text)
+    return number.confidence >= (MIN_SINGLE_CHARACTER if count == 1 else MIN_CHARACTER**count)
+
+
 def _image(crop: LineCrop) -> _LineImage:
     levels = line_levels(crop.picture)
-    upper, lower = band = find_band(levels)
-    pixels = line_image(levels, band)
+    pixels, (upper, lower) = banded_line_image(levels)
     scale = INK_HEIGHT / max(1, lower - upper)  # pixels of the line image for one of the levels
     width = min(max(1, round(levels.shape[1] * scale)), pixels.shape[1])
     y_scale = crop.picture.height / levels.shape[0]

@@ -40,6 +40,8 @@ MAX_FRAME_FILL, MIN_FRAMED = 0.25, 0.3
 MAX_GAP, MAX_HEIGHT_RATIO = 3.2, 2.6
 #: Maximum vertical distance of their centres, as a share of the larger height.
 MAX_SHIFT = 0.5
+#: A chain is split at gaps that are larger than this many heights of its digits, and than this many of its median gaps.
+SPLIT_HEIGHTS, SPLIT_GAPS = 2.0, 3.0
 #: Components that are higher than this many digits, and than this many of their widths, are sides of a box.
 SIDE_HEIGHT, SIDE_ASPECT = 1.4, 8.0
 #: Components within this share of the line's height from its box belong to it: separators and parts of digits.
@@ -130,7 +132,8 @@ def _chained(parts: NDArray[np.intp], shape: tuple[int, ...]) -> list[FoundLine]
     heights = parts[:, 3] - parts[:, 1]
     is_digit = heights >= max(MIN_HEIGHT, MIN_HEIGHT_SHARE * max(shape))
     digits, small = parts[is_digit], parts[~is_digit]
-    chains = _merged([_without_sides(digits[chain]) for chain in _chains(digits)])
+    chains = [part for chain in _chains(digits) for part in _split(_without_sides(digits[chain]))]
+    chains = _merged(chains)
     if not chains:
         return []
     highest = max(int(np.median(chain[:, 3] - chain[:, 1])) for chain in chains)
@@ -170,6 +173,17 @@ def _without_sides(chain: NDArray[np.intp]) -> NDArray[np.intp]:
     is_side = (heights > SIDE_HEIGHT * np.median(heights)) & (heights > SIDE_ASPECT * widths)
     kept: NDArray[np.intp] = chain[~is_side]
     return kept
+
+
+def _split(chain: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """The numbers of a chain: those that are much further apart than the digits of each."""
+    chain = chain[np.argsort(chain[:, 0], kind="stable")]
+    gaps = chain[1:, 0] - np.maximum.accumulate(chain[:, 2])[:-1]
+    if len(gaps) < 2:
+        return [chain]
+    height = float(np.median(chain[:, 3] - chain[:, 1]))
+    limit = max(SPLIT_HEIGHTS * height, SPLIT_GAPS * max(0.0, float(np.median(gaps))))
+    return np.split(chain, np.flatnonzero(gaps > limit) + 1)
 
 
 def _merged(chains: list[NDArray[np.intp]]) -> list[NDArray[np.intp]]:

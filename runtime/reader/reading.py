@@ -31,7 +31,7 @@ class Alternative:
 
     Attributes:
         text: its characters.
-        confidence: its probability, 0 to 1.
+        confidence: probability of the number, 0 to 1.
     """
 
     text: str
@@ -44,7 +44,8 @@ class Line:
 
     Attributes:
         text: the number, with its separators as read; empty if there is none, or none that satisfies the constraints.
-        confidence: probability of `text`, 0 to 1; 0 if it is empty.
+        confidence: probability of the number, 0 to 1: of all texts with the same digits and decimals (see
+            `digits_edge.runtime.reader.number_values`); 0 if it is empty.
         status: "uncertain" if the confidence is below the model's threshold, or no number satisfies the constraints;
             "blank" if there is no ink, "not-a-number" if there is something else; otherwise "ok".
         box: left, upper, right, lower in pixels of the picture.

@@ -68,7 +68,10 @@ def test_number_has_the_status_several_and_a_box_for_each_digit(run, tmp_path):
     assert (result.code, result.stderr) == (0, "")
     assert (prediction["status"], prediction["digit"], prediction["label"]) == ("several", None, None)
     assert len(prediction["boxes"]) == 4
-    assert run("predict", "number.png").stdout == "number.png    several: 4 digits found; crop the picture to one\n"
+    assert (
+        run("predict", "number.png").stdout
+        == "number.png    several: 4 digits found; read them with `digits-edge read`\n"
+    )
     assert run("predict", "number.png", "--explain", "seen.png").code == 0
 
 

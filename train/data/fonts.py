@@ -135,7 +135,7 @@ def _fetch(fonts: Sequence[Font], folder: Path) -> None:
     except OSError as error:
         raise InputError(f"{folder} could not be created: {error.strerror}; set DIGITS_EDGE_CACHE") from error
     with tempfile.TemporaryDirectory() as packages:
-        remedy = f"copy the files of another machine into {folder}"
+        remedy = f"copy the files of another machine into {folder}, or train with --hands 0"
         npm_pack([font.package for font in fonts], Path(packages), remedy=remedy)
         for font in fonts:
             content, licence = unpack_font(Path(packages, font.archive).read_bytes(), font)

@@ -33,6 +33,8 @@ import {
   LINES_SEARCH_SIDE,
   LINES_SIDE_ASPECT,
   LINES_SIDE_HEIGHT,
+  LINES_SPLIT_GAPS,
+  LINES_SPLIT_HEIGHTS,
 } from "./constants.js";
 import { grey, resized } from "./ink.js";
 import { boxes, pieces } from "./morphology.js";
@@ -117,7 +119,7 @@ function chained(parts, longer) {
   const least = Math.max(LINES_MIN_HEIGHT, LINES_MIN_HEIGHT_SHARE * longer);
   const digits = parts.filter((box) => heightOf(box) >= least);
   const small = parts.filter((box) => heightOf(box) < least);
-  const chains = merged(chainsOf(digits).map(withoutSides));
+  const chains = merged(chainsOf(digits).flatMap((chain) => split(withoutSides(chain))));
   if (!chains.length) return [];
   const highest = Math.max(...chains.map((chain) => Math.trunc(medianHeight(chain))));
   return chains
@@ -165,6 +167,28 @@ function withoutSides(chain) {
   return chain.filter(
     (box) => !(heightOf(box) > LINES_SIDE_HEIGHT * middle && heightOf(box) > LINES_SIDE_ASPECT * (box[2] - box[0])),
   );
+}
+
+/**
+ * @param {Box[]} chain
+ * @returns {Box[][]} its numbers: those that are much further apart than the digits of each
+ */
+function split(chain) {
+  const sorted = [...chain].sort((one, other) => one[0] - other[0]);
+  let reach = sorted[0]?.[2] ?? 0;
+  const gaps = sorted.slice(1).map((box) => {
+    const gap = box[0] - reach;
+    reach = Math.max(reach, box[2]);
+    return gap;
+  });
+  if (gaps.length < 2) return [sorted];
+  const limit = Math.max(LINES_SPLIT_HEIGHTS * medianHeight(chain), LINES_SPLIT_GAPS * Math.max(0, median(gaps)));
+  const parts = [[sorted[0]]];
+  gaps.forEach((gap, i) => {
+    if (gap > limit) parts.push([]);
+    parts[parts.length - 1].push(sorted[i + 1]);
+  });
+  return parts;
 }
 
 /**
@@ -218,9 +242,14 @@ function heightOf(box) {
 
 /** @param {Box[]} chain */
 function medianHeight(chain) {
-  const heights = chain.map(heightOf).sort((one, other) => one - other);
-  const middle = heights.length >> 1;
-  return heights.length % 2 ? heights[middle] : (heights[middle - 1] + heights[middle]) / 2;
+  return median(chain.map(heightOf));
+}
+
+/** @param {number[]} values */
+function median(values) {
+  const sorted = [...values].sort((one, other) => one - other);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
 /** @param {Box[]} parts @returns {Box} */

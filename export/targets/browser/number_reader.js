@@ -7,7 +7,9 @@
  * @typedef {import("./line_crop.js").LineCrop} LineCrop
  * @typedef {import("./line_image.js").LineImage} LineImage
  * @typedef {import("./line_search.js").Columns} Columns
+ * @typedef {import("./line_search.js").Hypothesis} Hypothesis
  * @typedef {import("./line_search.js").Span} Span
+ * @typedef {{weight: number, numbers: Hypothesis[]}} WeightedReading
  * @typedef {import("./lines.js").FoundLine} FoundLine
  * @typedef {import("./morphology.js").Box} Box
  * @typedef {import("./numbers_view.js").Line} Line
@@ -23,11 +25,16 @@
 import {
   LINE_IMAGE_INK_HEIGHT,
   LINE_IMAGE_LINE_HEIGHT,
+  LINE_READER_FIRST_WEIGHT,
   LINE_READER_INK_LEVEL,
   LINE_READER_MAX_ALTERNATIVES,
   LINE_READER_MAX_INK_GAP,
   LINE_READER_MIN_ALTERNATIVE,
+  LINE_READER_MIN_CHARACTER,
+  LINE_READER_MIN_SINGLE_CHARACTER,
   LINE_READER_NO_NUMBER,
+  LINE_READER_READ_AGAIN_BELOW,
+  LINE_READER_UPRIGHT_SHARES,
   READER_MIN_TURNED,
   READER_MIN_TURNED_DIGITS,
   READER_TURN_BELOW,
@@ -38,6 +45,7 @@ import { inPicture, lineCrop, turned, turnedBack } from "./line_crop.js";
 import { lineImage, lineLevels } from "./line_image.js";
 import { emptyProbability, search, spans } from "./line_search.js";
 import { findLines } from "./lines.js";
+import { slantOf, withoutSlant } from "./slant.js";
 import { withoutIdleAlpha } from "./transparency.js";
 
 const TURNS = /** @type {const} */ ([90, 270, 180]);
@@ -107,8 +115,16 @@ async function readLine(picture, found, model) {
   const image = lineImage(levels);
   const columns = await model.run(image.pixels, image.width);
   if (emptyProbability(columns) > LINE_READER_NO_NUMBER) return withoutNumber(picture, found);
-  const [best, ...others] = search(columns, model.labels);
-  if (!/[0-9]/.test(best.text)) return withoutNumber(picture, found);
+  const first = search(columns, model.labels);
+  let numbers = byValue([{ weight: 1, numbers: first }]);
+  if (numbers[0].confidence < LINE_READER_READ_AGAIN_BELOW) {
+    numbers = byValue([
+      { weight: LINE_READER_FIRST_WEIGHT, numbers: first },
+      ...(await uprightReadings(image, model)),
+    ]);
+  }
+  const [best, ...others] = numbers;
+  if (!/[0-9]/.test(best.text) || !isLikely(best)) return withoutNumber(picture, found);
   const place = { crop, image, levels };
   const placed = boxesOf(place, spans(columns, model.labels, best.text), model.columnPx, picture);
   return {
@@ -121,6 +137,68 @@ async function readLine(picture, found, model) {
       .slice(0, LINE_READER_MAX_ALTERNATIVES)
       .filter(({ text, confidence }) => text && confidence >= LINE_READER_MIN_ALTERNATIVE),
   };
+}
+
+/**
+ * The numbers in a line image with parts of its slant removed.
+ *
+ * @param {LineImage} image
+ * @param {LineModel} model
+ * @returns {Promise<WeightedReading[]>}
+ */
+async function uprightReadings({ pixels, width }, model) {
+  const slant = slantOf(pixels, width);
+  const readings = [];
+  for (const share of LINE_READER_UPRIGHT_SHARES) {
+    const upright = withoutSlant(pixels, width, share * slant);
+    const numbers = search(await model.run(upright.pixels, upright.width), model.labels);
+    readings.push({ weight: 1, numbers });
+  }
+  return readings;
+}
+
+/**
+ * The numbers of one or several readings of a line, the most probable first: for each value, the most probable text with
+ * the probability of all its texts.
+ *
+ * @param {WeightedReading[]} readings
+ * @returns {Hypothesis[]}
+ */
+function byValue(readings) {
+  const total = readings.reduce((sum, { weight }) => sum + weight, 0);
+  /** @type {Map<string, Map<string, number>>} */
+  const texts = new Map();
+  for (const { weight, numbers } of readings) {
+    for (const { text, confidence } of numbers) {
+      const same = texts.get(valueOf(text)) ?? new Map();
+      same.set(text, (same.get(text) ?? 0) + (confidence * weight) / total);
+      texts.set(valueOf(text), same);
+    }
+  }
+  return [...texts.values()]
+    .map((same) => {
+      const ranked = [...same].sort((one, other) => other[1] - one[1]);
+      return { text: ranked[0][0], confidence: Math.min(1, ranked.reduce((sum, [, each]) => sum + each, 0)) };
+    })
+    .sort((one, other) => other.confidence - one.confidence);
+}
+
+/**
+ * The digits of a text, with a point before one or two decimals; other separators do not change the number.
+ *
+ * @param {string} text
+ * @returns {string}
+ */
+function valueOf(text) {
+  const number = text.replace(/^[^0-9]+/, "").replace(/[^0-9]+$/, "");
+  const decimals = /[.,]([0-9]{1,2})$/.exec(number)?.[1] ?? "";
+  const digits = number.replace(/[^0-9]/g, "");
+  return decimals ? `${digits.slice(0, -decimals.length)}.${decimals}` : digits;
+}
+
+/** @param {{text: string, confidence: number}} number @returns {boolean} whether it is a number at all */
+function isLikely({ text, confidence }) {
+  return confidence >= (text.length === 1 ? LINE_READER_MIN_SINGLE_CHARACTER : LINE_READER_MIN_CHARACTER ** text.length);
 }
 
 /**

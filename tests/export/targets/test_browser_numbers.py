@@ -19,6 +19,8 @@ from digits_edge.runtime.reader.lines import find_lines
 from digits_edge.runtime.reader.search import search
 from tests.drawn_numbers import PAPERS, Written, number_page, plain
 
+#: Pages of the fast tests; the slow ones read all.
+FEW = ("squared, turned", "hard shadow", "slanted", "turned 2", "field", "one digit", "apart", "blank", "coloured")
 BROWSER = Path(__file__).parents[3] / "export" / "targets" / "browser"
 DRIVER = Path(__file__).with_name("read_numbers.mjs")
 EVEN = [Written("7453", 120, 130, 60, even=True), Written("64520", 140, 330, 60, even=True)]
@@ -29,6 +31,8 @@ def pages() -> dict[str, Image.Image]:
     found = {name: number_page(paper, EVEN) for name, paper in PAPERS.items()}
     for name in ("ruled", "noisy"):
         found[f"{name}, drawn"] = number_page(PAPERS[name], [Written("4071358", 130, 150)])
+    apart = [Written("407", 60, 130), Written("926", 400, 130)]
+    found["apart"] = number_page(plain(), apart)
     found["slanted"] = number_page(plain(), SLANTED)
     found |= {f"turned {number}": number_page(plain(), EVEN).transpose(number) for number in (2, 3, 4)}
     found["light on dark"] = Image.eval(number_page(plain(), EVEN), lambda level: 255 - level)
@@ -77,11 +81,22 @@ def read_all(node: Callable, pictures: list[Image.Image], folder: Path) -> list[
     return node({"file": str(file), "pictures": sizes})
 
 
-def test_numbers_statuses_and_boxes_are_the_same(node, sequence_model: Path, tmp_path: Path):
-    drawn = pages()
+@pytest.fixture(
+    scope="module", params=[pytest.param(FEW, id="few"), pytest.param(None, id="all", marks=pytest.mark.slow)]
+)
+def readings(
+    request: pytest.FixtureRequest, node: Callable, tmp_path_factory: pytest.TempPathFactory
+) -> list[tuple[str, Image.Image, dict]]:
+    """Names, pictures, and what JavaScript read in them."""
+    drawn = {name: page for name, page in pages().items() if request.param is None or name in request.param}
+    found = read_all(node, list(drawn.values()), tmp_path_factory.mktemp("pictures"))
+    return [(name, page, reading) for (name, page), reading in zip(drawn.items(), found, strict=True)]
+
+
+def test_numbers_statuses_and_boxes_are_the_same(readings, sequence_model: Path):
     with Reader(sequence_model, provider="cpu") as reader:
-        for name, found in zip(drawn, read_all(node, list(drawn.values()), tmp_path), strict=True):
-            expected = reader.read(drawn[name])
+        for name, page, found in readings:
+            expected = reader.read(page)
             assert (found["status"], [line["text"] for line in found["lines"]]) == (
                 expected.status,
                 [line.text for line in expected.lines],
@@ -95,10 +110,9 @@ def test_numbers_statuses_and_boxes_are_the_same(node, sequence_model: Path, tmp
                     assert digit["box"] == pytest.approx(list(same.box), abs=2), name
 
 
-def test_lines_and_their_images_are_the_same(node, tmp_path: Path):
-    drawn = pages()
-    for name, found in zip(drawn, read_all(node, list(drawn.values()), tmp_path), strict=True):
-        picture = open_picture(drawn[name])
+def test_lines_and_their_images_are_the_same(readings):
+    for name, page, found in readings:
+        picture = open_picture(page)
         expected = find_lines(picture)
         assert [(tuple(line["box"]), line["parts"]) for line in found["found"]] == [
             (line.box, line.parts) for line in expected

@@ -52,6 +52,13 @@ def test_numbers_side_by_side_and_far_apart_are_two_lines():
     assert len(find_lines(number_page(plain(), lines))) == 2
 
 
+def test_numbers_much_further_apart_than_their_digits_are_two_lines():
+    lines = [Written("4071", 60, 150), Written("9263", 390, 150)]
+    assert [line.parts for line in find_lines(number_page(plain(), lines))] == [4, 4]
+    near = [Written("4071", 60, 150), Written("9263", 290, 150)]
+    assert [line.parts for line in find_lines(number_page(plain(), near))] == [8]
+
+
 def test_widely_spaced_digits_are_one_line():
     assert len(find_lines(number_page(plain(), [Written("50713", 60, 200, 40, gap=2.2)]))) == 1
 

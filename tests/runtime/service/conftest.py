@@ -91,9 +91,9 @@ class RunningService:
 
 
 @pytest.fixture(scope="session")
-def other_models(photograph_model: Path, letter_model: Path, position_model: Path) -> list[Path]:
-    """Model files of other inputs than 28×28 digits."""
-    return [photograph_model, letter_model, position_model]
+def other_models(photograph_model: Path, letter_model: Path, position_model: Path, sequence_model: Path) -> list[Path]:
+    """Model files of other inputs than 28×28 digits; the last reads numbers."""
+    return [photograph_model, letter_model, position_model, sequence_model]
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from digits_edge.runtime.datasets.synthetic_digits import SHAPES, draw_image  # 
 from digits_edge.runtime.errors import InputError, UsageError  # noqa: E402
 from digits_edge.runtime.preprocessing.pictures import find_pictures  # noqa: E402
 from digits_edge.runtime.session.precision import ANOTHER_MACHINE, find_model  # noqa: E402
+from tests.drawn_numbers import Written, number_page, plain  # noqa: E402
 
 from .conftest import RunningService, file_server, wait_until  # noqa: E402
 
@@ -328,6 +329,42 @@ def test_changing_the_model_updates_the_prediction(empty_page, address: str) -> 
         sync_api.expect(page.locator("#digit")).to_have_class(re.compile("word"))
         page.locator("#model").select_option("edge-int8")  # reads the same picture
         shows(page, "1")
+
+
+def test_numbers_of_a_picture_are_read_and_boxed(empty_page, address: str, tmp_path: Path) -> None:
+    lines = [Written("7453", 120, 130, 60, even=True), Written("64520", 140, 330, 60, even=True)]
+    number_page(plain(), lines).save(tmp_path / "form.png")
+    with empty_page(address, **DESKTOP) as page:
+        page.locator("#model").select_option("templates-fp32")
+        sync_api.expect(page.locator("#title")).to_have_text("Write a number")
+        sync_api.expect(page.locator("#status")).to_have_text("Nothing drawn yet.")
+        sync_api.expect(page.locator("#views")).to_be_hidden()
+        page.locator("#file").set_input_files(tmp_path / "form.png")
+        sync_api.expect(page.locator("#probabilities tbody th")).to_have_text(["7453", "64520"], timeout=20_000)
+        sync_api.expect(page.locator("#status")).to_have_text("2 numbers")
+        sync_api.expect(page.locator("#spoken")).to_contain_text("7453, 64520. 2 numbers")
+        inked = page.evaluate(
+            """document.getElementById("overlay").getContext("2d").getImageData(0, 0, 840, 420)
+              .data.filter((value) => value > 0).length"""
+        )
+        assert inked > 1000
+        page.locator("#clear").click()
+        sync_api.expect(page.locator("#probabilities tbody th")).to_have_count(0)
+        page.locator("#model").select_option(index=0)
+        draw(page, 7)
+        shows(page, "7")
+
+
+def test_a_drawn_number_is_read(empty_page, address: str) -> None:
+    with empty_page(address, **DESKTOP) as page:
+        page.locator("#model").select_option("templates-fp32")
+        box = page.locator("#paper").bounding_box()
+        for left in (0.3, 0.5, 0.7):
+            page.mouse.move(box["x"] + left * box["width"], box["y"] + 0.3 * box["height"])
+            page.mouse.down()
+            page.mouse.move(box["x"] + left * box["width"], box["y"] + 0.7 * box["height"], steps=5)
+            page.mouse.up()
+        sync_api.expect(page.locator("#probabilities tbody th")).to_have_text([re.compile("^11+$")], timeout=20_000)
 
 
 def test_drawing_is_kept_while_a_model_that_does_not_read_it_is_shown(empty_page, running: RunningService) -> None:
