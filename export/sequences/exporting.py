@@ -12,6 +12,7 @@ from digits_edge.export.description import library_versions
 from digits_edge.export.exporting import MODEL_VERSION
 from digits_edge.export.graph.contract import QuantizedPixels, take_quantized_pixels
 from digits_edge.export.graph.multiplications import int8_share
+from digits_edge.export.graph.rewriting import parameters
 from digits_edge.export.package import package
 from digits_edge.export.precision.exact import exact_probabilities
 from digits_edge.export.precision.float_layers import find_float_layers
@@ -41,6 +42,8 @@ from digits_edge.runtime.model.pixel_range import PixelRange
 TRAINING_LINES, _CALIBRATION_IMAGES = Path("lines", "training"), 200
 #: Largest difference of a golden probability from exact arithmetic on the machine that exports.
 _MAX_FROM_EXACT = 0.05
+#: Layers with a smaller share of the weights may be float without a large file.
+_SMALL_SHARE = 0.05
 #: Lines on which the effect of each layer in int8 is measured.
 _SENSITIVITY_LINES = 200
 
@@ -203,12 +206,23 @@ def _int8_graph(
                 np.mean([np.abs(one - gate.columns[row]).mean() for one, row in zip(columns, rows, strict=True)])
             )
 
-        found = find_float_layers(list(groups), passes, sensitivity, listener=listener)
+        # a float layer costs four times its size: the smallest ones are tried before the search
+        first = [(), *((layer,) for layer in _smallest(model, groups))]
+        found = next((layers for layers in first if passes(layers)), None)
+        if found is None:
+            found = find_float_layers(list(groups), passes, sensitivity, listener=listener)
         if found is None:
             raise CheckError(f"no int8 model agrees with Keras ({'; '.join(tried)}), nothing is written; use fp16")
         graph = quantized(found)
         share = int8_share(graph)
         return finished(graph, len(source.labels) + 1), (*found, last), share
+
+
+def _smallest(model: ir.Model, groups: dict[str, tuple[str, ...]]) -> list[str]:
+    """The layers with few weights, the smallest first."""
+    sizes = {node.name or "": parameters(node)[0].size for node in model.graph if node.op_type == "Conv"}
+    small = _SMALL_SHARE * sum(sizes.values())
+    return sorted((name for name in groups if sizes.get(name, small) < small), key=lambda name: sizes[name])
 
 
 def calibration_images(lines: LineSet) -> NDArray[np.uint8]:

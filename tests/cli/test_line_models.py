@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from digits_edge.runtime.datasets.options import ReadingOptions
+from digits_edge.train import recipe_images
 from tests.cli.conftest import Run
 
 
@@ -87,3 +89,11 @@ def test_sequence_models_have_no_search(run: Run) -> None:
     result = run("tune", "number")
     assert result.code == 2
     assert "has no search" in result.error
+
+
+def test_a_run_is_resumed_with_the_data_of_its_digits(run: Run, line_run: Path, tmp_path: Path) -> None:
+    # the record of the input is that of lines, and not of the data's images
+    assert recipe_images(line_run / "recipe.json") == ReadingOptions()
+    result = run("train", "--resume", "-o", line_run, "--data", tmp_path / "missing.csv")
+    assert result.code == 4
+    assert "free width" not in result.error

@@ -346,6 +346,8 @@ class _RecordedImages:
 def recipe_images(path: Path) -> ReadingOptions:
     """Input and preprocessing steps that a `recipe.json` records; the defaults if it records none.
 
+    A sequence model's record is of its lines; the digits on them are read with the defaults.
+
     Raises:
         InputError: the file is missing or not a recipe, or the record is invalid.
 
@@ -359,7 +361,8 @@ def recipe_images(path: Path) -> ReadingOptions:
         ...     recipe_images(path).image.description
         '32×32'
     """
-    read_recipe(path)
+    if read_recipe(path).lines is not None:
+        return ReadingOptions()
     try:
         found = as_record(_RecordedImages, read_json(path).get("data") or {})
     except (ValueError, UsageError) as error:
