@@ -74,7 +74,7 @@ def test_every_response_matches_the_openapi_description(running: RunningService,
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "12 selected" in done.stdout
+    assert "13 selected" in done.stdout
 
 
 def _python_path(folder: Path) -> str:

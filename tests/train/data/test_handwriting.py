@@ -17,7 +17,9 @@ from digits_edge.train.data.shape_changes import changed_shapes
 from digits_edge.train.data.surroundings import surrounded
 
 #: A hand that changes nothing by itself.
-STILL = Hand(turn=0, bend_px=0, shake_px=0, pressure=0, joined=0, broken=0, pale=0, neighbour=0, line=0, pattern=0)
+STILL = Hand(
+    turn=0, bend_px=0, shake_px=0, pressure=0, joined=0, broken=0, pale=0, neighbour=0, line=0, pattern=0, coarse=0
+)
 
 
 def ring(width: int = 6) -> np.ndarray:
@@ -141,6 +143,20 @@ def test_joined_and_broken_digits_differ_near_their_ink() -> None:
     assert (joined.any(axis=1).sum(axis=1) >= whole.any(axis=1).sum(axis=1)).all()
     assert (np.abs(joined.astype(int) - whole).max(axis=(1, 2)) > 60).all()
     assert (ink_px(broken) < ink_px(whole)).mean() > 0.9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_low_resolution_scans_are_blocks_in_mnist_format(seed: int) -> None:
+    """An edge of a coarse ring is softer or has steps, so more or fewer pixels are between black and white."""
+    rings, zeros = outlines_of([ring()] * 20), np.zeros(20, np.uint8)
+    fine, coarse = (
+        written(rings, zeros, shapes(20), np.random.default_rng(seed), replace(STILL, coarse=share))
+        for share in (0.0, 1.0)
+    )
+    for image in coarse:
+        rows, columns = (np.flatnonzero((image > 0).any(axis=axis)) for axis in (1, 0))
+        assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
+    assert (np.abs(fine.astype(int) - coarse).max(axis=(1, 2)) > 60).mean() > 0.5
 
 
 def test_no_outlines_give_no_images() -> None:
