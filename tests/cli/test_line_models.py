@@ -97,3 +97,9 @@ def test_a_run_is_resumed_with_the_data_of_its_digits(run: Run, line_run: Path, 
     result = run("train", "--resume", "-o", line_run, "--data", tmp_path / "missing.csv")
     assert result.code == 4
     assert "free width" not in result.error
+
+
+def test_models_describes_a_sequence_model(run: Run, line_model: Path) -> None:
+    [found] = run("models", line_model, "--json").objects
+    assert (found["input"]["height"], found["input"]["width"], found["output"]) == (32, None, "columns")
+    assert "32×W white-on-black" in run("models", line_model).stdout
