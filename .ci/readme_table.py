@@ -54,7 +54,8 @@ def _table() -> str:
     listed = CliRunner().invoke(cli, ["models", "--json"], catch_exceptions=False).stdout
     latencies = {kind: _latencies(path) for kind, path in MACHINES.items()}
     rows = [HEAD, ("---", *["---:"] * (len(HEAD) - 1))]
-    rows += [_row(json.loads(line), latencies) for line in listed.splitlines()]
+    models = [json.loads(line) for line in listed.splitlines()]
+    rows += [_row(model, latencies) for model in models if model["output"] != "columns"]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     files = " and ".join(f"[{kind}]({path.relative_to(ROOT).as_posix()})" for kind, path in MACHINES.items())
     return "\n".join(

@@ -89,7 +89,7 @@ def _npz() -> Iterator[bytes]:
 def _model_text() -> Iterator[bytes]:
     from digits_edge.runtime.classifier import Classifier
 
-    for entry in bundled_models():
+    for entry in filter(lambda each: each.is_classifier, bundled_models()):
         with Classifier(entry.name, provider="cpu") as classifier:
             yield classifier.metadata.to_json().encode()
     yield classifier._packed_golden.encode()

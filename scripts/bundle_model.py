@@ -70,6 +70,7 @@ def add_model(path: Path, metadata: Metadata, *, default: bool = False, folder: 
             "test": metadata.test,
             "parity": metadata.parity,
         },
+        output=metadata.output,
     )
     with atomic_write(folder / added.file) as stream:
         stream.write(content)

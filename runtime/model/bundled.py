@@ -7,7 +7,7 @@ from typing import Any
 
 from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.json_record import as_record, read_json
-from digits_edge.runtime.model.model_file import Precision
+from digits_edge.runtime.model.model_file import OutputKind, Precision
 
 MODELS = Path(__file__).parents[1] / "models"
 INDEX = "index.json"
@@ -28,6 +28,7 @@ class BundledModel:
         default: whether `Classifier()` uses this model.
         figures: `parameters` (number of weights), `int8_share` (share of multiplications in int8), `test` (errors on
             the test set) and `parity` (comparison with Keras), as measured at export.
+        output: kind of its output: "columns" for a model that reads lines, else it classifies single images.
 
     Example:
         >>> model = next(model for model in bundled_models() if model.name == "edge-int8")
@@ -45,6 +46,12 @@ class BundledModel:
     precision: Precision
     default: bool
     figures: dict[str, Any]
+    output: OutputKind = "softmax"
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether it classifies single images; if not, it reads lines."""
+        return self.output != "columns"
 
     @property
     def family(self) -> str:

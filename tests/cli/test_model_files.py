@@ -142,7 +142,9 @@ def test_default_model_is_verified(run, model):
 def test_bundled_models_are_measured_on_data_with_their_classes(run, data_folder, tmp_path):
     part = load("mnist", "test", data=str(data_folder))
     np.savez(tmp_path / "part.npz", images=part.images[:200], labels=part.labels[:200])
-    found = {one["model"]: one for one in run("verify", "--data", tmp_path / "part.npz", "--json").objects}
+    classifiers = {model.name for model in bundled_models() if model.is_classifier}
+    objects = run("verify", "--data", tmp_path / "part.npz", "--json").objects
+    found = {one["model"]: one for one in objects if one["model"] in classifiers}
     assert found["fashion-int8"]["holds"] and found["fashion-int8"]["accuracy"] is None
     for name, one in found.items():
         if name != "fashion-int8":

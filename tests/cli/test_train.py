@@ -282,7 +282,7 @@ def test_made_images_of_a_recipe_file_are_used_and_can_be_disabled(run, rows, fi
     arguments = ("train", "--recipe", str(tmp_path / "recipe.json"), "--data", str(rows), *SHORT)
     result = run(*arguments, "-o", str(tmp_path / "with"))
     assert result.code == 0
-    assert json.loads((tmp_path / "with" / "recipe.json").read_text())["hands"]["images"]["strokes"] == 20
+    assert json.loads((tmp_path / "with" / "recipe.json").read_text())["hands"]["images"]["strokes"] == 27
     assert run(*arguments, "-o", str(tmp_path / "without"), "--hands", "0").code == 0
     about = json.loads((tmp_path / "without" / "recipe.json").read_text())
     assert about["recipe"]["hands"] is None
