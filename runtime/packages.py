@@ -24,6 +24,7 @@ EXTRAS = {
     "openvino": "use OpenVINO on Intel processors",
     "webgpu": "use WebGPU on graphics processors of all vendors",
     "parquet": "read and write Parquet",
+    "yaml": "read templates of forms in YAML",
     "ray": "predict on several machines",
     "serve": "run the HTTP service",
     "train": "train and evaluate",
@@ -31,7 +32,7 @@ EXTRAS = {
     "bench": "compare with other engines",
 }
 #: Modules that are not named like their distribution.
-_MODULE_NAMES = {"PIL": "pillow", "sklearn": "scikit-learn", "ai_edge_litert": "ai-edge-litert"}
+_MODULE_NAMES = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml", "ai_edge_litert": "ai-edge-litert"}
 _REQUIREMENT = re.compile(r"(?P<package>[\w.-]+)(?:\[(?P<extras>[\w,.-]+)\])?(?P<versions>[^;]*)(?:;(?P<marker>.*))?")
 _ONLY_EXTRA = re.compile(r"\s*extra\s*==\s*['\"]([\w.-]+)['\"]\s*")
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,18 @@ def test_sequence_models_are_refused_by_predict(run, form, sequence_model):
     result = run("predict", "form.png", "--model", sequence_model, "--provider", "cpu")
     assert result.code == 3
     assert "digits-edge read" in result.error
+
+
+def test_a_template_in_yaml_names_its_extra_and_json_needs_none(read, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)  # as if PyYAML were not installed
+    write_form(Path("a.png"))
+    Path("meter.yaml").write_text(TEMPLATE)
+    result = read("a.png", "--template", "meter.yaml", "-o", "out.csv")
+    assert result.code == 2
+    assert "'digits-edge[yaml]'" in result.error
+    fields = [{"name": "meter", "region": "10%,10%,70%,30%", "length": 4}]
+    Path("meter.json").write_text(json.dumps({"fields": fields}))
+    assert read("a.png", "--template", "meter.json", "-o", "out.csv").code == 0
 
 
 def test_template_gives_a_row_for_each_form(read, tmp_path):
