@@ -7,14 +7,13 @@ writes a CSV to `benchmarks/results/`, with the day and the environment in its n
 """
 
 import argparse
-import csv
 import os
 import shlex
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -29,7 +28,7 @@ from digits_edge.runtime.prediction import Prediction
 from digits_edge.train.evaluation.evaluation import evaluate
 
 from .hand_data import LabelledPicture, cheque_digits, photographs, tight_crops
-from .record import RESULTS
+from .record import RESULTS, write_rows
 
 MODELS = ("edge-int8", "edge-ensemble-int8")
 ALL = "all"
@@ -155,15 +154,6 @@ def development_pictures(data: Path) -> Iterator[LabelledPicture]:
         cheque_digits(data / "hands" / "cheques-dev"),
         photographs(data / "photos"),
     )
-
-
-def write_rows(rows: Sequence[HandsRow], path: Path) -> None:
-    """Write rows as CSV."""
-    path.parent.mkdir(exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow([field.name for field in fields(HandsRow)])
-        table.writerows(astuple(row) for row in rows)
 
 
 def main() -> None:

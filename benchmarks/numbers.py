@@ -11,7 +11,6 @@ Prints a line for each engine and data set, and writes a CSV to `benchmarks/resu
 """
 
 import argparse
-import csv
 import json
 import os
 import shlex
@@ -20,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from digits_edge.measure.results import results_name
 from digits_edge.runtime.checks.accuracy import Accuracy
 
 from .number_data import LabelledNumber, cheques, pages, single_digits, without_numbers
-from .record import RESULTS
+from .record import RESULTS, write_rows
 
 #: Run with -P: its folder has a module of the name of `numbers` of the standard library.
 WORKER = Path(__file__).with_name("number_worker.py")
@@ -205,15 +204,6 @@ def engine_commands(models: Sequence[str], *, peers: bool, rapidocr_python: str)
     else:
         print("Tesseract is not installed; apt-get install tesseract-ocr", file=sys.stderr)
     return commands
-
-
-def write_rows(rows: Sequence[NumbersRow], path: Path) -> None:
-    """Write rows as CSV."""
-    path.parent.mkdir(exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow([field.name for field in fields(NumbersRow)])
-        table.writerows(astuple(row) for row in rows)
 
 
 def _reply(line: str, command: Sequence[str]) -> dict:

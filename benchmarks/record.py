@@ -9,7 +9,10 @@ import csv
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from digits_edge.measure.results import results_name
 
@@ -35,6 +38,15 @@ def main() -> None:
             for row in result["rows"]:
                 table.writerow({key: rounded(value) for key, value in (result | row).items()})
     print(path)
+
+
+def write_rows(rows: Sequence[Any], path: Path) -> None:
+    """Write dataclass instances of one type, at least one, as CSV; the folder is created if missing."""
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.DictWriter(stream, asdict(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(map(asdict, rows))
 
 
 def rounded(value: object) -> object:

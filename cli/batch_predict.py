@@ -192,7 +192,6 @@ def _predict_locally(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    from digits_edge.runtime.batch.output import STANDARD_STREAM
     from digits_edge.runtime.batch.table import batch_predict, refuse_table
     from digits_edge.runtime.classifier import Classifier
     from digits_edge.runtime.model.model_file import recorded_digest
@@ -200,9 +199,7 @@ def _predict_locally(
     from digits_edge.runtime.prediction import subject
     from digits_edge.runtime.session.threads import available_threads
 
-    _check_csv(output)
-    if as_json and output == STANDARD_STREAM:
-        raise UsageError("--json and --output - both write to standard output; use an output file")
+    _check_csv(output, as_json=as_json)
     pictures = _pictures(source)
     counted_as = "picture" if pictures else "row"
     common: dict[str, Any] = {
@@ -268,12 +265,9 @@ def _read_numbers(
 ) -> None:
     from digits_edge.cli.read import print_numbers_report
     from digits_edge.runtime.batch.numbers import batch_read_pictures
-    from digits_edge.runtime.batch.output import STANDARD_STREAM
     from digits_edge.runtime.reader.reader import Reader
 
-    _check_csv(output)
-    if as_json and output == STANDARD_STREAM:
-        raise UsageError("--json and --output - both write to standard output; use an output file")
+    _check_csv(output, as_json=as_json)
     pictures = _pictures(source)
     if not pictures:
         raise UsageError(f"{source} is not a folder; --task numbers reads the pictures of a folder")
@@ -290,11 +284,15 @@ def _read_numbers(
         print_numbers_report(report, output, reader, what="numbers", as_json=as_json)
 
 
-def _check_csv(output: str) -> None:
+def _check_csv(output: str, *, as_json: bool) -> None:
+    from digits_edge.runtime.batch.output import STANDARD_STREAM
+
     if output.endswith(("/", os.sep)) or Path(output).is_dir():
         raise UsageError(f"{output} is a folder; pass a CSV file, or --engine ray to write a folder")
     if output.endswith(".parquet"):
         raise UsageError(f"{output}: the output is CSV; pass a name that ends in .csv, or --engine ray for Parquet")
+    if as_json and output == STANDARD_STREAM:
+        raise UsageError("--json and --output - both write to standard output; use an output file")
 
 
 def _predict_with_ray(sources: tuple[str, ...], output: str, *, as_json: bool, **options: Any) -> None:

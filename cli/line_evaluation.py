@@ -83,12 +83,12 @@ def _run(model: str, options: LineOptions) -> _Found:
     """Lines, their columns, the labels, and the engine of a run folder."""
     with needs_extra("export"):
         from digits_edge.export import read_line_source
-        from digits_edge.export.sequences.source import iter_probabilities
+        from digits_edge.export.temperature import softmax
 
         source = read_line_source(file_path(model))
     lines = source.validation if options.data is None else read_line_set(file_path(options.data))
     show(f"reading {len(lines):,} lines")
-    return lines, list(iter_probabilities(source.logits(lines), 1.0)), source.labels, "keras"
+    return lines, [softmax(each) for each in source.logits(lines)], source.labels, "keras"
 
 
 def _file(model: str, options: LineOptions) -> _Found:

@@ -1,11 +1,13 @@
 """Temperature scaling: the softmax temperature that calibrates a model's probabilities."""
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 #: A temperature outside this range indicates a broken model or too little data, not poor calibration.
 _RANGE = (0.2, 5.0)
-_STEPS = 60
 
 
 def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float32]:
@@ -72,13 +74,33 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.unsignedint
         log_sum = largest + np.log(np.exp(scaled - largest[:, None]).sum(axis=1))
         return float((log_sum - scaled[np.arange(len(labels)), labels]).mean())
 
+    return best_temperature(loss, steps=60, digits=4)
+
+
+def best_temperature(loss: Callable[[float], float], *, steps: int, digits: int) -> float | None:
+    """Search the temperature with the smallest loss by golden sections of its logarithm.
+
+    Args:
+        loss: function of the temperature's logarithm, with a single minimum.
+        steps: number of steps, each with one call of `loss`; a step leaves 0.62 of the interval.
+        digits: number of decimals of the result.
+
+    Returns:
+        The temperature; None if it is outside 0.2 to 5.
+
+    Example:
+        >>> best_temperature(lambda log: (log - np.log(2)) ** 2, steps=60, digits=4)
+        2.0
+    """
+    loss = cache(loss)
     ratio = (np.sqrt(5) - 1) / 2
-    low, high = np.log(_RANGE)
-    for _ in range(_STEPS):
-        inner_low, inner_high = high - ratio * (high - low), low + ratio * (high - low)
+    low, high = (float(np.log(end)) for end in _RANGE)
+    for _ in range(steps):
+        # rounded, so that one of the two was computed in the step before
+        inner_low, inner_high = round(high - ratio * (high - low), 9), round(low + ratio * (high - low), 9)
         if loss(inner_low) < loss(inner_high):
             high = inner_high
         else:
             low = inner_low
-    temperature = round(float(np.exp((low + high) / 2)), 4)
+    temperature = round(float(np.exp((low + high) / 2)), digits)
     return temperature if _RANGE[0] < temperature < _RANGE[1] else None

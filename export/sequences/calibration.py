@@ -1,18 +1,15 @@
 """Temperature and confidence threshold of sequence models: `fit_line_temperature`, `confidence_threshold`."""
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digits_edge.export.sequences.source import iter_probabilities
+from digits_edge.export.temperature import best_temperature, softmax
 from digits_edge.runtime.checks.string_parity import confidence
 from digits_edge.runtime.model.model_file import Metadata
 from digits_edge.runtime.reader.best_path import best_path, log_probability
 
-#: Range of the temperature, as of classifiers, and number of steps of the search.
-_RANGE, _STEPS = (0.2, 5.0), 14
 #: Number of lines on which the temperature is fitted.
 _LINES = 500
 #: Lower bound of the logarithm of a string's probability: a line with a wrong text does not decide alone.
@@ -43,22 +40,12 @@ def fit_line_temperature(
     rows = np.linspace(0, len(texts) - 1, min(len(texts), _LINES)).astype(int).tolist()
     few, truths = [logits[row] for row in rows], [texts[row] for row in rows]
 
-    @cache
     def loss(log_temperature: float) -> float:
-        pairs = zip(iter_probabilities(few, float(np.exp(log_temperature))), truths, strict=True)
+        columns = (softmax(each, float(np.exp(log_temperature))) for each in few)
+        pairs = zip(columns, truths, strict=True)
         return -float(np.mean([max(_LOWEST, log_probability(each, labels, text)) for each, text in pairs]))
 
-    ratio = (np.sqrt(5) - 1) / 2
-    low, high = (float(np.log(end)) for end in _RANGE)
-    for _ in range(_STEPS):
-        # rounded, so that one of the two was computed in the step before
-        inner_low, inner_high = round(high - ratio * (high - low), 9), round(low + ratio * (high - low), 9)
-        if loss(inner_low) < loss(inner_high):
-            high = inner_high
-        else:
-            low = inner_low
-    temperature = round(float(np.exp((low + high) / 2)), 2)
-    return temperature if _RANGE[0] < temperature < _RANGE[1] else None
+    return best_temperature(loss, steps=14, digits=2)
 
 
 def confidence_threshold(columns: Sequence[NDArray[np.float32]], labels: Sequence[str], texts: Sequence[str]) -> float:

@@ -7,7 +7,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from digits_edge.export.sequences.source import LineSource, columns_of, iter_probabilities
+from digits_edge.export.sequences.source import LineSource, columns_of
+from digits_edge.export.temperature import softmax
 from digits_edge.runtime.checks.parity import GOLDEN_TOLERANCE
 from digits_edge.runtime.checks.string_parity import StringParity, compare_strings, confidence, string_shortfalls
 from digits_edge.runtime.datasets.line_set import LineSet
@@ -73,9 +74,9 @@ class LineGate:
         temperature: float,
     ) -> "LineGate":
         """Create the gate of a source from its logits for the lines."""
-        columns = list(iter_probabilities(list(logits), temperature))
+        columns = [softmax(each, temperature) for each in logits]
         golden = LineSet.of("reference", list(references), [""] * len(references))
-        golden_columns = np.stack(list(iter_probabilities(source.logits(golden), temperature)))
+        golden_columns = np.stack([softmax(each, temperature) for each in source.logits(golden)])
         certain = [confidence(each, source.labels, best_path(each, source.labels)) for each in golden_columns]
         kept = [row for row, value in enumerate(certain) if value >= _MIN_CONFIDENCE] or [int(np.argmax(certain))]
         return cls(precision, source.labels, lines, columns, references[kept], golden_columns[kept])

@@ -1,6 +1,5 @@
 """Runs of sequence models to export or evaluate: `LineSource`, `read_line_source`."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -158,16 +157,3 @@ def read_line_source(path: Path) -> LineSource:
         validation_accuracy=run.result.validation_accuracy,
         folder=folder,
     )
-
-
-def iter_probabilities(logits: list[NDArray[np.float32]], temperature: float) -> Iterator[NDArray[np.float32]]:
-    """Probabilities of the columns of lines, float32 (T, K + 1) each.
-
-    Example:
-        >>> next(iter_probabilities([np.zeros((1, 2), np.float32)], 1.0)).tolist()
-        [[0.5, 0.5]]
-    """
-    for scores in logits:
-        scaled = scores.astype(np.float64) / temperature
-        exponential = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        yield (exponential / exponential.sum(axis=1, keepdims=True)).astype(np.float32)

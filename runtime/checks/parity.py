@@ -114,6 +114,25 @@ def golden_shortfalls(agreement: Parity, tolerance: float) -> list[str]:
     return _exceeded(limits)
 
 
+def exact_shortfalls(difference: float, tolerance: float) -> list[str]:
+    """Violated limit of the exact arithmetic of an int8 model, one line; empty if the kernels are exact.
+
+    Args:
+        difference: largest difference of a golden probability from exact arithmetic.
+        tolerance: largest difference that the model file allows.
+
+    Example:
+        >>> exact_shortfalls(0.001, 0.005)
+        []
+    """
+    if difference <= tolerance:
+        return []
+    return [
+        f"golden probabilities differ by {difference:.2g} > {tolerance:g} from exact arithmetic: the int8 kernels on "
+        "this processor are not exact"
+    ]
+
+
 def _exceeded(limits: list[tuple[str, float, float]]) -> list[str]:
     # `not <=` instead of `>`: a NaN exceeds every limit
     return [f"{name} {value:g} > {limit:g}" for name, value, limit in limits if not value <= limit]

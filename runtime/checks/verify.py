@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.checks.accuracy import Accuracy
-from digits_edge.runtime.checks.parity import Parity, compare, golden_shortfalls, shortfalls
+from digits_edge.runtime.checks.parity import Parity, compare, exact_shortfalls, golden_shortfalls, shortfalls
 from digits_edge.runtime.classifier import Classifier, FloatArray
 from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.errors import DataError
@@ -133,11 +133,8 @@ def verify(
     exact_difference = None
     if golden.exact is not None:
         exact_difference = compare(golden.exact, probabilities).max_difference
-        if classifier.provider == "cpu" and not exact_difference <= golden.exact_tolerance:
-            problems.append(
-                f"golden probabilities differ by {exact_difference:.2g} > {golden.exact_tolerance:g} from exact "
-                "arithmetic: the int8 kernels on this processor are not exact"
-            )
+        if classifier.provider == "cpu":
+            problems += exact_shortfalls(exact_difference, golden.exact_tolerance)
 
     batch_difference = _batch_difference(classifier, golden.images, probabilities)
     if not batch_difference <= golden.tolerance:  # not `>`: a NaN is a problem

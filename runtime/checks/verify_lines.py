@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.checks.accuracy import Accuracy
+from digits_edge.runtime.checks.parity import exact_shortfalls
 from digits_edge.runtime.checks.string_parity import StringParity, compare_strings
 from digits_edge.runtime.datasets.line_set import LineSet
 from digits_edge.runtime.model.golden import GoldenValues
@@ -102,11 +103,8 @@ def verify_lines(model: LineModel, lines: LineSet | None = None) -> LineVerifica
     exact_difference = None
     if golden.exact is not None:
         exact_difference = float(np.abs(golden.exact.reshape(expected.shape) - found).max())
-        if model.provider == "cpu" and not exact_difference <= golden.exact_tolerance:
-            problems.append(
-                f"golden probabilities differ by {exact_difference:.2g} > {golden.exact_tolerance:g} from exact "
-                "arithmetic: the int8 kernels on this processor are not exact"
-            )
+        if model.provider == "cpu":
+            problems += exact_shortfalls(exact_difference, golden.exact_tolerance)
     batch_difference = _batch_difference(model, golden.images, found)
     if not batch_difference <= max(_MAX_BATCH_DIFFERENCE, golden.exact_tolerance):
         problems.append(f"probabilities differ by {batch_difference:g} between batch sizes or widths")
