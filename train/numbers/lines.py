@@ -109,7 +109,7 @@ class NumberLines:
         height = style.height_px
         inked_rows = np.flatnonzero((line.field > 0).any(axis=1))
         top, bottom = (int(inked_rows[0]), int(inked_rows[-1]) + 1) if len(inked_rows) else (0, line.field.shape[0])
-        margins = _margins(height, rng)
+        margins = _margins(height, rng, 0.4 if len(line.boxes) <= 2 else 0.12)
         shape = (bottom - top + margins[1] + margins[3], line.field.shape[1] + margins[0] + margins[2])
         field = np.full(shape, NO_INK_PX, np.float32)
         place = (slice(margins[1], margins[1] + bottom - top), slice(margins[0], margins[0] + line.field.shape[1]))
@@ -153,12 +153,12 @@ class NumberLines:
                 _paste(field[:, : round(visible)], other, (upper, round(visible) - other.shape[1]))
 
 
-def _margins(height: float, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """Left, upper, right, lower margin of a crop, in pixels."""
+def _margins(height: float, rng: np.random.Generator, wide: float = 0.12) -> tuple[int, int, int, int]:
+    """Left, upper, right, lower margin of a crop, in pixels; `wide` is the share of those with much paper beside."""
     tight = rng.random()
     vertical = rng.uniform(0, 0.08, 2) if tight < 0.25 else rng.uniform(0, 0.6, 2)
     horizontal = rng.uniform(0, 0.15, 2) if rng.random() < 0.5 else rng.uniform(0, 0.8, 2)
-    if rng.random() < 0.12:
+    if rng.random() < wide:
         horizontal = horizontal + rng.uniform(0, 4, 2)
     left, right = (round(float(share) * height) for share in horizontal)
     upper, lower = (round(float(share) * height) for share in vertical)

@@ -26,6 +26,7 @@ class LineSettings:
         drift: standard deviation of the distance of single digits from the baseline.
         aspect: standard deviation of the logarithm of the ratio of width to height, of a line.
         pen: bounds of half the width of the pen.
+        hairline: share of lines with a thinner pen, down to a quarter of the lower bound.
         gap: mean distance between neighbouring digits; negative distances overlap.
         wide: share of lines with wide spacing.
         joined: share of hands that join digits.
@@ -60,11 +61,12 @@ class LineSettings:
     drift: _Amount = 0.05
     aspect: _Amount = 0.26
     pen: tuple[float, float] = (0.022, 0.11)
+    hairline: _Share = 0.06
     gap: float = 0.13
     wide: _Share = 0.12
     joined: _Share = 0.3
     comb: _Share = 0.03
-    empty: _Share = 0.08
+    empty: _Share = 0.18
     neighbours: _Share = 0.2
     rules: _Share = 0.25
     patterns: _Share = 0.55

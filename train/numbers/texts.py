@@ -12,7 +12,10 @@ MAX_DIGITS = 12
 #: Digits of an amount and their frequency.
 _AMOUNT_DIGITS, _AMOUNT_WEIGHTS = (1, 2, 3, 4, 5, 6, 7, 8), (0.03, 0.07, 0.17, 0.28, 0.26, 0.12, 0.05, 0.02)
 _ENDINGS = (".-", "-", "=", ".=", ",-", ".", ",", "--", ".--", "==", "/")
-_ENDING_WEIGHTS = (0.2, 0.24, 0.14, 0.08, 0.12, 0.1, 0.04, 0.02, 0.02, 0.02, 0.02)
+_ENDING_WEIGHTS = (0.2, 0.24, 0.14, 0.08, 0.12, 0.1, 0.05, 0.025, 0.02, 0.02, 0.005)
+#: Separators of groups and of the parts of dates. A slash looks like a slanted 1, so that it must stay rare.
+_GROUPED, _GROUPED_WEIGHTS = ("-", " ", ".", "", "/"), (0.27, 0.25, 0.23, 0.2, 0.05)
+_DATED, _DATED_WEIGHTS = (".", "-", ". ", "/"), (0.36, 0.27, 0.25, 0.12)
 #: A space is a wider gap, in heights of a digit.
 _SPACE = (0.25, 0.7)
 
@@ -121,7 +124,7 @@ def _digits(rng: np.random.Generator) -> Text:
 
 def _groups(rng: np.random.Generator) -> Text:
     """Codes, phone numbers and accounts: groups with a separator."""
-    separator = rng.choice(["-", "/", " ", ".", ""])
+    separator = _GROUPED[int(rng.choice(len(_GROUPED), p=_GROUPED_WEIGHTS))]
     groups = rng.integers(1, 5, int(rng.integers(2, 5)))
     while groups.sum() > MAX_DIGITS:
         groups = groups[:-1]
@@ -130,7 +133,7 @@ def _groups(rng: np.random.Generator) -> Text:
 
 def _date(rng: np.random.Generator) -> Text:
     day, month, year = rng.integers(1, 32), rng.integers(1, 13), rng.integers(1950, 2050)
-    separator = rng.choice([".", "/", "-", ". "])
+    separator = _DATED[int(rng.choice(len(_DATED), p=_DATED_WEIGHTS))]
     days, months = (f"{number:02d}" if rng.random() < 0.5 else str(number) for number in (day, month))
     last = str(year) if rng.random() < 0.6 else f"{year % 100:02d}"
     parts = [days, months, last] if rng.random() < 0.8 else [days, months]

@@ -101,7 +101,8 @@ def random_style(rng: np.random.Generator, settings: LineSettings) -> LineStyle:
     for digit in "1234567890"[: int(rng.integers(4))]:
         sizes.setdefault(digit, float(np.exp(rng.normal(0, 0.15))))
     descents = {digit: rng.uniform(0.05, _MAX_DESCENT) for digit in _DESCENDING if rng.random() < 0.2}
-    low, high = np.log(settings.pen)
+    thin, thick = settings.pen
+    low, high = np.log((thin / 4, thin) if rng.random() < settings.hairline else (thin, thick))
     return LineStyle(
         height_px=rng.uniform(*settings.height_px),
         slant=float(np.clip(rng.normal(settings.mean_slant, settings.slant), *_SLANTS)),
