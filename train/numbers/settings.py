@@ -71,9 +71,9 @@ class LineSettings:
     rules: _Share = 0.25
     patterns: _Share = 0.55
     height_px: tuple[float, float] = (22.0, 44.0)
-    contrast: tuple[float, float] = (0.16, 0.85)
+    contrast: tuple[float, float] = (0.2, 0.85)
     blur_px: _Amount = 1.0
-    noise: _Amount = 0.05
+    noise: _Amount = 0.04
     coarse: _Share = 0.15
     compressed: _Share = 0.4
     band: _Amount = 0.05
