@@ -70,7 +70,14 @@ def open_session(
     exact_kernels = selection.name == "cpu" and _needs_exact_kernels(session)
     if exact_kernels:
         session = _bind(model, selection, count, single_image, origin, exact_kernels=True)
-    bound = BoundSession(session, selection.name, count, single_image=single_image, exact_kernels=exact_kernels)
+    bound = BoundSession(
+        session,
+        selection.name,
+        count,
+        single_image=single_image,
+        exact_kernels=exact_kernels,
+        reuse_buffers=selection.name == "cpu",
+    )
     if selection.name not in ON_PROCESSOR:
         _run_once(bound, origin)
     return bound
