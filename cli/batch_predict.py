@@ -2,7 +2,6 @@
 
 import os
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -296,6 +295,8 @@ def _check_csv(output: str, *, as_json: bool) -> None:
 
 
 def _predict_with_ray(sources: tuple[str, ...], output: str, *, as_json: bool, **options: Any) -> None:
+    from importlib.metadata import version  # deferred: the import takes 10 ms
+
     with needs_extra("cpu", "ray"):
         version("ray")  # the engine imports it later
         from digits_edge.runtime.batch.distributed import predict_with_ray

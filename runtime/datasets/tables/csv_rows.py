@@ -54,6 +54,8 @@ class RowParser:
         self._delimiter = b"," if dialect.delimiter == SPACES else dialect.delimiter
         self._is_plain = not (self._before or self._after or dialect.quoted or dialect.delimiter == SPACES)
         self._separator = self._delimiter[0]
+        # arrays of each chunk would grow and shrink the heap, and the page faults take as long as the parsing
+        self._memory = np.empty((5, 0), np.uint8)
 
     def images(self, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the images of some rows, uint8 (n, 28, 28)."""
@@ -150,30 +152,60 @@ class RowParser:
         """Parse regular lines: uint8 (n, width), or None if any line is not regular.
 
         Computes for every byte the value of a field that ends there, from this byte and the two before it, then takes
-        the values just before the separators. This needs no loop over fields, and wide integers only for separator
-        positions.
+        the values just before the separators. This needs no loop over fields, and only arithmetic of bytes.
         """
         raw = np.frombuffer(text, np.uint8)
-        digits = raw - np.uint8(ord("0"))  # wraps around: every byte that is not a digit is above 9
-        is_digit = digits < 10
-        ends = np.flatnonzero(~is_digit)
-        if len(ends) % self.width or not is_digit[0]:
+        if self._memory.shape[1] < len(raw):
+            self._memory = np.empty((5, len(raw)), np.uint8)
+        digits, is_digit, *others = self._memory[:, : len(raw)]
+        mask = others[0].view(np.bool_)
+        np.subtract(raw, ord("0"), out=digits)  # wraps around: every byte that is not a digit is above 9
+        np.less(digits, 10, out=is_digit.view(np.bool_))
+        ends = np.flatnonzero(np.logical_not(is_digit, out=mask))
+        rows, rest = divmod(len(ends), self.width)
+        if rest or not is_digit[0] or not (raw[ends[self.width - 1 :: self.width]] == _NEWLINE).all():
             return None
-        separators = raw[ends].reshape(-1, self.width)
-        regular = (separators[:, :-1] == self._separator).all() and (separators[:, -1] == _NEWLINE).all()
-        empty_field = ~(is_digit[1:] | is_digit[:-1])
-        four_digits = is_digit[3:] & is_digit[2:-1] & is_digit[1:-2] & is_digit[:-3]
-        if not regular or empty_field.any() or four_digits.any():
+        if np.count_nonzero(np.equal(raw, self._separator, out=mask)) != len(ends) - rows:
             return None
-        digits *= is_digit
-        numbers = digits.astype(np.uint16)
-        numbers[1:] += digits[:-1] * np.uint8(10)
-        numbers[2:] += (digits[:-2] * is_digit[1:-1]) * np.uint16(100)
-        values = numbers[ends - 1]
-        if values.max() > 255:
+        if not _add_tens_and_hundreds(digits, is_digit, *others):
             return None
-        table = values.astype(np.uint8).reshape(-1, self.width)
+        ends -= 1
+        table = digits[ends].reshape(-1, self.width)
         return None if self._label is not None and table[:, self._label].max() >= CLASSES else table
+
+
+def _add_tens_and_hundreds(
+    digits: NDArray[np.uint8],
+    is_digit: NDArray[np.uint8],
+    second: NDArray[np.uint8],
+    third: NDArray[np.uint8],
+    part: NDArray[np.uint8],
+) -> bool:
+    """Replace the digit in each byte by the number of up to three digits that ends there, in place.
+
+    Args:
+        digits: uint8, the values of the bytes that are digits.
+        is_digit: 1 for each byte that is a digit, else 0.
+        second: memory for intermediate results, as are `third` and `part`.
+
+    Returns:
+        False if a field is empty, has four digits or is above 255.
+    """
+    is_field = np.bitwise_or(is_digit[1:], is_digit[:-1], out=second[1:])
+    if not is_field.all():
+        return False
+    np.bitwise_and(is_digit[1:], is_digit[:-1], out=second[1:])
+    np.bitwise_and(second[2:], second[1:-1], out=third[2:])
+    has_four = np.bitwise_and(third[3:], is_digit[:-3], out=second[3:])
+    digits *= is_digit
+    hundreds = np.multiply(digits[:-2], third[2:], out=part[2:])
+    if has_four.any() or hundreds.max() > 2:
+        return False
+    tens = np.multiply(digits[:-1], 10, out=second[1:])
+    digits[1:] += tens
+    hundreds *= 100
+    digits[2:] += hundreds
+    return not (digits[2:] < hundreds).any()  # the sum of a number above 255 wraps around
 
 
 def _as_slice(positions: Sequence[int]) -> slice | NDArray[np.intp]:
