@@ -186,7 +186,9 @@ def _add_tens_and_hundreds(
     Args:
         digits: uint8, the values of the bytes that are digits.
         is_digit: 1 for each byte that is a digit, else 0.
-        second: memory for intermediate results, as are `third` and `part`.
+        second: memory for intermediate results.
+        third: the same.
+        part: the same.
 
     Returns:
         False if a field is empty, has four digits or is above 255.

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from digits_edge.runtime.datasets import load, read_blocks
 from digits_edge.runtime.datasets.tables import csv_text
+from digits_edge.runtime.datasets.tables.csv_dialect import recognise_dialect
+from digits_edge.runtime.datasets.tables.csv_rows import RowParser
 from digits_edge.runtime.errors import DataError, RowError
 
 PIXELS = ",".join(f"pixel{index}" for index in range(784))
@@ -122,6 +124,29 @@ def test_the_error_for_a_malformed_row_names_row_line_and_column(tmp_path, bad, 
     with pytest.raises(DataError, match=rf"test\.csv: row {before + 1} \(line {before + 2}\), {message}") as caught:
         list(read_blocks(path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("digits", [1, 2, 3, 4])
+def test_every_number_is_read_or_refused_by_the_fast_parser(digits):
+    """Numbers are added up in bytes, in which 256 is 0; leading zeros do not change a number of up to three digits."""
+    parser = RowParser(recognise_dialect(PIXELS.encode(), "rows.csv", complete=True))
+    for value in range(1100):
+        field = str(value).zfill(digits)
+        for pixel in ("pixel0", "pixel400", "pixel783"):
+            table = parser.rows(f"{row(**{pixel: field})}\n".encode())
+            if len(field) < 4 and value < 256:
+                assert table is not None and table.sum() == table[0, int(pixel.removeprefix("pixel"))] == value
+            else:
+                assert table is None
+
+
+def test_a_short_text_is_parsed_after_a_long_one():
+    """Its rows must not contain what the reused memory has of the longer text."""
+    parser = RowParser(recognise_dialect(PIXELS.encode(), "rows.csv", complete=True))
+    long = parser.rows(f"{','.join(['255'] * 784)}\n".encode() * 40)
+    short = parser.rows(f"{row(pixel5='7')}\n".encode())
+    assert long is not None and (long == 255).all()
+    assert short is not None and short[0, 5] == short.sum() == 7
 
 
 def test_a_short_row_followed_by_a_long_row_is_an_error():
