@@ -51,6 +51,29 @@ def test_commands_and_their_files_agree():
     assert files == {command.replace("-", "_") for command in COMMANDS}
 
 
+@pytest.mark.parametrize(
+    ("words", "given", "threads"),
+    [
+        (["--quiet", "predict", "--help"], None, "1"),
+        (["predict", "--help"], "3", "3"),
+        (["train", "--help"], None, "None"),
+        (["--version"], None, "None"),
+    ],
+)
+def test_commands_without_matrix_products_start_one_thread_of_openblas(words, given, threads):
+    """Idle threads wait actively at the start; commands that train keep theirs, and the user's setting is kept."""
+    program = (
+        "import os, sys\n"
+        "from digits_edge.cli import main\n"
+        "main._leave = lambda code: print(code, os.environ.get('OPENBLAS_NUM_THREADS'))\n"
+        "main.main()"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    environment |= {} if given is None else {"OPENBLAS_NUM_THREADS": given}
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, env=environment)
+    assert done.stdout.splitlines()[-1] == f"0 {threads}", done.stderr
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_a_command_has_a_summary_and_examples(run, command):
     result = run(command, "--help")
