@@ -82,8 +82,8 @@ class BoundSession:
         Raises:
             Exception: any error of onnxruntime, unchanged.
         """
-        if len(images) == 1 and self._single is not None and (row := self._single.run(images)) is not None:
-            return row
+        if len(images) == 1 and self._single is not None:
+            return self._single.run(images)
         if self._has_fixed_batches and not self.has_free_width:
             return self._batches.run(images)
         parts = min(self._max_parts, len(images) // MIN_PART)

@@ -89,14 +89,13 @@ def test_many_callers_can_share_a_classifier(model_path):
 
 
 def test_many_callers_can_predict_single_images(model_path):
-    """Their results differ although they share the buffers of the session, also while these are in use."""
+    """Each has the result of its own image, although the buffers are used again."""
     with Classifier(model_path, provider="cpu", threads=1) as classifier:
         expected = classifier.predict_batch(IMAGES)
         with ThreadPoolExecutor(16) as callers:
             rows = list(callers.map(lambda image: classifier.predict_batch(image[np.newaxis]), [*IMAGES] * 4))
         np.testing.assert_allclose(np.concatenate(rows), np.concatenate([expected] * 4), atol=1e-6)
-        with classifier._run.__self__._single._lock:
-            np.testing.assert_allclose(classifier.predict_batch(IMAGES[:1]), expected[:1], atol=1e-6)
+        assert 1 <= len(classifier._run.__self__._single._unused) <= 16
 
 
 def test_result_of_a_single_image_is_not_overwritten(model_path):
