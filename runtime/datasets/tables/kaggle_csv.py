@@ -144,18 +144,21 @@ def _parsed(
     chunks: Iterator[bytes], parser: RowParser, name: str, first_row: int, skip_bad_rows: bool
 ) -> Iterator[_Part]:
     """Yield the rows of each chunk."""
-    following = 1
+    row = 1
     for text in chunks:
-        row, following = following, following + text.count(b"\n")
-        if following <= first_row:
-            continue
         if row < first_row:
+            lines = text.count(b"\n")
+            if row + lines <= first_row:
+                row += lines
+                continue
             text, row = text.split(b"\n", first_row - row)[-1], first_row
         table = parser.rows(text)
         if table is not None:
             yield _Part(table, numbered(row, len(table)))
+            row += len(table)
             continue
         part = _line_by_line(text, parser, row, name)
+        row += text.count(b"\n")
         if part.bad and not skip_bad_rows:
             before = int(np.searchsorted(part.rows, part.bad[0].row))
             yield _Part(part.table[:before], part.rows[:before])
