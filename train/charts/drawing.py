@@ -8,8 +8,10 @@ from contextlib import contextmanager
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from digits_edge.runtime.model.image_input import Polarity
 
@@ -85,9 +87,12 @@ def as_svg(figure: Figure) -> bytes:
     return content.getvalue()
 
 
-def as_png(figure: Figure) -> bytes:
-    """Render a figure as PNG with a resolution for high-density screens."""
-    content = io.BytesIO()
+def as_png(figure: Figure, dpi: float = _DPI) -> bytes:
+    """Render a figure as PNG, by default with a resolution for high-density screens."""
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
     with _without_glyph_warnings():
-        figure.savefig(content, format="png", dpi=_DPI)
+        canvas.draw()  # `Figure.savefig` would arrange and draw everything twice
+    content = io.BytesIO()
+    Image.fromarray(np.asarray(canvas.buffer_rgba())).save(content, "png")
     return content.getvalue()
