@@ -30,6 +30,7 @@ def test_the_run_folder_records_recipe_and_lines(line_run: Path) -> None:
     assert model(np.zeros((1, 32, 100, 1), np.float32)).shape == (1, 50, 18)
 
 
+@pytest.mark.slow
 def test_a_resumed_training_gives_the_same_weights(line_runs: Path, tmp_path: Path) -> None:
     run = shutil.copytree(line_runs / "interrupted", tmp_path / "run")
     assert len(read_history(run / "history.csv")) == 1
