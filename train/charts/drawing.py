@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
 
 from digits_edge.runtime.model.image_input import Polarity
 
@@ -89,10 +88,9 @@ def as_svg(figure: Figure) -> bytes:
 
 def as_png(figure: Figure, dpi: float = _DPI) -> bytes:
     """Render a figure as PNG, by default with a resolution for high-density screens."""
-    figure.set_dpi(dpi)
-    canvas = FigureCanvasAgg(figure)
-    with _without_glyph_warnings():
-        canvas.draw()  # `Figure.savefig` would arrange and draw everything twice
     content = io.BytesIO()
-    Image.fromarray(np.asarray(canvas.buffer_rgba())).save(content, "png")
+    figure.set_dpi(dpi)
+    with _without_glyph_warnings():
+        # `Figure.savefig` would arrange everything twice
+        FigureCanvasAgg(figure).print_png(content)  # type: ignore[no-untyped-call]
     return content.getvalue()
