@@ -227,7 +227,7 @@ def test_digit_on_ruled_and_squared_paper_is_classified_correctly(pages: int):
 def test_lines_are_removed_at_any_offset(offset: float, squared: bool):
     style = PageStyle(600, 40, offset, 2, 90, squared, 0, 0.4, 5, 30, (0.5, 0.4))
     unlined = replace(style, line_grey=250)
-    for digit in DIGITS:
+    for digit in DIGITS[squared::2]:  # every digit on one of the papers
         assert is_same(
             to_mnist_format(ruled_page(digit, digit, style)), to_mnist_format(ruled_page(digit, digit, unlined))
         )
