@@ -120,7 +120,13 @@ def normalization() -> keras.Model:
 @pytest.mark.parametrize("build", [sequential, functional, nested, preprocessing, normalization])
 @pytest.mark.parametrize(
     ("policy", "tolerance"),
-    [("mixed_float16", 0.01), ("mixed_bfloat16", 0.05), ("float16", 0.01), ("bfloat16", 0.05), ("float64", 1e-5)],
+    [
+        ("mixed_float16", 0.01),
+        pytest.param("mixed_bfloat16", 0.05, marks=pytest.mark.slow),
+        pytest.param("float16", 0.01, marks=pytest.mark.slow),
+        ("bfloat16", 0.05),
+        ("float64", 1e-5),
+    ],
 )
 def test_copy_of_any_kind_of_model_predicts_like_it(
     build: Callable[[], keras.Model], policy: str, tolerance: float
