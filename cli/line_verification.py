@@ -2,27 +2,23 @@
 
 from digits_edge.cli.model_facts import multiplications_in_int8
 from digits_edge.cli.options import file_path
-from digits_edge.cli.output import percent, print_json, say, show
+from digits_edge.cli.output import percent, print_json, say
 from digits_edge.runtime.checks.verify_lines import LineVerification, verify_lines
 from digits_edge.runtime.datasets.line_set import read_line_set
 from digits_edge.runtime.reader.line_model import LineModel
 
 
-def verify_sequence(name: str, provider: str, threads: int | None, data: str | None, *, as_json: bool) -> bool:
+def verify_sequence(model: LineModel, data: str | None, *, as_json: bool) -> bool:
     """Verify a sequence model and print the result.
 
     Args:
-        name: name or path of the model.
-        provider: ONNX Runtime provider.
-        threads: number of threads.
+        model: the model.
         data: folder or file of labelled lines, or None.
         as_json: print JSON.
 
     Returns:
         Whether all checks passed.
     """
-    model = LineModel(name, provider, threads)
-    show(f"verifying {model.metadata.name} on {model.provider}")
     lines = None if data is None else read_line_set(file_path(data))
     verification = verify_lines(model, lines)
     if as_json:

@@ -1,7 +1,6 @@
 """The `digits-edge models` command."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +10,6 @@ from digits_edge.cli.output import percent, print_json, print_table, say
 
 if TYPE_CHECKING:
     from digits_edge.runtime.model.bundled import BundledModel
-    from digits_edge.runtime.model.model_file import Metadata
 
 
 @click.command(epilog=examples("digits-edge models", "digits-edge models mine.onnx --json"))
@@ -31,9 +29,12 @@ def command(files: tuple[str, ...], as_json: bool) -> None:
 
 
 def _describe(files: tuple[str, ...], *, as_json: bool) -> None:
+    from digits_edge.runtime.any_model import open_any
+
     rows = []
     for file in files:
-        metadata, path = _opened(file)
+        opened = open_any(file, provider="cpu", threads=1)  # checked as for a prediction
+        metadata, path = opened.metadata, opened.path
         values = asdict(metadata)
         size = path.stat().st_size
         if as_json:
@@ -53,20 +54,6 @@ def _describe(files: tuple[str, ...], *, as_json: bool) -> None:
         )
     if not as_json:
         print_table(["model", "input", "preprocessing", "classes", "parameters", "size"], rows, left=4)
-
-
-def _opened(file: str) -> "tuple[Metadata, Path]":
-    """Metadata and path of a model, which is checked as for a prediction."""
-    from digits_edge.runtime.classifier import Classifier
-    from digits_edge.runtime.errors import SequenceModelError
-    from digits_edge.runtime.reader.reader import Reader
-
-    try:
-        with Classifier(file, provider="cpu", threads=1) as classifier:
-            return classifier.metadata, classifier.path
-    except SequenceModelError:
-        with Reader(file, provider="cpu", threads=1) as reader:
-            return reader.metadata, reader.path
 
 
 def _list_bundled(*, as_json: bool) -> None:

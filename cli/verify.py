@@ -19,14 +19,16 @@ from digits_edge.cli.options import (
     session_options,
 )
 from digits_edge.cli.output import percent, print_json, say, show
+from digits_edge.runtime.any_model import open_any
 from digits_edge.runtime.checks.verify import Reference, Verification, verify
 from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
 from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.datasets.options import ReadingOptions
-from digits_edge.runtime.errors import CheckError, ModelError, SequenceModelError, UsageError
+from digits_edge.runtime.errors import CheckError, ModelError, UsageError
 from digits_edge.runtime.model.bundled import bundled_models
 from digits_edge.runtime.model.model_file import Metadata
 from digits_edge.runtime.model.pixel_range import PixelRange
+from digits_edge.runtime.reader.line_model import LineModel
 
 if TYPE_CHECKING:
     from digits_edge.export import Source
@@ -78,20 +80,20 @@ def command(
     if not names:
         raise ModelError("this installation has no bundled models; pass a model file")
     for name in names:
-        try:
-            with Classifier(name, provider=provider, threads=threads, images=FEW_IMAGES) as classifier:
-                show(f"verifying {classifier.metadata.name} on {classifier.provider}")
-                reference = keras_models.outputs_for(classifier) if keras_models is not None else None
-                # without MODEL, models with other classes than the data are not measured on it
-                dataset = None if test is None else test.of(classifier)
-                counted = dataset if models or dataset is None or classifier.labels == dataset.class_names else None
-                if counted is not None:
-                    note_other_classes(name, classifier.labels, counted)
-                verification = verify(classifier, dataset=counted, reference=reference)
-        except SequenceModelError:
-            holds = verify_sequence(name, provider, threads, data if models else None, as_json=as_json)
+        opened = open_any(name, provider=provider, threads=threads, images=FEW_IMAGES)
+        show(f"verifying {opened.metadata.name} on {opened.provider}")
+        if isinstance(opened, LineModel):
+            holds = verify_sequence(opened, data if models else None, as_json=as_json)
             failed += [] if holds else [name]
             continue
+        with opened as classifier:
+            reference = keras_models.outputs_for(classifier) if keras_models is not None else None
+            # without MODEL, models with other classes than the data are not measured on it
+            dataset = None if test is None else test.of(classifier)
+            counted = dataset if models or dataset is None or classifier.labels == dataset.class_names else None
+            if counted is not None:
+                note_other_classes(name, classifier.labels, counted)
+            verification = verify(classifier, dataset=counted, reference=reference)
         if as_json:
             print_json(verification.to_json())
         else:

@@ -4,17 +4,24 @@ import math
 import platform
 from dataclasses import replace
 from importlib.metadata import version
+from typing import Protocol
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from digits_edge.export.ensemble import Ensemble, mean_probabilities
 from digits_edge.export.gate import GraphOutputs
 from digits_edge.export.keras_outputs import KerasOutputs
 from digits_edge.export.member import ConvertedModel, labelled_name
+from digits_edge.export.precision.overflow import MAX_PAIR_SUM, bounds
 from digits_edge.export.source import Source
 from digits_edge.runtime.datasets import Dataset, common_parts
+from digits_edge.runtime.model.image_input import ImageInput
 from digits_edge.runtime.model.model_file import Member, Metadata, Precision
+from digits_edge.runtime.model.steps import PreprocessingStep
+
+MODEL_VERSION = "1.1.0"
 
 #: Share of the validation images that get the status "uncertain".
 REFUSED = 0.01
@@ -23,6 +30,68 @@ REFUSED = 0.01
 MAX_RISK = 0.003
 #: Predictions with at least this confidence are never "uncertain", even if a model is overconfident.
 _MAX_UNCERTAIN_BELOW = 0.99
+
+
+class Described(Protocol):
+    """The entries of a Keras model's source that the metadata repeats: `Source`, `Ensemble` or `LineSource`."""
+
+    @property
+    def name(self) -> str:
+        """Name of the source."""
+
+    @property
+    def architecture(self) -> str:
+        """Name of the network."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes."""
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+
+    @property
+    def image(self) -> ImageInput:
+        """Size, channels and polarity of the input."""
+
+    @property
+    def preprocessing(self) -> tuple[PreprocessingStep, ...]:
+        """The steps that convert a picture to the input."""
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of the libraries of the training."""
+
+
+def described(source: Described, graph: ir.Model, precision: Precision, *, name: str | None, command: str) -> Metadata:
+    """The metadata of any export: the entries from its source, its graph and its command line.
+
+    Args:
+        source: the Keras model.
+        graph: the exported graph.
+        precision: of weights and arithmetic.
+        name: name of the model; by default the name of the source and the precision.
+        command: the command line.
+
+    Returns:
+        Metadata whose other entries have their defaults.
+    """
+    pair_sums = bounds(graph)
+    return Metadata(
+        name=name or f"{source.name}-{precision}",
+        version=MODEL_VERSION,
+        architecture=source.architecture,
+        precision=precision,
+        labels=source.labels,
+        parameters=source.parameters,
+        input=source.image,
+        preprocessing=source.preprocessing,
+        overflow_free=max(pair_sums.values(), default=0) <= MAX_PAIR_SUM,
+        largest_pair_sums=pair_sums,
+        versions=library_versions(source.versions),
+        command=command,
+    )
 
 
 def uncertain_below(outputs: KerasOutputs, predict: GraphOutputs) -> float:
@@ -124,11 +193,6 @@ def data_metadata(source: Source | Ensemble, training: Dataset | None) -> dict[s
     if not data and training is not None:
         data = {"name": training.name, "sha256": training.sha256, "licence": training.licence}
     return data | ({"validation": source.validation} if data else {})
-
-
-def versions(source: Source | Ensemble) -> dict[str, str]:
-    """The versions of the libraries that export and, if known, of those that trained."""
-    return library_versions(source.versions)
 
 
 def library_versions(trained_with: dict[str, str]) -> dict[str, str]:

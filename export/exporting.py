@@ -4,41 +4,41 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 from digits_edge.export.description import (
     compared_on,
     data_metadata,
+    described,
     held_out,
     keras_accuracy,
     members,
     test_errors,
     uncertain_below,
-    versions,
 )
 from digits_edge.export.ensemble import Ensemble, average
+from digits_edge.export.exact_golden import with_exact
 from digits_edge.export.gate import Gate, GraphOutputs
 from digits_edge.export.graph.multiplications import int8_share
 from digits_edge.export.keras_outputs import average_outputs
 from digits_edge.export.member import ConvertedModel, ExportData, Listener, convert_member
-from digits_edge.export.package import package
-from digits_edge.export.precision.exact import exact_probabilities
+from digits_edge.export.package import write_package
 from digits_edge.export.precision.options import Int8Options
-from digits_edge.export.precision.overflow import MAX_PAIR_SUM, bounds
 from digits_edge.export.source import Source
 from digits_edge.runtime.checks.parity import Parity
 from digits_edge.runtime.datasets import Dataset, parts, stratified
 from digits_edge.runtime.errors import CheckError, UsageError
-from digits_edge.runtime.files import atomic_write, refuse_existing
-from digits_edge.runtime.model.golden import GoldenValues
+from digits_edge.runtime.files import refuse_existing
 from digits_edge.runtime.model.model_file import Metadata, Precision
 from digits_edge.runtime.model.steps import default_steps
 
-MODEL_VERSION = "1.1.0"
-#: Maximum difference of a probability from exact arithmetic on the machine that exports.
+#: Maximum difference of a probability from exact arithmetic on the machine that exports. A network may amplify rounding
+#: differences between float32 and float64. Untrained `resnet` and `kaggle-cnn` differed by 0.018 and 0.012, with
+#: bit-identical results from onnxruntime's exact kernels, so nothing saturated (AMD EPYC, Zen 3). For such networks the
+#: file allows twice the difference measured here.
 _MAX_FROM_EXACT = 0.03
-#: Maximum share of the golden images that are left out because they differ by more.
+#: Maximum share of the golden images that are left out because they differ by more. A barely trained network with many
+#: float layers may amplify a single rounding to more on a few images; saturated sums change most images.
 _MAX_SHARE_LEFT_OUT = 0.25
 #: An int8 model with a smaller share of its multiplications in int8 is neither smaller nor faster than a float model.
 MIN_INT8_SHARE = 0.5
@@ -144,19 +144,18 @@ def export(
     share, float_layers = int8_share(graph), _float_layers(source, converted)
     if precision == "int8" and share < MIN_INT8_SHARE and not int8.allow_float:
         raise CheckError(_mostly_float(share, float_layers))
-    golden, pair_sums = gate.golden, bounds(graph)
+    golden = gate.golden
     if precision == "int8":
         listener("computing exact golden values")
-        golden = _with_exact(golden, graph, predict)
-    metadata = Metadata(
-        name=name or f"{source.name}-{precision}",
-        version=MODEL_VERSION,
-        architecture=source.architecture,
-        precision=precision,
-        labels=source.labels,
-        parameters=source.parameters,
-        input=source.image,
-        preprocessing=source.preprocessing,
+        golden = with_exact(
+            golden,
+            graph,
+            predict(golden.images),
+            max_difference=_MAX_FROM_EXACT,
+            max_share_left_out=_MAX_SHARE_LEFT_OUT,
+        )
+    metadata = replace(
+        described(source, graph, precision, name=name, command=command),
         output=source.output,
         temperature=reference.temperature,
         calibrated=reference.calibrated,
@@ -167,16 +166,10 @@ def export(
         pixel_range=source.pixel_range if isinstance(source, Source) else None,
         keras_accuracy=keras_accuracy(reference, converted),
         int8_share=round(share, 4),
-        overflow_free=max(pair_sums.values(), default=0) <= MAX_PAIR_SUM,
-        largest_pair_sums=pair_sums,
         members=members(converted, precision) if isinstance(source, Ensemble) else (),
-        versions=versions(source),
-        command=command,
     )
-    content = package(graph, metadata, golden)
-    with atomic_write(target) as stream:
-        stream.write(content)
-    return Exported(target, len(content), metadata, parity, float_layers, _warnings(gate))
+    size_bytes = write_package(target, graph, metadata, golden)
+    return Exported(target, size_bytes, metadata, parity, float_layers, _warnings(gate))
 
 
 def _with_input_of(source: Source | Ensemble, data: Dataset | None) -> Source | Ensemble:
@@ -234,32 +227,6 @@ def _mostly_float(share: float, float_layers: tuple[str, ...]) -> str:
         + "; nothing is written; check the pixel range, use --quantization-aware 3 or --precision fp16, or accept it "
         "with --allow-float"
     )
-
-
-def _with_exact(golden: GoldenValues, graph: ir.Model, predict: GraphOutputs) -> GoldenValues:
-    """Add predictions in exact arithmetic to the golden values, if this processor's predictions agree.
-
-    A network may amplify rounding differences between float32 and float64. Untrained `resnet` and `kaggle-cnn` differed
-    by 0.018 and 0.012, with bit-identical results from onnxruntime's exact kernels, so nothing saturated (AMD EPYC,
-    Zen 3). For such networks the file allows twice the difference measured here. A barely trained network with many
-    float layers may amplify a single rounding to more on a few images, which are then left out; saturated sums change
-    most images.
-
-    Raises:
-        CheckError: this processor's predictions differ too much on more than a quarter of the images.
-    """
-    exact, predicted = exact_probabilities(graph, golden.images), predict(golden.images)
-    differences = np.nan_to_num(np.abs(exact - predicted).max(axis=1), nan=np.inf)
-    kept = differences <= _MAX_FROM_EXACT
-    if kept.mean() < 1 - _MAX_SHARE_LEFT_OUT:
-        difference = differences.max()
-        raise CheckError(
-            f"this processor's int8 kernels differ from exact arithmetic by {difference:.2g} > {_MAX_FROM_EXACT:g}, "
-            "nothing is written; report it with the output of `digits-edge doctor`"
-        )
-    tolerance = max(golden.exact_tolerance, 2 * float(differences[kept].max()))
-    images, probabilities = golden.images[kept], golden.probabilities[kept]
-    return GoldenValues(images, probabilities, golden.tolerance, exact[kept], tolerance)
 
 
 def _check_data(source: Source, training: Dataset | None, precision: Precision) -> None:

@@ -1,11 +1,14 @@
 """Serialization of a graph, its metadata and its golden values as a model file."""
 
+from pathlib import Path
+
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
 from digits_edge.export.reasons import reason
 from digits_edge.runtime.errors import CheckError, ModelError
+from digits_edge.runtime.files import atomic_write
 from digits_edge.runtime.model.golden import GoldenValues, max_packed_bytes
 from digits_edge.runtime.model.model_file import GOLDEN_KEY, METADATA_KEY, Metadata, with_digest
 
@@ -41,3 +44,15 @@ def package(model: ir.Model, metadata: Metadata, golden: GoldenValues) -> bytes:
             f"{metadata.name} has a layer that {metadata.precision} does not support: {reason(error)}"
         ) from error
     return with_digest(proto.SerializeToString(deterministic=True))
+
+
+def write_package(path: Path, model: ir.Model, metadata: Metadata, golden: GoldenValues) -> int:
+    """Write a model file, see `package`.
+
+    Returns:
+        Size of the file in bytes.
+    """
+    content = package(model, metadata, golden)
+    with atomic_write(path) as stream:
+        stream.write(content)
+    return len(content)

@@ -16,10 +16,10 @@ from digits_edge.export.graph.ends import FinalActivation, class_count, final_ac
 from digits_edge.export.image_layout import ImageLayout
 from digits_edge.export.layers import every_layer
 from digits_edge.export.loading import is_saved_model, load_keras
+from digits_edge.export.run_record import RECIPE, RunRecord, read_run_record
 from digits_edge.export.temperature import sigmoid, softmax
 from digits_edge.runtime.datasets.catalogue import CATALOGUE, DIGITS
 from digits_edge.runtime.errors import ModelError, UsageError, one_line
-from digits_edge.runtime.json_record import as_record, read_json
 from digits_edge.runtime.model.image_input import ImageInput, Polarity
 from digits_edge.runtime.model.model_file import OutputKind
 from digits_edge.runtime.model.pixel_range import PixelRange
@@ -285,11 +285,6 @@ def _calibration_of(folder: Path) -> CalibrationImages | None:
 
 
 @dataclass(frozen=True)
-class _RecipeOfRun:
-    model: str
-
-
-@dataclass(frozen=True)
 class _DataOfRun:
     name: str
     input_scale: Literal[1, 255] | None = None
@@ -306,19 +301,11 @@ class _DataOfRun:
         return next((known.preprocessing for known in CATALOGUE.values() if known.class_names == self.classes), ())
 
 
-@dataclass(frozen=True)
-class _ResultOfRun:
-    validation_accuracy: float | None = None
+@dataclass(frozen=True, kw_only=True)
+class _Run(RunRecord):
+    """The keys of a classifier's run that export needs."""
 
-
-@dataclass(frozen=True)
-class _Run:
-    """The keys of a run folder's recipe.json that export needs."""
-
-    recipe: _RecipeOfRun
     data: _DataOfRun
-    versions: dict[str, str] = field(default_factory=dict)
-    result: _ResultOfRun = _ResultOfRun()
 
 
 def _is_run_folder(path: Path) -> bool:
@@ -329,22 +316,17 @@ def _is_run_folder(path: Path) -> bool:
 def _run_of(path: Path) -> tuple[_Run | None, dict[str, Any]]:
     """The run of a run folder or of the model file in one; None for any other Keras file."""
     if _is_run_folder(path):
-        return _read_run(path / "recipe.json")
+        return _read_run(path / RECIPE)
     if path.name == RUN_MODEL:
         with suppress(ModelError):  # another program's recipe.json
-            return _read_run(path.with_name("recipe.json"))
+            return _read_run(path.with_name(RECIPE))
     return None, {}
 
 
 def _read_run(path: Path) -> tuple[_Run, dict[str, Any]]:
-    """Read a recipe.json.
-
-    Returns:
-        The keys that export needs, and the complete `data` entry.
-    """
+    """Read the record of a classifier's run; see `read_run_record`."""
     try:
-        content = read_json(path)
-        return as_record(_Run, content), dict(content["data"])
+        return read_run_record(_Run, path)
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{path.parent} is not a run folder: {path.name} is missing or damaged; pass a .keras file"

@@ -6,18 +6,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeGuard
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.errors import ImageError, ModelError, UsageError, one_line
-from digits_edge.runtime.model.bundled import MODELS
 from digits_edge.runtime.model.contents import contents, refuse_sequence
-from digits_edge.runtime.model.model_file import Metadata, read_model_file
+from digits_edge.runtime.model.model_file import read_model_file
 from digits_edge.runtime.model.steps import reads_ink
 from digits_edge.runtime.model_inputs import as_inputs, refuse_scaled, unscaled_inputs
+from digits_edge.runtime.opened_model import OpenedModel
 from digits_edge.runtime.pixel_scale import PixelScale
 from digits_edge.runtime.prediction import Prediction, Status
 from digits_edge.runtime.session.bound_session import BoundSession
@@ -44,7 +43,7 @@ FloatArray = NDArray[np.float32]
 _LOST_DEVICE = "if its device was lost, restart the program, or close all classifiers and open new ones"
 
 
-class Classifier:
+class Classifier(OpenedModel):
     """An image classifier, of digits by default: a loaded model file, bound to an execution provider of onnxruntime.
 
     A classifier can be shared by threads and can be pickled. The pickle contains the model's name or path and the bound
@@ -105,11 +104,7 @@ class Classifier:
         the file cannot be read
     """
 
-    path: Path
-    metadata: Metadata
     labels: tuple[str, ...]
-    provider: str
-    threads: int
     exact_kernels: bool
     _run: Callable[[NDArray[np.uint8]], FloatArray]
     _shape: tuple[int, ...]
@@ -158,7 +153,7 @@ class Classifier:
             return open_session(content, way.provider, threads, single_image=single_image, origin=origin)
 
         ways = _ways(model, provider)
-        self._options: tuple[Any, ...] = (threads, single_image)
+        self._wanted_threads, self._single_image = threads, single_image
         if len(ways) == 1 or images is None or images < FEW_IMAGES:
             self._use(*open_first(bind, ways))
         else:
@@ -357,25 +352,8 @@ class Classifier:
         """Free the model's memory. The classifier cannot be used afterwards; closing twice is allowed."""
         self._run = _closed
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # by name: another process may have the bundled models in another folder
-        model = self.path.stem if self.path.parent == MODELS else self.path.absolute()
-        return _reopen, (model, self.provider, *self._options)
-
-    def __repr__(self) -> str:
-        return f"<Classifier {self.metadata.name} provider={self.provider} threads={self.threads}>"
-
-
-def _reopen(model: str | os.PathLike[str] | None, provider: str, threads: int | None, single_image: bool) -> Classifier:
-    return Classifier(model, provider=provider, threads=threads, single_image=single_image)
+    def _options(self) -> dict[str, Any]:
+        return {"provider": self.provider, "threads": self._wanted_threads, "single_image": self._single_image}
 
 
 @dataclass(frozen=True, eq=False)

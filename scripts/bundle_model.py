@@ -14,10 +14,10 @@ from pathlib import Path
 import onnx
 
 from digits_edge.export.graph.multiplications import int8_share
-from digits_edge.runtime.checks.verify import Verification, verify
-from digits_edge.runtime.checks.verify_lines import LineVerification, verify_lines
-from digits_edge.runtime.classifier import Classifier
-from digits_edge.runtime.errors import CheckError, DigitsEdgeError, SequenceModelError, UsageError
+from digits_edge.runtime.any_model import open_any
+from digits_edge.runtime.checks.verify import verify
+from digits_edge.runtime.checks.verify_lines import verify_lines
+from digits_edge.runtime.errors import CheckError, DigitsEdgeError, UsageError
 from digits_edge.runtime.files import atomic_write
 from digits_edge.runtime.model.bundled import INDEX, BundledModel, bundled_models
 from digits_edge.runtime.model.model_file import Metadata, read_model_file
@@ -102,16 +102,11 @@ def verified(path: Path) -> Metadata:
         CheckError: the check fails.
         ModelError: the file is not a model file.
     """
-    found: Verification | LineVerification
-    try:
-        with Classifier(path, provider="cpu") as classifier:
-            found, metadata = verify(classifier), classifier.metadata
-    except SequenceModelError:
-        model = LineModel(path, "cpu", None)
-        found, metadata = verify_lines(model), model.metadata
+    opened = open_any(path, provider="cpu", threads=None)
+    found = verify_lines(opened) if isinstance(opened, LineModel) else verify(opened)
     if not found.holds:
         raise CheckError(f"{path} failed verification: {'; '.join(found.problems)}")
-    return metadata
+    return opened.metadata
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

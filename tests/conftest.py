@@ -11,10 +11,11 @@ from hypothesis import settings
 
 from digits_edge.runtime.files import lock
 
-# One worker runs per core, so TensorFlow's own threads would only compete. TensorFlow reads these variables on import.
+# One worker runs per core, so threads of TensorFlow and of numpy's BLAS would only compete. Both read these variables
+# when they are imported, which is later.
 if "PYTEST_XDIST_WORKER" in os.environ:
-    for kind in ("INTRAOP", "INTEROP"):
-        os.environ.setdefault(f"TF_NUM_{kind}_THREADS", "1")
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 
 def pytest_collection_finish() -> None:
@@ -24,8 +25,10 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(100_000, 20, 20)
 
 
-# No deadline, because the machine may be busy. CI always uses the same examples; other runs search for new ones.
-settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
+# No deadline, because the machine may be busy. CI always uses the same examples; other runs search for new ones, and
+# have fewer.
+CI = "CI" in os.environ
+settings.register_profile("project", deadline=None, derandomize=CI, max_examples=100 if CI else 40)
 settings.load_profile("project")
 
 
@@ -73,12 +76,18 @@ def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
 
 
 @pytest.fixture(scope="session")
-def line_run(make_once: Callable) -> Path:
-    """Run folder of a tiny sequence model, which tests must not change."""
+def line_runs(make_once: Callable) -> Path:
+    """Folder with a `finished` and an `interrupted` run of a tiny sequence model, which tests must not change."""
     pytest.importorskip("keras", reason="training needs the extra [train]")
-    from tests.line_runs import write_line_run
+    from tests.line_runs import write_line_runs
 
-    return make_once("line-run", write_line_run)
+    return make_once("line-runs", write_line_runs)
+
+
+@pytest.fixture(scope="session")
+def line_run(line_runs: Path) -> Path:
+    """Run folder of a tiny sequence model, which tests must not change."""
+    return line_runs / "finished"
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Tiny runs of sequence models for tests."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,12 @@ def digits() -> Dataset:
     return Dataset("blocks", images, labels, tuple("0123456789"), "Apache-2.0", "2" * 64)
 
 
-def write_line_run(folder: Path) -> None:
-    """Train the tiny run."""
-    train(TINY, digits(), folder)
+def write_line_runs(folder: Path) -> None:
+    """Train the tiny run in `finished`; `interrupted` is a copy of it after its first epoch."""
+    folder.mkdir()
+
+    def copy_first(epoch: int, row: dict[str, float]) -> None:
+        if epoch == 0:
+            shutil.copytree(folder / "finished", folder / "interrupted")
+
+    train(TINY, digits(), folder / "finished", on_epoch=copy_first)

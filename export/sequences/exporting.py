@@ -1,23 +1,21 @@
 """`export_lines()`: convert a Keras sequence model to a model file, and write it only if its strings are Keras's."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from digits_edge.export.description import library_versions
-from digits_edge.export.exporting import MODEL_VERSION
+from digits_edge.export.description import described
+from digits_edge.export.exact_golden import with_exact
 from digits_edge.export.graph.contract import QuantizedPixels, take_quantized_pixels
 from digits_edge.export.graph.multiplications import int8_share
 from digits_edge.export.graph.rewriting import parameters
-from digits_edge.export.package import package
-from digits_edge.export.precision.exact import exact_probabilities
+from digits_edge.export.package import write_package
 from digits_edge.export.precision.float_layers import find_float_layers
 from digits_edge.export.precision.half import to_half
-from digits_edge.export.precision.overflow import MAX_PAIR_SUM, bounds
 from digits_edge.export.precision.quantize import Quantizer, candidate_groups
 from digits_edge.export.sequences.calibration import confidence_threshold, fit_line_temperature
 from digits_edge.export.sequences.convert import (
@@ -33,8 +31,7 @@ from digits_edge.export.sequences.source import LineSource
 from digits_edge.runtime.checks.string_parity import StringParity
 from digits_edge.runtime.datasets.line_set import LineSet, read_line_set
 from digits_edge.runtime.errors import CheckError, UsageError
-from digits_edge.runtime.files import atomic_write, refuse_existing
-from digits_edge.runtime.model.golden import GoldenValues
+from digits_edge.runtime.files import refuse_existing
 from digits_edge.runtime.model.model_file import Metadata, Precision
 from digits_edge.runtime.model.pixel_range import PixelRange
 
@@ -126,19 +123,12 @@ def export_lines(
     parity, problems = gate.check(predict)
     if problems:
         raise CheckError(f"the {precision} model disagrees with Keras, nothing is written: {'; '.join(problems)}")
-    golden, pair_sums = gate.golden(predict), bounds(graph)
+    golden = gate.golden(predict)
     if precision == "int8":
         listener("computing exact golden values")
-        golden = _with_exact(golden, graph, predict)
-    metadata = Metadata(
-        name=name or f"{source.name}-{precision}",
-        version=MODEL_VERSION,
-        architecture=source.name,
-        precision=precision,
-        labels=source.labels,
-        parameters=source.parameters,
-        input=source.image,
-        preprocessing=source.preprocessing,
+        golden = with_exact(golden, graph, predict.batch(golden.images), max_difference=_MAX_FROM_EXACT)
+    metadata = replace(
+        described(source, graph, precision, name=name, command=command),
         output="columns",
         column_px=source.column_px,
         temperature=temperature,
@@ -149,15 +139,9 @@ def export_lines(
         pixel_range=PixelRange(1),
         keras_accuracy={"on": "validation lines", "errors": parity.reference_errors, "images": parity.lines},
         int8_share=round(share, 4),
-        overflow_free=max(pair_sums.values(), default=0) <= MAX_PAIR_SUM,
-        largest_pair_sums=pair_sums,
-        versions=library_versions(source.versions),
-        command=command,
     )
-    content = package(graph, metadata, golden)
-    with atomic_write(target) as stream:
-        stream.write(content)
-    return ExportedLines(target, len(content), metadata, parity, float_layers)
+    size_bytes = write_package(target, graph, metadata, golden)
+    return ExportedLines(target, size_bytes, metadata, parity, float_layers)
 
 
 def _graph(
@@ -247,21 +231,3 @@ def calibration_images(lines: LineSet) -> NDArray[np.uint8]:
         raise UsageError(f"the {len(lines)} training lines are too few for the ranges of int8; train with more --lines")
     height = lines.pixels.shape[0]
     return np.ascontiguousarray(lines.pixels[:, : count * WIDTH].reshape(height, count, WIDTH).swapaxes(0, 1))
-
-
-def _with_exact(golden: GoldenValues, graph: ir.Model, predict: LineOutputs) -> GoldenValues:
-    """Add the columns in exact arithmetic, if this processor's agree.
-
-    Raises:
-        CheckError: this processor's columns differ too much.
-    """
-    shape = golden.probabilities.shape
-    exact = exact_probabilities(graph, golden.images).reshape(shape)
-    difference = float(np.abs(exact - predict.batch(golden.images).reshape(shape)).max())
-    if not difference <= _MAX_FROM_EXACT:
-        raise CheckError(
-            f"this processor's int8 kernels differ from exact arithmetic by {difference:.2g} > {_MAX_FROM_EXACT:g}, "
-            "nothing is written; report it with the output of `digits-edge doctor`"
-        )
-    tolerance = max(golden.exact_tolerance, 2 * difference)
-    return GoldenValues(golden.images, golden.probabilities, golden.tolerance, exact, tolerance)

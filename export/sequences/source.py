@@ -1,6 +1,6 @@
 """Runs of sequence models to export or evaluate: `LineSource`, `read_line_source`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -10,17 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.export.loading import load_keras
+from digits_edge.export.run_record import RECIPE, RunRecord, read_run_record
 from digits_edge.export.sequences.runs import run_folder
 from digits_edge.export.source import RUN_MODEL
 from digits_edge.runtime.datasets.line_set import LineSet, read_line_set
 from digits_edge.runtime.errors import ModelError
-from digits_edge.runtime.json_record import as_record, read_json
 from digits_edge.runtime.model.image_input import ImageInput
 from digits_edge.runtime.model.steps import PreprocessingStep
 
 #: Folder of the validation lines in a run folder.
 VALIDATION_LINES = Path("lines", "validation")
-_RECIPE = "recipe.json"
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,11 @@ class LineSource:
     versions: dict[str, str]
     validation_accuracy: float | None
     folder: Path
+
+    @property
+    def architecture(self) -> str:
+        """The architecture of the run, which is also its name."""
+        return self.name
 
     @property
     def parameters(self) -> int:
@@ -93,11 +97,6 @@ def columns_of(width: int, column_px: int) -> int:
 
 
 @dataclass(frozen=True)
-class _Recipe:
-    model: str
-
-
-@dataclass(frozen=True)
 class _Data:
     name: str
     classes: tuple[str, ...]
@@ -107,19 +106,11 @@ class _Data:
     input_scale: Literal[1] = 1
 
 
-@dataclass(frozen=True)
-class _Result:
-    validation_accuracy: float | None = None
+@dataclass(frozen=True, kw_only=True)
+class _Run(RunRecord):
+    """The keys of a sequence model's run that export needs."""
 
-
-@dataclass(frozen=True)
-class _Run:
-    """The keys of a recipe.json that export needs."""
-
-    recipe: _Recipe
     data: _Data
-    versions: dict[str, str] = field(default_factory=dict)
-    result: _Result = _Result()
 
 
 def read_line_source(path: Path) -> LineSource:
@@ -137,8 +128,7 @@ def read_line_source(path: Path) -> LineSource:
     """
     folder = run_folder(path)
     try:
-        content = read_json(folder / _RECIPE)
-        run = as_record(_Run, content)
+        run, data = read_run_record(_Run, folder / RECIPE)
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder} is not a run of a sequence model ({error}); train it again") from error
     model = load_keras(folder / RUN_MODEL)
@@ -152,7 +142,7 @@ def read_line_source(path: Path) -> LineSource:
         image=run.data.input,
         preprocessing=run.data.preprocessing,
         column_px=run.data.column_px,
-        data=dict(content["data"]),
+        data=data,
         versions=run.versions,
         validation_accuracy=run.result.validation_accuracy,
         folder=folder,

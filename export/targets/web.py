@@ -13,10 +13,11 @@ from typing import Any
 
 from digits_edge.export.targets.onnxruntime_web import onnxruntime_web
 from digits_edge.export.targets.preprocessing_constants import constants_js
+from digits_edge.runtime.any_model import open_any
 from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.checks.verify_lines import verify_lines
 from digits_edge.runtime.classifier import Classifier
-from digits_edge.runtime.errors import CheckError, InputError, SequenceModelError, UsageError
+from digits_edge.runtime.errors import CheckError, InputError, UsageError
 from digits_edge.runtime.files import sync_folder
 from digits_edge.runtime.json_record import read_json
 from digits_edge.runtime.model.model_file import Metadata
@@ -79,12 +80,15 @@ def export_web(
     listings: list[dict[str, Any]] = []
     readers: list[dict[str, Any]] = []
     for model_file in model_files:
-        try:
-            listing, content = _model(model_file)
-            listings.append(listing | {"default": not listings})
-        except SequenceModelError:
-            listing, content = _reader(model_file)
+        opened = open_any(model_file, provider="cpu", threads=None)
+        content = opened.path.read_bytes()
+        if isinstance(opened, LineModel):
+            listing = _reader(opened, content)
             readers.append(listing)
+        else:
+            with opened:
+                listing = _model(opened, content)
+            listings.append(listing | {"default": not listings})
         if f"models/{listing['file']}" in files:
             raise UsageError(f"{model_file} is a second model named {listing['name']!r}; give each model once")
         files[f"models/{listing['file']}"] = content
@@ -148,35 +152,32 @@ def _page_files() -> Iterator[tuple[str, bytes]]:
     yield "page/constants.js", constants_js().encode()
 
 
-def _model(path: Path) -> tuple[dict[str, Any], bytes]:
-    """Verify a model; return its entry in `models.json` and the content of its file."""
-    with Classifier(path, provider="cpu") as classifier:
-        verification = verify(classifier)
-        if not verification.holds:
-            raise CheckError(f"{path} failed verification: {'; '.join(verification.problems)}")
-        metadata, golden = classifier.metadata, classifier.golden.pack()
-        content = classifier.path.read_bytes()
+def _model(classifier: Classifier, content: bytes) -> dict[str, Any]:
+    """Verify a classifier; return its entry in `models.json`."""
+    _refuse_problems(classifier.path, verify(classifier).problems)
+    metadata = classifier.metadata
     test = metadata.test or {}
     return {
-        **_listing(metadata, golden, content),
+        **_listing(metadata, classifier.golden.pack(), content),
         "input": asdict(metadata.input),
         "preprocessing": [asdict(step) for step in metadata.preprocessing],
         "output": metadata.output,
         "test_errors": test.get("errors"),
         "test_images": test.get("images"),
         "test_data": test.get("name"),
-    }, content
+    }
 
 
-def _reader(path: Path) -> tuple[dict[str, Any], bytes]:
-    """Verify a sequence model; return its entry in `models.json` and the content of its file."""
-    model = LineModel(path, "cpu", None)
-    verification = verify_lines(model)
-    if verification.problems:
-        raise CheckError(f"{path} failed verification: {'; '.join(verification.problems)}")
-    content = model.path.read_bytes()
+def _reader(model: LineModel, content: bytes) -> dict[str, Any]:
+    """Verify a sequence model; return its entry in `models.json`."""
+    _refuse_problems(model.path, verify_lines(model).problems)
     entry = _listing(model.metadata, model.packed_golden, content)
-    return {**entry, "characters": "".join(model.metadata.labels), "column_px": model.metadata.column_px}, content
+    return {**entry, "characters": "".join(model.metadata.labels), "column_px": model.metadata.column_px}
+
+
+def _refuse_problems(path: Path, problems: Sequence[str]) -> None:
+    if problems:
+        raise CheckError(f"{path} failed verification: {'; '.join(problems)}")
 
 
 def _listing(metadata: Metadata, golden: str, content: bytes) -> dict[str, Any]:

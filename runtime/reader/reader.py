@@ -3,14 +3,12 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from digits_edge.runtime.errors import UsageError
-from digits_edge.runtime.model.bundled import MODELS
-from digits_edge.runtime.model.model_file import Metadata
+from digits_edge.runtime.opened_model import OpenedModel
 from digits_edge.runtime.preprocessing.levels import Box
 from digits_edge.runtime.preprocessing.pictures import open_picture
 from digits_edge.runtime.preprocessing.transparency import without_idle_alpha
@@ -39,7 +37,7 @@ TURN_BELOW, MIN_TURNED, TURN_FACTOR, MIN_TURNED_DIGITS = 0.5, 0.6, 1.5, 3
 _ALSO_UPSIDE_DOWN = frozenset("01689")
 
 
-class Reader:
+class Reader(OpenedModel):
     """Reads numbers: a sequence model, bound to an execution provider of onnxruntime.
 
     A reader can be shared by threads and pickled, and is a context manager.
@@ -70,12 +68,10 @@ class Reader:
                 cannot be bound.
             UsageError: the provider is unknown, or `threads` is out of range.
         """
-        self._options = (provider, threads)
+        self._wanted = {"provider": provider, "threads": threads}
         self._model: LineModel | None = LineModel(model, provider, threads)
         self.path, self.metadata, self.provider = self._model.path, self._model.metadata, self._model.provider
         self.threads = self._model.threads
-
-    metadata: Metadata
 
     @property
     def characters(self) -> str:
@@ -185,25 +181,8 @@ class Reader:
         """Free the model's memory. The reader cannot be used afterwards; closing twice is allowed."""
         self._model = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # by name: another process may have the bundled models in another folder
-        model = self.path.stem if self.path.parent == MODELS else self.path.absolute()
-        return _reopen, (model, *self._options)
-
-    def __repr__(self) -> str:
-        return f"<Reader {self.metadata.name} provider={self.provider} threads={self.threads}>"
-
-
-def _reopen(model: str | os.PathLike[str], provider: str, threads: int | None) -> Reader:
-    return Reader(model, provider=provider, threads=threads)
+    def _options(self) -> dict[str, Any]:
+        return self._wanted
 
 
 def _confidence(reading: Reading) -> float:

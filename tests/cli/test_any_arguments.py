@@ -58,7 +58,7 @@ COMMAND_LINES = st.one_of(
 
 
 @pytest.mark.usefixtures("seven", "blank", "digits_csv")
-@pytest.mark.parametrize("examples", [60, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [40, pytest.param(150, marks=pytest.mark.slow)])
 def test_any_arguments_give_a_documented_exit_code(examples):
     @settings(max_examples=examples)
     @given(arguments=COMMAND_LINES)

@@ -21,8 +21,8 @@ SMALLEST = ("numpy", "pillow", "click", "platformdirs", "onnxruntime", "flatbuff
     ("arguments", "absent", "extra"),
     [
         (["serve"], "offapi", "serve"),
-        (["serve"], "starlette", "serve"),
-        (["serve"], "prometheus-client", "serve"),
+        pytest.param(["serve"], "starlette", "serve", marks=pytest.mark.slow),
+        pytest.param(["serve"], "prometheus-client", "serve", marks=pytest.mark.slow),
         (["train", "cnn-small", "--data", "none.npz"], "pydantic", "train"),
         (["train", "cnn-small", "--data", DRAWN, "--epochs", "1"], "keras", "train"),
         (["tune", "cnn-small", "--data", "none.npz"], "keras-tuner", "train"),

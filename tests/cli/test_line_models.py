@@ -27,13 +27,13 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def test_evaluate_reports_strings(run: Run, line_run: Path, line_model: Path, pictures: Path, tmp_path: Path) -> None:
-    for model in (line_run, line_model):
-        result = run("evaluate", model, "--data", pictures, "--json", "-o", tmp_path / "page.html", "--overwrite")
+    for model, page in ((line_run, ()), (line_model, ("-o", tmp_path / "page.html"))):
+        result = run("evaluate", model, "--data", pictures, "--json", *page)
         assert result.code == 0, result.stderr
         [found] = result.objects
         assert (found["lines"], found["digits"], found["digits_only"]) == (3, 6, True)
         assert 0 <= found["accuracy"] <= 1
-        assert "Wrong strings" in (tmp_path / "page.html").read_text()
+    assert "Wrong strings" in (tmp_path / "page.html").read_text()
     result = run("evaluate", line_run)
     assert result.code == 0
     assert "strings are wrong" in result.stdout

@@ -254,7 +254,7 @@ def test_errors_are_reported_before_keras_is_imported(early_errors, number):
     assert (code in (2, 3, 4), loaded) == (True, False)
 
 
-@pytest.mark.parametrize("schedule", ["exponential", "plateau", "cosine"])
+@pytest.mark.parametrize("schedule", ["exponential", pytest.param("plateau", marks=pytest.mark.slow), "cosine"])
 def test_learning_rate_follows_its_schedule(run, rows, trained, tmp_path, schedule):
     if schedule == "cosine":
         folder = trained

@@ -38,10 +38,14 @@ def network(request: pytest.FixtureRequest, few: Dataset) -> Source:
 
 #: The small networks of `test_exporting.py` resemble most architectures and cover every precision. Only `kaggle-cnn`
 #: has elu and batch norm after padding in full depth.
-_LARGE = ("cnn", "mlp-wide", "resnet", "kaggle-cnn")
-CASES = [(name, "int8") for name in names() if name not in _LARGE] + [
+_QUICK = ("edge", "cnn-small")
+CASES = [(name, "int8") for name in _QUICK] + [
     pytest.param(*case, marks=pytest.mark.slow)
-    for case in [*((name, "int8") for name in _LARGE), ("kaggle-cnn", "fp32"), ("kaggle-cnn", "fp16")]
+    for case in [
+        *((name, "int8") for name in names() if name not in _QUICK),
+        ("kaggle-cnn", "fp32"),
+        ("kaggle-cnn", "fp16"),
+    ]
 ]
 
 

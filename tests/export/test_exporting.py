@@ -9,7 +9,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from digits_edge.export import Exported, Int8Options, Source, calibrated_outputs, export, exporting, member, read_source
+from digits_edge.export import Exported, Int8Options, Source, calibrated_outputs, export, member, read_source
 from digits_edge.export.ensemble import Ensemble
 from digits_edge.export.graph.convert import convert
 from digits_edge.export.source import CalibrationImages
@@ -18,7 +18,7 @@ from digits_edge.runtime.checks.verify import verify
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import CATALOGUE, Dataset, parts
 from digits_edge.runtime.errors import CheckError, ModelError, UsageError
-from digits_edge.runtime.model.golden import GoldenValues, max_packed_bytes
+from digits_edge.runtime.model.golden import max_packed_bytes
 from digits_edge.runtime.model.model_file import GOLDEN_KEY, PRECISIONS, Precision, read_model_file
 from digits_edge.runtime.model.pixel_range import PixelRange
 from digits_edge.runtime.model.steps import ObjectStep
@@ -300,23 +300,3 @@ def test_the_data_decides_the_preprocessing_of_a_keras_file(source: Source, draw
             atol=1e-6,
         )
     assert prediction.label in names
-
-
-@pytest.mark.parametrize(("changed", "kept"), [(1, 7), (2, 6), (3, None)])
-def test_few_images_that_amplify_a_rounding_are_left_out(
-    monkeypatch: pytest.MonkeyPatch, changed: int, kept: int | None
-) -> None:
-    images = np.arange(8 * 784, dtype=np.uint32).astype(np.uint8).reshape(8, 28, 28)
-    probabilities = np.tile(np.array([[0.75, 0.25]], np.float32), (8, 1))
-    predicted = probabilities.copy()
-    predicted[:changed] += np.array([-0.05, 0.05], np.float32)
-    monkeypatch.setattr(exporting, "exact_probabilities", lambda graph, images: probabilities)
-    golden = GoldenValues(images, probabilities, 0.1)
-    if kept is None:
-        with pytest.raises(CheckError, match=r"differ from exact arithmetic by 0\.05"):
-            exporting._with_exact(golden, None, lambda images: predicted)
-        return
-    found = exporting._with_exact(golden, None, lambda images: predicted)
-    np.testing.assert_array_equal(found.images, images[changed:])
-    assert found.exact is not None
-    assert found.exact.shape == found.probabilities.shape == (kept, 2)

@@ -51,7 +51,7 @@ def fitted(policy: str, images: Dataset, *, own_end: bool) -> keras.Model:
     ("policy", "own_end"),
     [
         ("mixed_float16", True),
-        ("mixed_bfloat16", False),
+        pytest.param("mixed_bfloat16", False, marks=pytest.mark.slow),
         pytest.param("mixed_float16", False, marks=pytest.mark.slow),
         pytest.param("mixed_bfloat16", True, marks=pytest.mark.slow),
         pytest.param("float64", True, marks=pytest.mark.slow),
@@ -120,7 +120,13 @@ def normalization() -> keras.Model:
 @pytest.mark.parametrize("build", [sequential, functional, nested, preprocessing, normalization])
 @pytest.mark.parametrize(
     ("policy", "tolerance"),
-    [("mixed_float16", 0.01), ("mixed_bfloat16", 0.05), ("float16", 0.01), ("bfloat16", 0.05), ("float64", 1e-5)],
+    [
+        ("mixed_float16", 0.01),
+        pytest.param("mixed_bfloat16", 0.05, marks=pytest.mark.slow),
+        pytest.param("float16", 0.01, marks=pytest.mark.slow),
+        ("bfloat16", 0.05),
+        ("float64", 1e-5),
+    ],
 )
 def test_copy_of_any_kind_of_model_predicts_like_it(
     build: Callable[[], keras.Model], policy: str, tolerance: float
@@ -166,7 +172,7 @@ def test_dtypes_of_integers_are_unchanged() -> None:
 
 
 @given(st.tuples(POLICY, st.integers(0, 2), st.integers(0, 5), st.integers(0, 1)), st.data())
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_model_is_converted_or_refused_with_a_documented_error(
     drawn: Dataset, tmp_path_factory: pytest.TempPathFactory, head: tuple[int, ...], data: st.DataObject
 ) -> None:

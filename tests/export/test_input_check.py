@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import CheckError, ModelError, UsageError
 from digits_edge.runtime.model.model_file import PRECISIONS, Metadata, Precision
 from digits_edge.runtime.model.pixel_range import PixelRange
-from tests.export.conftest import fit
+from tests.export.conftest import fit, shared_conversions
 
 #: How a training script may prepare its images; none is the default, pixels from 0 to 1.
 PREPARED: dict[str, tuple[PixelRange, Callable[[Any], Any]]] = {
@@ -61,6 +62,18 @@ def prepared(drawn: Dataset, make_once: Callable[..., Path]) -> Callable[[str], 
     return train
 
 
+@pytest.fixture(scope="session")
+def read_prepared(prepared: Callable[[str], Path]) -> Callable[[str], Source]:
+    """A function that returns such a network with its pixel range; tests must not change it."""
+    return cache(lambda kind: read_source(prepared(kind), pixel_range=PREPARED[kind][0]))
+
+
+@pytest.fixture(autouse=True)
+def _shared_conversions() -> Iterator[None]:
+    with shared_conversions():
+        yield
+
+
 def options_in(message: str) -> list[str]:
     """The options that an error recommends."""
     return re.search(r"with (--[^,]*), ", message)[1].split()  # type: ignore[index]
@@ -76,13 +89,20 @@ def as_range(options: Iterable[str]) -> PixelRange:
     )
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("kind", PREPARED)
+#: fp16 is the converted fp32, whatever the pixel range is.
+CASES = [
+    pytest.param(kind, precision, marks=[pytest.mark.slow] if precision == "fp16" and kind != "standardized" else [])
+    for kind in PREPARED
+    for precision in PRECISIONS
+]
+
+
+@pytest.mark.parametrize(("kind", "precision"), CASES)
 def test_model_file_is_right_on_raw_pixels(
-    kind: str, precision: Precision, prepared: Callable[[str], Path], drawn: Dataset, tmp_path: Path
+    kind: str, precision: Precision, read_prepared: Callable[[str], Source], drawn: Dataset, tmp_path: Path
 ) -> None:
     pixel_range, prepare = PREPARED[kind]
-    source = read_source(prepared(kind), pixel_range=pixel_range)
+    source = read_prepared(kind)
     np.testing.assert_allclose(
         source.inputs(drawn.images[:20])[..., 0], prepare(drawn.images[:20].astype(np.float32)), rtol=1e-5, atol=1e-6
     )
@@ -110,10 +130,10 @@ def test_model_file_is_right_on_raw_pixels(
 
 @pytest.mark.parametrize("kind", PREPARED)
 def test_wrong_pixel_range_is_refused_with_options_that_work(
-    kind: str, prepared: Callable[[str], Path], drawn: Dataset, tmp_path: Path
+    kind: str, read_prepared: Callable[[str], Source], drawn: Dataset, tmp_path: Path
 ) -> None:
     wrong = PixelRange(1, invert=not PREPARED[kind][0].invert)
-    source = read_source(prepared(kind), pixel_range=wrong)
+    source = replace(read_prepared(kind), pixel_range=wrong)
     with pytest.raises(CheckError, match="nothing is written") as caught:
         export(source, tmp_path / "m.onnx", precision="fp32", training=drawn)
     assert "\n" not in str(caught.value)
@@ -127,9 +147,9 @@ def test_wrong_pixel_range_is_refused_with_options_that_work(
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_untrained_model_and_wrong_order_of_labels_are_refused(
-    precision: Precision, prepared: Callable[[str], Path], drawn: Dataset, tmp_path: Path
+    precision: Precision, read_prepared: Callable[[str], Source], drawn: Dataset, tmp_path: Path
 ) -> None:
-    source = read_source(prepared("inverted"), pixel_range=PREPARED["inverted"][0])
+    source = read_prepared("inverted")
     shifted = replace(drawn, labels=(drawn.labels + 1).astype(np.uint8) % 10, sha256="3" * 64)
     with pytest.raises(CheckError, match=r"like guessing.*--labels are in its order"):
         export(source, tmp_path / "m.onnx", precision=precision, training=shifted)

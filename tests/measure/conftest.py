@@ -1,5 +1,5 @@
 """Fixtures of tests/export: synthetic digits and trained networks."""
 
-from tests.export.conftest import drawn, source, trained
+from tests.export.conftest import drawn, evaluation_set, export_once, mislabelled, read, source, trained
 
-__all__ = ["drawn", "source", "trained"]
+__all__ = ["drawn", "evaluation_set", "export_once", "mislabelled", "read", "source", "trained"]

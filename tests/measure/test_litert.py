@@ -8,7 +8,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 tf = pytest.importorskip("tensorflow", reason="needs the extra [bench]")
 
-from digits_edge.export import export, read_source  # noqa: E402
 from digits_edge.measure import tensorflow_graph  # noqa: E402
 from digits_edge.measure.litert import to_litert, write_litert  # noqa: E402
 from digits_edge.measure.peers import Subject, measure_peers  # noqa: E402
@@ -17,7 +16,6 @@ from digits_edge.measure.tensorflow_graph import TensorFlowGraph  # noqa: E402
 from digits_edge.measure.tensorflow_operators import OPERATORS  # noqa: E402
 from digits_edge.runtime.errors import ModelError  # noqa: E402
 from digits_edge.runtime.model.model_file import read_model_file  # noqa: E402
-from digits_edge.runtime.model.pixel_range import PixelRange  # noqa: E402
 from digits_edge.runtime.session.library import load_onnxruntime  # noqa: E402
 from tests.export.conftest import KINDS  # noqa: E402
 
@@ -35,10 +33,8 @@ SLOW_KINDS = ("residual", "batch-norm-before-padding")
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=[pytest.mark.slow] if kind in SLOW_KINDS else []) for kind in KINDS]
 )
-def test_networks_of_every_kind_are_converted(kind, trained, drawn, tmp_path):
-    scale = KINDS[kind][2]
-    source = read_source(trained(kind), pixel_range=PixelRange(scale))
-    subject = Subject.of(str(export(source, tmp_path / "m.onnx", precision="fp32", training=drawn).path))
+def test_networks_of_every_kind_are_converted(kind, export_once):
+    subject = Subject.of(str(export_once(kind, "fp32").path))
     np.testing.assert_allclose(predictions(subject), subject.probabilities, atol=1e-5)
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits_edge.export import export, read_source
+from digits_edge.export import read_source
 from digits_edge.export.temperature import softmax
 from digits_edge.measure.engine_spec import BASELINE_ENGINE, OWN_ENGINE, EngineSpec
 from digits_edge.measure.engines import ENGINES, KERAS_ENGINES, LITERT, open_engine
@@ -43,14 +43,11 @@ def spec(tmp_path):
 
 
 @pytest.fixture(scope="module", params=FILES)
-def exported(request, trained, drawn, tmp_path_factory):
-    """A model file, the Keras model it was exported from, and their folder."""
+def exported(request, trained, read, export_once, tmp_path_factory):
+    """A model file, the Keras model it was exported from, and a folder."""
     kind, folder = request.param, tmp_path_factory.mktemp("peers")
-    path = trained(kind)
-    source = read_source(path, pixel_range=PixelRange(255 if kind == "batch-norm-before-padding" else 1))
-    model = export(source, folder / "m.onnx", precision=FILES[kind], training=drawn)
-    subject = Subject.of(str(model.path))
-    return subject, KerasPeer.of_model_file(source, path, subject.metadata, subject.golden), folder
+    subject = Subject.of(str(export_once(kind, FILES[kind]).path))
+    return subject, KerasPeer.of_model_file(read(kind), trained(kind), subject.metadata, subject.golden), folder
 
 
 @pytest.mark.parametrize("engine", ENGINES)

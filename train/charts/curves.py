@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from digits_edge.runtime.files import atomic_write
-from digits_edge.train.charts.drawing import PALETTE, new_figure, quiet_axes
+from digits_edge.train.charts.drawing import PALETTE, as_png, new_figure, quiet_axes
 from digits_edge.train.charts.log_axis import log_axis
 from digits_edge.train.charts.units import error_percent
 
@@ -31,7 +31,7 @@ def draw_curves(history: History, kept: dict[str, float], path: Path) -> None:
     for axes, draw in zip(figure.subplots(1, len(CURVES)), CURVES.values(), strict=True):
         draw(axes, history, kept)
     with atomic_write(path) as stream:
-        figure.savefig(stream, format="png", dpi=110)
+        stream.write(as_png(figure, dpi=110))
 
 
 def curve_figures(history: History, kept: dict[str, float]) -> dict[str, Figure]:

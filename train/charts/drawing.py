@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -85,9 +86,11 @@ def as_svg(figure: Figure) -> bytes:
     return content.getvalue()
 
 
-def as_png(figure: Figure) -> bytes:
-    """Render a figure as PNG with a resolution for high-density screens."""
+def as_png(figure: Figure, dpi: float = _DPI) -> bytes:
+    """Render a figure as PNG, by default with a resolution for high-density screens."""
     content = io.BytesIO()
+    figure.set_dpi(dpi)
     with _without_glyph_warnings():
-        figure.savefig(content, format="png", dpi=_DPI)
+        # `Figure.savefig` would arrange everything twice
+        FigureCanvasAgg(figure).print_png(content)  # type: ignore[no-untyped-call]
     return content.getvalue()

@@ -11,12 +11,14 @@ import pytest
 from onnx import TensorProto, helper
 
 from digits_edge.cli.main import run as run_command
-from digits_edge.export import Int8Options, Source, export, read_source
+from digits_edge.export import Exported, Int8Options, Source, export, read_source
 from digits_edge.export.graph.multiplications import int8_share
 from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.errors import CheckError
 from digits_edge.runtime.model.bundled import MODELS, bundled_models
+from digits_edge.runtime.model.model_file import Precision
 from digits_edge.runtime.model.pixel_range import PixelRange
+from tests.export.conftest import shared_conversions
 
 
 def graph_of(*nodes: onnx.NodeProto, weights: dict[str, np.ndarray], shape: list[int | str]) -> onnx.ModelProto:
@@ -70,18 +72,20 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
 
 
 @pytest.mark.parametrize("source", ["residual", "softmax-rows"], indirect=True)
-def test_mostly_float_model_needs_the_option(source: Source, drawn: Dataset, tmp_path: Path) -> None:
+def test_mostly_float_model_needs_the_option(
+    source: Source, drawn: Dataset, tmp_path: Path, export_once: Callable[[str, Precision], Exported]
+) -> None:
     largest = {"residual": ("conv_3",), "softmax_rows": ("gemm_1",)}[source.model.name]
     options = {"precision": "int8", "training": drawn, "int8": Int8Options(float_layers=largest)}
-    with pytest.raises(CheckError, match=rf"only \d+% of the multiplications are int8: {largest[0]}"):
-        export(source, tmp_path / "m.onnx", **options)  # type: ignore[arg-type]
-    assert not list(tmp_path.iterdir())
-    exported = export(source, tmp_path / "m.onnx", **options | {"int8": Int8Options(largest, allow_float=True)})  # type: ignore[arg-type]
+    with shared_conversions():
+        with pytest.raises(CheckError, match=rf"only \d+% of the multiplications are int8: {largest[0]}"):
+            export(source, tmp_path / "m.onnx", **options)  # type: ignore[arg-type]
+        assert not list(tmp_path.iterdir())
+        exported = export(source, tmp_path / "m.onnx", **options | {"int8": Int8Options(largest, allow_float=True)})  # type: ignore[arg-type]
     share = exported.metadata.int8_share
     assert share is not None and 0 < share < 0.5
     assert share == pytest.approx(int8_share(onnx.load(exported.path)), abs=1e-4)
-    fp32 = export(source, tmp_path / "fp32.onnx", precision="fp32", training=drawn)
-    assert fp32.metadata.int8_share == 0
+    assert export_once(source.model.name.replace("_", "-"), "fp32").metadata.int8_share == 0
 
 
 def test_commands_print_the_share(

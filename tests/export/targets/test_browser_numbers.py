@@ -20,7 +20,7 @@ from digits_edge.runtime.reader.search import search
 from tests.drawn_numbers import PAPERS, Written, number_page, plain
 
 #: Pages of the fast tests; the slow ones read all.
-FEW = ("squared, turned", "hard shadow", "slanted", "turned 2", "field", "one digit", "apart", "blank", "coloured")
+FEW = ("squared, turned", "slanted", "turned 2", "field", "one digit", "blank", "coloured")
 BROWSER = Path(__file__).parents[3] / "export" / "targets" / "browser"
 DRIVER = Path(__file__).with_name("read_numbers.mjs")
 EVEN = [Written("7453", 120, 130, 60, even=True), Written("64520", 140, 330, 60, even=True)]
@@ -141,8 +141,8 @@ def test_real_pictures_have_the_same_lines(node, data_folder: Path, tmp_path: Pa
 
 def test_the_search_finds_the_same_strings(node):
     rng = np.random.default_rng(5)
-    for _ in range(20):
-        logits = rng.normal(0, rng.uniform(1, 5), (int(rng.integers(1, 30)), 11))
+    for length in (1, 2, 3, 5, 7, 10, 14, 20):
+        logits = rng.normal(0, rng.uniform(1, 5), (length, 11))
         columns = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
         columns = columns.astype(np.float32)
         found = node({"columns": columns.tolist(), "labels": "0123456789"})

@@ -42,7 +42,7 @@ def test_model_file_with_checksum_is_an_onnx_model(model_path):
     assert session.get_modelmeta().custom_metadata_map["digits_edge.sha256"] == content[-64:].decode()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(place=st.floats(0, 1, exclude_max=True), mask=st.integers(1, 255))
 def test_flipped_bits_are_rejected(model_path, tmp_path, place, mask):
     content = bytearray(model_path.read_bytes())

@@ -52,8 +52,11 @@ def plain() -> list[PreparedPicture]:
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_result_is_independent_of_paper_ink_and_light(condition: str, plain: list[PreparedPicture]):
-    assert all(is_same(to_mnist_format(picture_of(CONDITIONS[condition](digit))), plain[digit]) for digit in DIGITS)
+def test_one_digit_is_found_independent_of_paper_ink_and_light(condition: str, plain: list[PreparedPicture]):
+    for digit in DIGITS:
+        found = to_mnist_format(picture_of(CONDITIONS[condition](digit)))
+        assert is_same(found, plain[digit])
+        assert found.boxes == (found.box,)
 
 
 @pytest.mark.parametrize("side", [40, 100, 900])
@@ -224,7 +227,7 @@ def test_digit_on_ruled_and_squared_paper_is_classified_correctly(pages: int):
 def test_lines_are_removed_at_any_offset(offset: float, squared: bool):
     style = PageStyle(600, 40, offset, 2, 90, squared, 0, 0.4, 5, 30, (0.5, 0.4))
     unlined = replace(style, line_grey=250)
-    for digit in DIGITS:
+    for digit in DIGITS[squared::2]:  # every digit on one of the papers
         assert is_same(
             to_mnist_format(ruled_page(digit, digit, style)), to_mnist_format(ruled_page(digit, digit, unlined))
         )
@@ -246,13 +249,6 @@ def test_digits_side_by_side_are_several(text: str, gap: float, height: int):
     assert len(found.boxes) > 1
     assert list(found.boxes) == sorted(found.boxes)
     assert all(0 <= left < right <= 5000 and upper < lower for left, upper, right, lower in found.boxes)
-
-
-@pytest.mark.parametrize("condition", CONDITIONS)
-def test_single_digit_is_not_several(condition: str):
-    for digit in DIGITS:
-        found = to_mnist_format(picture_of(CONDITIONS[condition](digit)))
-        assert found.boxes == (found.box,)
 
 
 @pytest.mark.parametrize(

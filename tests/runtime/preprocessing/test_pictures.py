@@ -305,7 +305,7 @@ def test_random_bytes_open_or_raise(content: bytes):
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8),
     st.floats(0.3, 1),
 )
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_mutated_files_open_or_raise(image_format: str, changes: list[tuple[float, int]], share: float):
     content = bytearray(encoded(GREY, image_format))
     for position, value in changes:

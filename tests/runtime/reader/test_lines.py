@@ -29,7 +29,7 @@ def is_near(found: FoundLine, expected: tuple[int, int, int, int]) -> bool:
     return all(abs(one - other) <= TOLERANCE for one, other in zip(found.box, expected, strict=True))
 
 
-@pytest.mark.parametrize("slope", [0.0, 0.06])
+@pytest.mark.parametrize("slope", [pytest.param(0.0, marks=pytest.mark.slow), 0.06])
 @pytest.mark.parametrize("paper", PAPERS)
 def test_two_numbers_are_two_lines_on_every_paper(paper: str, slope: float):
     lines = [Written("4071358", 130, 150, 40, slope=slope), Written("926", 160, 320, 60, slope=slope, pen=0.08)]

@@ -288,6 +288,8 @@ def test_report_is_json_and_its_page_has_every_section(write_splits, write, rows
         report = describe(readings)
         assert json.loads(json.dumps(asdict(report)))["splits"][0]["split"] == readings[0].split
         page = data_page(report, readings)
+        assert f"Data report: {report.name}" in page
+        assert 'src="http' not in page
         for title in ("Missing and out-of-range values", "Labels", "Samples", "Mean images", "Pixels", "duplicates"):
             assert title in page
         assert page.count("<img") >= 8

@@ -224,8 +224,13 @@ def test_made_images_are_trained_on_recorded_and_made_again_on_resuming(squares:
     recipe = replace(RECIPE, epochs=2, hands=HANDS)
     announced: list[tuple[str, int]] = []
     steps: list[tuple[int, int, int, float]] = []
+
+    def copy_first(epoch: int, row: dict[str, float]) -> None:
+        if epoch == 0:
+            shutil.copytree(tmp_path / "once", tmp_path / "twice")
+
     listeners = {"on_part": lambda *part: announced.append(part), "on_step": lambda *step: steps.append(step)}
-    about = train(recipe, squares, tmp_path / "once", **listeners)
+    about = train(recipe, squares, tmp_path / "once", on_epoch=copy_first, **listeners)
     assert announced == [("20 made images", 0)]
     assert steps[-1][2] == -(-(270 + 20) // recipe.batch_size)
     assert read_recipe(tmp_path / "once" / "recipe.json") == recipe
@@ -234,7 +239,7 @@ def test_made_images_are_trained_on_recorded_and_made_again_on_resuming(squares:
     with np.load(tmp_path / "once" / "calibration.npz") as stored:
         assert stored["images"].shape == (30, 28, 28) and stored["labels"].shape == (30,)
 
-    train_with_interruption(recipe, squares, tmp_path / "twice", after_epochs=1)
+    train(recipe, squares, tmp_path / "twice", resume=True)
     for one, other in zip(weights(tmp_path / "once"), weights(tmp_path / "twice"), strict=True):
         np.testing.assert_array_equal(one, other)
     with pytest.raises(UsageError, match="hands"):

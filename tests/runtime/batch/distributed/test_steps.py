@@ -171,7 +171,7 @@ def test_an_interrupted_run_is_resumed_without_gap_or_repetition(shared_archive,
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(with_shard=st.sets(st.integers(0, 31)), truncated=st.sets(st.integers(0, 31)))
 def test_a_run_with_missing_shards_and_truncated_records_is_completed(
     shared_archive, complete, tmp_path, with_shard, truncated

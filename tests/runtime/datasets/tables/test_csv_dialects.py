@@ -114,7 +114,7 @@ WRITINGS = st.builds(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     how=WRITINGS,
     packed=st.sampled_from([*PACKERS]),
@@ -149,7 +149,7 @@ def test_columns_in_any_order_are_sorted_by_their_names(how, seed, labelled):
     assert (found_labels is None) == (not labelled)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(how=WRITINGS, seed=st.integers(0, 2**32 - 1), bad=st.sampled_from(["x", "-1", "256", "1.5", "", '"']))
 def test_malformed_rows_keep_their_numbers_in_every_dialect(how, seed, bad):
     rows = 12
