@@ -24,7 +24,7 @@ _LEFT_PX = 12
 
 
 class OrderedLineBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches of lines for validation, sorted by width.
+    """Batches of lines for validation, sorted by width but for the first two.
 
     Args:
         pool: the lines.
@@ -41,11 +41,13 @@ class OrderedLineBatches(keras.utils.PyDataset):  # type: ignore[misc]
         super().__init__()
         self._pool = pool
         self._batch_size = batch_size
+        self._longest = max(map(len, pool.texts))
         self._batches = self._grouped()
 
     def _grouped(self) -> list[NDArray[np.intp]]:
         rows = np.argsort(self._pool.widths, kind="stable")
-        return [rows[start : start + self._batch_size] for start in range(0, len(rows), self._batch_size)]
+        batches = [rows[start : start + self._batch_size] for start in range(0, len(rows), self._batch_size)]
+        return _of_different_widths(batches, self._pool.widths)
 
     def __len__(self) -> int:
         """Number of batches per epoch."""
@@ -56,7 +58,7 @@ class OrderedLineBatches(keras.utils.PyDataset):  # type: ignore[misc]
         rows = self._batches[index]
         images = self._images(rows, index)
         texts = [self._pool.texts[row] for row in rows]
-        return padded(images), targets([image.shape[1] for image in images], texts)
+        return padded(images), targets([image.shape[1] for image in images], texts, self._longest)
 
     def _images(self, rows: NDArray[np.intp], index: int) -> list[NDArray[np.uint8]]:
         return [self._pool.image(row) for row in rows]
@@ -159,10 +161,10 @@ def padded(images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
     return batch
 
 
-def targets(widths: list[int], texts: list[str]) -> NDArray[np.int32]:
-    """Number of columns and characters of lines, int32 (N, 1 + L), filled with the blank."""
+def targets(widths: list[int], texts: list[str], longest: int) -> NDArray[np.int32]:
+    """Number of columns and characters of lines, int32 (N, 1 + longest), filled with the blank."""
     blank = len(CHARACTERS)
-    rows = np.full((len(texts), 1 + max(1, *map(len, texts))), blank, np.int32)
+    rows = np.full((len(texts), 1 + max(1, longest)), blank, np.int32)
     rows[:, 0] = [-(-width // COLUMN_PX) for width in widths]
     for row, text in enumerate(texts):
         rows[row, 1 : 1 + len(text)] = [CHARACTERS.index(character) for character in text]

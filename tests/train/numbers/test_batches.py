@@ -52,9 +52,16 @@ def test_lines_of_a_batch_have_similar_widths() -> None:
 
 def test_the_first_two_batches_have_different_widths() -> None:
     # Keras takes dimensions in which the first two batches agree for constants
-    for seed in range(20):
-        batches = LineBatches(pool(), batch_size=16, seed=seed)
+    shuffled = [LineBatches(pool(), batch_size=16, seed=seed) for seed in range(20)]
+    for batches in (*shuffled, OrderedLineBatches(pool(), batch_size=20)):
         assert batches[0][0].shape[2] != batches[1][0].shape[2]
+
+
+def test_all_batches_have_targets_of_one_length() -> None:
+    texts = ["123456", *["1"] * 30]
+    lines = LineSet.of("one long text", [np.zeros((32, 20 + row), np.uint8) for row in range(31)], texts)
+    for batches in (LineBatches(lines, batch_size=4, seed=0), OrderedLineBatches(lines, batch_size=4)):
+        assert {batches[index][1].shape[1] for index in range(len(batches))} == {1 + 6}
 
 
 def test_varied_lines_are_similar() -> None:
