@@ -192,8 +192,9 @@ def _image_batches(
     scale = input_scale(_build(recipe, dataset))
 
     def train_teacher(teacher: Recipe, folder: Path) -> None:
-        # teachers do not train on the student's validation images, and see the same made images
-        teacher = replace(teacher, validation=recipe.validation, hands=recipe.hands)
+        # teachers do not train on the student's validation images; those with made images see the student's
+        hands = None if teacher.hands is None else recipe.hands
+        teacher = replace(teacher, validation=recipe.validation, hands=hands)
         train(teacher, dataset, folder, resume=True, on_step=listeners.on_step, on_epoch=listeners.on_epoch)
 
     data = _training_data(recipe, dataset, rows.train, places.cache, train_teacher, listeners.on_part)

@@ -387,12 +387,14 @@ def test_drawings_that_are_not_digits_are_refused_for_photographs(colours: Datas
         train(recipe, colours, tmp_path / "run")
 
 
-def test_teachers_and_views_have_the_made_images_of_the_student(squares: Dataset, tmp_path: Path) -> None:
+def test_views_and_teachers_with_made_images_have_those_of_the_student(squares: Dataset, tmp_path: Path) -> None:
     hands = Hands(30, fonts=0)
-    recipe = replace(STUDENT, hands=hands, distillation=Distillation((replace(TEACHER, epochs=1),), views=2))
+    teacher = replace(TEACHER, epochs=1)
+    teachers = (replace(teacher, hands=Hands(7)), teacher)
+    recipe = replace(STUDENT, hands=hands, distillation=Distillation(teachers, views=2))
     parts_until_student(recipe, squares, tmp_path)
     cache = tmp_path / "distillation"
-    assert read_recipe(cache / "teacher-1" / "recipe.json").hands == hands
+    assert [read_recipe(cache / f"teacher-{n}" / "recipe.json").hands for n in (1, 2)] == [hands, None]
     views = np.load(cache / "views.npy")
     assert len(views) == 2 * (270 + 30)
     made = with_hands(squares, "tenth", hands)[0].images[300:]

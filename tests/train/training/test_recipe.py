@@ -110,7 +110,7 @@ PHOTO_INPUT = ImageInput(56, 42, 3, "as-photographed")
 def test_recipes_for_photographs_have_no_ink_and_larger_shifts(name: str) -> None:
     recipe = named_recipe("best", name, data="pets", image=PHOTO_INPUT)
     taught = recipe.distillation.teachers if recipe.distillation else ()
-    assert [each.model for each in taught] == (["edge"] * 4 if name == "edge" else [])
+    assert [each.model for each in taught] == (["edge"] * 6 if name == "edge" else [])
     for each in (recipe, *taught):
         found = each.augmentation
         assert (found.translation_px, found.shear_degrees, found.mirror) == (5.0, 0.0, False)
