@@ -1,8 +1,7 @@
-"""Batches for `keras.Model.fit`: shuffled and augmented for training, in order for validation."""
+"""Batches of images: shuffled and augmented for training, in order for validation."""
 
 from typing import Any, Literal
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +10,7 @@ from digits_edge.train.data.augmentation import Augmentation
 from digits_edge.train.data.augmenting import augment
 
 
-class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
+class OrderedBatches:
     """Batches of scaled images and targets for validation: in order, not augmented.
 
     Only the images of one batch are read at a time, so `images` may be a memory map larger than the memory.
@@ -39,12 +38,17 @@ class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
         batch_size: int,
         input_scale: Literal[1, 255] = 1,
     ) -> None:
-        super().__init__()
         self._images = images
         self._targets = targets
         self._rows = rows
         self._batch_size = batch_size
         self._input_scale = input_scale
+
+    @property
+    def shapes(self) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:
+        """Shapes of the images and targets of every batch; None for the number of images."""
+        image = self._images.shape[1:]
+        return (None, *image, *(() if len(image) == 3 else (1,))), (None, *self._targets.shape[1:])
 
     def __len__(self) -> int:
         """Number of batches per epoch."""

@@ -1,6 +1,5 @@
 """Batches of lines of similar widths, varied for training: `LineBatches`, `OrderedLineBatches`."""
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -23,8 +22,8 @@ _NOISE, _EXPONENT = 16.0, 0.35
 _LEFT_PX = 12
 
 
-class OrderedLineBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches of lines for validation, sorted by width but for the first two.
+class OrderedLineBatches:
+    """Batches of lines for validation, sorted by width.
 
     Args:
         pool: the lines.
@@ -38,7 +37,6 @@ class OrderedLineBatches(keras.utils.PyDataset):  # type: ignore[misc]
     """
 
     def __init__(self, pool: LineSet, *, batch_size: int) -> None:
-        super().__init__()
         self._pool = pool
         self._batch_size = batch_size
         self._longest = max(map(len, pool.texts))
@@ -46,8 +44,12 @@ class OrderedLineBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def _grouped(self) -> list[NDArray[np.intp]]:
         rows = np.argsort(self._pool.widths, kind="stable")
-        batches = [rows[start : start + self._batch_size] for start in range(0, len(rows), self._batch_size)]
-        return _of_different_widths(batches, self._pool.widths)
+        return [rows[start : start + self._batch_size] for start in range(0, len(rows), self._batch_size)]
+
+    @property
+    def shapes(self) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:
+        """Shapes of the images and targets of every batch; None for the number of lines and the width."""
+        return (None, LINE_HEIGHT, None, 1), (None, 1 + max(1, self._longest))
 
     def __len__(self) -> int:
         """Number of batches per epoch."""
@@ -105,22 +107,11 @@ class LineBatches(OrderedLineBatches):
             part = part[np.argsort(widths[part], kind="stable")]
             batches += [part[at : at + size] for at in range(0, len(part), size)]
         order = rng.permutation(len(batches))
-        return _of_different_widths([batches[place] for place in order], widths)
+        return [batches[place] for place in order]
 
     def _images(self, rows: NDArray[np.intp], index: int) -> list[NDArray[np.uint8]]:
         rng = np.random.default_rng((self._seed, self._epoch, index))
         return [varied(self._pool.image(row), rng) for row in rows]
-
-
-def _of_different_widths(batches: list[NDArray[np.intp]], widths: NDArray[np.int64]) -> list[NDArray[np.intp]]:
-    """Put the widest batch first: Keras takes dimensions in which the first two batches agree for constants."""
-    if len(batches) > 1:
-        widest = max(range(len(batches)), key=lambda place: int(widths[batches[place]].max()))
-        narrowest = min(range(len(batches)), key=lambda place: int(widths[batches[place]].max()))
-        ends = [place for place in (widest, narrowest) if place == widest or narrowest != widest]
-        rest = [batch for place, batch in enumerate(batches) if place not in ends]
-        return [batches[place] for place in ends] + rest
-    return batches
 
 
 def varied(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

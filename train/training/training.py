@@ -14,6 +14,7 @@ from digits_edge.runtime.datasets import Dataset, parts
 from digits_edge.runtime.errors import InputError
 from digits_edge.train.data.batches import Batches, OrderedBatches, count_batches, images_per_batch
 from digits_edge.train.data.made_hands import calibration_hands, refuse_hands, with_hands
+from digits_edge.train.data.streaming import BatchSource, streamed
 from digits_edge.train.models.architectures import build, dtype_policy, input_scale
 from digits_edge.train.models.averaging import WeightAverage
 from digits_edge.train.models.batch_norm import with_fused_batch_norm
@@ -133,8 +134,8 @@ def train(
             _Listeners(on_step, on_epoch, on_part or _ignore),
         )
         model.fit(
-            batches,
-            validation_data=validation,
+            streamed(batches),
+            validation_data=streamed(validation),
             initial_epoch=len(progress.history),
             epochs=recipe.epochs,
             shuffle=False,
@@ -172,7 +173,7 @@ def _per_epoch(recipe: Recipe, images: int) -> int:
 
 def _batches(
     recipe: Recipe, dataset: Dataset, places: _Places, listeners: _Listeners
-) -> tuple[Batches | LineBatches, keras.utils.PyDataset]:
+) -> tuple[Batches | LineBatches, BatchSource]:
     """Batches for training and validation."""
     if recipe.lines is None:
         return _image_batches(recipe, dataset, places, listeners)

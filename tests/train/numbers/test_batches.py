@@ -50,13 +50,6 @@ def test_lines_of_a_batch_have_similar_widths() -> None:
         assert targets[:, 0].min() >= targets[:, 0].max() - 20
 
 
-def test_the_first_two_batches_have_different_widths() -> None:
-    # Keras takes dimensions in which the first two batches agree for constants
-    shuffled = [LineBatches(pool(), batch_size=16, seed=seed) for seed in range(20)]
-    for batches in (*shuffled, OrderedLineBatches(pool(), batch_size=20)):
-        assert batches[0][0].shape[2] != batches[1][0].shape[2]
-
-
 def test_all_batches_have_targets_of_one_length() -> None:
     texts = ["123456", *["1"] * 30]
     lines = LineSet.of("one long text", [np.zeros((32, 20 + row), np.uint8) for row in range(31)], texts)
