@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from digits_edge.export import Exported, Int8Options, Source, export, exporting
+from digits_edge.export import Exported, Int8Options, Source, exact_golden, export
 from digits_edge.export.precision.exact import exact_probabilities
 from digits_edge.export.precision.overflow import MAX_PAIR_SUM, bounds, channel_scales, pair_sums, quantized
 from digits_edge.runtime.checks.verify import verify
@@ -176,7 +176,7 @@ def test_float_layers_are_computed_in_float(source: Source, drawn: Dataset, tmp_
 def test_export_fails_if_kernels_differ_from_exact_arithmetic(
     source: Source, drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(exporting, "exact_probabilities", lambda *_: np.full((48, 10), 0.1, np.float32))
+    monkeypatch.setattr(exact_golden, "exact_probabilities", lambda *_: np.full((48, 10), 0.1, np.float32))
     with pytest.raises(CheckError, match="kernels differ from exact arithmetic"):
         export(source, tmp_path / "m.onnx", precision="int8", training=drawn)
     assert not (tmp_path / "m.onnx").exists()
