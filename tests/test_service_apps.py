@@ -29,7 +29,7 @@ def expected(images):
 @pytest.fixture
 def fastapi_client(monkeypatch):
     """A function that starts a FastAPI service."""
-    pytest.importorskip("fastapi", reason="the comparison needs FastAPI: pip install fastapi")
+    pytest.importorskip("fastapi", reason="the comparison needs FastAPI, of the extra dev")
     monkeypatch.setenv("MODEL", str(find_model(MODEL, "cpu")))
     return lambda create: TestClient(create())
 
