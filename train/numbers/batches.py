@@ -39,7 +39,7 @@ class OrderedLineBatches:
     def __init__(self, pool: LineSet, *, batch_size: int) -> None:
         self._pool = pool
         self._batch_size = batch_size
-        self._longest = max(map(len, pool.texts))
+        self._longest = max(1, *map(len, pool.texts))
         self._batches = self._grouped()
 
     def _grouped(self) -> list[NDArray[np.intp]]:
@@ -49,7 +49,7 @@ class OrderedLineBatches:
     @property
     def shapes(self) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:
         """Shapes of the images and targets of every batch; None for the number of lines and the width."""
-        return (None, LINE_HEIGHT, None, 1), (None, 1 + max(1, self._longest))
+        return (None, LINE_HEIGHT, None, 1), (None, 1 + self._longest)
 
     def __len__(self) -> int:
         """Number of batches per epoch."""
@@ -155,7 +155,7 @@ def padded(images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
 def targets(widths: list[int], texts: list[str], longest: int) -> NDArray[np.int32]:
     """Number of columns and characters of lines, int32 (N, 1 + longest), filled with the blank."""
     blank = len(CHARACTERS)
-    rows = np.full((len(texts), 1 + max(1, longest)), blank, np.int32)
+    rows = np.full((len(texts), 1 + longest), blank, np.int32)
     rows[:, 0] = [-(-width // COLUMN_PX) for width in widths]
     for row, text in enumerate(texts):
         rows[row, 1 : 1 + len(text)] = [CHARACTERS.index(character) for character in text]

@@ -20,6 +20,8 @@ from digits_edge.train.numbers.writing import NO_INK_PX, LineStyle, WrittenLine,
 
 #: Lines that are made with one generator state; that of block B is seeded with (seed, B).
 BLOCK = 300
+#: Share of lines with much paper at a side, and of those with at most two characters.
+_WIDE_PAPER, _WIDE_PAPER_SHORT = 0.12, 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +111,7 @@ class NumberLines:
         height = style.height_px
         inked_rows = np.flatnonzero((line.field > 0).any(axis=1))
         top, bottom = (int(inked_rows[0]), int(inked_rows[-1]) + 1) if len(inked_rows) else (0, line.field.shape[0])
-        margins = _margins(height, rng, 0.4 if len(line.boxes) <= 2 else 0.12)
+        margins = _margins(height, rng, _WIDE_PAPER_SHORT if len(line.boxes) <= 2 else _WIDE_PAPER)
         shape = (bottom - top + margins[1] + margins[3], line.field.shape[1] + margins[0] + margins[2])
         field = np.full(shape, NO_INK_PX, np.float32)
         place = (slice(margins[1], margins[1] + bottom - top), slice(margins[0], margins[0] + line.field.shape[1]))
@@ -153,7 +155,7 @@ class NumberLines:
                 _paste(field[:, : round(visible)], other, (upper, round(visible) - other.shape[1]))
 
 
-def _margins(height: float, rng: np.random.Generator, wide: float = 0.12) -> tuple[int, int, int, int]:
+def _margins(height: float, rng: np.random.Generator, wide: float = _WIDE_PAPER) -> tuple[int, int, int, int]:
     """Left, upper, right, lower margin of a crop, in pixels; `wide` is the share of those with much paper beside."""
     tight = rng.random()
     vertical = rng.uniform(0, 0.08, 2) if tight < 0.25 else rng.uniform(0, 0.6, 2)
