@@ -19,6 +19,8 @@ Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 T = TypeVar("T", bound=np.generic)
 
+#: Up to this radius, `blurred` adds the rows of each window, which is then faster than cumulative sums.
+_MAX_ADDED_RADIUS = 2
 
 #: Levels are multiples of 1/GRID: levels in 0…255 are then exact in float32, and sums of a picture's levels in float64.
 GRID = 4096
@@ -87,10 +89,26 @@ def blurred(array: Array, radius: int) -> Array:
     if radius < 1:
         return array
     width = 2 * radius + 1
+    window_sums = _added if radius <= _MAX_ADDED_RADIUS else _cumulated
     for _ in (0, 1):
-        sums = np.cumsum(_edge_padded(array, radius + 1, radius), axis=0, dtype=np.float64)
-        array = ((sums[width:] - sums[:-width]) / width).astype(np.float32).swapaxes(0, 1)
+        sums = window_sums(_edge_padded(array, radius + 1, radius), width)
+        array = (sums / width).astype(np.float32).swapaxes(0, 1)
     return on_grid(array)
+
+
+def _added(padded: Array, width: int) -> NDArray[np.float64]:
+    """The sums of so many rows each, from the second row on, by addition."""
+    count = len(padded) - width
+    sums = padded[1 : count + 1].astype(np.float64)
+    for first in range(2, width + 1):
+        sums += padded[first : count + first]
+    return sums
+
+
+def _cumulated(padded: Array, width: int) -> NDArray[np.float64]:
+    """The same sums as `_added`, as differences of cumulative sums."""
+    sums = np.cumsum(padded, axis=0, dtype=np.float64)
+    return sums[width:] - sums[:-width]
 
 
 def running(extreme: np.ufunc, array: NDArray[T], height: int, width: int) -> NDArray[T]:

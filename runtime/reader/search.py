@@ -168,7 +168,9 @@ def spans(columns: Columns, labels: Sequence[str], text: str) -> list[Span]:
     blank = columns.shape[1] - 1
     classes = np.full(2 * len(text) + 1, blank)
     classes[1::2] = [labels.index(character) for character in text]
-    path = _path(np.log(np.maximum(columns[:, classes], _TINY)), classes)
+    path = _most_probable_path(columns, classes)
+    if path is None:
+        path = _path(np.log(np.maximum(columns[:, classes], _TINY)), classes)
     if path is None:
         return []
     found = []
@@ -185,14 +187,13 @@ def _scores(
 ) -> tuple[_Scores, float]:
     """The prefixes after the last column, and the factor of their scores."""
     scores: _Scores = {root: [1.0, 0.0]}
-    log_scale = 0.0
-    for blank, classes in _considered(columns, beam):
-        if blank > beam.blank_above:
-            log_scale += log(blank)
-            for score in scores.values():
-                score[0] += score[1]
-                score[1] = 0.0
-            continue
+    written = np.flatnonzero(columns[:, -1] <= beam.blank_above)
+    log_scale = float(np.log(np.delete(columns[:, -1], written)).sum())
+    after = 0
+    for column, (blank, classes) in zip(written.tolist(), _considered(columns[written], beam), strict=True):
+        if column > after:
+            _end_with_blank(scores)
+        after = column + 1
         scores = _pruned(_extended(scores, blank, classes, labels, step, beam.min_share), beam)
         best = max(score[0] + score[1] for score in scores.values())
         log_scale += log(best)
@@ -200,6 +201,13 @@ def _scores(
             score[0] /= best
             score[1] /= best
     return scores, float(np.exp(log_scale))
+
+
+def _end_with_blank(scores: _Scores) -> None:
+    """Step all prefixes by columns without a character."""
+    for score in scores.values():
+        score[0] += score[1]
+        score[1] = 0.0
 
 
 def _considered(columns: NDArray[np.float64], beam: Beam) -> Iterator[tuple[float, list[tuple[int, float]]]]:
@@ -286,6 +294,22 @@ def _with_confidences(found: list[tuple[str, float]], *, is_constrained: bool) -
     accepted = min(1.0, sum(probability for _, probability in found))
     total = accepted + (1 - accepted) / CONSTRAINT_ODDS
     return [Hypothesis(text, min(1.0, probability / total)) for text, probability in found]
+
+
+def _most_probable_path(columns: Columns, classes: NDArray[np.intp]) -> NDArray[np.intp] | None:
+    """The state of each column if the most probable class of each spells the string, which is then the best alignment.
+
+    Args:
+        columns: float32 (T, K+1), as for `search`.
+        classes: int (S,), classes of the states: blank, character, blank, …, blank.
+    """
+    best = columns.argmax(axis=1)
+    is_character = best != columns.shape[1] - 1
+    begins = is_character & (np.diff(best, prepend=-1) != 0)
+    if not np.array_equal(best[begins], classes[1::2]):
+        return None
+    begun = np.cumsum(begins)
+    return np.asarray(np.where(is_character, 2 * begun - 1, 2 * begun), np.intp)
 
 
 def _path(scores: NDArray[np.float64], classes: NDArray[np.intp]) -> NDArray[np.intp] | None:

@@ -47,11 +47,11 @@ def without_slant(pixels: NDArray[np.uint8], slant: float) -> NDArray[np.uint8]:
     """
     height, width = pixels.shape
     margin = int(np.ceil(abs(slant) * height / 2)) + 1
-    sheared = np.zeros((height, width + 2 * margin))
-    for row in range(height):
-        shift = slant * (row - (height - 1) / 2) + margin
-        left = int(np.floor(shift))
-        rest = shift - left
-        sheared[row, left : left + width] += pixels[row] * (1 - rest)
-        sheared[row, left + 1 : left + 1 + width] += pixels[row] * rest
+    shift = slant * (np.arange(height) - (height - 1) / 2) + margin
+    left = np.floor(shift).astype(np.intp)
+    rest = (shift - left)[:, None]
+    padded = np.pad(pixels, ((0, 0), (2 * margin + 1, 2 * margin)))  # column x + 2 · margin + 1 is column x
+    places = np.arange(width + 2 * margin) - left[:, None] + 2 * margin
+    sheared = np.take_along_axis(padded, places + 1, axis=1) * (1 - rest)
+    sheared += np.take_along_axis(padded, places, axis=1) * rest
     return np.asarray(np.rint(sheared), np.uint8)
