@@ -115,6 +115,8 @@ def grey(colours: Array) -> Array:
         >>> levels.shape, bool(np.ptp(levels) > 100)
         ((20, 20), True)
     """
+    if (colours[..., 0] == colours[..., 1]).all() and (colours[..., 0] == colours[..., 2]).all():
+        return on_grid(colours[..., 0])  # what the weights, thirds that sum to 1, give
     coarse = colours[::COLOUR_STRIDE, ::COLOUR_STRIDE]
     local = rounded_differences(coarse).reshape(-1, 3)
     weights = _weights(np.linalg.eigh(local.T @ local + COVARIANCE_OFFSET)[1][:, -1])

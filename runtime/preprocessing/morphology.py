@@ -238,7 +238,7 @@ def boxes(numbered: NDArray[np.intp], count: int) -> NDArray[np.intp]:
         >>> boxes(np.array([[0, 1, 1], [2, 0, 0]]), 2).tolist()
         [[1, 0, 3, 1], [0, 1, 1, 2]]
     """
-    rows, columns = np.nonzero(numbered)
+    rows, columns = np.nonzero(numbered > 0)
     piece = numbered[rows, columns] - 1
     found = np.empty((count, 4), np.intp)
     found[:, :2], found[:, 2:] = max(numbered.shape), 0
