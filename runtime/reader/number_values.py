@@ -23,26 +23,25 @@ def value_of(text: str) -> str:
     return f"{digits[: -len(decimals[1])]}.{decimals[1]}" if decimals else digits
 
 
-def by_value(readings: Sequence[tuple[float, Sequence[Hypothesis]]]) -> list[Hypothesis]:
+def by_value(readings: Sequence[Sequence[Hypothesis]]) -> list[Hypothesis]:
     """The numbers of one or several readings of a line, the most probable first.
 
     Args:
-        readings: weight of each reading, and its strings.
+        readings: the strings of each reading.
 
     Returns:
-        For each value, the most probable text with the probability of all its texts.
+        For each value, the most probable text with the probability of all its texts, on average over the readings.
 
     Example:
         >>> texts = [Hypothesis("5000-", 0.4), Hypothesis("500", 0.35), Hypothesis("5000", 0.2)]
-        >>> [(each.text, round(each.confidence, 2)) for each in by_value([(1.0, texts)])]
+        >>> [(each.text, round(each.confidence, 2)) for each in by_value([texts])]
         [('5000-', 0.6), ('500', 0.35)]
     """
-    total = sum(weight for weight, _ in readings)
     texts: dict[str, dict[str, float]] = {}
-    for weight, numbers in readings:
+    for numbers in readings:
         for number in numbers:
             same = texts.setdefault(value_of(number.text), {})
-            same[number.text] = same.get(number.text, 0.0) + number.confidence * weight / total
+            same[number.text] = same.get(number.text, 0.0) + number.confidence / len(readings)
     found = [
         Hypothesis(max(same, key=lambda text: same[text]), min(1.0, sum(same.values()))) for same in texts.values()
     ]

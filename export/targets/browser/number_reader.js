@@ -9,7 +9,6 @@
  * @typedef {import("./line_search.js").Columns} Columns
  * @typedef {import("./line_search.js").Hypothesis} Hypothesis
  * @typedef {import("./line_search.js").Span} Span
- * @typedef {{weight: number, numbers: Hypothesis[]}} WeightedReading
  * @typedef {import("./lines.js").FoundLine} FoundLine
  * @typedef {import("./morphology.js").Box} Box
  * @typedef {import("./numbers_view.js").Line} Line
@@ -25,7 +24,6 @@
 import {
   LINE_IMAGE_INK_HEIGHT,
   LINE_IMAGE_LINE_HEIGHT,
-  LINE_READER_FIRST_WEIGHT,
   LINE_READER_INK_LEVEL,
   LINE_READER_MAX_ALTERNATIVES,
   LINE_READER_MAX_INK_GAP,
@@ -34,7 +32,6 @@ import {
   LINE_READER_MIN_SINGLE_CHARACTER,
   LINE_READER_NO_NUMBER,
   LINE_READER_READ_AGAIN_BELOW,
-  LINE_READER_UPRIGHT_SHARES,
   READER_MIN_TURNED,
   READER_MIN_TURNED_DIGITS,
   READER_TURN_BELOW,
@@ -115,13 +112,11 @@ async function readLine(picture, found, model) {
   const image = lineImage(levels);
   const columns = await model.run(image.pixels, image.width);
   if (emptyProbability(columns) > LINE_READER_NO_NUMBER) return withoutNumber(picture, found);
-  const first = search(columns, model.labels);
-  let numbers = byValue([{ weight: 1, numbers: first }]);
+  const asWritten = search(columns, model.labels);
+  let numbers = byValue([asWritten]);
   if (numbers[0].confidence < LINE_READER_READ_AGAIN_BELOW) {
-    numbers = byValue([
-      { weight: LINE_READER_FIRST_WEIGHT, numbers: first },
-      ...(await uprightReadings(image, model)),
-    ]);
+    const upright = withoutSlant(image.pixels, image.width, slantOf(image.pixels, image.width));
+    numbers = byValue([asWritten, search(await model.run(upright.pixels, upright.width), model.labels)]);
   }
   const [best, ...others] = numbers;
   if (!/[0-9]/.test(best.text) || !isLikely(best)) return withoutNumber(picture, found);
@@ -140,38 +135,19 @@ async function readLine(picture, found, model) {
 }
 
 /**
- * The numbers in a line image with parts of its slant removed.
- *
- * @param {LineImage} image
- * @param {LineModel} model
- * @returns {Promise<WeightedReading[]>}
- */
-async function uprightReadings({ pixels, width }, model) {
-  const slant = slantOf(pixels, width);
-  const readings = [];
-  for (const share of LINE_READER_UPRIGHT_SHARES) {
-    const upright = withoutSlant(pixels, width, share * slant);
-    const numbers = search(await model.run(upright.pixels, upright.width), model.labels);
-    readings.push({ weight: 1, numbers });
-  }
-  return readings;
-}
-
-/**
  * The numbers of one or several readings of a line, the most probable first: for each value, the most probable text with
- * the probability of all its texts.
+ * the probability of all its texts, on average over the readings.
  *
- * @param {WeightedReading[]} readings
+ * @param {Hypothesis[][]} readings
  * @returns {Hypothesis[]}
  */
 function byValue(readings) {
-  const total = readings.reduce((sum, { weight }) => sum + weight, 0);
   /** @type {Map<string, Map<string, number>>} */
   const texts = new Map();
-  for (const { weight, numbers } of readings) {
+  for (const numbers of readings) {
     for (const { text, confidence } of numbers) {
       const same = texts.get(valueOf(text)) ?? new Map();
-      same.set(text, (same.get(text) ?? 0) + (confidence * weight) / total);
+      same.set(text, (same.get(text) ?? 0) + confidence / readings.length);
       texts.set(valueOf(text), same);
     }
   }

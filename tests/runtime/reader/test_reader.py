@@ -26,8 +26,8 @@ def reader(sequence_model: Path) -> Iterator[Reader]:
 
 @pytest.fixture(autouse=True)
 def _one_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the readings with less slant: the templates do not tolerate it."""
-    monkeypatch.setattr(line_reader, "UPRIGHT_SHARES", ())
+    """Without the reading without slant: the templates do not tolerate it."""
+    monkeypatch.setattr(line_reader, "READ_AGAIN_BELOW", 0.0)
 
 
 @pytest.fixture(scope="module")
