@@ -4,7 +4,7 @@ The weights are those of the file; for int8, the integers times their scales. A 
 the original, except for the batch normalization that export folded into the weights. A run recovered from an int8 file
 predicts what that file predicts.
 
-    python scripts/recover_keras.py edge-int8.onnx --name edge -o model_sources/edge
+    python scripts/recover_keras.py fashion-int8.onnx --name cnn-small -o model_sources/fashion
     python scripts/recover_keras.py edge-ensemble-int8.onnx -o runs/ensemble    # one folder for each member
 """
 
