@@ -29,29 +29,33 @@ def slant_of(pixels: NDArray[np.uint8]) -> float:
     return max(-MAX_SLANT, min(slant, MAX_SLANT))
 
 
-def without_slant(pixels: NDArray[np.uint8], slant: float) -> NDArray[np.uint8]:
-    """Shear a line image so that strokes of a slant are upright; its middle row does not move.
+def without_slant(pixels: NDArray[np.uint8], slant: float, widening: float = 1.0) -> NDArray[np.uint8]:
+    """Shear a line image so that strokes of a slant are upright, and widen it; between pixels, levels are interpolated.
 
     Args:
         pixels: uint8 (H, W).
         slant: pixels to the right for each pixel upwards.
+        widening: columns of the result for each column of the sheared image.
 
     Returns:
-        uint8 (H, W + margins).
+        uint8 (H, about (W + margins) · widening).
 
     Example:
         >>> italic = np.zeros((3, 4), np.uint8)
         >>> italic[0, 2] = italic[1, 1] = italic[2, 0] = 200
         >>> without_slant(italic, 1.0).argmax(axis=1).tolist()
         [4, 4, 4]
+        >>> without_slant(italic, 1.0, 2.0).shape
+        (3, 20)
     """
     height, width = pixels.shape
     margin = int(np.ceil(abs(slant) * height / 2)) + 1
-    shift = slant * (np.arange(height) - (height - 1) / 2) + margin
-    left = np.floor(shift).astype(np.intp)
-    rest = (shift - left)[:, None]
-    padded = np.pad(pixels, ((0, 0), (2 * margin + 1, 2 * margin)))  # column x + 2 · margin + 1 is column x
-    places = np.arange(width + 2 * margin) - left[:, None] + 2 * margin
-    sheared = np.take_along_axis(padded, places + 1, axis=1) * (1 - rest)
-    sheared += np.take_along_axis(padded, places, axis=1) * rest
-    return np.asarray(np.rint(sheared), np.uint8)
+    columns = int(np.floor((width + 2 * margin) * widening + 0.5))
+    shifts = slant * (np.arange(height) - (height - 1) / 2) + margin
+    places = ((np.arange(columns) + 0.5) / widening - 0.5) - shifts[:, None]
+    left = np.floor(places)
+    rest = places - left
+    padded = np.pad(pixels, ((0, 0), (2, 2)))  # beyond the pixels there is paper
+    at = np.clip(left + 2, 0, width + 2).astype(np.intp)
+    levels = np.take_along_axis(padded, at, axis=1) * (1 - rest) + np.take_along_axis(padded, at + 1, axis=1) * rest
+    return np.asarray(np.rint(levels), np.uint8)

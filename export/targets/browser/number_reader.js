@@ -32,6 +32,8 @@ import {
   LINE_READER_MIN_SINGLE_CHARACTER,
   LINE_READER_NO_NUMBER,
   LINE_READER_READ_AGAIN_BELOW,
+  LINE_READER_SLANT_SHARES,
+  LINE_READER_WIDENINGS,
   READER_MIN_TURNED,
   READER_MIN_TURNED_DIGITS,
   READER_TURN_BELOW,
@@ -115,8 +117,13 @@ async function readLine(picture, found, model) {
   const asWritten = search(columns, model.labels);
   let numbers = byValue([asWritten]);
   if (numbers[0].confidence < LINE_READER_READ_AGAIN_BELOW) {
-    const upright = withoutSlant(image.pixels, image.width, slantOf(image.pixels, image.width));
-    numbers = byValue([asWritten, search(await model.run(upright.pixels, upright.width), model.labels)]);
+    const slant = slantOf(image.pixels, image.width);
+    const readings = [asWritten];
+    for (const [i, share] of LINE_READER_SLANT_SHARES.entries()) {
+      const form = withoutSlant(image.pixels, image.width, share * slant, LINE_READER_WIDENINGS[i]);
+      readings.push(search(await model.run(form.pixels, form.width), model.labels));
+    }
+    numbers = byValue(readings);
   }
   const [best, ...others] = numbers;
   if (!/[0-9]/.test(best.text) || !isLikely(best)) return withoutNumber(picture, found);

@@ -27,26 +27,29 @@ export function slantOf(pixels, width) {
 }
 
 /**
- * Shear a line image so that strokes of a slant are upright; its middle row does not move.
+ * Shear a line image so that strokes of a slant are upright, and widen it; between pixels, levels are interpolated.
  *
  * @param {Uint8Array} pixels (32, W)
  * @param {number} width
  * @param {number} slant
+ * @param {number} widening columns of the result for each column of the sheared image
  * @returns {{pixels: Uint8Array, width: number}}
  */
-export function withoutSlant(pixels, width, slant) {
+export function withoutSlant(pixels, width, slant, widening) {
   const height = LINE_IMAGE_LINE_HEIGHT;
   const margin = Math.ceil((Math.abs(slant) * height) / 2) + 1;
-  const line = width + 2 * margin;
-  const sheared = new Float64Array(height * line);
+  const columns = Math.floor((width + 2 * margin) * widening + 0.5);
+  const sheared = new Uint8Array(height * columns);
   for (let y = 0; y < height; y += 1) {
     const shift = slant * (y - (height - 1) / 2) + margin;
-    const left = Math.floor(shift);
-    const rest = shift - left;
-    for (let x = 0, to = y * line + left; x < width; x += 1, to += 1) {
-      sheared[to] += pixels[y * width + x] * (1 - rest);
-      sheared[to + 1] += pixels[y * width + x] * rest;
+    /** @param {number} x */
+    const level = (x) => (x >= 0 && x < width ? pixels[y * width + x] : 0);
+    for (let x = 0; x < columns; x += 1) {
+      const place = (x + 0.5) / widening - 0.5 - shift;
+      const left = Math.floor(place);
+      const rest = place - left;
+      sheared[y * columns + x] = rint(level(left) * (1 - rest) + level(left + 1) * rest);
     }
   }
-  return { pixels: Uint8Array.from(sheared, rint), width: line };
+  return { pixels: sheared, width: columns };
 }

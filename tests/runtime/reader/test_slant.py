@@ -34,6 +34,15 @@ def test_the_slant_of_strokes_is_found_and_removed(slant: float):
     assert int(upright.sum()) == pytest.approx(int(image.sum()), rel=0.01)  # nothing is cut off
 
 
+def test_a_widened_line_has_wider_strokes_at_the_same_place():
+    image = strokes(0.0)
+    for widening in (0.8, 1.0, 1.25):
+        widened = without_slant(image, 0.0, widening)
+        assert int(widened.sum()) == pytest.approx(int(image.sum()) * widening, rel=0.02)
+        centres = np.flatnonzero(widened[16] > 250) / widening - 1  # the margin is one pixel
+        assert all(np.abs(centres - foot).min() < 2 for foot in (30, 60, 90))
+
+
 def test_paper_has_no_slant():
     assert slant_of(np.zeros((32, 40), np.uint8)) == 0
 
@@ -53,8 +62,9 @@ def test_only_uncertain_lines_are_read_again(sequence_model: Path, monkeypatch: 
         columns = reader.model.columns
         monkeypatch.setattr(reader.model, "columns", lambda image: runs.append(image.shape) or columns(image))
         monkeypatch.setattr(line_reader, "READ_AGAIN_BELOW", 0.0)
-        assert reader.read(page).text == "7901"
+        field = [(0, 0, *page.size)]  # a field is not turned
+        assert reader.read(page, regions=field).text == "7901"
         assert len(runs) == 1
         monkeypatch.setattr(line_reader, "READ_AGAIN_BELOW", 1.1)
-        reader.read(page)
-        assert len(runs) == 3
+        reader.read(page, regions=field)
+        assert len(runs) == 2 + len(line_reader.WIDENINGS)
