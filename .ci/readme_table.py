@@ -7,6 +7,7 @@ import argparse
 import csv
 import json
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
 #: Results of `benchmarks.record`; speeds are ratios within one file.
 MACHINES = {
-    "with VNNI": RESULTS / "2026-11-22-linux-x86_64-intel_r_xeon_r_processor-cpu-1thread-ort1.31.1.csv",
+    "with VNNI": RESULTS / "2026-11-30-linux-x86_64-amd_epyc-cpu-1thread-ort1.32.0.csv",
     "without VNNI": RESULTS / "2026-11-29-linux-x86_64-amd_epyc-cpu-1thread-ort1.32.0.csv",
 }
+#: Models whose network was replaced after a machine was measured.
+REPLACED = {"without VNNI": ("edge-ensemble-int8",)}
 BASELINE = "cnn-small-fp32"
 BATCHES = (1, 256)
 START, END = "<!-- models -->", "<!-- /models -->"
@@ -52,7 +55,7 @@ def with_table(readme: str) -> str:
 
 def _table() -> str:
     listed = CliRunner().invoke(cli, ["models", "--json"], catch_exceptions=False).stdout
-    latencies = {kind: _latencies(path) for kind, path in MACHINES.items()}
+    latencies = {kind: _latencies(path, REPLACED.get(kind, ())) for kind, path in MACHINES.items()}
     rows = [HEAD, ("---", *["---:"] * (len(HEAD) - 1))]
     models = [json.loads(line) for line in listed.splitlines()]
     rows += [_row(model, latencies) for model in models if model["output"] != "columns"]
@@ -63,10 +66,11 @@ def _table() -> str:
     )
 
 
-def _latencies(results: Path) -> dict[tuple[str, int], float]:
+def _latencies(results: Path, without: Collection[str]) -> dict[tuple[str, int], float]:
     """Return the median time of a call in µs by model and batch size."""
     with results.open(newline="", encoding="utf-8") as stream:
-        return {(line["model"], int(line["batch_size"])): float(line["p50_us"]) for line in csv.DictReader(stream)}
+        lines = [line for line in csv.DictReader(stream) if line["model"] not in without]
+    return {(line["model"], int(line["batch_size"])): float(line["p50_us"]) for line in lines}
 
 
 def _row(model: dict[str, Any], latencies: dict[str, dict[tuple[str, int], float]]) -> tuple[str, ...]:

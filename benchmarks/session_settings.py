@@ -126,7 +126,7 @@ def main() -> None:
         "--images", type=int, default=3000, help="total images for each setting  [default: %(default)s]"
     )
     options = parser.parse_args()
-    for model in options.models or [each.name for each in bundled_models()]:
+    for model in options.models or [each.name for each in bundled_models() if each.is_classifier]:
         path = find_model(model, "cpu")
         for batch_size in options.batch_size:
             found = compare(path, batch_size, max(_MIN_ROUNDS, options.images // batch_size))

@@ -118,7 +118,7 @@ def command(
         return
     refuse_options(context, _PEER_OPTIONS, "with --peers")
     measured = []
-    names = models or [model.name for model in bundled_models()]
+    names = models or [model.name for model in bundled_models() if model.is_classifier]
     for name, provider, count in product(names, providers, threads or (None,)):
         with Classifier(name, provider=provider, threads=count, images=FEW_IMAGES) as classifier:
             show(f"measuring {classifier.metadata.name} on {classifier.provider}, {classifier.threads} thread(s)")

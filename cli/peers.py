@@ -71,7 +71,7 @@ def run_peers(
     write = None if output is None else _writer(file_path(output), overwrite=overwrite)
     if keras is not None and not models:
         raise UsageError("--keras needs the model files exported from it; pass them with --model")
-    subjects = _subjects(models or [model.name for model in bundled_models()])
+    subjects = _subjects(models or [model.name for model in bundled_models() if model.is_classifier])
     peers = _keras_side(keras, subjects) if keras is not None else {}
 
     rows: list[PeerRow] = []

@@ -183,7 +183,7 @@ def main(
     """Check the bundled models and print the tables."""
     try:
         chosen = _chosen(processors, {processor.name: processor for processor in PROCESSORS}, UsageError)
-        bundled = _chosen(models, {model.name: model for model in bundled_models()}, ModelError)
+        bundled = _chosen(models, {model.name: model for model in bundled_models() if model.is_classifier}, ModelError)
         if output is not None:
             refuse_existing(output, overwrite=True)
         root = (root or user_cache() / "arm64").absolute()

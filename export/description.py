@@ -21,7 +21,7 @@ from digits_edge.runtime.model.image_input import ImageInput
 from digits_edge.runtime.model.model_file import Member, Metadata, Precision
 from digits_edge.runtime.model.steps import PreprocessingStep
 
-MODEL_VERSION = "1.1.0"
+MODEL_VERSION = "1.2.0"
 
 #: Share of the validation images that get the status "uncertain".
 REFUSED = 0.01

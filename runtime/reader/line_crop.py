@@ -9,7 +9,7 @@ from digits_edge.runtime.preprocessing.levels import Box
 from digits_edge.runtime.reader.lines import FoundLine
 
 #: Margins of the crop of a line, as shares of its height.
-MARGIN_ACROSS, MARGIN_ALONG = 0.15, 0.3
+MARGIN_ACROSS, MARGIN_ALONG = 0.15, 0.38
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def line_crop(picture: Image.Image, line: FoundLine) -> LineCrop:
         >>> page = Image.new("L", (400, 300), "white")
         >>> crop = line_crop(page, FoundLine((100, 50, 200, 90)))
         >>> crop.picture.size, crop.left, crop.upper
-        ((124, 52), 88, 44)
+        ((132, 52), 84, 44)
     """
     left, upper, right, lower = line.box
     if line.box == (0, 0, *picture.size):

@@ -26,7 +26,7 @@ from digits_edge.runtime.preprocessing.transparency import flattened, without_id
 #: Height of a line image, and height of the line's ink in it, in pixels.
 LINE_HEIGHT, INK_HEIGHT = 32, 24
 #: Smallest and largest width of a line image, in pixels.
-MIN_LINE_WIDTH, MAX_LINE_WIDTH = 16, 1024
+MIN_LINE_WIDTH, MAX_LINE_WIDTH = 32, 1024
 #: Height to which taller regions are reduced before anything else.
 WORK_HEIGHT = 96
 
@@ -96,7 +96,7 @@ def line_image(levels: Array, band: tuple[int, int] | None = None) -> NDArray[np
         band: First and last row of the line's ink, the latter exclusive; None for those that `find_band` returns.
 
     Returns:
-        uint8, (32, W): white ink on black, W from 16 to 1,024.
+        uint8, (32, W): white ink on black, W from 32 to 1,024.
 
     Example:
         >>> levels = np.zeros((60, 200), np.float32)
