@@ -26,8 +26,8 @@ NO_NUMBER = 0.5
 MIN_CHARACTER, MIN_SINGLE_CHARACTER = 0.65, 0.5
 #: Maximum number of alternatives, and their minimum probability.
 MAX_ALTERNATIVES, MIN_ALTERNATIVE = 5, 1e-3
-#: Lines with a lower confidence are read again in these forms, and the probabilities of all readings are averaged: share
-#: of the slant that is removed, and widening. Of 400 amounts on cheques, 3 to 10 % more were right.
+#: Lines with a lower confidence are read again in other forms, and the probabilities of all readings are averaged: with
+#: shares of the slant removed, and widened. 3 to 10 % more of 400 amounts on cheques were right.
 READ_AGAIN_BELOW, SLANT_SHARES, WIDENINGS = 0.8, (0.0, 0.75), (0.85, 1.2)
 #: Level of a line image from which a pixel is ink, and distance of inked columns of one character.
 INK_LEVEL, MAX_INK_GAP = 96, 5
@@ -110,7 +110,9 @@ def read_line(model: LineModel, picture: Image.Image, found: FoundLine, wanted: 
 def _other_forms(pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     """A line image with less slant, narrower and wider."""
     slant = slant_of(pixels)
-    return [without_slant(pixels, share * slant, widening) for share, widening in zip(SLANT_SHARES, WIDENINGS, strict=True)]
+    return [
+        without_slant(pixels, share * slant, widening) for share, widening in zip(SLANT_SHARES, WIDENINGS, strict=True)
+    ]
 
 
 def _is_likely(number: Hypothesis) -> bool:
