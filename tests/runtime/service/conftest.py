@@ -123,14 +123,14 @@ def file_server(folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory, other_models: list[Path]) -> Path:
-    """The folder of a static site with the models edge-int8 and fashion-int8, and others."""
+    """The folder of a static site with the models edge-int8, fashion-int8 and number-int8, and others."""
     from digits_edge.export.targets.web import export_web
     from digits_edge.runtime.errors import UsageError
     from digits_edge.runtime.session.precision import ANOTHER_MACHINE, find_model
 
     folder = tmp_path_factory.mktemp("web") / "site"
     try:
-        bundled = [find_model(name, ANOTHER_MACHINE) for name in ("edge", "fashion")]
+        bundled = [find_model(name, ANOTHER_MACHINE) for name in ("edge", "fashion", "number")]
         export_web([*bundled, *other_models], folder)
     except UsageError as error:
         pytest.skip(f"ONNX Runtime Web is not available: {error}")
