@@ -27,7 +27,7 @@ MIN_CHARACTER, MIN_SINGLE_CHARACTER = 0.65, 0.5
 #: Maximum number of alternatives, and their minimum probability.
 MAX_ALTERNATIVES, MIN_ALTERNATIVE = 5, 1e-3
 #: Lines with a lower confidence are read again in other forms, and the probabilities of all readings are averaged: with
-#: shares of the slant removed, and widened. 3 to 10 % more of 400 amounts on cheques were right.
+#: shares of the slant removed, and widened. 3 to 6 % more of 400 amounts on cheques were right.
 READ_AGAIN_BELOW, SLANT_SHARES, WIDENINGS = 0.8, (0.0, 0.75), (0.85, 1.2)
 #: Level of a line image from which a pixel is ink, and distance of inked columns of one character.
 INK_LEVEL, MAX_INK_GAP = 96, 5
