@@ -10,7 +10,8 @@ predicts what that file predicts.
 
 import argparse
 import json
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,34 +26,48 @@ from digits_edge.train.models.architectures import build, input_scale, structure
 from digits_edge.train.training.recipe import named_recipe, recipe_to_json
 
 Array = NDArray[np.float32]
-#: Weights and bias of a layer, in ONNX layout.
-Layer = tuple[Array, Array]
 
 
-def main() -> None:
-    """Write a run folder for each network in the file."""
+@dataclass(frozen=True)
+class Layer:
+    """A convolution or dense layer.
+
+    Attributes:
+        weights: in ONNX layout, (out, in, H, W) or (in, out).
+        bias: (out,).
+        stride: of a convolution, in both directions; 1 for dense layers.
+    """
+
+    weights: Array
+    bias: Array
+    stride: int = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write a run folder for each network in the file; `arguments` are those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="model file")
     parser.add_argument(
         "-o", "--output", type=Path, required=True, help="run folder, or for an ensemble the folder of all members"
     )
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     model = onnx.load_from_string(read_model_file(options.file))
     metadata = Metadata.from_json(next(p.value for p in model.metadata_props if p.key == METADATA_KEY))
     layers = layers_of(model.graph)
     if metadata.precision != "int8":  # export folds the scale of the pixels into the first layer
-        first, (weights, bias) = next(iter(layers.items()))
-        layers[first] = weights * 255, bias
+        first, layer = next(iter(layers.items()))
+        layers[first] = replace(layer, weights=layer.weights * 255)
     if not metadata.members:
-        _write(options.output, metadata.architecture, layers, metadata.temperature, metadata, options.file)
+        own = [*layers.values()]
+        _write(options.output, metadata.architecture, own, metadata.temperature, metadata, options.file)
     for number, member in enumerate(metadata.members, start=1):
         own = [layer for name, layer in layers.items() if name.startswith(f"member_{number}_")]
         folder = options.output / f"member-{number}"
-        _write(folder, member.architecture, dict(enumerate(own)), member.temperature, metadata, options.file)
+        _write(folder, member.architecture, own, member.temperature, metadata, options.file)
 
 
-def layers_of(graph: onnx.GraphProto) -> dict[Any, Layer]:
-    """Return weights and bias of every Conv and Gemm by node name, in the order of the graph."""
+def layers_of(graph: onnx.GraphProto) -> dict[str, Layer]:
+    """Return every Conv and Gemm by node name, in the order of the graph, convolutions without space-to-depth."""
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     producers = {name: node for node in graph.node for name in node.output}
 
@@ -67,24 +82,25 @@ def layers_of(graph: onnx.GraphProto) -> dict[Any, Layer]:
         shifted = quantized.astype(np.float64) - zero_point.astype(np.float64).reshape(shape)
         return (shifted * scale.astype(np.float64).reshape(shape)).astype(np.float32)
 
+    def stride(node: onnx.NodeProto) -> int:
+        return next((a.ints[0] for a in node.attribute if a.name == "strides"), 1)
+
     return {
-        node.name: (value(node.input[1]), value(node.input[2]))
+        node.name: _without_space_to_depth(Layer(value(node.input[1]), value(node.input[2]), stride(node)))
         for node in graph.node
         if node.op_type in ("Conv", "Gemm")
     }
 
 
 def keras_model(architecture: str, layers: list[Layer], temperature: float) -> keras.Model:
-    """Build an architecture with these weights, which also determine its widths."""
-    convolutions = [weights for weights, _ in layers if weights.ndim == 4]
-    model = build(architecture, classes=layers[-1][0].shape[1], filters=_widths(layers, architecture))
+    """Build an architecture with these weights, which also determine its structure."""
+    model = build(architecture, classes=layers[-1].weights.shape[1], **_structure(layers, architecture))
     weighted = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense)]
-    last_channels = len(convolutions[-1])
+    last_channels = len(_convolutions(layers)[-1].weights)
     flattened = True
-    for layer, (weights, bias) in zip(weighted, layers, strict=True):
+    for layer, stored in zip(weighted, layers, strict=True):
+        weights, bias = stored.weights, stored.bias
         if isinstance(layer, keras.layers.Conv2D):
-            if layer.kernel.shape[2] == 1 and weights.shape[1] != 1:
-                weights = _to_one_channel(weights)[:, :, : layer.kernel.shape[0], : layer.kernel.shape[1]]
             layer.kernel.assign(weights.transpose(2, 3, 1, 0))
         else:
             if flattened:  # ONNX flattens channels first, Keras channels last
@@ -105,16 +121,30 @@ def keras_model(architecture: str, layers: list[Layer], temperature: float) -> k
     return model
 
 
-def _widths(layers: list[Layer], architecture: str) -> list[int]:
-    """Return the filters of an architecture; a residual block has three convolutions of the same width."""
-    widths = [len(weights) for weights, _ in layers if weights.ndim == 4]
-    return widths[::3] if architecture == "resnet" else widths
+def _convolutions(layers: list[Layer]) -> list[Layer]:
+    return [layer for layer in layers if layer.weights.ndim == 4]
 
 
-def _to_one_channel(weights: Array) -> Array:
-    """Undo the space-to-depth of the first convolution: (out, 4, H, W) → (out, 1, 2·H, 2·W)."""
+def _structure(layers: list[Layer], architecture: str) -> dict[str, list[int]]:
+    """Return the settings of an architecture; a residual block has three convolutions of the same width."""
+    convolutions = _convolutions(layers)
+    widths = [len(layer.weights) for layer in convolutions]
+    if architecture == "resnet":
+        return {"filters": widths[::3]}
+    if architecture != "edge":
+        return {"filters": widths}
+    kernels = [layer.weights.shape[-1] for layer in convolutions]
+    return {"filters": widths, "kernels": kernels, "strides": [layer.stride for layer in convolutions]}
+
+
+def _without_space_to_depth(layer: Layer) -> Layer:
+    """Undo the space-to-depth of a first convolution: (out, 4, H, W) → (out, 1, 2·H - 1, 2·W - 1): kernels are odd."""
+    weights = layer.weights
+    if weights.ndim != 4 or weights.shape[1] != 4:
+        return layer
     out, _, height, width = weights.shape
-    return weights.reshape(out, 2, 2, height, width).transpose(0, 3, 1, 4, 2).reshape(out, 1, 2 * height, 2 * width)
+    spread = weights.reshape(out, 2, 2, height, width).transpose(0, 3, 1, 4, 2).reshape(out, 1, 2 * height, 2 * width)
+    return Layer(spread[:, :, :-1, :-1], layer.bias, 2 * layer.stride)
 
 
 def _normalisation_after(model: keras.Model, layer: Any) -> Any:
@@ -124,14 +154,16 @@ def _normalisation_after(model: keras.Model, layer: Any) -> Any:
 
 
 def _write(
-    folder: Path, architecture: str, layers: dict[Any, Layer], temperature: float, metadata: Metadata, source: Path
+    folder: Path, architecture: str, layers: list[Layer], temperature: float, metadata: Metadata, source: Path
 ) -> None:
-    model = keras_model(architecture, list(layers.values()), temperature)
+    model = keras_model(architecture, layers, temperature)
     folder.mkdir(parents=True, exist_ok=True)
     model.save(folder / "model.keras")
     recipe = named_recipe("best", architecture, data=metadata.data["name"])
-    if (widths := _widths(list(layers.values()), architecture)) != structure_of(architecture).get("filters"):
-        recipe = replace(recipe, structure={"filters": widths})
+    usual = structure_of(architecture)
+    changed = {name: value for name, value in _structure(layers, architecture).items() if value != usual.get(name)}
+    if changed:
+        recipe = replace(recipe, structure=changed)
     about = {
         "schema_version": 1,
         "recipe": recipe_to_json(recipe),
