@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from digits_edge.measure.round_robin import medians_us
 from digits_edge.runtime.classifier import Classifier
-from digits_edge.runtime.model.bundled import bundled_models
+from digits_edge.runtime.model.bundled import bundled_classifiers
 from digits_edge.runtime.model.model_file import INPUT_NAME
 from digits_edge.runtime.session.precision import find_model
 from digits_edge.runtime.session.providers import open_session
@@ -126,7 +126,7 @@ def main() -> None:
         "--images", type=int, default=3000, help="total images for each setting  [default: %(default)s]"
     )
     options = parser.parse_args()
-    for model in options.models or [each.name for each in bundled_models() if each.is_classifier]:
+    for model in options.models or [each.name for each in bundled_classifiers()]:
         path = find_model(model, "cpu")
         for batch_size in options.batch_size:
             found = compare(path, batch_size, max(_MIN_ROUNDS, options.images // batch_size))

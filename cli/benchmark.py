@@ -21,7 +21,7 @@ from digits_edge.cli.output import print_json, print_table, say, show
 from digits_edge.cli.peers import KerasChoice, run_peers
 from digits_edge.runtime.checks.latency import BATCH_SIZES, Benchmark, benchmark
 from digits_edge.runtime.classifier import FEW_IMAGES, Classifier
-from digits_edge.runtime.model.bundled import bundled_models
+from digits_edge.runtime.model.bundled import bundled_classifiers
 from digits_edge.runtime.model.pixel_range import PixelRange
 
 #: Options that apply only without --peers, and only with it.
@@ -99,7 +99,7 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Measure latency and throughput.
+    """Measure latency and throughput of classifiers.
 
     The images are the reference images of each model file. Warm-up calls are not counted. A cold start is the time from
     the start of a Python interpreter to its first prediction. Other load on the machine affects all figures, so compare
@@ -118,7 +118,7 @@ def command(
         return
     refuse_options(context, _PEER_OPTIONS, "with --peers")
     measured = []
-    names = models or [model.name for model in bundled_models() if model.is_classifier]
+    names = models or [model.name for model in bundled_classifiers()]
     for name, provider, count in product(names, providers, threads or (None,)):
         with Classifier(name, provider=provider, threads=count, images=FEW_IMAGES) as classifier:
             show(f"measuring {classifier.metadata.name} on {classifier.provider}, {classifier.threads} thread(s)")

@@ -10,7 +10,7 @@ from digits_edge.cli.options import file_path
 from digits_edge.cli.output import note, print_json, print_table, show
 from digits_edge.runtime.errors import UsageError
 from digits_edge.runtime.files import atomic_write, refuse_existing
-from digits_edge.runtime.model.bundled import bundled_models
+from digits_edge.runtime.model.bundled import bundled_classifiers
 from digits_edge.runtime.model.pixel_range import PixelRange
 from digits_edge.runtime.session.machine import processor
 from digits_edge.runtime.session.threads import available_threads
@@ -71,7 +71,7 @@ def run_peers(
     write = None if output is None else _writer(file_path(output), overwrite=overwrite)
     if keras is not None and not models:
         raise UsageError("--keras needs the model files exported from it; pass them with --model")
-    subjects = _subjects(models or [model.name for model in bundled_models() if model.is_classifier])
+    subjects = _subjects(models or [model.name for model in bundled_classifiers()])
     peers = _keras_side(keras, subjects) if keras is not None else {}
 
     rows: list[PeerRow] = []

@@ -1,10 +1,10 @@
-"""Check the bundled models on emulated processors: x86-64 with and without AVX2, arm64 with and without dot products.
+"""Check the bundled classifiers on emulated processors.
 
-On every processor each model is verified, and predicts the sample pictures and test images. The predictions are
-compared with those of this machine or, with `--exact`, of exact arithmetic. Debian's qemu-user-static emulates x86-64
-with the Python that runs this script, and arm64 with a Debian root that mmdebstrap and pip create once. The exit code
-is 1 if a model fails verification, a clear prediction changed, a sample is misclassified or an image prepared from a
-PNG differs.
+They are x86-64 with and without AVX2, and arm64 with and without dot products. On every processor each model is
+verified, and predicts the sample pictures and test images. The predictions are compared with those of this machine or,
+with `--exact`, of exact arithmetic. Debian's qemu-user-static emulates x86-64 with the Python that runs this script,
+and arm64 with a Debian root that mmdebstrap and pip create once. The exit code is 1 if a model fails verification, a
+clear prediction changed, a sample is misclassified or an image prepared from a PNG differs.
 
 Example: python -m endurance.processors --processor Haswell --model edge-int8
 """
@@ -33,7 +33,7 @@ from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import CATALOGUE, load
 from digits_edge.runtime.errors import CheckError, DigitsEdgeError, InputError, ModelError, UsageError, did_you_mean
 from digits_edge.runtime.files import refuse_existing, user_cache
-from digits_edge.runtime.model.bundled import MODELS, BundledModel, bundled_models
+from digits_edge.runtime.model.bundled import MODELS, BundledModel, bundled_classifiers
 
 REPOSITORY = Path(__file__).parents[1]
 SAMPLES = REPOSITORY / "samples"
@@ -183,7 +183,7 @@ def main(
     """Check the bundled models and print the tables."""
     try:
         chosen = _chosen(processors, {processor.name: processor for processor in PROCESSORS}, UsageError)
-        bundled = _chosen(models, {model.name: model for model in bundled_models() if model.is_classifier}, ModelError)
+        bundled = _chosen(models, {model.name: model for model in bundled_classifiers()}, ModelError)
         if output is not None:
             refuse_existing(output, overwrite=True)
         root = (root or user_cache() / "arm64").absolute()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from digits_edge.runtime.model.bundled import MODELS, bundled_models
+from digits_edge.runtime.model.bundled import MODELS, bundled_classifiers
 from digits_edge.runtime.preprocessing.pictures import FORMATS
 
 
@@ -89,7 +89,7 @@ def _npz() -> Iterator[bytes]:
 def _model_text() -> Iterator[bytes]:
     from digits_edge.runtime.classifier import Classifier
 
-    for entry in filter(lambda each: each.is_classifier, bundled_models()):
+    for entry in bundled_classifiers():
         with Classifier(entry.name, provider="cpu") as classifier:
             yield classifier.metadata.to_json().encode()
     yield classifier._packed_golden.encode()

@@ -84,6 +84,16 @@ def bundled_models(folder: Path = MODELS) -> list[BundledModel]:
         raise ModelError(f"{path} cannot be read ({error}); reinstall digits-edge") from error
 
 
+def bundled_classifiers(folder: Path = MODELS) -> list[BundledModel]:
+    """List the bundled models that classify single images, as `bundled_models` does.
+
+    Example:
+        >>> all(model.is_classifier for model in bundled_classifiers())
+        True
+    """
+    return [model for model in bundled_models(folder) if model.is_classifier]
+
+
 def is_model_name(name: str, folder: Path = MODELS) -> bool:
     """Whether `find_model` treats a name as a model: a file with a model's suffix, or a bundled model.
 

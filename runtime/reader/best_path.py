@@ -1,4 +1,4 @@
-"""The string of the most probable classes of the columns of a line: `best_path`, and its probability."""
+"""The string of the most probable classes of the columns of a line: `best_path`, and the probability of a string."""
 
 from collections.abc import Sequence
 
@@ -21,8 +21,22 @@ def best_path(columns: NDArray[np.floating], labels: Sequence[str]) -> str:
         '11'
     """
     best = columns.argmax(axis=1)
-    is_character = np.append(True, np.diff(best) != 0) & (best != len(labels))
-    return "".join(labels[place] for place in best[is_character])
+    return "".join(labels[place] for place in best[character_starts(best, len(labels))])
+
+
+def character_starts(classes: NDArray[np.intp], blank: int) -> NDArray[np.bool_]:
+    """Whether a character begins in each column: its class is not the blank, and not that of the column before.
+
+    Args:
+        classes: int (T,), one class for each column.
+        blank: class of the blank.
+
+    Example:
+        >>> character_starts(np.array([0, 0, 2, 0, 1]), 2).tolist()
+        [True, False, False, True, True]
+    """
+    changes: NDArray[np.bool_] = np.append(True, np.diff(classes) != 0)
+    return changes & (classes != blank)
 
 
 def log_probability(columns: NDArray[np.floating], labels: Sequence[str], text: str) -> float:

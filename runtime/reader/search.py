@@ -11,6 +11,7 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
+from digits_edge.runtime.reader.best_path import character_starts
 from digits_edge.runtime.reader.constraints import Check, Constraint, State
 
 Columns = NDArray[np.float32]
@@ -187,10 +188,11 @@ def _scores(
 ) -> tuple[_Scores, float]:
     """The prefixes after the last column, and the factor of their scores."""
     scores: _Scores = {root: [1.0, 0.0]}
-    written = np.flatnonzero(columns[:, -1] <= beam.blank_above)
-    log_scale = float(np.log(np.delete(columns[:, -1], written)).sum())
+    is_written = columns[:, -1] <= beam.blank_above
+    log_scale = float(np.log(columns[~is_written, -1]).sum())
     after = 0
-    for column, (blank, classes) in zip(written.tolist(), _considered(columns[written], beam), strict=True):
+    written = np.flatnonzero(is_written).tolist()
+    for column, (blank, classes) in zip(written, _considered(columns[is_written], beam), strict=True):
         if column > after:
             _end_with_blank(scores)
         after = column + 1
@@ -303,13 +305,11 @@ def _most_probable_path(columns: Columns, classes: NDArray[np.intp]) -> NDArray[
         columns: float32 (T, K+1), as for `search`.
         classes: int (S,), classes of the states: blank, character, blank, …, blank.
     """
-    best = columns.argmax(axis=1)
-    is_character = best != columns.shape[1] - 1
-    begins = is_character & (np.diff(best, prepend=-1) != 0)
-    if not np.array_equal(best[begins], classes[1::2]):
+    best, blank = columns.argmax(axis=1), columns.shape[1] - 1
+    starts = character_starts(best, blank)
+    if not np.array_equal(best[starts], classes[1::2]):
         return None
-    begun = np.cumsum(begins)
-    return np.asarray(np.where(is_character, 2 * begun - 1, 2 * begun), np.intp)
+    return np.asarray(2 * np.cumsum(starts) - (best != blank), np.intp)
 
 
 def _path(scores: NDArray[np.float64], classes: NDArray[np.intp]) -> NDArray[np.intp] | None:

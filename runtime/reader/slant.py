@@ -1,4 +1,4 @@
-"""The slant of a line image: `slant_of`, and `without_slant`, which shears it upright."""
+"""The slant of a line image: `slant_of`, and `without_slant`, which shears it upright and may widen it."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -9,7 +9,7 @@ import pytest
 from digits_edge.cli.verify import command as verify_command
 from digits_edge.runtime.checks import doctor
 from digits_edge.runtime.datasets import load
-from digits_edge.runtime.model.bundled import bundled_models
+from digits_edge.runtime.model.bundled import bundled_classifiers, bundled_models
 from digits_edge.runtime.session import trial
 from digits_edge.runtime.session.int8_kernels import saturate
 from digits_edge.runtime.session.precision import find_model, ways_to_run
@@ -142,7 +142,7 @@ def test_default_model_is_verified(run, model):
 def test_bundled_models_are_measured_on_data_with_their_classes(run, data_folder, tmp_path):
     part = load("mnist", "test", data=str(data_folder))
     np.savez(tmp_path / "part.npz", images=part.images[:200], labels=part.labels[:200])
-    classifiers = {model.name for model in bundled_models() if model.is_classifier}
+    classifiers = {model.name for model in bundled_classifiers()}
     objects = run("verify", "--data", tmp_path / "part.npz", "--json").objects
     found = {one["model"]: one for one in objects if one["model"] in classifiers}
     assert found["fashion-int8"]["holds"] and found["fashion-int8"]["accuracy"] is None
@@ -211,6 +211,13 @@ def test_benchmark_prints_raw_samples(run, model):
     assert {"batch_size", "p50_us", "p90_us", "p99_us", "images_per_second", "samples_us"} <= set(row)
     assert len(row["samples_us"]) >= 3
     assert "images/s" in run("benchmark", "--model", model, *options).stdout
+
+
+def test_benchmark_measures_every_bundled_classifier(run):
+    options = ["--seconds", "0", "--repeats", "1", "--cold-starts", "0", "--batch-size", "1", "--provider", "cpu"]
+    result = run("benchmark", *options, "--json")
+    assert result.code == 0
+    assert [measured["model"] for measured in result.objects] == [model.name for model in bundled_classifiers()]
 
 
 def test_evaluate_counts_errors_by_class(run, model, images, write_csv):

@@ -15,7 +15,7 @@ from digits_edge.export import Exported, Int8Options, Source, export, read_sourc
 from digits_edge.export.graph.multiplications import int8_share
 from digits_edge.runtime.datasets import Dataset
 from digits_edge.runtime.errors import CheckError
-from digits_edge.runtime.model.bundled import MODELS, bundled_models
+from digits_edge.runtime.model.bundled import MODELS, bundled_classifiers
 from digits_edge.runtime.model.model_file import Precision
 from digits_edge.runtime.model.pixel_range import PixelRange
 from tests.export.conftest import shared_conversions
@@ -54,7 +54,7 @@ def test_multiplications_are_counted_from_the_shapes() -> None:
 
 
 def test_index_has_the_share_of_every_bundled_model() -> None:
-    for model in filter(lambda each: each.is_classifier, bundled_models()):
+    for model in bundled_classifiers():
         share = model.figures["int8_share"]
         assert share == pytest.approx(int8_share(onnx.load(MODELS / model.file)), abs=1e-4)
         assert (share > 0.9) == (model.precision == "int8")

@@ -11,14 +11,14 @@ from digits_edge.export.targets.ort import export_ort
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets.synthetic_digits import draw_image
 from digits_edge.runtime.errors import CheckError, ModelError, UsageError
-from digits_edge.runtime.model.bundled import bundled_models
+from digits_edge.runtime.model.bundled import bundled_classifiers
 from digits_edge.runtime.model.golden import GoldenValues
 from digits_edge.runtime.session.precision import find_model
 
 IMAGES = np.stack([draw_image(digit % 10, np.random.default_rng(digit)) for digit in range(50)])
 
 
-@pytest.mark.parametrize("name", [model.name for model in bundled_models() if model.is_classifier])
+@pytest.mark.parametrize("name", [model.name for model in bundled_classifiers()])
 def test_ort_file_has_the_same_predictions_and_metadata(name: str, tmp_path: Path) -> None:
     exported = export_ort(find_model(name, "cpu"), tmp_path / "m.ort")
     with Classifier(name, provider="cpu") as model, Classifier(exported.path, provider="cpu") as converted:

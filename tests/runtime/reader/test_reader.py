@@ -26,7 +26,7 @@ def reader(sequence_model: Path) -> Iterator[Reader]:
 
 @pytest.fixture(autouse=True)
 def _one_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the reading without slant: the templates do not tolerate it."""
+    """Without the other readings of doubtful lines: the templates do not tolerate them."""
     monkeypatch.setattr(line_reader, "READ_AGAIN_BELOW", 0.0)
 
 
