@@ -99,11 +99,11 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Measure latency and throughput of classifiers.
+    """Measure latency and throughput.
 
-    The images are the reference images of each model file. Warm-up calls are not counted. A cold start is the time from
-    the start of a Python interpreter to its first prediction. Other load on the machine affects all figures, so compare
-    figures of one run only. --json prints every sample.
+    The images are the reference images of each model file. Models that read lines are not measured. Warm-up calls are
+    not counted. A cold start is the time from the start of a Python interpreter to its first prediction. Other load on
+    the machine affects all figures, so compare figures of one run only. --json prints every sample.
 
     With --peers, the same weights are measured in every installed engine, each in its own process, round-robin. The
     figure is the median over the rounds of each round's median. Engines that need only the model file always take part:
