@@ -35,8 +35,7 @@ def character_starts(classes: NDArray[np.intp], blank: int) -> NDArray[np.bool_]
         >>> character_starts(np.array([0, 0, 2, 0, 1]), 2).tolist()
         [True, False, False, True, True]
     """
-    changes: NDArray[np.bool_] = np.append(True, np.diff(classes) != 0)
-    return changes & (classes != blank)
+    return np.asarray(np.append(True, np.diff(classes) != 0) & (classes != blank), np.bool_)
 
 
 def log_probability(columns: NDArray[np.floating], labels: Sequence[str], text: str) -> float:
