@@ -11,7 +11,7 @@ from digits_edge.train.data.national_digits import draw_national_digit
 from digits_edge.train.data.variants.notation import Points, Variant, between, shape
 
 #: Share of the digits with a quick variant that are drawn in it.
-_QUICK = 0.3
+_QUICK = 0.4
 #: Side of a drawing in pixels, thickness of its pen as a share of its size, and distortion.
 _SIDE_PX, _PEN, _WOBBLE = 64, 0.05, 0.7
 
@@ -52,10 +52,42 @@ def _open_zero(rng: np.random.Generator) -> str:
     return shape([*start, (width * 0.4, 100.0), (width, 66.0), (width * 0.9, 20.0), (width * 0.5 + gap / 2, 0.0)])
 
 
+def _wide_zero(rng: np.random.Generator) -> str:
+    """A zero that is wider than high, often with a stroke across its top."""
+    width, start = between(rng, 90, 150), between(rng, 20, 60)
+    ring: Points = [(width * 0.1, 16.0), (0.0, 60.0), (width * 0.5, 100.0), (width, 60.0), (width * 0.9, 16.0)]
+    return shape([(start, between(rng, -6, 14)), *ring, (width * between(rng, 0.1, 0.6), between(rng, -4, 14))])
+
+
 def _swung_one(rng: np.random.Generator) -> str:
-    """A one with a long, flat upstroke."""
-    across, down = between(rng, 40, 90), between(rng, 30, 80)
+    """A one with a long upstroke, which may start as low as the stem ends: like a Λ."""
+    across, down = between(rng, 30, 90), between(rng, 30, 104)
     return shape([(50 - across, down), (50 - across * 0.5, down * 0.6), (50.0, 0.0)], [(50.0, 0.0), (46.0, 100.0)])
+
+
+def _looped_one(rng: np.random.Generator) -> str:
+    """A one like an l: the upstroke turns back into the stem in a narrow loop."""
+    across, low, loop = between(rng, 10, 50), between(rng, 50, 96), between(rng, 8, 24)
+    start: Points = [(-across, low), (loop * 0.3, low * 0.7), (loop, 24.0), (loop * 0.7, 0.0), (0.0, 22.0)]
+    end: Points = [(0.0, 100.0)] if rng.random() < 0.6 else [(2.0, 90.0), (between(rng, 8, 24), 100.0)]
+    return shape([*start, (-2.0, 60.0), *end])
+
+
+def _footed_one(rng: np.random.Generator) -> str:
+    """A one with a flag and a foot, like a thin 2."""
+    flag, foot = between(rng, 14, 40), between(rng, 10, 36)
+    stem: Points = [(-flag, between(rng, 16, 40)), (0.0, 0.0)]
+    return shape(stem, [(0.0, 0.0), (-2.0, 98.0)], [(-foot, 98.0), (foot * between(rng, 0.6, 1.2), 98.0)])
+
+
+def _looped_two(rng: np.random.Generator) -> str:
+    """A two whose head is a loop, and whose foot often is another one: like a Q."""
+    width, loop, foot = between(rng, 44, 74), between(rng, 24, 50), between(rng, 60, 104)
+    head: Points = [(between(rng, 10, width * 0.8), loop), (0.0, loop * 0.6), (width * 0.3, 0.0), (width, 24.0)]
+    turn: Points = [(width * 0.7, 70.0), (8.0, 98.0), (-8.0, 84.0), (10.0, between(rng, 66, 84))]
+    if rng.random() < 0.3:
+        return shape([*head, (width * 0.7, 60.0), (0.0, 98.0)], [(0.0, 98.0), (foot, between(rng, 90, 102))])
+    return shape([*head, *turn, (foot * 0.6, 98.0), (foot, between(rng, 80, 104))])
 
 
 def _flat_two(rng: np.random.Generator) -> str:
@@ -80,6 +112,14 @@ def _cup_four(rng: np.random.Generator) -> str:
     return shape(cup, [(width, top), (width - between(rng, 0, 8), 60.0), (width - between(rng, 0, 20), 100.0)])
 
 
+def _h_four(rng: np.random.Generator) -> str:
+    """A four like an h: the left stroke is the long one, or the bar a bow whose end is the stem."""
+    width, waist = between(rng, 34, 60), between(rng, 36, 60)
+    left: Points = [(between(rng, 4, 26), 0.0), (4.0, waist), (0.0, between(rng, waist + 6, 92))]
+    bow: Points = [(2.0, waist + 6), (width * 0.6, between(rng, waist - 14, waist)), (width, waist + 12)]
+    return shape(left, [*bow, (width - between(rng, 0, 12), between(rng, 92, 106))])
+
+
 def _check_five(rng: np.random.Generator) -> str:
     """A five like a root sign: without a bowl, and the bar long."""
     bottom, top = between(rng, 14, 30), between(rng, 34, 56)
@@ -94,6 +134,13 @@ def _bent_five(rng: np.random.Generator) -> str:
     bar, bowl, end = between(rng, 40, 100), between(rng, 4, 26), between(rng, -24, 6)
     stem: Points = [(22.0, 6.0), (16.0, 40.0), (18 + bowl, 62.0), (14 + bowl, 88.0), (end, between(rng, 94, 102))]
     return shape(stem, [(22.0, 6.0), (22 + bar / 2, between(rng, -4, 6)), (22 + bar, between(rng, -12, 8))])
+
+
+def _s_five(rng: np.random.Generator) -> str:
+    """A five like an S: without a corner, the top more or less bent."""
+    width, top, bowl = between(rng, 36, 60), between(rng, -4, 16), between(rng, 36, 60)
+    head: Points = [(width, top), (width * 0.5, 0.0), (8.0, between(rng, 16, 30)), (width * 0.4, 46.0)]
+    return shape([*head, (bowl, 68.0), (bowl * 0.6, 98.0), (-between(rng, 0, 16), between(rng, 82, 100))])
 
 
 def _open_six(rng: np.random.Generator) -> str:
@@ -113,6 +160,17 @@ def _hooked_seven(rng: np.random.Generator) -> str:
     y, half = between(rng, 40, 58), between(rng, 16, 40)
     x = width - lean * 0.6
     return shape(head, stem, [(x - half, y + between(rng, -4, 8)), (x + half, y + between(rng, -10, 2))])
+
+
+def _two_like_seven(rng: np.random.Generator) -> str:
+    """A seven with a bent head and a stem that swings to the right at its end, with or without a bar."""
+    width, low = between(rng, 40, 66), between(rng, 0, 24)
+    head: Points = [(0.0, between(rng, 8, 30)), (width * 0.4, 0.0), (width, between(rng, 6, 22))]
+    stem: Points = [(width * 0.7, 50.0), (low, 84.0), (low + between(rng, 0, 14), 100.0)]
+    if rng.random() < 0.5:
+        return shape([*head, *stem])
+    y, half = between(rng, 40, 60), between(rng, 18, 50)
+    return shape([*head, *stem], [(width * 0.5 - half, y + between(rng, -4, 10)), (width * 0.5 + half, y)])
 
 
 def _open_eight(rng: np.random.Generator) -> str:
@@ -140,15 +198,24 @@ def _open_nine(rng: np.random.Generator) -> str:
     return shape([*loop, (width - gap, low * 0.5)], tail)
 
 
+def _p_nine(rng: np.random.Generator) -> str:
+    """A nine like a P: the loop is at the right of its stem, or hangs over at both sides."""
+    width, low, left = between(rng, 30, 56), between(rng, 36, 58), between(rng, 0, 26)
+    stem: Points = [(left, between(rng, 0, 14)), (left - 2, 50.0), (left - between(rng, 0, 16), 104.0)]
+    start = between(rng, -16, left)
+    loop: Points = [(start, between(rng, 8, 30)), (width * 0.4, 0.0), (width, low * 0.5), (width * 0.5, low)]
+    return shape(stem, [*loop, (left * between(rng, 0.2, 1), low - between(rng, 0, 8))])
+
+
 _QUICK_VARIANTS: dict[int, tuple[Variant, ...]] = {
-    0: (_looped_zero, _open_zero, _open_zero, _open_zero),
-    1: (_swung_one,),
-    2: (_flat_two,),
+    0: (_looped_zero, _open_zero, _open_zero, _open_zero, _wide_zero),
+    1: (_swung_one, _swung_one, _looped_one, _footed_one),
+    2: (_flat_two, _looped_two, _looped_two),
     3: (_flat_three,),
-    4: (_cup_four,),
-    5: (_check_five, _bent_five),
+    4: (_cup_four, _h_four),
+    5: (_check_five, _bent_five, _s_five),
     6: (_open_six,),
-    7: (_hooked_seven,),
+    7: (_hooked_seven, _two_like_seven),
     8: (_open_eight, _open_eight, _b_eight),
-    9: (_open_nine,),
+    9: (_open_nine, _p_nine),
 }
