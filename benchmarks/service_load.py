@@ -5,9 +5,10 @@
 Requires `wrk` (Debian: apt-get install wrk), the extra serve, and FastAPI (pip install fastapi); clients and services
 run on the same machine. Each request has one image.
 
-- comparison: `digits-edge serve` with and without batching (`POST /v2/models/NAME/infer`, binary), bare Starlette that
-  returns a constant, and FastAPI with `session.run`, all on uvicorn, one at a time, in turn, with 1, 8 and 64
-  connections. The CSV has the medians of the rounds; by default it is written to benchmarks/results.
+- comparison: `digits-edge serve` with and without batching, and with two processes (`POST /v2/models/NAME/infer`,
+  binary), bare Starlette that returns a constant, with one and two processes, and FastAPI with `session.run`, all on
+  uvicorn, one at a time, in turn, with 1, 8 and 64 connections. The CSV has the medians of the rounds, and their
+  ratio to bare Starlette with as many processes; by default it is written to benchmarks/results.
 - overload: the service gets requests of 64 images at four times the rate that it can process; the client does not wait
   for responses.
 """
@@ -44,6 +45,7 @@ from digits_edge.runtime.session.threads import available_threads
 CONNECTIONS = (1, 8, 64)
 FLOOR = "starlette constant"
 OWN = "digits-edge"
+_TWO = ", 2 processes"
 RESULTS = Path(__file__).with_name("results")
 COLUMNS = (
     "service",
@@ -58,6 +60,7 @@ COLUMNS = (
     "of_floor",
 )
 _START_S = 60
+_QUIET = "--no-access-log", "--log-level", "warning"
 _OVERLOAD_S = 30
 _IMAGES = 64
 _LUA = """
@@ -98,23 +101,25 @@ class Target:
         version: names and versions of its libraries.
         address: host and port.
         script: wrk's Lua script with the request.
+        floor: name of the floor with as many processes.
     """
 
     name: str
     version: str
     address: str
     script: Path
+    floor: str = FLOOR
 
 
 @contextmanager
-def uvicorn_app(name: str, model: str) -> Iterator[str]:
+def uvicorn_app(name: str, model: str, *options: str) -> Iterator[str]:
     """Run an application of `benchmarks.service_apps`; yields its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "uvicorn", "--factory", f"benchmarks.service_apps:{name}", "--port", str(port)]
     environment = os.environ | {"MODEL": str(find_model(model, "cpu"))}
-    with subprocess.Popen([*command, "--no-access-log", "--log-level", "warning"], env=environment) as process:
+    with subprocess.Popen([*command, *options, *_QUIET], env=environment) as process:
         try:
             end = time.perf_counter() + _START_S
             while True:
@@ -176,16 +181,19 @@ def targets(model: str) -> Iterator[list[Target]]:
         text = json.dumps({"images": [image.tolist()]}).encode()
         as_json = script(folder, "json", "/predict", text, Content_Type="application/json")
         found = []
-        for name, options in ((OWN, ()), (f"{OWN}, no batching", ("--batch-size", "1"))):
+        for name, options in (("", ()), (", no batching", ("--batch-size", "1")), (_TWO, ("--workers", "2"))):
             address, _ = opened.enter_context(service("--model", model, *options))
-            found.append(Target(name, _versions([OWN, "onnxruntime", *stack]), address, ours))
-        for name, app, packages, lua in (
-            (FLOOR, "floor", stack, raw),
-            ("fastapi json", "fastapi_json", ["fastapi", "onnxruntime", *stack], as_json),
-            ("fastapi bytes", "fastapi_bytes", ["fastapi", "onnxruntime", *stack], raw),
+            floor = FLOOR + _TWO if name == _TWO else FLOOR
+            found.append(Target(OWN + name, _versions([OWN, "onnxruntime", *stack]), address, ours, floor))
+        for name, app, options, packages, lua in (
+            (FLOOR, "floor", (), stack, raw),
+            (FLOOR + _TWO, "floor", ("--workers", "2"), stack, raw),
+            ("fastapi json", "fastapi_json", (), ["fastapi", "onnxruntime", *stack], as_json),
+            ("fastapi bytes", "fastapi_bytes", (), ["fastapi", "onnxruntime", *stack], raw),
         ):
-            address = opened.enter_context(uvicorn_app(app, model))
-            found.append(Target(name, _versions(packages), address, lua))
+            address = opened.enter_context(uvicorn_app(app, model, *options))
+            floor = name if name.startswith(FLOOR) else FLOOR
+            found.append(Target(name, _versions(packages), address, lua, floor))
         yield found
 
 
@@ -216,7 +224,7 @@ def comparison(model: str, rounds: int, seconds: int) -> list[dict[str, object]]
                     "highest_per_s": round(max(own), 1),
                     "p50_us": round(statistics.median(each["p50_us"] for each in runs)),
                     "p99_us": round(statistics.median(each["p99_us"] for each in runs)),
-                    "of_floor": round(statistics.median(own) / statistics.median(rates[FLOOR]), 3),
+                    "of_floor": round(statistics.median(own) / statistics.median(rates[target.floor]), 3),
                 }
                 print(json.dumps(row), flush=True)
                 rows.append(row)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import tempfile
 
 import click
 
@@ -56,6 +57,14 @@ KEY_VARIABLE = "DIGITS_EDGE_API_KEY"
     help="Maximum number of requests in flight; others get status 429.",
 )
 @click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Number of processes that share the port, each with its own models and limits; the threads are divided "
+    "among them.",
+)
+@click.option(
     "--key-file",
     metavar="FILE",
     help=f"File with the API key that requests must send.  [default: {KEY_VARIABLE}, or no key]",
@@ -71,6 +80,7 @@ def command(
     batch_size: int,
     batch_delay: float,
     max_requests: int,
+    workers: int,
     key_file: str | None,
     as_json: bool,
 ) -> None:
@@ -86,23 +96,27 @@ def command(
     """
     key = _key(key_file)
     with needs_extra("cpu", "serve"):
-        from digits_edge.runtime.service.app import create_app
         from digits_edge.runtime.service.host_names import accepted_names
         from digits_edge.runtime.service.limits import Limits
-        from digits_edge.runtime.service.metrics import Metrics
-        from digits_edge.runtime.service.served_models import Batching, ServedModels
+        from digits_edge.runtime.service.metrics import SHARED_METRICS, Metrics
+        from digits_edge.runtime.service.served_models import Batching
         from digits_edge.runtime.service.server import listen, server
-    limits, metrics = Limits(requests=max_requests), Metrics()
-    listening = listen(host, port)
-    served = ServedModels(
-        models,
-        provider=provider,
-        threads=threads,
-        batching=Batching(batch_size, batch_delay / 1000),
-        metrics=metrics,
-    )
+        from digits_edge.runtime.service.server import workers as processes
+        from digits_edge.runtime.service.settings import Settings
+        from digits_edge.runtime.session.threads import available_threads
     hosts, addresses = accepted_names(host, allowed_hosts)
-    app = create_app(served, metrics, limits=limits, key=key, hosts=hosts, addresses=addresses)
+    settings = Settings(
+        models=models,
+        provider=provider,
+        threads=threads if threads is not None or workers == 1 else max(1, available_threads() // workers),
+        batching=Batching(batch_size, batch_delay / 1000),
+        limits=Limits(requests=max_requests),
+        key=key,
+        hosts=tuple(hosts),
+        addresses=addresses,
+    )
+    listening, metrics = listen(host, port), Metrics()
+    served = settings.open(metrics)  # also for several processes: here, a model that cannot be opened is one clear line
     shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{listening.getsockname()[1]}/"
     if as_json:
@@ -111,7 +125,13 @@ def command(
     else:
         note(f"Serving on {url} (API: {url}docs). Press Ctrl-C to stop.")
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the regular end
-        server(app, limits).run(sockets=[listening])
+        if workers == 1:
+            server(settings.app(served, metrics), settings.limits).run(sockets=[listening])
+        else:
+            del served
+            with tempfile.TemporaryDirectory() as folder:
+                os.environ[SHARED_METRICS] = folder
+                processes(settings, settings.limits, workers, listening).run()
 
 
 def _key(key_file: str | None) -> str | None:

@@ -4,13 +4,17 @@ import asyncio
 import hmac
 from collections.abc import Callable
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from digits_edge.runtime.service.deadlines import Deadlines
+from digits_edge.runtime.service.headers import header_of
 from digits_edge.runtime.service.limits import Limits
 from digits_edge.runtime.service.responses import RETRY, ErrorResponse
 
+_MAX_LENGTH_DIGITS = 12
+#: Share of the shorter time limit by which requests may end too late.
+_LATE_SHARE = 0.02
 _BUSY = "the service is busy; try again in a second"
 #: Paths that do not require the key: health, the pages and their files, and the API description.
 _OPEN = ("/", "/docs", "/openapi.json", "/v2/health/live", "/v2/health/ready")
@@ -18,7 +22,7 @@ _OPEN_FOLDERS = ("/page/", "/docs/")
 
 
 class Admission:
-    """Middleware that rejects requests above the limits with status 429 and ends requests that take too long.
+    """Middleware that rejects requests above the limits with status 413 or 429 and ends those that take too long.
 
     GET and HEAD requests are not limited, so health, metrics and the page are always available. Cross-site requests of
     browsers get status 403, because browsers send them without the consent of the user.
@@ -33,6 +37,8 @@ class Admission:
             shed: called for every request that is rejected with status 429.
         """
         self._app, self._limits, self._shed = app, limits, shed
+        self._too_large = f"the body is too large; send at most {limits.body_bytes:,} bytes"
+        self._deadlines = Deadlines(min(limits.body_s, limits.answer_s) * _LATE_SHARE)
         self.requests = 0
         self._bytes = 0
 
@@ -41,8 +47,12 @@ class Admission:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
-        if Headers(scope=scope).get("sec-fetch-site") == "cross-site":
+        if header_of(scope, b"sec-fetch-site") == "cross-site":
             await ErrorResponse(403, "cross-site requests are not allowed")(scope, receive, send)
+            return
+        length = header_of(scope, b"content-length")
+        if length.isdecimal() and (len(length) > _MAX_LENGTH_DIGITS or int(length) > self._limits.body_bytes):
+            await ErrorResponse(413, self._too_large)(scope, receive, send)
             return
         if self.requests >= self._limits.requests:
             self._shed()
@@ -56,6 +66,8 @@ class Admission:
             message = await receive()
             received_bytes += (length := len(message.get("body", b"")))
             self._bytes += length
+            if received_bytes > self._limits.body_bytes:
+                raise HTTPException(413, self._too_large)
             if self._bytes > self._limits.bytes:
                 self._shed()
                 raise HTTPException(429, _BUSY, dict(RETRY))
@@ -69,7 +81,8 @@ class Admission:
 
     async def _run_in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application with one time limit for the request body and one for the response."""
-        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
         has_body = has_started = False
 
         async def receive_and_restart_timer() -> Message:
@@ -77,7 +90,7 @@ class Admission:
             message = await receive()
             if not has_body and not message.get("more_body", False):
                 has_body = True
-                timer.reschedule(loop.time() + self._limits.answer_s)
+                self._deadlines.set(task, self._limits.answer_s)
             return message
 
         async def send_and_record(message: Message) -> None:
@@ -85,18 +98,22 @@ class Admission:
             has_started = True
             await send(message)
 
+        self._deadlines.set(task, self._limits.body_s)
         try:
-            async with asyncio.timeout(self._limits.body_s) as timer:
-                await self._app(scope, receive_and_restart_timer, send_and_record)
-        except TimeoutError:
-            if has_started or not timer.expired():
+            await self._app(scope, receive_and_restart_timer, send_and_record)
+        except asyncio.CancelledError:
+            if not self._deadlines.is_over(task):
                 raise
+            if has_started:
+                raise TimeoutError from None
             response = (
                 ErrorResponse(503, f"no result within {self._limits.answer_s:g} s; send fewer images", RETRY)
                 if has_body
                 else ErrorResponse(408, f"the request body did not arrive within {self._limits.body_s:g} s")
             )
             await response(scope, receive, send)
+        finally:
+            self._deadlines.remove(task)
 
 
 class ApiKey:
@@ -119,7 +136,7 @@ class ApiKey:
         if scope["type"] != "http" or scope["path"] in _OPEN or scope["path"].startswith(_OPEN_FOLDERS):
             await self._app(scope, receive, send)
             return
-        scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+        scheme, _, key = header_of(scope, b"authorization").partition(" ")
         # constant time, so that the response time does not reveal a prefix of the key
         if scheme.lower() == "bearer" and hmac.compare_digest(key.strip().encode("latin-1"), self._key):
             await self._app(scope, receive, send)

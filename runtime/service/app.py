@@ -88,26 +88,25 @@ def create_app(
         await models.stop()
         decoders.shutdown()
 
+    model_paths = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
     routes = [
+        # the router tries them in turn
+        *(Route(f"{base}/infer", protocol.infer, methods=["POST"]) for base in model_paths),
+        Route("/predict", pictures.predict, methods=["POST"]),
+        Route("/read", numbers.read, methods=["POST"]),
         Route("/", _file(PAGE / "index.html")),
         Route("/docs", _file(PAGE / "docs.html")),
         *(Route(f"/docs/{name}", _file(path)) for name, path in _SWAGGER.items()),
         *(Route(f"/page/{path.name}", _file(path)) for path in PAGE_FILES),
         Route("/openapi.json", show_description),
         Route("/models", pictures.models),
-        Route("/predict", pictures.predict, methods=["POST"]),
-        Route("/read", numbers.read, methods=["POST"]),
         Route("/metrics", metrics.show),
         Route("/v2", protocol.server),
         Route("/v2/health/live", protocol.live),
         Route("/v2/health/ready", protocol.ready),
     ]
-    for base in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-        routes += [
-            Route(base, protocol.model),
-            Route(f"{base}/ready", protocol.model_ready),
-            Route(f"{base}/infer", protocol.infer, methods=["POST"]),
-        ]
+    for base in model_paths:
+        routes += [Route(base, protocol.model), Route(f"{base}/ready", protocol.model_ready)]
     return Starlette(
         routes=routes,
         middleware=[
@@ -120,7 +119,6 @@ def create_app(
         ],
         exception_handlers={DigitsEdgeError: _respond_to_error, HTTPException: _respond_to_http_error},
         lifespan=lifespan,
-        max_body_size=limits.body_bytes,
     )
 
 

@@ -57,6 +57,7 @@ class MicroBatcher:
         *,
         largest: int,
         delay_s: float = 0.0,
+        inline: int = 0,
         observe: Callable[[int], None] = lambda images: None,
     ) -> None:
         """Create a queue; `start` starts it.
@@ -67,10 +68,12 @@ class MicroBatcher:
             largest: maximum number of images in a batch; a request with more images is a batch of its own. With 1,
                 every request is a batch of its own.
             delay_s: time that a request may wait for others to fill the batch, in seconds.
+            inline: batches of at most this many images run in the event loop: they take less time than the change to
+                another thread and back.
             observe: called with the number of images of each batch.
         """
         self._predict, self._executor, self._largest = predict, executor, largest
-        self._delay_s, self._observe = delay_s, observe
+        self._delay_s, self._inline, self._observe = delay_s, inline, observe
         self._queue: deque[_QueuedRequest] = deque()
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -151,7 +154,11 @@ class MicroBatcher:
         try:
             images = batch[0].images if len(batch) == 1 else np.concatenate([request.images for request in batch])
             self._observe(len(images))
-            probabilities = await asyncio.get_running_loop().run_in_executor(self._executor, self._predict, images)
+            if len(images) <= self._inline:
+                probabilities = self._predict(images)
+            else:
+                loop = asyncio.get_running_loop()
+                probabilities = await loop.run_in_executor(self._executor, self._predict, images)
             self.has_failed = False
         except Exception as error:
             self.has_failed = True

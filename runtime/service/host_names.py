@@ -5,9 +5,9 @@ import ipaddress
 import socket
 from collections.abc import Iterable
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from digits_edge.runtime.service.headers import header_of
 from digits_edge.runtime.service.responses import ErrorResponse
 
 ANY = "*"
@@ -36,7 +36,7 @@ class HostNames:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application if the name is accepted."""
-        if scope["type"] != "http" or self._accepts(Headers(scope=scope).get("host", "")):
+        if scope["type"] != "http" or self._accepts(header_of(scope, b"host")):
             await self._app(scope, receive, send)
             return
         reason = (

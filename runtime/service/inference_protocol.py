@@ -6,6 +6,7 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
@@ -21,16 +22,20 @@ from digits_edge.runtime.model.image_input import MAX_SIDE, ImageInput
 from digits_edge.runtime.model.model_file import COLUMNS_NAME, INPUT_NAME, OUTPUT_NAME, Metadata
 from digits_edge.runtime.pixel_scale import is_scaled
 from digits_edge.runtime.service.bodies import body_of
+from digits_edge.runtime.service.headers import header_of
 from digits_edge.runtime.service.responses import ErrorResponse, RecordResponse, UnknownModelError
 from digits_edge.runtime.service.served_models import MAX_VALUES, ServedModel, ServedModels, ServedReader
 
 #: The only version of a model: the file that the service was started with.
 VERSION = "1"
 _JSON_LENGTH = "Inference-Header-Content-Length"
+_JSON_LENGTH_KEY = _JSON_LENGTH.lower().encode()
 _MAX_LENGTH_DIGITS = 12
 #: Clients send requests with binary tensors as application/octet-stream.
 _KINDS = ("application/json", "application/octet-stream")
 _REMEDY = "send the request as application/json"
+#: The JSON of requests and responses with binary tensors is mostly the same: so much of it is remembered, up to a size.
+_REMEMBERED, _REMEMBERED_BYTES = 256, 1024
 
 Pixel = Annotated[int, Field(strict=True, ge=0, le=255)]
 _Count = Annotated[int, Field(strict=True, ge=0)]
@@ -216,12 +221,13 @@ class InferenceProtocol:
     async def infer(self, request: Request) -> Response:
         """Classify images."""
         model = self._requested_model(request)
-        json_part, binary = _split(await body_of(request, _KINDS, _REMEDY), request.headers.get(_JSON_LENGTH))
+        json_part, binary = _split(await body_of(request, _KINDS, _REMEDY), header_of(request.scope, _JSON_LENGTH_KEY))
         if len(json_part) > self._max_json_bytes:
             raise HTTPException(
                 413, f"JSON of {len(json_part):,} bytes; send at most {self._max_json_bytes:,}, or use binary tensors"
             )
-        parsed = _parse(json_part)
+        is_short = binary and len(json_part) <= _REMEMBERED_BYTES
+        parsed = _parse_remembered(json_part) if is_short else _parse(json_part)
         _check_output(parsed, model)
         images = _images(parsed.inputs[0], binary, _metadata(model).input)
         if len(images) > self._max_images:
@@ -230,7 +236,8 @@ class InferenceProtocol:
             raise HTTPException(
                 400, "no pixel is above 1, so the images are probably scaled to 0–1; multiply them by 255"
             )
-        parsed.inputs.clear()  # a list of Python integers takes thirty times the memory of the uint8 array
+        if not is_short:
+            parsed.inputs.clear()  # a list of Python integers takes thirty times the memory of the uint8 array
         if isinstance(model, ServedReader):
             if images.size > MAX_VALUES:
                 raise HTTPException(413, f"{images.size:,} pixels in one request; send at most {MAX_VALUES:,}")
@@ -254,14 +261,14 @@ def _failure(models: Iterable[ServedModel]) -> Response | None:
     return ErrorResponse(503, reason) if failed else None
 
 
-def _split(body: bytes, json_length: str | None) -> tuple[bytes, bytes]:
+def _split(body: bytes, json_length: str) -> tuple[bytes, bytes]:
     """Split a body into the JSON and the binary data after it.
 
     Args:
         body: body of the request.
-        json_length: value of the header `Inference-Header-Content-Length`; None if the body is JSON only.
+        json_length: value of the header `Inference-Header-Content-Length`; empty if the body is JSON only.
     """
-    if json_length is None:
+    if not json_length:
         return body, b""
     if not json_length.isdecimal() or len(json_length) > _MAX_LENGTH_DIGITS or int(json_length) > len(body):
         raise ImageError(f"{_JSON_LENGTH}: expected the length of the JSON in bytes, at most {len(body)}")
@@ -275,6 +282,11 @@ def _parse(json_part: bytes) -> InferRequest:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "request body"
         raise ImageError(f"{place}: {first['msg']}") from error
+
+
+@lru_cache(_REMEMBERED)
+def _parse_remembered(json_part: bytes) -> InferRequest:
+    return _parse(json_part)
 
 
 def accepted_shapes(image: ImageInput) -> tuple[list[int], ...]:
@@ -333,16 +345,24 @@ def _response(model: ServedModel | ServedReader, request: InferRequest, probabil
     is_binary = bool(request.parameters and request.parameters.binary_data_output)
     if request.outputs and (parameters := request.outputs[0].parameters) and parameters.binary_data is not None:
         is_binary = parameters.binary_data
-    binary = np.ascontiguousarray(probabilities, "<f4").tobytes() if is_binary else b""
-    output = InferOutput(
-        name="columns" if isinstance(model, ServedReader) else "probabilities",
-        shape=list(probabilities.shape),
-        parameters=OutputSize(binary_data_size=len(binary)) if is_binary else None,
-        data=None if is_binary else probabilities.ravel().tolist(),
-    )
-    record = InferResponse(model_name=model.name, model_version=VERSION, id=request.id, outputs=[output])
+    name: Literal["columns", "probabilities"] = "columns" if isinstance(model, ServedReader) else "probabilities"
     if not is_binary:
-        return RecordResponse(record, exclude_none=True)
-    json_part = record.model_dump_json(exclude_none=True).encode()
+        output = InferOutput(name=name, shape=list(probabilities.shape), data=probabilities.ravel().tolist())
+        return RecordResponse(_record(model.name, request.id, output), exclude_none=True)
+    binary = np.ascontiguousarray(probabilities, "<f4").tobytes()
+    json_part = _json_before_binary(model.name, request.id, name, probabilities.shape)
     headers: dict[str, Any] = {_JSON_LENGTH: str(len(json_part))}
     return Response(json_part + binary, media_type="application/octet-stream", headers=headers)
+
+
+@lru_cache(_REMEMBERED)
+def _json_before_binary(
+    model: str, request_id: str | None, name: Literal["columns", "probabilities"], shape: tuple[int, ...]
+) -> bytes:
+    """The JSON of a response with 32-bit floats after it."""
+    output = InferOutput(name=name, shape=list(shape), parameters=OutputSize(binary_data_size=4 * math.prod(shape)))
+    return _record(model, request_id, output).model_dump_json(exclude_none=True).encode()
+
+
+def _record(model: str, request_id: str | None, output: InferOutput) -> InferResponse:
+    return InferResponse(model_name=model, model_version=VERSION, id=request_id, outputs=[output])

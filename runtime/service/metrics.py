@@ -1,14 +1,18 @@
 """Prometheus metrics of the service: `Metrics`."""
 
+import os
 import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+#: Environment variable of prometheus-client with the folder in which several processes store their metrics.
+SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 #: Route label of all paths without a route. Clients choose paths, so a label for each path would have no bound.
@@ -17,6 +21,8 @@ _UNROUTED = "(none)"
 
 class Metrics:
     """Metrics of one service, in a separate registry, so that two services in a process do not share counters.
+
+    If the environment has a folder for the metrics of several processes (`SHARED_METRICS`), they are added up.
 
     Example:
         >>> metrics = Metrics()
@@ -46,12 +52,21 @@ class Metrics:
             buckets=_IMAGES,
             registry=self.registry,
         )
-        self.in_flight = Gauge("digits_edge_requests_in_flight", "Requests in flight.", registry=self.registry)
+        self.in_flight = Gauge(
+            "digits_edge_requests_in_flight",
+            "Requests in flight.",
+            multiprocess_mode="livesum",
+            registry=self.registry,
+        )
         self.shed = Counter("digits_edge_requests_shed", "Requests rejected with status 429.", registry=self.registry)
 
     async def show(self, request: Request) -> Response:
         """Return all metrics in the Prometheus text format."""
-        return Response(generate_latest(self.registry), headers={"content-type": CONTENT_TYPE_LATEST})
+        registry = self.registry
+        if SHARED_METRICS in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 class Measured:
@@ -59,6 +74,7 @@ class Measured:
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
+        self._known: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}  # labels → the metrics with them
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application and record the request."""
@@ -79,9 +95,13 @@ class Measured:
             await self._app(scope, receive, send_and_record)
         finally:
             self._metrics.in_flight.dec()
-            route = _route_of(scope)
-            self._metrics.requests.labels(scope["method"], route, status).inc()
-            self._metrics.seconds.labels(route).observe(time.perf_counter() - started)
+            labels = scope["method"], _route_of(scope), status
+            known = self._known.get(labels)
+            if known is None:
+                known = self._metrics.requests.labels(*labels), self._metrics.seconds.labels(labels[1])
+                self._known[labels] = known
+            known[0].inc()
+            known[1].observe(time.perf_counter() - started)
 
 
 def _route_of(scope: Scope) -> str:

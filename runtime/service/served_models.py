@@ -21,6 +21,8 @@ from digits_edge.runtime.service.responses import UnknownModelError
 
 #: Number of runs for the latency that the service reports: minimum and maximum, and time for them, in microseconds.
 _MIN_LATENCY_RUNS, _MAX_LATENCY_RUNS, _LATENCY_TIME_US = 5, 100, 1e6
+#: Batches that take no longer, in microseconds, run in the event loop, which cannot respond to others meanwhile.
+_INLINE_US = 4000.0
 #: Maximum number of pixel values in a call of a model: 2,675 digits, or 75 colour images of 96×96. Larger calls need
 #: memory for the activations and are not faster.
 MAX_VALUES = 2**21
@@ -131,6 +133,7 @@ class ServedModels:
             self._refuse_second(name, source)
             # one thread per model, so that requests to one model do not wait for another model
             executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+            latency_us = _latency_us(classifier)
             per_call = min(MAX_BATCH, max(1, MAX_VALUES // classifier.metadata.input.pixels))
             self._executors.append(executor)
             self._models[name] = ServedModel(
@@ -141,10 +144,11 @@ class ServedModels:
                     executor,
                     largest=min(batching.largest, per_call),
                     delay_s=batching.delay_s,
+                    inline=int(_INLINE_US / latency_us),  # in batches, an image takes less time
                     observe=metrics.batch_images.labels(name).observe,
                 ),
                 bytes=classifier.path.stat().st_size,
-                latency_us=_latency_us(classifier),
+                latency_us=latency_us,
                 is_default=not self._models,
             )
 

@@ -59,10 +59,11 @@ def run(
     *,
     largest: int = 256,
     delay_s: float = 0.0,
+    inline: int = 0,
 ) -> T:
     async def inside() -> T:
         with ThreadPoolExecutor(1) as executor:
-            batcher = MicroBatcher(predict, executor, largest=largest, delay_s=delay_s)
+            batcher = MicroBatcher(predict, executor, largest=largest, delay_s=delay_s, inline=inline)
             batcher.start()
             try:
                 return await body(batcher)
@@ -72,8 +73,8 @@ def run(
     return asyncio.run(inside())
 
 
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=30), st.integers(1, 20))
-def test_every_request_gets_its_own_results_in_any_batches(sizes: list[int], largest: int) -> None:
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=30), st.integers(1, 20), st.integers(0, 20))
+def test_every_request_gets_its_own_results_in_any_batches(sizes: list[int], largest: int, inline: int) -> None:
     batches: list[int] = []
 
     def predict(images: Images) -> Probabilities:
@@ -83,12 +84,24 @@ def test_every_request_gets_its_own_results_in_any_batches(sizes: list[int], lar
     async def body(batcher: MicroBatcher) -> list[Probabilities]:
         return await asyncio.gather(*(batcher.predict(request(size, number)) for number, size in enumerate(sizes)))
 
-    results = run(predict, body, largest=largest)
+    results = run(predict, body, largest=largest, inline=inline)
     for number, (size, result) in enumerate(zip(sizes, results, strict=True)):
         assert result.shape == (size, 2)
         assert (result == number).all()
     assert sum(batches) == sum(sizes)
     assert max(batches) <= max(largest, *sizes)
+
+
+@pytest.mark.parametrize(("images", "is_inline"), [(3, True), (4, False)])
+def test_only_small_batches_run_in_the_event_loop(images: int, is_inline: bool) -> None:
+    threads: list[int] = []
+
+    def predict(batch: Images) -> Probabilities:
+        threads.append(threading.get_ident())
+        return first_pixels(batch)
+
+    run(predict, lambda batcher: batcher.predict(request(images, 1)), inline=3)
+    assert (threads == [threading.get_ident()]) == is_inline
 
 
 def test_requests_that_arrive_while_the_model_runs_share_a_batch() -> None:

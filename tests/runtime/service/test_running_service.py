@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from digits_edge.cli.main import run as run_command
@@ -18,7 +19,7 @@ from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets.synthetic_digits import draw_image
 from digits_edge.runtime.service.limits import Limits
 
-from .conftest import RunningService
+from .conftest import RunningService, wait_until
 
 HERE = Path(__file__).parent
 
@@ -96,6 +97,36 @@ def test_sigterm_stops_the_service_without_messages() -> None:
         assert json.load(response) == {"ready": True}
     assert service.end() == 0
     assert service.process.stderr is not None and service.process.stderr.read() == ""
+
+
+def workers_of(service: RunningService) -> list[psutil.Process]:
+    children = psutil.Process(service.process.pid).children()
+    return [child for child in children if any("spawn_main" in part for part in child.cmdline())]
+
+
+def test_workers_share_the_port_and_add_up_their_metrics() -> None:
+    service = RunningService("--model", "edge-int8", "--workers", "2")
+    try:
+        wait_until(lambda: len(workers_of(service)) == 2)
+        for _ in range(8):  # each with a connection of its own
+            with urllib.request.urlopen(service.url + "v2/health/ready", timeout=60) as response:
+                assert json.load(response) == {"ready": True}
+        with urllib.request.urlopen(service.url + "metrics") as response:
+            assert 'route="/v2/health/ready",status="200"} 8.0' in response.read().decode()
+        workers = workers_of(service)
+        workers[0].kill()  # the other one continues, and the first one is started again
+        workers[0].wait(30)
+        for _ in range(4):
+            with urllib.request.urlopen(service.url + "v2/health/ready", timeout=60) as response:
+                assert response.status == 200
+    finally:
+        assert service.end() == 0
+    assert service.process.stderr is not None and service.process.stderr.read() == ""
+
+
+def test_workers_need_models_that_open(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["serve", "--port", "0", "--workers", "2", "--model", "none-int8"]) == 3
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def _connect(running: RunningService) -> socket.socket:

@@ -201,6 +201,23 @@ def test_output_without_binary_data_uses_the_parameter_of_the_request(client: Te
     assert HEAD in client.post("/v2/models/edge/infer", json=request).headers
 
 
+def test_requests_with_the_same_json_get_the_results_of_their_own_pixels(client: TestClient) -> None:
+    images = digits(6)
+    with Classifier("edge-int8", provider="cpu", threads=1) as classifier:
+        expected = classifier.predict_batch(images, pixel_range=255)
+    tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 28, 28], "parameters": {"binary_data_size": 784}}
+    for name in ("a", "a", "b"):  # the JSON of the second request is remembered
+        request = {"id": name, "inputs": [tensor], "parameters": {"binary_data_output": True}}
+        head = json.dumps(request).encode()
+        for image, wanted in zip(images, expected, strict=True):
+            response = client.post(
+                "/v2/models/edge/infer", content=head + image.tobytes(), headers={HEAD: str(len(head))}
+            )
+            end = int(response.headers[HEAD])
+            assert json.loads(response.content[:end])["id"] == name
+            np.testing.assert_allclose(np.frombuffer(response.content[end:], "<f4"), wanted, atol=1e-6)
+
+
 def test_json_size_and_number_of_images_are_limited(create_service: ServiceFactory) -> None:
     client = create_service(json_bytes=10_000, images=5)
     assert client.post("/v2/models/edge/infer", json=infer(digits(2))).status_code == 200
@@ -273,13 +290,16 @@ def test_invalid_show_is_rejected(client: TestClient) -> None:
 
 def test_body_size_is_limited(create_service: ServiceFactory) -> None:
     client = create_service(body_bytes=1000)
-    assert client.post("/predict", content=b"x" * 1001).status_code == 413
+    announced = client.post("/predict", content=b"x" * 1001)
+    assert announced.status_code == 413 and "at most 1,000 bytes" in announced.json()["error"]
 
     def endless() -> Any:
         for _ in range(20):
             yield b"x" * 100
 
-    assert client.post("/predict", content=endless()).status_code == 413
+    received = client.post("/predict", content=endless())
+    assert (received.status_code, received.json()) == (413, announced.json())
+    assert client.get("/v2/health/live").status_code == 200
 
 
 def test_picture_size_is_limited(create_service: ServiceFactory) -> None:

@@ -1,0 +1,58 @@
+"""Settings of the service, from which each of its processes creates its application: `Settings`."""
+
+import os
+from dataclasses import dataclass, field
+
+from starlette.applications import Starlette
+
+from digits_edge.runtime.service.app import create_app
+from digits_edge.runtime.service.limits import Limits
+from digits_edge.runtime.service.metrics import Metrics
+from digits_edge.runtime.service.served_models import Batching, ServedModels
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a service serves, and to whom. A call creates the application.
+
+    Attributes:
+        models: names of bundled models or paths of model files, as for `ServedModels`.
+        provider: execution provider of the models.
+        threads: number of threads of each model; None for all that the process may use.
+        batching: settings of the micro-batching.
+        limits: limits on requests.
+        key: API key; None requires no key.
+        hosts: accepted names in the Host header.
+        addresses: whether the header may have any IP address.
+
+    Example:
+        >>> app = Settings(("edge-int8",))()  # doctest: +SKIP
+    """
+
+    models: tuple[str | os.PathLike[str], ...] = ()
+    provider: str = "auto"
+    threads: int | None = None
+    batching: Batching = field(default_factory=Batching)
+    limits: Limits = field(default_factory=Limits)
+    key: str | None = field(default=None, repr=False)
+    hosts: tuple[str, ...] = ("*",)
+    addresses: bool = False
+
+    def open(self, metrics: Metrics) -> ServedModels:
+        """Open the models.
+
+        Raises:
+            ModelError, UsageError: as for `ServedModels`.
+        """
+        return ServedModels(
+            self.models, provider=self.provider, threads=self.threads, batching=self.batching, metrics=metrics
+        )
+
+    def app(self, served: ServedModels, metrics: Metrics) -> Starlette:
+        """Create the application for opened models."""
+        return create_app(served, metrics, limits=self.limits, key=self.key, hosts=self.hosts, addresses=self.addresses)
+
+    def __call__(self) -> Starlette:
+        """Open the models and create the application."""
+        metrics = Metrics()
+        return self.app(self.open(metrics), metrics)
