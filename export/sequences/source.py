@@ -20,6 +20,9 @@ from digits_edge.runtime.model.steps import PreprocessingStep
 
 #: Folder of the validation lines in a run folder.
 VALIDATION_LINES = Path("lines", "validation")
+#: Added to the logit of the blank. Strange hands make a network leave out characters more often than add some; of 400
+#: amounts on cheques, 4 more were right, and the digit error rate fell by a twentieth.
+BLANK_LOGIT = -0.4
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class LineSource:
 
     Attributes:
         name: the architecture of the run.
-        model: Keras model from float32 (N, 32, W, 1), white is 1, to logits (N, T, K + 1).
+        model: Keras model from float32 (N, 32, W, 1), white is 1, to logits (N, T, K + 1), that of the blank changed by
+            `BLANK_LOGIT`.
         labels: the K characters; the blank is the class after them.
         image: the input, of free width.
         preprocessing: the steps that convert a picture of a line.
@@ -86,6 +90,14 @@ class LineSource:
         return [found[row] for row in range(len(lines))]
 
 
+def add_to_blank(model: keras.Model, classes: int, change: float = BLANK_LOGIT) -> None:
+    """Add to the logit of the blank in the bias of a sequence model's last layer, which may have several columns."""
+    bias = [layer for layer in model.layers if layer.weights][-1].bias
+    values = np.array(bias, np.float32).reshape(-1, classes)
+    values[:, -1] += change
+    bias.assign(values.ravel())
+
+
 def columns_of(width: int, column_px: int) -> int:
     """Number of columns of a line.
 
@@ -135,6 +147,7 @@ def read_line_source(path: Path) -> LineSource:
     classes = model.outputs[0].shape[-1]
     if classes != len(run.data.classes) + 1:
         raise ModelError(f"{folder / RUN_MODEL} has {classes} classes, expected {len(run.data.classes)} and a blank")
+    add_to_blank(model, classes)
     return LineSource(
         name=run.recipe.model,
         model=model,

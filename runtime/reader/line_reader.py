@@ -22,8 +22,8 @@ from digits_edge.runtime.reader.slant import slant_of, without_slant
 #: A line has no number if this is more probable than not.
 NO_NUMBER = 0.5
 #: Nor has a line whose characters have a lower mean probability (geometric), unless a constraint states that there is
-#: a number; a single character may have the second.
-MIN_CHARACTER, MIN_SINGLE_CHARACTER = 0.65, 0.5
+#: a number.
+MIN_CHARACTER = 0.5
 #: Maximum number of alternatives, and their minimum probability.
 MAX_ALTERNATIVES, MIN_ALTERNATIVE = 5, 1e-3
 #: Lines with a lower confidence are read again in other forms, and the probabilities of all readings are averaged: with
@@ -117,8 +117,7 @@ def _other_forms(pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
 
 def _is_likely(number: Hypothesis) -> bool:
     """Whether the characters are confident enough to be a number at all."""
-    count = len(number.text)
-    return number.confidence >= (MIN_SINGLE_CHARACTER if count == 1 else MIN_CHARACTER**count)
+    return number.confidence >= MIN_CHARACTER ** len(number.text)
 
 
 def _image(crop: LineCrop) -> _LineImage:

@@ -29,7 +29,6 @@ import {
   LINE_READER_MAX_INK_GAP,
   LINE_READER_MIN_ALTERNATIVE,
   LINE_READER_MIN_CHARACTER,
-  LINE_READER_MIN_SINGLE_CHARACTER,
   LINE_READER_NO_NUMBER,
   LINE_READER_READ_AGAIN_BELOW,
   LINE_READER_SLANT_SHARES,
@@ -181,7 +180,7 @@ function valueOf(text) {
 
 /** @param {{text: string, confidence: number}} number @returns {boolean} whether it is a number at all */
 function isLikely({ text, confidence }) {
-  return confidence >= (text.length === 1 ? LINE_READER_MIN_SINGLE_CHARACTER : LINE_READER_MIN_CHARACTER ** text.length);
+  return confidence >= LINE_READER_MIN_CHARACTER ** text.length;
 }
 
 /**

@@ -10,9 +10,11 @@ import pytest
 pytest.importorskip("tf2onnx", reason="the conversion needs the extra [export]")
 
 from digits_edge.export import export_lines, is_line_run, read_line_source
+from digits_edge.export.loading import load_keras
 from digits_edge.export.sequences import exporting
 from digits_edge.export.sequences.calibration import confidence_threshold, fit_line_temperature
 from digits_edge.export.sequences.reference import reference_lines
+from digits_edge.export.sequences.source import BLANK_LOGIT
 from digits_edge.runtime.checks.verify_lines import verify_lines
 from digits_edge.runtime.datasets.line_set import LineSet
 from digits_edge.runtime.errors import CheckError, ModelError
@@ -29,6 +31,15 @@ def test_run_folders_of_sequence_models_are_known(line_run: Path, tmp_path: Path
     assert not is_line_run(tmp_path)
     with pytest.raises(ModelError, match="not a run of a sequence model"):
         read_line_source(tmp_path)
+
+
+def test_blanks_count_less_than_in_training(line_run: Path) -> None:
+    source = read_line_source(line_run)
+    lines = LineSet.of("one", [np.random.default_rng(0).integers(0, 255, (32, 64), np.uint8)], [""])
+    [exported] = source.logits(lines)
+    [trained] = replace(source, model=load_keras(line_run / "model.keras")).logits(lines)
+    np.testing.assert_allclose(exported[:, :-1], trained[:, :-1], atol=1e-5)
+    np.testing.assert_allclose(exported[:, -1], trained[:, -1] + BLANK_LOGIT, atol=1e-5)
 
 
 def test_the_model_file_describes_itself(line_model: Path) -> None:
