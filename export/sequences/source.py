@@ -93,7 +93,7 @@ class LineSource:
 def add_to_blank(model: keras.Model, classes: int, change: float = BLANK_LOGIT) -> None:
     """Add to the logit of the blank in the bias of a sequence model's last layer, which may have several columns."""
     bias = [layer for layer in model.layers if layer.weights][-1].bias
-    values = np.array(bias, np.float32).reshape(-1, classes)
+    values = np.array(keras.ops.convert_to_numpy(bias)).reshape(-1, classes)
     values[:, -1] += change
     bias.assign(values.ravel())
 
