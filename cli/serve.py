@@ -3,7 +3,6 @@
 import contextlib
 import os
 import sys
-import tempfile
 
 import click
 
@@ -61,8 +60,8 @@ KEY_VARIABLE = "DIGITS_EDGE_API_KEY"
     type=click.IntRange(1, 256),
     default=1,
     show_default=True,
-    help="Number of processes that share the port, each with its own models and limits; the threads are divided "
-    "among them.",
+    help="Number of processes that share the port, each with its own models, limits and --threads; by default, the "
+    "threads are divided among them.",
 )
 @click.option(
     "--key-file",
@@ -97,18 +96,16 @@ def command(
     key = _key(key_file)
     with needs_extra("cpu", "serve"):
         from digits_edge.runtime.service.host_names import accepted_names
-        from digits_edge.runtime.service.limits import Limits
-        from digits_edge.runtime.service.metrics import SHARED_METRICS, Metrics
-        from digits_edge.runtime.service.served_models import Batching
+        from digits_edge.runtime.service.limits import Batching, Limits
+        from digits_edge.runtime.service.metrics import Metrics
         from digits_edge.runtime.service.server import listen, server
-        from digits_edge.runtime.service.server import workers as processes
         from digits_edge.runtime.service.settings import Settings
-        from digits_edge.runtime.session.threads import available_threads
+        from digits_edge.runtime.service.workers import serve_with_workers
     hosts, addresses = accepted_names(host, allowed_hosts)
     settings = Settings(
         models=models,
         provider=provider,
-        threads=threads if threads is not None or workers == 1 else max(1, available_threads() // workers),
+        threads=threads,
         batching=Batching(batch_size, batch_delay / 1000),
         limits=Limits(requests=max_requests),
         key=key,
@@ -128,10 +125,8 @@ def command(
         if workers == 1:
             server(settings.app(served, metrics), settings.limits).run(sockets=[listening])
         else:
-            del served
-            with tempfile.TemporaryDirectory() as folder:
-                os.environ[SHARED_METRICS] = folder
-                processes(settings, settings.limits, workers, listening).run()
+            served.close()
+            serve_with_workers(settings, workers, listening)
 
 
 def _key(key_file: str | None) -> str | None:

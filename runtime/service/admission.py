@@ -50,7 +50,7 @@ class Admission:
         if header_of(scope, b"sec-fetch-site") == "cross-site":
             await ErrorResponse(403, "cross-site requests are not allowed")(scope, receive, send)
             return
-        length = header_of(scope, b"content-length")
+        length = header_of(scope, b"content-length").lstrip("0")
         if length.isdecimal() and (len(length) > _MAX_LENGTH_DIGITS or int(length) > self._limits.body_bytes):
             await ErrorResponse(413, self._too_large)(scope, receive, send)
             return

@@ -73,7 +73,7 @@ class MicroBatcher:
             observe: called with the number of images of each batch.
         """
         self._predict, self._executor, self._largest = predict, executor, largest
-        self._delay_s, self._inline, self._observe = delay_s, inline, observe
+        self._delay_s, self.inline, self._observe = delay_s, inline, observe
         self._queue: deque[_QueuedRequest] = deque()
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -127,6 +127,8 @@ class MicroBatcher:
                 await self._run_batch(batch)
             if not self._queue:
                 self._arrived.clear()
+            else:  # a batch in the event loop does not wait: let it respond between two of them
+                await asyncio.sleep(0)
 
     async def _fill(self) -> None:
         """Wait until a batch is full or the oldest request has waited `delay_s`."""
@@ -154,7 +156,7 @@ class MicroBatcher:
         try:
             images = batch[0].images if len(batch) == 1 else np.concatenate([request.images for request in batch])
             self._observe(len(images))
-            if len(images) <= self._inline:
+            if len(images) <= self.inline:
                 probabilities = self._predict(images)
             else:
                 loop = asyncio.get_running_loop()

@@ -31,13 +31,14 @@ class Deadlines:
         self._interval_s = interval_s
         self._ends: dict[Task, float] = {}  # tasks → times on the clock of the event loop; 0 after the end
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # that of the timer
 
     def set(self, task: Task, seconds: float) -> None:
         """Give a task so many seconds from now."""
         loop = asyncio.get_running_loop()
         self._ends[task] = loop.time() + seconds
-        if self._timer is None:
-            self._timer = loop.call_later(self._interval_s, self._check)
+        if self._timer is None or self._loop is not loop:
+            self._loop, self._timer = loop, loop.call_later(self._interval_s, self._check)
 
     def remove(self, task: Task) -> None:
         """Forget a task."""

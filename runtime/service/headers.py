@@ -1,9 +1,19 @@
 """Headers of requests, without the conversion of those that are not asked for: `header_of`."""
 
+from typing import overload
+
 from starlette.types import Scope
 
 
-def header_of(scope: Scope, name: bytes, default: str = "") -> str:
+@overload
+def header_of(scope: Scope, name: bytes, default: str = "") -> str: ...
+
+
+@overload
+def header_of(scope: Scope, name: bytes, default: None) -> str | None: ...
+
+
+def header_of(scope: Scope, name: bytes, default: str | None = "") -> str | None:
     """The first value of a header of a request.
 
     Args:

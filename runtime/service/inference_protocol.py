@@ -221,7 +221,9 @@ class InferenceProtocol:
     async def infer(self, request: Request) -> Response:
         """Classify images."""
         model = self._requested_model(request)
-        json_part, binary = _split(await body_of(request, _KINDS, _REMEDY), header_of(request.scope, _JSON_LENGTH_KEY))
+        json_part, binary = _split(
+            await body_of(request, _KINDS, _REMEDY), header_of(request.scope, _JSON_LENGTH_KEY, None)
+        )
         if len(json_part) > self._max_json_bytes:
             raise HTTPException(
                 413, f"JSON of {len(json_part):,} bytes; send at most {self._max_json_bytes:,}, or use binary tensors"
@@ -261,14 +263,14 @@ def _failure(models: Iterable[ServedModel]) -> Response | None:
     return ErrorResponse(503, reason) if failed else None
 
 
-def _split(body: bytes, json_length: str) -> tuple[bytes, bytes]:
+def _split(body: bytes, json_length: str | None) -> tuple[bytes, bytes]:
     """Split a body into the JSON and the binary data after it.
 
     Args:
         body: body of the request.
-        json_length: value of the header `Inference-Header-Content-Length`; empty if the body is JSON only.
+        json_length: value of the header `Inference-Header-Content-Length`; None if the body is JSON only.
     """
-    if not json_length:
+    if json_length is None:
         return body, b""
     if not json_length.isdecimal() or len(json_length) > _MAX_LENGTH_DIGITS or int(json_length) > len(body):
         raise ImageError(f"{_JSON_LENGTH}: expected the length of the JSON in bytes, at most {len(body)}")
@@ -350,13 +352,15 @@ def _response(model: ServedModel | ServedReader, request: InferRequest, probabil
         output = InferOutput(name=name, shape=list(probabilities.shape), data=probabilities.ravel().tolist())
         return RecordResponse(_record(model.name, request.id, output), exclude_none=True)
     binary = np.ascontiguousarray(probabilities, "<f4").tobytes()
-    json_part = _json_before_binary(model.name, request.id, name, probabilities.shape)
+    is_short = len(request.id or "") <= _REMEMBERED_BYTES
+    describe = json_before_binary if is_short else json_before_binary.__wrapped__
+    json_part = describe(model.name, request.id, name, probabilities.shape)
     headers: dict[str, Any] = {_JSON_LENGTH: str(len(json_part))}
     return Response(json_part + binary, media_type="application/octet-stream", headers=headers)
 
 
 @lru_cache(_REMEMBERED)
-def _json_before_binary(
+def json_before_binary(
     model: str, request_id: str | None, name: Literal["columns", "probabilities"], shape: tuple[int, ...]
 ) -> bytes:
     """The JSON of a response with 32-bit floats after it."""

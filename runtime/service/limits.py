@@ -1,4 +1,4 @@
-"""Limits on the requests that the service accepts."""
+"""Limits on the requests that the service accepts, and the settings of their batches."""
 
 from dataclasses import dataclass
 
@@ -40,3 +40,17 @@ class Limits:
     head_bytes: int = 64 * 1024
     connections: int = 1024
     shutdown_s: int = 10
+
+
+@dataclass(frozen=True)
+class Batching:
+    """Settings of the micro-batching.
+
+    Attributes:
+        largest: maximum number of images in a batch; 1 runs every request on its own. Batches of large images are
+            smaller, see `digits_edge.runtime.service.served_models.MAX_VALUES`.
+        delay_s: time that a request may wait for others to fill the batch, in seconds.
+    """
+
+    largest: int = 256
+    delay_s: float = 0.0

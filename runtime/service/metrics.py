@@ -1,6 +1,5 @@
 """Prometheus metrics of the service: `Metrics`."""
 
-import os
 import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
@@ -11,8 +10,6 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: Environment variable of prometheus-client with the folder in which several processes store their metrics.
-SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 #: Route label of all paths without a route. Clients choose paths, so a label for each path would have no bound.
@@ -22,7 +19,8 @@ _UNROUTED = "(none)"
 class Metrics:
     """Metrics of one service, in a separate registry, so that two services in a process do not share counters.
 
-    If the environment has a folder for the metrics of several processes (`SHARED_METRICS`), they are added up.
+    Args:
+        folder: folder of the metrics of several processes, which are added up; None for those of this process.
 
     Example:
         >>> metrics = Metrics()
@@ -31,7 +29,8 @@ class Metrics:
         1.0
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str | None = None) -> None:
+        self._folder = folder
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -63,9 +62,9 @@ class Metrics:
     async def show(self, request: Request) -> Response:
         """Return all metrics in the Prometheus text format."""
         registry = self.registry
-        if SHARED_METRICS in os.environ:
+        if self._folder is not None:
             registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            MultiProcessCollector(registry, path=self._folder)  # type: ignore[no-untyped-call]
         return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
 

@@ -16,8 +16,10 @@ from digits_edge.runtime.errors import SequenceModelError, UsageError
 from digits_edge.runtime.model.bundled import bundled_models
 from digits_edge.runtime.reader.reader import Reader
 from digits_edge.runtime.service.batching import MicroBatcher
+from digits_edge.runtime.service.limits import Batching
 from digits_edge.runtime.service.metrics import Metrics
 from digits_edge.runtime.service.responses import UnknownModelError
+from digits_edge.runtime.session.bound_session import MIN_PART
 
 #: Number of runs for the latency that the service reports: minimum and maximum, and time for them, in microseconds.
 _MIN_LATENCY_RUNS, _MAX_LATENCY_RUNS, _LATENCY_TIME_US = 5, 100, 1e6
@@ -26,20 +28,6 @@ _INLINE_US = 4000.0
 #: Maximum number of pixel values in a call of a model: 2,675 digits, or 75 colour images of 96×96. Larger calls need
 #: memory for the activations and are not faster.
 MAX_VALUES = 2**21
-
-
-@dataclass(frozen=True)
-class Batching:
-    """Settings of the micro-batching.
-
-    Attributes:
-        largest: maximum number of images in a batch; 1 runs every request on its own. Batches of large images are
-            smaller, see `MAX_VALUES`.
-        delay_s: time that a request may wait for others to fill the batch, in seconds.
-    """
-
-    largest: int = 256
-    delay_s: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +132,7 @@ class ServedModels:
                     executor,
                     largest=min(batching.largest, per_call),
                     delay_s=batching.delay_s,
-                    inline=int(_INLINE_US / latency_us),  # in batches, an image takes less time
+                    inline=_inline(classifier, latency_us),
                     observe=metrics.batch_images.labels(name).observe,
                 ),
                 bytes=classifier.path.stat().st_size,
@@ -221,12 +209,27 @@ class ServedModels:
     async def stop(self) -> None:
         """Cancel the requests in the queues and close the models."""
         await asyncio.gather(*(model.batcher.stop() for model in self))
+        self.close()
+
+    def close(self) -> None:
+        """Close the models of a service that does not run."""
         for executor in self._executors:
             executor.shutdown(wait=False, cancel_futures=True)  # the requests are cancelled already
         for model in self:
             model.classifier.close()
         for reader in self.readers.values():
             reader.reader.close()
+
+
+def _inline(classifier: Classifier, latency_us: float) -> int:
+    """The number of images of the largest batch that may run in the event loop.
+
+    Accelerators and batches for several threads wait for other calls, so they do not run there.
+    """
+    if classifier.provider != "cpu":
+        return 0
+    images = int(_INLINE_US / latency_us)  # in batches, an image takes less time
+    return images if classifier.threads == 1 else min(images, 2 * MIN_PART - 1)
 
 
 def _latency_us(classifier: Classifier) -> float:

@@ -1,4 +1,4 @@
-"""Sockets and the uvicorn servers that run the service: `listen`, `server` and `workers`."""
+"""Sockets and the uvicorn server that runs the service: `listen` and `server`."""
 
 import asyncio
 import socket
@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.supervisors import Multiprocess
 
 from digits_edge.runtime.errors import UsageError
 from digits_edge.runtime.service.bounded_protocol import BoundedProtocol
@@ -66,27 +65,11 @@ def server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
     Example:
         >>> server(app, Limits()).run(sockets=[listen("127.0.0.1", 8000)])  # doctest: +SKIP
     """
-    return uvicorn.Server(_config(app, limits))
+    return uvicorn.Server(server_config(app, limits))
 
 
-def workers(create: Callable[[], ASGIApp], limits: Limits, count: int, listening: socket.socket) -> Multiprocess:
-    """Create several processes that serve one port, each with an application of its own.
-
-    `run()` serves until SIGINT or SIGTERM, and starts a process again that has ended or does not respond.
-
-    Args:
-        create: creates the application; it is pickled, and called in each process.
-        limits: limits of each process.
-        count: number of processes.
-        listening: the socket that they share.
-
-    Example:
-        >>> workers(settings, Limits(), 4, listen("127.0.0.1", 8000)).run()  # doctest: +SKIP
-    """
-    return Multiprocess(_config(create, limits, factory=True, workers=count), sockets=[listening])
-
-
-def _config(app: ASGIApp | Callable[[], ASGIApp], limits: Limits, **options: Any) -> uvicorn.Config:
+def server_config(app: ASGIApp | Callable[[], ASGIApp], limits: Limits, **options: Any) -> uvicorn.Config:
+    """The configuration of uvicorn; with `factory=True`, `app` creates the application."""
     return uvicorn.Config(
         cast("ASGIApp", app),
         # uvicorn calls it like the class; its annotation allows only a class

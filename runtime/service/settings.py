@@ -2,18 +2,22 @@
 
 import os
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from starlette.applications import Starlette
+from digits_edge.runtime.service.limits import Batching, Limits
 
-from digits_edge.runtime.service.app import create_app
-from digits_edge.runtime.service.limits import Limits
-from digits_edge.runtime.service.metrics import Metrics
-from digits_edge.runtime.service.served_models import Batching, ServedModels
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from digits_edge.runtime.service.metrics import Metrics
+    from digits_edge.runtime.service.served_models import ServedModels
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a service serves, and to whom. A call creates the application.
+    """What a service serves, and to whom.
+
+    This module imports the application when it is created, so that a process that gets the settings starts quickly.
 
     Attributes:
         models: names of bundled models or paths of model files, as for `ServedModels`.
@@ -26,7 +30,9 @@ class Settings:
         addresses: whether the header may have any IP address.
 
     Example:
-        >>> app = Settings(("edge-int8",))()  # doctest: +SKIP
+        >>> settings = Settings(("edge-int8",), provider="cpu")
+        >>> settings.limits.requests
+        256
     """
 
     models: tuple[str | os.PathLike[str], ...] = ()
@@ -38,21 +44,20 @@ class Settings:
     hosts: tuple[str, ...] = ("*",)
     addresses: bool = False
 
-    def open(self, metrics: Metrics) -> ServedModels:
+    def open(self, metrics: "Metrics") -> "ServedModels":
         """Open the models.
 
         Raises:
             ModelError, UsageError: as for `ServedModels`.
         """
+        from digits_edge.runtime.service.served_models import ServedModels
+
         return ServedModels(
             self.models, provider=self.provider, threads=self.threads, batching=self.batching, metrics=metrics
         )
 
-    def app(self, served: ServedModels, metrics: Metrics) -> Starlette:
+    def app(self, served: "ServedModels", metrics: "Metrics") -> "Starlette":
         """Create the application for opened models."""
-        return create_app(served, metrics, limits=self.limits, key=self.key, hosts=self.hosts, addresses=self.addresses)
+        from digits_edge.runtime.service.app import create_app
 
-    def __call__(self) -> Starlette:
-        """Open the models and create the application."""
-        metrics = Metrics()
-        return self.app(self.open(metrics), metrics)
+        return create_app(served, metrics, limits=self.limits, key=self.key, hosts=self.hosts, addresses=self.addresses)

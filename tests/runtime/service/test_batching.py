@@ -104,6 +104,24 @@ def test_only_small_batches_run_in_the_event_loop(images: int, is_inline: bool) 
     assert (threads == [threading.get_ident()]) == is_inline
 
 
+def test_batches_in_the_event_loop_let_others_run_between_them() -> None:
+    order: list[str] = []
+
+    def predict(images: Images) -> Probabilities:
+        order.append("batch")
+        return first_pixels(images)
+
+    async def body(batcher: MicroBatcher) -> None:
+        async def ask() -> None:
+            await batcher.predict(request(1, 1))
+            order.append("response")
+
+        await asyncio.gather(*(ask() for _ in range(5)))
+
+    run(predict, body, largest=1, inline=1)
+    assert order.index("response") < len(order) - 1 - order[::-1].index("batch")
+
+
 def test_requests_that_arrive_while_the_model_runs_share_a_batch() -> None:
     model = BlockingModel()
 

@@ -65,3 +65,13 @@ def test_cancelling_for_another_reason_is_not_a_time_limit() -> None:
             await task
 
     asyncio.run(body())
+
+
+def test_times_are_checked_in_a_new_event_loop() -> None:
+    deadlines = Deadlines(0.001)
+
+    async def start_only() -> None:
+        deadlines.set(current_task(), 60)
+
+    asyncio.run(start_only())  # ends while its timer waits
+    assert asyncio.run(waits(deadlines, 0.01, 60))

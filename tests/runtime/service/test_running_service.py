@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from digits_edge.cli.main import run as run_command
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets.synthetic_digits import draw_image
+from digits_edge.runtime.model.bundled import MODELS
 from digits_edge.runtime.service.limits import Limits
 
 from .conftest import RunningService, wait_until
@@ -122,6 +124,31 @@ def test_workers_share_the_port_and_add_up_their_metrics() -> None:
     finally:
         assert service.end() == 0
     assert service.process.stderr is not None and service.process.stderr.read() == ""
+
+
+@pytest.mark.slow
+def test_workers_end_with_their_parent() -> None:
+    service = RunningService("--model", "edge-int8", "--workers", "2")
+    wait_until(lambda: len(workers_of(service)) == 2)
+    with urllib.request.urlopen(service.url + "v2/health/ready", timeout=60) as response:
+        assert response.status == 200
+    workers = workers_of(service)
+    service.process.kill()
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert not alive
+
+
+@pytest.mark.slow
+def test_worker_that_cannot_open_its_model_ends_the_service(tmp_path: Path) -> None:
+    model = tmp_path / "mine.onnx"
+    shutil.copy(MODELS / "edge-int8.onnx", model)
+    service = RunningService("--model", str(model), "--workers", "2")
+    model.unlink()  # after the parent has opened it, and before a worker has
+    assert service.process.wait(60) == 3
+    assert service.process.stderr is not None
+    messages = service.process.stderr.read().splitlines()
+    assert sum("mine.onnx" in message for message in messages) <= 2, messages  # one line of each process
+    assert messages[-1] == "error: a process of the service could not open its models; see the message before"
 
 
 def test_workers_need_models_that_open(capsys: pytest.CaptureFixture[str]) -> None:

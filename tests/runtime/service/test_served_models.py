@@ -48,3 +48,15 @@ def test_large_images_are_predicted_in_small_calls(photograph_model: Path, monke
     assert sizes == [2, 2, 1]
     with Classifier(photograph_model, provider="cpu") as classifier:
         np.testing.assert_array_equal(found, classifier.predict_batch(images))
+
+
+@pytest.mark.parametrize(("threads", "provider", "most"), [(1, "cpu", 10_000), (2, "cpu", 15), (1, "cuda", 0)])
+def test_batches_that_wait_for_other_calls_do_not_run_in_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch, threads: int, provider: str, most: int
+):
+    opened = Classifier("edge-int8", provider="cpu", threads=threads)
+    opened.provider = provider
+    monkeypatch.setattr(served_models, "Classifier", lambda *_, **__: opened)
+    [model] = ServedModels(["edge-int8"], metrics=Metrics())
+    assert (model.batcher.inline > 0) == (most > 0)
+    assert model.batcher.inline <= most

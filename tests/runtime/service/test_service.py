@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.testclient import TestClient
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope, Send
 
 from digits_edge.runtime.checks.occlusion import occlusion_maps
 from digits_edge.runtime.classifier import Classifier
@@ -27,6 +27,7 @@ from digits_edge.runtime.errors import ModelError, UsageError
 from digits_edge.runtime.service.admission import Admission
 from digits_edge.runtime.service.batching import MicroBatcher
 from digits_edge.runtime.service.host_names import accepted_names
+from digits_edge.runtime.service.inference_protocol import json_before_binary
 from digits_edge.runtime.service.limits import Limits
 from fuzz.corpus import inputs
 from tests.runtime.preprocessing.drawn_pictures import number
@@ -216,6 +217,41 @@ def test_requests_with_the_same_json_get_the_results_of_their_own_pixels(client:
             end = int(response.headers[HEAD])
             assert json.loads(response.content[:end])["id"] == name
             np.testing.assert_allclose(np.frombuffer(response.content[end:], "<f4"), wanted, atol=1e-6)
+
+
+def test_long_identifiers_are_not_remembered(client: TestClient) -> None:
+    def post(name: str) -> int:
+        request = infer(digits(1), id=name, parameters={"binary_data_output": True})
+        assert client.post("/v2/models/edge/infer", json=request).status_code == 200
+        return json_before_binary.cache_info().currsize
+
+    before = post("short")
+    assert post("x" * 10_000) == before
+    assert post("another") == before + 1
+
+
+@pytest.mark.parametrize(("length", "status"), [("0000000000000005", 400), ("9" * 30, 413)])
+def test_announced_lengths_of_bodies(length: str, status: int) -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"short", "more_body": False}
+
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 400})
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"content-length", length.encode())]
+    asyncio.run(Admission(respond, Limits())({"type": "http", "method": "POST", "headers": headers}, receive, send))
+    assert sent[0]["status"] == status
+
+
+def test_empty_length_of_the_json_is_rejected(client: TestClient) -> None:
+    response = client.post("/v2/models/edge/infer", json=infer(digits(1)), headers={HEAD: ""})
+    assert response.status_code == 400 and HEAD in response.json()["error"]
 
 
 def test_json_size_and_number_of_images_are_limited(create_service: ServiceFactory) -> None:
