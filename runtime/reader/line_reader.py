@@ -19,11 +19,11 @@ from digits_edge.runtime.reader.reading import Alternative, Digit, Line, Reading
 from digits_edge.runtime.reader.search import Hypothesis, Span, empty_probability, search, spans
 from digits_edge.runtime.reader.slant import slant_of, without_slant
 
-#: A line has no number if this is more probable than not.
-NO_NUMBER = 0.5
+#: A line has no number if this is nearly certain after the first reading; otherwise all readings decide.
+NO_NUMBER = 0.9
 #: Nor has a line whose characters have a lower mean probability (geometric), unless a constraint states that there is
 #: a number.
-MIN_CHARACTER = 0.5
+MIN_CHARACTER = 0.6
 #: Maximum number of alternatives, and their minimum probability.
 MAX_ALTERNATIVES, MIN_ALTERNATIVE = 5, 1e-3
 #: Lines with a lower confidence are read again in other forms, and the probabilities of all readings are averaged: with
