@@ -95,6 +95,7 @@ def command(
     """
     key = _key(key_file)
     with needs_extra("cpu", "serve"):
+        import digits_edge.runtime.service.app  # noqa: F401 - it needs all packages of the extra
         from digits_edge.runtime.service.host_names import accepted_names
         from digits_edge.runtime.service.limits import Batching, Limits
         from digits_edge.runtime.service.metrics import Metrics
