@@ -23,8 +23,9 @@ from digits_edge.runtime.session.threads import ENVIRONMENT, available_threads
 
 #: Environment variable of prometheus-client, which reads it when it is imported.
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-#: Time for a process to import its libraries and to respond, in seconds; after it, the process is started again.
-_RESPONSE_S = 30
+#: Time for a process to import its libraries and to respond, in seconds; after it, the process is started again. A
+#: process that ends while uvicorn waits for its response is noticed only then, and so is SIGTERM.
+_RESPONSE_S = 15
 
 
 def serve_with_workers(settings: Settings, count: int, listening: socket.socket) -> None:

@@ -117,7 +117,7 @@ def test_workers_share_the_port_and_add_up_their_metrics() -> None:
             assert 'route="/v2/health/ready",status="200"} 8.0' in response.read().decode()
         workers = workers_of(service)
         workers[0].kill()  # the other one continues, and the first one is started again
-        workers[0].wait(30)
+        wait_until(lambda: not workers[0].is_running() or workers[0].status() == psutil.STATUS_ZOMBIE)
         for _ in range(4):
             with urllib.request.urlopen(service.url + "v2/health/ready", timeout=60) as response:
                 assert response.status == 200
