@@ -20,8 +20,8 @@ from digits_edge.runtime.model.steps import PreprocessingStep
 
 #: Folder of the validation lines in a run folder.
 VALIDATION_LINES = Path("lines", "validation")
-#: Added to the logit of the blank. Unknown hands make a network omit characters more often than add some; 1 to 4 more of
-#: 400 amounts on cheques were right. Lower values take more scribbles for numbers.
+#: Added to the logit of the blank. Unknown hands make a network omit characters more often than add some; 1 to 4 more
+#: of 400 amounts on cheques were right. Lower values take more scribbles for numbers.
 BLANK_LOGIT = -0.2
 
 
