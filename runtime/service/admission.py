@@ -8,11 +8,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digits_edge.runtime.service.deadlines import Deadlines
-from digits_edge.runtime.service.headers import header_of
+from digits_edge.runtime.service.headers import MAX_LENGTH_DIGITS, header_of
 from digits_edge.runtime.service.limits import Limits
 from digits_edge.runtime.service.responses import RETRY, ErrorResponse
 
-_MAX_LENGTH_DIGITS = 12
 #: Share of the shorter time limit by which requests may end too late.
 _LATE_SHARE = 0.02
 _BUSY = "the service is busy; try again in a second"
@@ -51,7 +50,7 @@ class Admission:
             await ErrorResponse(403, "cross-site requests are not allowed")(scope, receive, send)
             return
         length = header_of(scope, b"content-length").lstrip("0")
-        if length.isdecimal() and (len(length) > _MAX_LENGTH_DIGITS or int(length) > self._limits.body_bytes):
+        if length.isdecimal() and (len(length) > MAX_LENGTH_DIGITS or int(length) > self._limits.body_bytes):
             await ErrorResponse(413, self._too_large)(scope, receive, send)
             return
         if self.requests >= self._limits.requests:

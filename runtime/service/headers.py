@@ -4,6 +4,9 @@ from typing import overload
 
 from starlette.types import Scope
 
+#: Maximum number of digits of a length in a header; longer ones are refused before they are converted.
+MAX_LENGTH_DIGITS = 12
+
 
 @overload
 def header_of(scope: Scope, name: bytes, default: str = "") -> str: ...

@@ -22,7 +22,7 @@ from digits_edge.runtime.model.image_input import MAX_SIDE, ImageInput
 from digits_edge.runtime.model.model_file import COLUMNS_NAME, INPUT_NAME, OUTPUT_NAME, Metadata
 from digits_edge.runtime.pixel_scale import is_scaled
 from digits_edge.runtime.service.bodies import body_of
-from digits_edge.runtime.service.headers import header_of
+from digits_edge.runtime.service.headers import MAX_LENGTH_DIGITS, header_of
 from digits_edge.runtime.service.responses import ErrorResponse, RecordResponse, UnknownModelError
 from digits_edge.runtime.service.served_models import MAX_VALUES, ServedModel, ServedModels, ServedReader
 
@@ -30,7 +30,6 @@ from digits_edge.runtime.service.served_models import MAX_VALUES, ServedModel, S
 VERSION = "1"
 _JSON_LENGTH = "Inference-Header-Content-Length"
 _JSON_LENGTH_KEY = _JSON_LENGTH.lower().encode()
-_MAX_LENGTH_DIGITS = 12
 #: Clients send requests with binary tensors as application/octet-stream.
 _KINDS = ("application/json", "application/octet-stream")
 _REMEDY = "send the request as application/json"
@@ -272,7 +271,7 @@ def _split(body: bytes, json_length: str | None) -> tuple[bytes, bytes]:
     """
     if json_length is None:
         return body, b""
-    if not json_length.isdecimal() or len(json_length) > _MAX_LENGTH_DIGITS or int(json_length) > len(body):
+    if not json_length.isdecimal() or len(json_length) > MAX_LENGTH_DIGITS or int(json_length) > len(body):
         raise ImageError(f"{_JSON_LENGTH}: expected the length of the JSON in bytes, at most {len(body)}")
     return body[: int(json_length)], body[int(json_length) :]
 
