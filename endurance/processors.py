@@ -1,10 +1,10 @@
-"""Check the bundled classifiers on emulated processors.
+"""Check the bundled models on emulated processors.
 
 They are x86-64 with and without AVX2, and arm64 with and without dot products. On every processor each model is
-verified, and predicts the sample pictures and test images. The predictions are compared with those of this machine or,
+verified, and answers for test images, or lines made of them. The answers are compared with those of this machine or,
 with `--exact`, of exact arithmetic. Debian's qemu-user-static emulates x86-64 with the Python that runs this script,
 and arm64 with a Debian root that mmdebstrap and pip create once. The exit code is 1 if a model fails verification, a
-clear prediction changed, a sample is misclassified or an image prepared from a PNG differs.
+clear answer changed, a sample is misclassified or an image prepared from a PNG differs.
 
 Example: python -m endurance.processors --processor Haswell --model edge-int8
 """
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
@@ -29,11 +29,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits_edge.runtime.checks.verify import verify
+from digits_edge.runtime.checks.verify_lines import verify_lines
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets import CATALOGUE, load
+from digits_edge.runtime.datasets.line_set import LineSet, read_line_set, write_line_set
 from digits_edge.runtime.errors import CheckError, DigitsEdgeError, InputError, ModelError, UsageError, did_you_mean
 from digits_edge.runtime.files import refuse_existing, user_cache
-from digits_edge.runtime.model.bundled import MODELS, BundledModel, bundled_classifiers
+from digits_edge.runtime.model.bundled import MODELS, BundledModel, bundled_models
+from digits_edge.runtime.preprocessing.pictures import open_picture
+from digits_edge.runtime.reader.line_image import line_image, line_levels
+from digits_edge.runtime.reader.line_model import LineModel
+
+from .answers import Answers, of_images, of_lines
 
 REPOSITORY = Path(__file__).parents[1]
 SAMPLES = REPOSITORY / "samples"
@@ -45,8 +52,8 @@ _LINKED = ("runtime", "cli")
 NATIVE = "native"
 #: Emulation is slow, so a model with more than MAX_PARAMETERS predicts at most MAX_IMAGES test images.
 MAX_PARAMETERS, MAX_IMAGES = 1_000_000, 100
-#: A prediction is clear if the two largest probabilities of the reference differ by more than this.
-TIE = 0.01
+#: Models that read numbers read so many lines, which are made with this seed.
+LINES, LINES_SEED = 100, 20_261_130
 _WORKER = "from endurance.processors import work; work()"
 
 
@@ -91,12 +98,12 @@ class Task:
 
     Attributes:
         model: bundled name.
-        images: .npy file of the test images, uint8 (N, 28, 28).
+        inputs: .npy file of the test images, uint8 (N, 28, 28), or .npz file of the lines.
         samples: whether to predict the sample pictures.
     """
 
     model: str
-    images: str
+    inputs: str
     samples: bool
 
 
@@ -108,15 +115,15 @@ class Findings:
         model: bundled name.
         problems: problems found by `verify`.
         samples: predicted label of each sample picture by file name; empty if the model does not predict digits.
-        prepared: SHA-256 of the images prepared from the PNG samples.
-        probabilities: probabilities of the test images, (N, K).
+        prepared: SHA-256 of the images, or line images, prepared from the PNG samples.
+        answers: answers to the test images or lines.
     """
 
     model: str
     problems: list[str]
     samples: dict[str, str | None]
     prepared: str
-    probabilities: list[list[float]]
+    answers: Answers
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,18 +133,20 @@ class Reference:
     Attributes:
         task: task of the workers.
         parameters: number of parameters of the model.
-        images: test images, uint8 (N, 28, 28).
-        labels: their labels, (N,).
-        probabilities: expected probabilities, (N, K).
+        images: test images, uint8 (1 or N, H, W) each: all together, or line by line.
+        labels: names of the classes, or characters.
+        texts: right label of each image, or number in each line.
+        answers: expected answers.
         prepared: SHA-256 as in `Findings`, computed on this machine.
     """
 
     task: Task
     parameters: int
-    images: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
-    probabilities: NDArray[np.float32]
-    prepared: str
+    images: list[NDArray[np.uint8]]
+    labels: tuple[str, ...]
+    texts: tuple[str, ...]
+    answers: Answers = field(default_factory=lambda: Answers([], [], []))
+    prepared: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,9 +154,9 @@ class Comparison:
     """Findings compared with their reference.
 
     Attributes:
-        errors: number of misclassified test images.
+        errors: number of test images or lines with a wrong answer.
         max_difference: largest difference of a probability; NaN if the worker failed.
-        changed: number of clear predictions (see `TIE`) that differ.
+        changed: number of clear answers (see `endurance.answers`) that differ.
         problems: failed checks, one line each.
     """
 
@@ -183,7 +192,7 @@ def main(
     """Check the bundled models and print the tables."""
     try:
         chosen = _chosen(processors, {processor.name: processor for processor in PROCESSORS}, UsageError)
-        bundled = _chosen(models, {model.name: model for model in bundled_classifiers()}, ModelError)
+        bundled = _chosen(models, {model.name: model for model in bundled_models()}, ModelError)
         if output is not None:
             refuse_existing(output, overwrite=True)
         root = (root or user_cache() / "arm64").absolute()
@@ -241,17 +250,19 @@ def _check(
     Returns:
         Comparisons by processor and model, and the references by model.
     """
-    references = {model.name: _test_images(model, count, data, folder) for model in models}
+    references = {
+        model.name: (_test_images if model.is_classifier else _test_lines)(model, count, data, folder)
+        for model in models
+    }
     tasks = [reference.task for reference in references.values()]
     native = list(_run(None, tasks, root, folder))
     for found, model in zip(native, models, strict=True):
         _progress(NATIVE, found.model, "done")
-        probabilities = np.array(found.probabilities, np.float32)
+        known, answers = references[model.name], found.answers
         if exact and model.precision == "int8":
             _progress("exact arithmetic", model.name)
-            probabilities = _exact(model, references[model.name].images)
-        known = references[model.name]
-        references[model.name] = replace(known, probabilities=probabilities, prepared=found.prepared)
+            answers = _exact(model, known)
+        references[model.name] = replace(known, answers=answers, prepared=found.prepared)
     results = {NATIVE: {found.model: _compared(found, references[found.model]) for found in native}}
     for processor in processors:
         results[processor.name] = compared = {}
@@ -268,12 +279,10 @@ def _check(
 
 
 def _test_images(model: BundledModel, count: int, data: str | None, folder: Path) -> Reference:
-    """Return the reference of a model without its results, and save its test images for the workers."""
+    """Return the reference of a classifier without its results, and save its test images for the workers."""
     with Classifier(model.name, provider="cpu", threads=1) as classifier:
-        labels, name = (
-            classifier.labels,
-            classifier.metadata.preprocessing,
-        )  # the name of the preprocessing is that of the data set
+        labels = classifier.labels
+    name = model.figures["test"]["name"]
     parameters = int(model.figures["parameters"])
     if parameters > MAX_PARAMETERS:
         count = min(count, MAX_IMAGES)
@@ -282,10 +291,30 @@ def _test_images(model: BundledModel, count: int, data: str | None, folder: Path
     file = folder / f"{model.name}.npy"
     np.save(file, images)
     task = Task(model.name, str(file), labels == CATALOGUE["mnist"].class_names)
-    return Reference(task, parameters, images, truth, np.empty((0, len(labels)), np.float32), "")
+    return Reference(task, parameters, [images], labels, tuple(labels[place] for place in truth.tolist()))
 
 
-def _exact(model: BundledModel, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _test_lines(model: BundledModel, count: int, data: str | None, folder: Path) -> Reference:
+    """Return the reference of a sequence model without its results, and save lines made of MNIST's test images."""
+    try:
+        from digits_edge.train.numbers.lines import NumberLines
+        from digits_edge.train.numbers.settings import LineSettings
+    except ImportError as error:
+        raise UsageError("models that read numbers need the extra `train`: pip install '.[train]'") from error
+
+    digits = load("mnist", "test", data=data)
+    source = NumberLines(LINES_SEED, LineSettings(fonts=0), images=digits.images, labels=digits.labels)
+    made = source.block(0, min(count, LINES))
+    lines = LineSet.of(model.name, [line.image for line in made], [line.text for line in made])
+    file = folder / f"{model.name}.npz"
+    with file.open("wb") as stream:
+        write_line_set(stream, lines)
+    labels = LineModel(model.name, "cpu", 1).metadata.labels
+    images = [image[np.newaxis] for image in lines.images]
+    return Reference(Task(model.name, str(file), False), int(model.figures["parameters"]), images, labels, lines.texts)
+
+
+def _exact(model: BundledModel, reference: Reference) -> Answers:
     try:
         import onnx
         import onnx_ir as ir
@@ -293,18 +322,18 @@ def _exact(model: BundledModel, images: NDArray[np.uint8]) -> NDArray[np.float32
         raise UsageError("--exact needs the extra `export`: install it with `pip install '.[export]'`") from error
     from digits_edge.export.precision.exact import exact_probabilities
 
-    return exact_probabilities(ir.from_proto(onnx.load(MODELS / model.file)), images)
+    graph = ir.from_proto(onnx.load(MODELS / model.file))
+    found = [exact_probabilities(graph, images) for images in reference.images]
+    if model.is_classifier:
+        return of_images(np.concatenate(found), reference.labels)
+    return of_lines([columns[0] for columns in found], reference.labels)
 
 
 def _compared(found: Findings, reference: Reference) -> Comparison:
-    probabilities, expected = np.array(found.probabilities, np.float32), reference.probabilities
-    largest = np.sort(expected, axis=1)[:, -2:]
-    predicted = probabilities.argmax(axis=1)
-    clear = largest[:, 1] - largest[:, 0] > TIE
-    changed = int((predicted != expected.argmax(axis=1))[clear].sum())
+    changed = found.answers.changed(reference.answers)
     problems = [*found.problems]
     if changed:
-        problems.append(f"{changed} of {clear.sum()} clear predictions changed")
+        problems.append(f"{changed} of {len(reference.texts)} answers changed, though clear")
     if found.prepared != reference.prepared:
         problems.append("images prepared from the PNG samples differ")
     if found.samples:
@@ -312,8 +341,8 @@ def _compared(found: Findings, reference: Reference) -> Comparison:
             truth = {row["file"]: row["label"] for row in csv.DictReader(stream)}
         wrong = [name for name, label in truth.items() if found.samples.get(name) != label]
         problems += [f"sample {name} is classified as {found.samples.get(name)}" for name in wrong]
-    difference = np.nan_to_num(np.abs(probabilities - expected), nan=np.inf).max()
-    return Comparison(int((predicted != reference.labels).sum()), float(difference), changed, problems)
+    errors = sum(text != right for text, right in zip(found.answers.texts, reference.texts, strict=True))
+    return Comparison(errors, found.answers.difference(reference.answers), changed, problems)
 
 
 def _run(processor: Processor | None, tasks: list[Task], root: Path, folder: Path) -> Iterator[Findings]:
@@ -339,7 +368,8 @@ def _run(processor: Processor | None, tasks: list[Task], root: Path, folder: Pat
         assert worker.stdout is not None
         with worker:
             for line in worker.stdout:
-                yield Findings(**json.loads(line))
+                values = json.loads(line)
+                yield Findings(**values | {"answers": Answers(**values["answers"])})
         if worker.returncode:
             errors.seek(0)
             lines = errors.read().decode(errors="replace").splitlines() or ["no message"]
@@ -348,25 +378,45 @@ def _run(processor: Processor | None, tasks: list[Task], root: Path, folder: Pat
 
 def work() -> None:
     """Program of a worker: run the tasks of `tasks.json` and print the findings of each as a JSON line."""
-    labelled = sorted(path for path in SAMPLES.iterdir() if path.suffix in (".png", ".jpg"))
+    is_classifier = {model.name: model.is_classifier for model in bundled_models()}
     for values in json.loads(Path("tasks.json").read_text()):
         task = Task(**values)
-        with Classifier(task.model, provider="cpu", threads=1) as classifier:
-            samples, prepared = {}, hashlib.sha256()
-            for path in labelled:
-                image = classifier.prepare(path).image
-                if path.suffix == ".png":  # JPEG decoders may differ
-                    prepared.update(image.tobytes())
-                if task.samples:
-                    samples[path.name] = classifier.predict(image).label
-            found = Findings(
-                model=task.model,
-                problems=list(verify(classifier).problems),
-                samples=samples,
-                prepared=prepared.hexdigest(),
-                probabilities=classifier.predict_batch(np.load(task.images)).tolist(),
-            )
+        found = _classified(task) if is_classifier[task.model] else _read(task)
         print(json.dumps(asdict(found)), flush=True)
+
+
+def _classified(task: Task) -> Findings:
+    """The findings for a classifier."""
+    with Classifier(task.model, provider="cpu", threads=1) as classifier:
+        samples, prepared = {}, hashlib.sha256()
+        for path in _samples():
+            image = classifier.prepare(path).image
+            if _is_the_same_everywhere(path):
+                prepared.update(image.tobytes())
+            if task.samples:
+                samples[path.name] = classifier.predict(image).label
+        probabilities = classifier.predict_batch(np.load(task.inputs))
+        answers = of_images(probabilities, classifier.labels)
+        return Findings(task.model, list(verify(classifier).problems), samples, prepared.hexdigest(), answers)
+
+
+def _read(task: Task) -> Findings:
+    """The findings for a sequence model."""
+    model, prepared = LineModel(task.model, "cpu", 1), hashlib.sha256()
+    for path in filter(_is_the_same_everywhere, _samples()):
+        prepared.update(line_image(line_levels(open_picture(path))).tobytes())
+    columns = [model.columns(image) for image in read_line_set(Path(task.inputs)).images]
+    answers = of_lines(columns, model.metadata.labels)
+    return Findings(task.model, list(verify_lines(model).problems), {}, prepared.hexdigest(), answers)
+
+
+def _samples() -> list[Path]:
+    return sorted(path for path in SAMPLES.iterdir() if path.suffix in (".png", ".jpg"))
+
+
+def _is_the_same_everywhere(picture: Path) -> bool:
+    """Whether all decoders return the same pixels; those of JPEG may differ."""
+    return picture.suffix == ".png"
 
 
 def _require_programs(processors: list[Processor], root: Path) -> None:
@@ -444,9 +494,9 @@ def _progress(*words: str) -> None:
 
 
 def _tables(results: Results, references: Mapping[str, Reference], *, exact: bool) -> str:
-    """Return three tables in Markdown: problems, errors, largest differences."""
+    """Three tables in Markdown: problems, errors, largest differences."""
     known = {processor.name: processor.instructions for processor in PROCESSORS}
-    lines = ["| processor | instruction set | clear predictions changed | problems |", "|---|---|---:|---:|"]
+    lines = ["| processor | instruction set | clear answers changed | problems |", "|---|---|---:|---:|"]
     for name, compared in results.items():
         changed = sum(comparison.changed for comparison in compared.values())
         problems = sum(len(comparison.problems) for comparison in compared.values())
@@ -454,7 +504,7 @@ def _tables(results: Results, references: Mapping[str, Reference], *, exact: boo
     header = f"| model | {' | '.join(results)} |\n|---|{'---:|' * len(results)}"
     lines += [
         "",
-        "Errors (number of images in brackets):",
+        "Errors (number of images or lines in brackets):",
         "",
         header,
         *_rows(results, references, lambda comparison: str(comparison.errors)),
@@ -472,7 +522,7 @@ def _rows(results: Results, references: Mapping[str, Reference], cell: Callable[
     for model, reference in references.items():
         comparisons = [compared.get(model) for compared in results.values()]
         cells = ["–" if found is None or np.isnan(found.max_difference) else cell(found) for found in comparisons]
-        yield f"| {model} ({len(reference.labels)}) | {' | '.join(cells)} |"
+        yield f"| {model} ({len(reference.texts)}) | {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
