@@ -46,8 +46,9 @@ MIN_CONTRAST = 24
 
 # --- rows of the line ------------------------------------------------------------------------------------------------
 
-#: Threshold of the components that determine the rows of the line, as a share of full ink, after a box filter. It is
-#: lower if the filter leaves less than the third number of ink that had at least the second: strokes a pixel wide.
+#: Threshold of the components that determine the rows of the line, as a share of full ink, after a box filter. Ink
+#: above it before the filter counts, too, if the filter leaves less than the third number of ink that had at least the
+#: second: it breaks strokes that are a pixel wide.
 BAND_THRESHOLD, STRONG_INK, THIN_INK = 0.45, 0.5, 0.6
 #: Components whose height is below this share of the highest one's do not determine the rows: separators and specks.
 MIN_HEIGHT_SHARE = 0.45
@@ -174,7 +175,8 @@ def _rows(ink: Array) -> tuple[int, int]:
     smooth = blurred(ink, 1)
     strong = smooth[ink >= STRONG_INK]
     full = float(percentile(strong, FULL_INK_PERCENTILE)) if strong.size else 1.0
-    numbered, count = pieces(np.asarray(smooth > BAND_THRESHOLD * min(1.0, full / THIN_INK)))
+    is_ink = np.asarray(smooth > BAND_THRESHOLD)
+    numbered, count = pieces(is_ink | (ink > BAND_THRESHOLD) if full < THIN_INK else is_ink)
     if not count:
         return 0, height
     left, upper, right, lower = boxes(numbered, count).T
@@ -198,15 +200,17 @@ def _scaled(ink: Array, band: tuple[int, int]) -> NDArray[np.uint8]:
     scale = INK_HEIGHT / (lower - upper)
     margin = (LINE_HEIGHT - INK_HEIGHT) / 2 / scale
     border = int(np.ceil(margin)) + 1
-    padded = np.pad(ink, ((border, border), (0, 0)))
+    padded = np.zeros((ink.shape[0] + 2 * border, ink.shape[1]), ink.dtype)
+    padded[border:-border] = ink
     box = (0, upper - margin + border, ink.shape[1], lower + margin + border)
     width = min(max(1, round(ink.shape[1] * scale)), MAX_LINE_WIDTH)
     small = Image.fromarray(padded).resize((width, LINE_HEIGHT), Image.Resampling.BILINEAR, box=box)
     scaled = on_grid(np.asarray(small))
     if ink.max() >= 1:  # otherwise it is paper without ink
         scaled = _lightened(scaled)
-    levels = np.rint(scaled * np.float32(255)).astype(np.uint8)
-    return np.pad(levels, ((0, 0), (0, max(0, MIN_LINE_WIDTH - width))))
+    image = np.zeros((LINE_HEIGHT, max(width, MIN_LINE_WIDTH)), np.uint8)
+    image[:, :width] = np.rint(scaled * np.float32(255))
+    return image
 
 
 def _lightened(small: Array) -> Array:

@@ -168,5 +168,8 @@ def _inked(pixels: NDArray[np.uint8], left: int, right: int, peak: int) -> tuple
 
 def _near(columns: NDArray[np.intp], peak: int) -> NDArray[np.intp]:
     """The run of inked columns at a peak."""
+    without_ink = columns[-1] - columns[0] + 1 - len(columns)
+    if without_ink < MAX_INK_GAP:  # most digits, in a fifth of the time
+        return columns
     runs = np.split(columns, np.flatnonzero(np.diff(columns) > MAX_INK_GAP) + 1)
     return min(runs, key=lambda run: max(run[0] - peak, peak - run[-1], 0))

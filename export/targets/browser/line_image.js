@@ -111,8 +111,11 @@ function bandOf(ink) {
   const smooth = blurred(ink, 1);
   const strong = smooth.values.filter((_, i) => ink.values[i] >= LINE_IMAGE_STRONG_INK);
   const full = strong.length ? percentile(strong, LINE_IMAGE_FULL_INK_PERCENTILE) : 1;
-  const threshold = LINE_IMAGE_BAND_THRESHOLD * Math.min(1, full / LINE_IMAGE_THIN_INK);
-  const { numbered, count } = pieces(above(smooth, threshold));
+  const isInk = above(smooth, LINE_IMAGE_BAND_THRESHOLD);
+  if (full < LINE_IMAGE_THIN_INK) {
+    for (const [i, bit] of above(ink, LINE_IMAGE_BAND_THRESHOLD).values.entries()) isInk.values[i] |= bit;
+  }
+  const { numbered, count } = pieces(isInk);
   const parts = boxes(numbered, count, ink.width).map(([left, upper, right, lower]) => {
     const part = { left, upper, right, lower, width: right - left, height: lower - upper };
     const isNeighbour = (upper === 0 || lower === height) && part.height < LINE_IMAGE_NEIGHBOUR_SHARE * height;

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
@@ -84,6 +86,21 @@ def test_blank_paper_stays_dark() -> None:
     image = line_image(noise)
     assert image.mean() < 25
     assert line_image(np.full((50, 150), 80, np.float32)).max() == 0
+
+
+@given(st.integers(0, 10_000), st.integers(90, 180), st.integers(50, 150))
+def test_strokes_of_one_pixel_are_one_piece(seed: int, height: int, width: int) -> None:
+    rng = np.random.default_rng(seed)
+    angles = np.linspace(0, 2 * np.pi, 24)
+    radii = rng.uniform(0.85, 1, len(angles))  # a wobbling ring, as a hand draws a zero with a mouse
+    picture = Image.new("L", (width + 60, height + 20))
+    points = np.stack([30 + width / 2 * (1 + radii * np.cos(angles)), 10 + height / 2 * (1 + radii * np.sin(angles))])
+    ImageDraw.Draw(picture).line([*map(tuple, points.T.tolist())], fill=255)
+    levels = line_levels(picture)
+    rows = np.flatnonzero((levels > 60).any(axis=1))
+    upper, lower = find_band(levels)
+    assert abs(upper - rows[0]) <= 2
+    assert abs(lower - rows[-1] - 1) <= 2
 
 
 def test_a_rule_does_not_count_as_ink_of_the_line() -> None:
