@@ -116,11 +116,11 @@ def command(
     refuse_options(context, _TEMPLATE_OPTIONS, "with --template")
     from digits_edge.runtime.reader.line_reader import Wanted
     from digits_edge.runtime.reader.reader import Reader
-    from digits_edge.runtime.reader.region import parse_region
+    from digits_edge.runtime.reader.region import RegionError, parse_region
 
     sources = picture_sources(images)
     areas = [parse_region(region) for region in regions]
-    target = None if overlay is None else _overlay_path(overlay, len(sources), overwrite=overwrite)
+    target = None if overlay is None else _overlay_path(overlay, [name for name, _ in sources], overwrite=overwrite)
     failures = 0
     bar = progress("reading")
     with Reader(model, provider=provider, threads=threads) as reader:
@@ -130,12 +130,12 @@ def command(
                 bar(done, len(sources))
             try:
                 reading, picture = _read(reader, source, wanted, areas)
-            except InputError as error:
+            except (InputError, RegionError) as error:
                 if as_json:
                     print_json({"path": name, "status": "error", "lines": [], "error": str(error)})
                 if len(sources) == 1:
                     raise
-                print_error(error)
+                print_error(InputError(f"{name}: {error}") if isinstance(error, RegionError) else error)
                 failures += 1
             else:
                 _print(name, reading, as_json=as_json)
@@ -167,14 +167,24 @@ def print_numbers_report(report: "NumbersReport", output: str, reader: "Reader",
             {"output": output, **counts, "failed": report.failed, "seconds": seconds, "model": name, "provider": bound}
         )
     else:
-        read = f"{report.numbers:,} {what}" + (" complete" if what == "forms" else "")
-        rest = f"{report.doubtful:,} " + ("for review" if what == "forms" else "uncertain numbers")
-        pictures = f"{report.pictures:,} picture{'' if report.pictures == 1 else 's'}"
+        read = _counted(report.numbers, what.removesuffix("s")) + (" complete" if what == "forms" else "")
+        rest = f"{report.doubtful:,} for review" if what == "forms" else _counted(report.doubtful, "uncertain number")
+        pictures = _counted(report.pictures, "picture")
         note(f"{pictures} in {report.elapsed_s:.2f} s by {name} on {bound}: {read}, {rest} → {output}")
     for reason in report.failed.values():
         print_error(InputError(reason))
     if report.unread:
-        raise InputError(f"{report.unread} pictures could not be read; the others are in {output}")
+        place = f"{output}.review.csv" if what == "forms" else output
+        raise InputError(f"{_counted(report.unread, 'picture')} could not be read; see the status error in {place}")
+
+
+def _counted(count: int, noun: str) -> str:
+    """A number and its noun: `1 picture`, `2 pictures`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 def _read_forms(
@@ -189,16 +199,16 @@ def _read_forms(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    from digits_edge.runtime.batch.numbers import batch_read_forms, review_path
+    from digits_edge.runtime.batch.numbers import batch_read_forms
     from digits_edge.runtime.reader.reader import Reader
     from digits_edge.runtime.reader.template import read_template
 
     if "-" in images:
         raise click.UsageError("--template reads files; pass their paths or a folder instead of -.")
     form = read_template(file_path(template))
+    if _is_same_file(Path(template), Path(output)):
+        raise click.UsageError(f"{output} is the template; name another output.")
     paths = [Path(name) for name, _ in picture_sources(images)]
-    if output != "-":
-        refuse_existing(review_path(Path(output)), overwrite=overwrite or resume)
     with Reader(model, provider=provider, threads=threads) as reader:
         report = batch_read_forms(
             reader,
@@ -244,13 +254,15 @@ def _print(name: str, reading: "Reading", *, as_json: bool) -> None:
         say(f"{printable(name)}  {line.text:{width}}{confidence}{status}")
 
 
-def _overlay_path(argument: str, pictures: int, *, overwrite: bool) -> Path:
+def _overlay_path(argument: str, pictures: list[str], *, overwrite: bool) -> Path:
     target = file_path(argument)
     if target.suffix.lower() != ".png":
         raise click.UsageError(f"--overlay writes a PNG file; use a name that ends in .png instead of {argument}.")
-    if pictures > 1:
-        raise click.UsageError(f"--overlay draws one picture, but there are {pictures}; pass one.")
+    if len(pictures) > 1:
+        raise click.UsageError(f"--overlay draws one picture, but there are {len(pictures)}; pass one.")
     refuse_existing(target, overwrite=overwrite)
+    if _is_same_file(Path(pictures[0]), target):
+        raise click.UsageError(f"{argument} is the picture; name another file after --overlay.")
     return target
 
 

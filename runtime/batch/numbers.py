@@ -10,11 +10,18 @@ from typing import Any
 
 from PIL import Image
 
-from digits_edge.runtime.batch.output import STANDARD_STREAM, BatchOutput, ResumeCallback, batch_output, csv_lines
+from digits_edge.runtime.batch.output import (
+    STANDARD_STREAM,
+    BatchOutput,
+    ResumeCallback,
+    batch_output,
+    csv_lines,
+    partial_path,
+)
 from digits_edge.runtime.batch.pictures import FORMULA
 from digits_edge.runtime.datasets.dataset import ProgressCallback
 from digits_edge.runtime.errors import InputError, UsageError
-from digits_edge.runtime.files import atomic_write
+from digits_edge.runtime.files import atomic_write, refuse_existing
 from digits_edge.runtime.model.model_file import recorded_digest
 from digits_edge.runtime.preprocessing.levels import Box
 from digits_edge.runtime.preprocessing.pictures import full_size, open_picture
@@ -22,6 +29,7 @@ from digits_edge.runtime.reader.constraints import constraint_of
 from digits_edge.runtime.reader.line_reader import Wanted
 from digits_edge.runtime.reader.reader import JPEG_SIDE, Reader
 from digits_edge.runtime.reader.reading import Line
+from digits_edge.runtime.reader.region import RegionError
 from digits_edge.runtime.reader.template import Field, Template
 
 COLUMNS = ("File", "Line", "Number", "Confidence", "Status")
@@ -160,14 +168,20 @@ def batch_read_forms(
 
     Raises:
         InputError: an output cannot be written.
-        UsageError: `target` exists, is standard output or is one of the forms, a constraint has a character that the
-            model does not read, or the partial output belongs to other forms.
+        UsageError: an output exists, `target` is standard output or one of the forms, two forms have the same name, a
+            constraint has a character that the model does not read, or the partial output belongs to other forms.
     """
     start_s = time.perf_counter()
     if target == STANDARD_STREAM:
         raise UsageError("a template writes a review file, too; name an output file")
     _refuse_picture(target, forms)
+    _refuse_same_names(forms)
     folder = crops_folder(Path(target))
+    if not (resume and partial_path(Path(target)).exists()):
+        refuse_existing(review_path(Path(target)), overwrite=overwrite)
+        if folder.exists() and not overwrite:
+            raise UsageError(f"{folder} already exists; replace its crops with --overwrite, or name another output")
+        _remove_crops(folder)
     names = tuple(field.name for field in template.fields)
     fields = [(field, _wanted(field, reader.characters)) for field in template.fields]
     failed: dict[str, str] = {}
@@ -177,7 +191,7 @@ def batch_read_forms(
         try:
             form = _read_form(reader, open_picture(path, jpeg_side=JPEG_SIDE), fields)
         except (InputError, UsageError) as error:
-            failed[path.name] = str(error)
+            failed[path.name] = f"{path}: {error}" if isinstance(error, RegionError) else str(error)
             counts["unread"] += 1
             empty = ("",) * len(names)
             output.write(b"", csv_lines([(name, *empty, "", "error", "", "")]), done, counts)
@@ -288,7 +302,7 @@ def _write_crops(form: _Form, path: Path, names: Sequence[str], folder: Path) ->
         crop = form.picture.crop(
             (int(box[0]), int(box[1]), int(min(box[2], form.picture.width)), int(min(box[3], form.picture.height)))
         )
-        name = f"{path.name}.{re.sub(r'[^A-Za-z0-9_-]+', '_', names[place])}.png"
+        name = f"{path.name}.{place + 1}-{re.sub(r'[^A-Za-z0-9_-]+', '_', names[place])}.png"
         with atomic_write(folder / name) as stream:
             crop.save(stream, format="PNG")
         written.append(f"{folder.name}/{name}")
@@ -329,6 +343,25 @@ def _identity(reader: Reader, pictures: Sequence[Path]) -> dict[str, Any]:
     """Everything that determines the numbers except the constraints."""
     names = hashlib.sha256("\0".join(path.name for path in pictures).encode("utf-8", "surrogateescape"))
     return {"folder": names.hexdigest(), "model": recorded_digest(reader.path)}
+
+
+def _remove_crops(folder: Path) -> None:
+    """Remove the crops of an earlier run; other files remain."""
+    try:
+        for path in folder.glob("*.png"):
+            path.unlink()
+        if folder.exists() and not any(folder.iterdir()):
+            folder.rmdir()
+    except OSError as error:
+        raise InputError(f"{folder} could not be emptied: {error.strerror}") from error
+
+
+def _refuse_same_names(forms: Sequence[Path]) -> None:
+    """Refuse two forms with one name: their rows and crops could not be told apart."""
+    first: dict[str, Path] = {}
+    for path in forms:
+        if (other := first.setdefault(path.name, path)) is not path:
+            raise UsageError(f"{other} and {path} have the same name; read them in two runs, or rename one")
 
 
 def _refuse_picture(target: str | Path, pictures: Sequence[Path]) -> None:

@@ -84,8 +84,8 @@ class Length:
     start: State = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.digits <= MAX_LENGTH:
-            raise UsageError(f"length {self.digits}: use 1 to {MAX_LENGTH} digits")
+        if type(self.digits) is not int or not 1 <= self.digits <= MAX_LENGTH:
+            raise UsageError(f"length {self.digits!r}: use 1 to {MAX_LENGTH} digits")
 
     def step(self, state: State, character: str) -> State | None:
         """Count a digit."""
@@ -120,7 +120,8 @@ class Pattern:
     start: State = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.text) <= MAX_LENGTH or not any(c == ANY_DIGIT or c.isdecimal() for c in self.text):
+        text = self.text if isinstance(self.text, str) else ""
+        if not 1 <= len(text) <= MAX_LENGTH or not any(c == ANY_DIGIT or c.isdecimal() for c in text):
             raise UsageError(
                 f"pattern {self.text!r}: use 1 to {MAX_LENGTH} characters, {ANY_DIGIT} for a digit, such as 'NNNN NN'"
             )
@@ -347,6 +348,11 @@ def constraint_of(
     if pattern is not None:
         parts.append(Pattern(pattern))
         unread = "".join(c for c in pattern if c not in f"{characters}{ANY_DIGIT} ")
+        digits = sum(c == ANY_DIGIT or c.isdecimal() for c in pattern)
+        if length not in (None, digits):
+            raise UsageError(
+                f"length {length} and pattern {pattern!r} with {digits} digits exclude each other; omit one"
+            )
         if characters and unread:
             raise UsageError(
                 f"pattern {pattern!r}: the model reads {characters}, not {unread!r}; {ANY_DIGIT} is any digit"

@@ -46,10 +46,11 @@ MIN_CONTRAST = 24
 
 # --- rows of the line ------------------------------------------------------------------------------------------------
 
-#: Threshold of the components that determine the rows of the line, as a share of full ink, after a box filter. Ink
-#: above it before the filter counts, too, if the filter leaves less than the third number of ink that had at least the
-#: second: it breaks strokes that are a pixel wide.
-BAND_THRESHOLD, STRONG_INK, THIN_INK = 0.45, 0.5, 0.6
+#: Threshold of the components that determine the rows of the line, as a share of full ink, after a box filter. The
+#: filter breaks strokes that are a pixel wide: if it leaves less than the second number of ink that had at least the
+#: first, ink above the third number before the filter counts, too.
+BAND_THRESHOLD = 0.45
+STRONG_INK, THIN_INK, THIN_BAND_THRESHOLD = 0.5, 0.6, 0.25
 #: Components whose height is below this share of the highest one's do not determine the rows: separators and specks.
 MIN_HEIGHT_SHARE = 0.45
 #: Components lower than this share of the region are never digits, nor are rules: those wider than this many heights.
@@ -176,7 +177,7 @@ def _rows(ink: Array) -> tuple[int, int]:
     strong = smooth[ink >= STRONG_INK]
     full = float(percentile(strong, FULL_INK_PERCENTILE)) if strong.size else 1.0
     is_ink = np.asarray(smooth > BAND_THRESHOLD)
-    numbered, count = pieces(is_ink | (ink > BAND_THRESHOLD) if full < THIN_INK else is_ink)
+    numbered, count = pieces(is_ink | (ink > THIN_BAND_THRESHOLD) if full < THIN_INK else is_ink)
     if not count:
         return 0, height
     left, upper, right, lower = boxes(numbered, count).T

@@ -59,6 +59,8 @@ class LineModel:
 
     def batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute the columns of several lines of the same width, uint8 (N, 32, W), as float32 (N, T, K+1)."""
+        if not len(images):  # some kernels refuse an empty batch
+            return self.batch(np.zeros((1, *images.shape[1:]), np.uint8))[:0]
         try:
             return self._run(images)
         except Exception as error:

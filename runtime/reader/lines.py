@@ -56,7 +56,7 @@ FIELD_SHARE, FIELD_ASPECT = 0.45, 1.5
 #: Lines with a smaller slope are level, in pixels per pixel; larger slopes are not believed.
 MIN_SLOPE, MAX_SLOPE = 0.02, 0.4
 #: Maximum number of lines; the heaviest are returned.
-MAX_LINES = 60
+MAX_LINES = 300
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,21 @@ def _chained(parts: NDArray[np.intp], shape: tuple[int, ...]) -> list[FoundLine]
     chains = [chain for chain in chains if np.median(chain[:, 3] - chain[:, 1]) >= MIN_LINE_SHARE * highest]
     chains.sort(key=lambda chain: -int(((chain[:, 2] - chain[:, 0]) * (chain[:, 3] - chain[:, 1])).sum()))
     lines = [_line(chain, small) for chain in chains[:MAX_LINES]]
-    return sorted(lines, key=lambda line: (line.box[1] + line.box[3], line.box[0]))
+    return _in_reading_order(lines)
+
+
+def _in_reading_order(lines: Iterable[FoundLine]) -> list[FoundLine]:
+    """Rows from top to bottom, and the lines of each from left to right.
+
+    A line is in the row of another one if its middle is between the upper and the lower edge of the row's first line.
+    """
+    rows: list[list[FoundLine]] = []
+    for line in sorted(lines, key=lambda line: (line.box[1] + line.box[3], line.box[0])):
+        if rows and (line.box[1] + line.box[3]) / 2 < rows[-1][0].box[3]:
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    return [line for row in rows for line in sorted(row, key=lambda line: line.box[0])]
 
 
 def _chains(digits: NDArray[np.intp]) -> list[list[int]]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -17,6 +18,7 @@ from digits_edge.runtime.reader.line_model import LineModel
 from digits_edge.runtime.reader.line_reader import Wanted, read_line
 from digits_edge.runtime.reader.lines import FoundLine, find_lines
 from digits_edge.runtime.reader.reading import Line, Reading, reading_of
+from digits_edge.runtime.reader.region import RegionError
 from digits_edge.runtime.session.provider_names import AUTO
 
 if TYPE_CHECKING:
@@ -107,8 +109,8 @@ class Reader(OpenedModel):
             length: number of digits of every number; separators are not counted.
             pattern: for example "NNNN NN": N is a digit, a space may be missing, other characters must be written.
             check: "luhn", "iban", "iban:DE" (and other countries), "isbn13", or a function of the text.
-            regions: left, upper, right, lower of fields with one number each, in pixels of the upright picture. By
-                default, all lines of the picture are read.
+            regions: left, upper, right, lower of fields with one number each, in pixels of the upright picture. A field
+                with several numbers is uncertain. By default, all lines of the picture are read.
 
         Returns:
             The reading; its boxes are in pixels of the upright picture.
@@ -175,6 +177,8 @@ class Reader(OpenedModel):
         found = find_lines(field) or [FoundLine((0, 0, *field.size))]
         lines = [read_line(self.model, field, line, wanted) for line in found]
         best = max(lines, key=lambda line: (line.confidence, line.status != "blank"))
+        if sum(line.status in ("ok", "uncertain") for line in lines) > 1:
+            best = replace(best, status="uncertain")  # which of them is the number of the field?
         return _moved(best, lambda box: _shifted(box, region))
 
     def close(self) -> None:
@@ -200,9 +204,11 @@ def _is_turned(reading: Reading, degrees: int) -> bool:
 
 
 def _checked(region: Box, size: tuple[int, int]) -> Box:
+    if not isinstance(region, Sequence) or len(region) != 4 or not all(isinstance(side, Integral) for side in region):
+        raise RegionError(f"region {region!r}: use left, upper, right, lower in pixels, and a list of such regions")
     left, upper, right, lower = region
     if not (0 <= left < right <= size[0] and 0 <= upper < lower <= size[1]):
-        raise UsageError(
+        raise RegionError(
             f"region {','.join(map(str, region))} is not in the picture of {size[0]}×{size[1]} pixels; "
             "use left,upper,right,lower"
         )

@@ -10,6 +10,10 @@ from digits_edge.runtime.preprocessing.levels import Box
 _REMEDY = "use left,upper,right,lower in pixels, such as 120,80,480,140, or in percent, such as 10%,5%,40%,9%"
 
 
+class RegionError(UsageError):
+    """A region is not in a picture."""
+
+
 @dataclass(frozen=True)
 class Region:
     """A part of a picture.
@@ -44,7 +48,7 @@ class Region:
             size: width and height of the picture, upright.
 
         Raises:
-            UsageError: the region is not in the picture.
+            RegionError: the region is not in the picture.
         """
         left, upper, right, lower = self.sides
         if self.in_percent:
@@ -53,7 +57,7 @@ class Region:
             )
         box = math.floor(left), math.floor(upper), math.ceil(right), math.ceil(lower)
         if box[2] > size[0] or box[3] > size[1]:
-            raise UsageError(f"region {self} is not in the picture of {size[0]}×{size[1]} pixels; {_REMEDY}")
+            raise RegionError(f"region {self} is not in the picture of {size[0]}×{size[1]} pixels; {_REMEDY}")
         return box
 
     def __str__(self) -> str:

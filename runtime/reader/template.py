@@ -72,7 +72,7 @@ def read_template(path: Path) -> Template:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise InputError(f"{path} could not be read: {error.strerror}") from error
+        raise InputError(f"{path} could not be read: {error.strerror}; name the file of the template") from error
     if len(content) > MAX_BYTES:
         raise InputError(f"{path} has more than {MAX_BYTES:,} bytes; a template has a few lines for each field")
     try:
@@ -88,7 +88,9 @@ def template_of(values: object) -> Template:
         UsageError: a value is missing or invalid.
     """
     if not isinstance(values, dict) or not isinstance(values.get("fields"), list) or not values["fields"]:
-        raise UsageError("a template has the key `fields` with a list of fields: name, region, pattern, check")
+        raise UsageError(f"a template has the key `fields` with a list of fields: {', '.join(_KEYS)}")
+    if unknown := [str(key) for key in values if key != "fields"]:
+        raise UsageError(f"unknown key {unknown[0]!r} beside `fields`; remove it, or move it into a field")
     if len(values["fields"]) > MAX_FIELDS:
         raise UsageError(f"{len(values['fields'])} fields; use at most {MAX_FIELDS}")
     fields = tuple(_field(each, number) for number, each in enumerate(values["fields"], 1))
@@ -100,7 +102,10 @@ def template_of(values: object) -> Template:
 
 def _parsed(content: bytes, path: Path) -> Any:
     if path.suffix.lower() == ".json":
-        return parse_json(content)
+        try:
+            return parse_json(content)
+        except ValueError as error:
+            raise UsageError(f"not JSON: {error}") from error
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"a template is a file that ends in {', '.join(SUFFIXES)}")
     import yaml  # deferred: most commands need no template
@@ -117,8 +122,10 @@ def _parsed(content: bytes, path: Path) -> Any:
 
 def _field(values: object, number: int) -> Field:
     if not isinstance(values, dict):
-        raise UsageError(f"field {number}: expected name, region, pattern, check")
-    name = values.get("name")
+        raise UsageError(f"field {number}: expected the keys {', '.join(_KEYS)}")
+    if missing := [key for key in ("name", "region") if values.get(key) is None]:
+        raise UsageError(f"field {number}: the key {missing[0]} is missing")
+    name = values["name"]
     if not isinstance(name, str) or not name.strip() or not name.isprintable() or name.lower() in RESERVED_NAMES:
         raise UsageError(
             f"field {number}: the name {name!r} is not a column name; use another text, in quotes if needed"
@@ -134,7 +141,7 @@ def _field(values: object, number: int) -> Field:
         raise UsageError(f"{place}: length {length!r} is not a number of digits")
     if optional is not None and not isinstance(optional, bool):
         raise UsageError(f"{place}: optional {optional!r}; use true or false")
-    region = values.get("region")
+    region = values["region"]
     is_list = isinstance(region, list) and all(isinstance(side, int | float | str) for side in region)
     if not (isinstance(region, str) or is_list):
         raise UsageError(f"{place}: region {region!r}: use left, upper, right, lower in pixels or percent")

@@ -316,7 +316,8 @@ def _images(tensor: InferInput, binary: bytes, image: ImageInput) -> NDArray[np.
     shape, accepted = tensor.shape, accepted_shapes(image)
     if not any(_fits(shape[1:], each) for each in accepted):
         expected = " or ".join(str(["N", *each]).replace("'", "").replace("-1", "W") for each in accepted)
-        raise ImageError(f"inputs.0.shape: {shape}, expected {expected}")
+        limit = "" if image.width is not None else f", W from 1 to {MAX_SIDE:,}"
+        raise ImageError(f"inputs.0.shape: {shape}, expected {expected}{limit}")
     size = tensor.parameters.binary_data_size if tensor.parameters else None
     if (size is None) == (tensor.data is None):
         raise ImageError("inputs.0: expected either data or parameters.binary_data_size")

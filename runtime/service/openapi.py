@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from digits_edge.runtime.model.image_input import MAX_SIDE, ImageInput
-from digits_edge.runtime.reader.constraints import CHECKS
+from digits_edge.runtime.reader.constraints import CHECKS, IBAN_LENGTHS
 from digits_edge.runtime.service.inference_protocol import (
     InferRequest,
     InferResponse,
@@ -49,6 +49,7 @@ _ERRORS = {
 _WIDTH = {"type": "integer", "minimum": 1, "maximum": MAX_SIDE}
 #: Schema of the query parameter `region`, which may be repeated.
 _REGIONS = {"type": "array", "items": {"type": "string", "examples": ["10%,5%,40%,9%"]}}
+_CHECKS = [*CHECKS, *(f"iban:{country}" for country in IBAN_LENGTHS)]
 _REFERENCE = "#/components/schemas/{model}"
 
 
@@ -118,7 +119,7 @@ def _pictures() -> dict[str, Any]:
                     _query("model", {"type": "string"}, "Name of a model; the first that reads numbers if omitted."),
                     _query("length", {"type": "integer", "minimum": 1, "maximum": 64}, "Number of digits."),
                     _query("pattern", {"type": "string"}, "N is a digit, a space may be missing.", "NNNN NN"),
-                    _query("check", {"enum": [*CHECKS]}, "Check that numbers satisfy; iban:DE names a country, too."),
+                    _query("check", {"enum": _CHECKS}, "Check that numbers satisfy; iban:DE names a country, too."),
                     _query("region", _REGIONS, "Fields with one number each; all lines if omitted."),
                 ],
                 "requestBody": {

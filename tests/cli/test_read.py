@@ -106,6 +106,8 @@ def test_blank_pages_and_unreadable_pictures(read, form, blank, tmp_path):
         (["--resume"], 2, "--resume applies only with --template"),
         (["-o", "out.csv"], 2, "--output applies only with --template"),
         (["--template", "meter.yaml"], 2, "--template needs the output file"),
+        (["--length", "3", "--pattern", "NNNN"], 2, "length 3 and pattern 'NNNN' with 4 digits exclude each other"),
+        (["--overlay", "form.png", "--overwrite"], 2, "form.png is the picture; name another file"),
         (["--template", "none.yaml", "-o", "out.csv"], 4, "none.yaml could not be read"),
         (["--template", "meter.yaml", "-o", "out.csv", "--length", "3"], 2, "applies only without --template"),
     ],
@@ -114,6 +116,39 @@ def test_errors_are_one_line(read, form, arguments, code, message):
     result = read("form.png", *arguments)
     assert result.code == code
     assert message in result.error
+
+
+def test_no_input_is_overwritten(read, form):
+    Path("meter.yaml").write_text(TEMPLATE)
+    before = {path: path.read_bytes() for path in (form, Path("meter.yaml"))}
+    Path("link.png").symlink_to(form)
+    assert "is the picture" in read("form.png", "--overlay", "link.png", "--overwrite").error
+    for name, message in (("meter.yaml", "is the template"), ("form.png", "is one of the pictures")):
+        result = read("form.png", "--template", "meter.yaml", "-o", name, "--overwrite")
+        assert result.code == 2
+        assert message in result.error
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_region_outside_one_of_several_pictures_does_not_stop_the_others(read, form, tmp_path):
+    Image.new("L", (90, 40), "white").save(tmp_path / "small.png")
+    result = read("small.png", "form.png", "--region", "100,280,700,450", "--json")
+    assert result.code == 4
+    assert [each["status"] for each in result.objects] == ["error", "ok"]
+    assert "small.png: region 100,280,700,450 is not in the picture of 90×40 pixels" in result.stderr
+    Path("meter.yaml").write_text(TEMPLATE)
+    result = read("small.png", "form.png", "--template", "meter.yaml", "-o", "out.csv")
+    assert result.code == 4
+    assert "small.png: region 100,280,700,450 is not in the picture" in result.stderr
+    assert [row["File"] for row in rows("out.csv")] == ["form.png"]
+
+
+def test_a_field_with_two_numbers_is_uncertain(read, form):
+    [reading] = read("form.png", "--region", "0,0,800,600", "--json").objects
+    assert [(line["text"], line["status"]) for line in reading["lines"]] in (
+        [("7901", "uncertain")],
+        [("64520", "uncertain")],
+    )
 
 
 def test_models_of_single_digits_are_refused(run, form):
@@ -175,8 +210,50 @@ def test_unreadable_forms_are_in_the_review_file(read, form, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     result = read("form.png", "text.png", "--template", "meter.yaml", "-o", "out.csv")
     assert result.code == 4
-    assert "1 pictures could not be read" in result.stderr
+    assert "1 picture could not be read; see the status error in out.csv.review.csv" in result.stderr
     assert [row["Status"] for row in rows("out.csv.review.csv")] == ["error"]
+
+
+def test_each_doubtful_field_has_a_crop_of_its_own(read, tmp_path):
+    Path("meter.yaml").write_text(TEMPLATE.replace("meter", "値 1").replace("reading", "値.1"))
+    write_form(tmp_path / "form.png", meter="790", reading="6452")
+    assert read("form.png", "--template", "meter.yaml", "-o", "out.csv").code == 0
+    [review] = rows("out.csv.review.csv")
+    first, second = review["Crops"].split("; ")
+    assert Path(first).read_bytes() != Path(second).read_bytes()
+
+
+def test_two_forms_with_one_name_are_refused(read, tmp_path):
+    Path("meter.yaml").write_text(TEMPLATE)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write_form(tmp_path / folder / "x.png")
+    result = read("a/x.png", "b/x.png", "--template", "meter.yaml", "-o", "out.csv")
+    assert result.code == 2
+    assert "a/x.png and b/x.png have the same name" in result.error
+
+
+@pytest.mark.parametrize("existing", ["out.csv.review.csv", "out.csv.review/mine.txt"])
+@pytest.mark.parametrize("options", [(), ("--resume",)])
+def test_existing_reviews_are_kept(read, form, existing, options):
+    Path("meter.yaml").write_text(TEMPLATE)
+    Path(existing).parent.mkdir(exist_ok=True)
+    Path(existing).write_text("precious")
+    result = read("form.png", "--template", "meter.yaml", "-o", "out.csv", *options)
+    assert result.code == 2
+    assert "already exists" in result.error
+    assert Path(existing).read_text() == "precious"
+    assert not Path("out.csv").exists()
+
+
+def test_crops_of_the_run_before_are_removed(read, tmp_path):
+    Path("meter.yaml").write_text(TEMPLATE)
+    write_form(tmp_path / "form.png", meter="790")
+    assert read("form.png", "--template", "meter.yaml", "-o", "out.csv").code == 0
+    [crop] = Path("out.csv.review").iterdir()
+    write_form(tmp_path / "form.png")
+    assert read("form.png", "--template", "meter.yaml", "-o", "out.csv", "--overwrite").code == 0
+    assert not crop.parent.exists() and not Path("out.csv.review.csv").exists()
 
 
 def test_optional_fields_may_be_blank(read, tmp_path):
@@ -195,7 +272,10 @@ def test_optional_fields_may_be_blank(read, tmp_path):
     [
         ("fields: [", "line 1: not YAML"),
         ("fields: []", "a template has the key `fields`"),
-        ("fields: [{name: a}]", "field 'a': region None"),
+        ("fields: [{name: a}]", "field 1: the key region is missing"),
+        ("fields: [{region: '1,2,3,4'}]", "field 1: the key name is missing"),
+        ("fields: [{name: a, region: '1,2,3,4'}]\npattern: NN", "unknown key 'pattern' beside `fields`"),
+        ("fields: [{name: a, region: '1,2,3,4', length: 3, pattern: NN}]", "length 3 and pattern 'NN' with 2 digits"),
         ("fields: [{name: file, region: '1,2,3,4'}]", "the name 'file' is not a column name"),
         ("fields: [{name: a, region: '1,2,3,4', patern: NN}]", "unknown key 'patern'"),
         ("fields: [{name: a, region: '1,2,3,4', pattern: 0123}]", "pattern 83 is not a text; put it in quotes"),

@@ -29,6 +29,7 @@ import {
   LINE_IMAGE_SCALED_INK_PERCENTILE,
   LINE_IMAGE_STRONG_INK,
   LINE_IMAGE_STRONG_SHARE,
+  LINE_IMAGE_THIN_BAND_THRESHOLD,
   LINE_IMAGE_THIN_INK,
   LINE_IMAGE_WORK_HEIGHT,
   MEDIAN,
@@ -113,7 +114,7 @@ function bandOf(ink) {
   const full = strong.length ? percentile(strong, LINE_IMAGE_FULL_INK_PERCENTILE) : 1;
   const isInk = above(smooth, LINE_IMAGE_BAND_THRESHOLD);
   if (full < LINE_IMAGE_THIN_INK) {
-    for (const [i, bit] of above(ink, LINE_IMAGE_BAND_THRESHOLD).values.entries()) isInk.values[i] |= bit;
+    for (const [i, bit] of above(ink, LINE_IMAGE_THIN_BAND_THRESHOLD).values.entries()) isInk.values[i] |= bit;
   }
   const { numbered, count } = pieces(isInk);
   const parts = boxes(numbered, count, ink.width).map(([left, upper, right, lower]) => {

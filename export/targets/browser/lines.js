@@ -122,13 +122,32 @@ function chained(parts, longer) {
   const chains = merged(chainsOf(digits).flatMap((chain) => split(withoutSides(chain))));
   if (!chains.length) return [];
   const highest = Math.max(...chains.map((chain) => Math.trunc(medianHeight(chain))));
-  return chains
+  const lines = chains
     .filter((chain) => medianHeight(chain) >= LINES_MIN_LINE_SHARE * highest)
     .map((chain) => ({ chain, weight: sum(chain.map((box) => (box[2] - box[0]) * heightOf(box))) }))
     .sort((one, other) => other.weight - one.weight)
     .slice(0, LINES_MAX_LINES)
-    .map(({ chain }) => lineOf(chain, small))
-    .sort((one, other) => one.box[1] + one.box[3] - other.box[1] - other.box[3] || one.box[0] - other.box[0]);
+    .map(({ chain }) => lineOf(chain, small));
+  return inReadingOrder(lines);
+}
+
+/**
+ * Rows from top to bottom, and the lines of each from left to right. A line is in the row of another one if its middle
+ * is between the upper and the lower edge of the row's first line.
+ *
+ * @param {FoundLine[]} lines
+ * @returns {FoundLine[]}
+ */
+function inReadingOrder(lines) {
+  /** @type {FoundLine[][]} */
+  const rows = [];
+  const middleOf = (/** @type {FoundLine} */ { box }) => (box[1] + box[3]) / 2;
+  for (const line of lines.sort((one, other) => middleOf(one) - middleOf(other) || one.box[0] - other.box[0])) {
+    const row = rows.at(-1);
+    if (row && middleOf(line) < row[0].box[3]) row.push(line);
+    else rows.push([line]);
+  }
+  return rows.flatMap((row) => row.sort((one, other) => one.box[0] - other.box[0]));
 }
 
 /**

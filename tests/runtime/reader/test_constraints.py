@@ -126,7 +126,11 @@ def test_an_automaton_refuses_as_soon_as_no_continuation_is_accepted():
     ("wrong", "message"),
     [
         (lambda: Length(0), "length 0: use 1 to 64 digits"),
+        (lambda: Length(True), "length True: use 1 to 64 digits"),
+        (lambda: Length("6"), "length '6': use 1 to 64 digits"),  # type: ignore[arg-type]
         (lambda: Pattern(""), "pattern ''"),
+        (lambda: Pattern(6), "pattern 6: use 1 to 64 characters"),  # type: ignore[arg-type]
+        (lambda: constraint_of(5, "NN NN"), "length 5 and pattern 'NN NN' with 4 digits exclude each other"),
         (lambda: named_check("lun"), "unknown check 'lun'. Did you mean 'luhn'?"),
         (lambda: named_check("luhn:DE"), "unknown check"),
         (lambda: named_check("iban:GB"), "IBAN of 'GB': use one of AE, AT"),

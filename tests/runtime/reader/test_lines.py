@@ -52,6 +52,19 @@ def test_numbers_side_by_side_and_far_apart_are_two_lines():
     assert len(find_lines(number_page(plain(), lines))) == 2
 
 
+@pytest.mark.parametrize("shift", [-12, 0, 12])
+def test_numbers_of_one_row_are_in_order_from_left_to_right(shift: int):
+    lines = [Written("407", 60, 150), Written("926", 560, 150 + shift), Written("58", 60, 300)]
+    found = find_lines(number_page(plain(), lines))
+    assert [line.parts for line in found] == [3, 3, 2]
+    assert found[0].box[0] < found[1].box[0]
+
+
+def test_a_page_of_many_numbers_has_as_many_lines():
+    lines = [Written("407", left, upper, 26) for left in range(40, 700, 160) for upper in range(15, 560, 40)]
+    assert len(find_lines(number_page(plain(), lines))) >= len(lines) == 70
+
+
 def test_numbers_much_further_apart_than_their_digits_are_two_lines():
     lines = [Written("4071", 60, 150), Written("9263", 390, 150)]
     assert [line.parts for line in find_lines(number_page(plain(), lines))] == [4, 4]

@@ -5,6 +5,7 @@ import pickle
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,6 +146,18 @@ def test_each_region_is_a_line(reader: Reader, page: Image.Image):
         assert ink[upper:lower, left:right].any(0).mean() > 0.75
     with pytest.raises(UsageError, match="region 0,0,900,100 is not in the picture of 800×600 pixels"):
         reader.read(page, regions=[(0, 0, 900, 100)])
+
+
+@pytest.mark.parametrize("regions", [(100, 280, 700, 450), ["0%,0%,9%,9%"], [(1, 2, 3)], [(0.5, 1, 20, 20)]])
+def test_regions_are_lists_of_four_pixels(reader: Reader, page: Image.Image, regions: Any):
+    with pytest.raises(UsageError, match="left, upper, right, lower"):
+        reader.read(page, regions=regions)
+
+
+def test_an_empty_batch_has_no_columns():
+    with Reader("number-int8", provider="cpu") as reader:
+        [columns] = reader.model.batch(np.zeros((1, 32, 40), np.uint8))
+        assert reader.model.batch(np.zeros((0, 32, 40), np.uint8)).shape == (0, *columns.shape)
 
 
 def test_a_reduced_jpeg_has_boxes_and_regions_in_pixels_of_the_file(reader: Reader, page: Image.Image):

@@ -112,7 +112,7 @@ def test_the_protocol_computes_columns(service, sequence_model, name):
     ("shape", "outputs", "status", "message"),
     [
         ([1, 28, 28], None, 400, "inputs.0.shape: [1, 28, 28], expected [N, 32, W]"),
-        ([1, 32, 5000], None, 400, "expected [N, 32, W]"),
+        ([1, 32, 5000], None, 400, "expected [N, 32, W], W from 1 to 1,024"),
         ([1, 32, 16], [{"name": "probabilities"}], 400, "outputs.0.name: 'probabilities', expected 'columns'"),
     ],
 )
