@@ -23,12 +23,13 @@ from digits_edge.runtime.reader.slant import slant_of, without_slant
 NO_NUMBER = 0.9
 #: Nor has a line whose characters have a lower mean probability (geometric), unless a constraint states that there is
 #: a number.
-MIN_CHARACTER = 0.6
+MIN_CHARACTER = 0.7
 #: Maximum number of alternatives, and their minimum probability.
 MAX_ALTERNATIVES, MIN_ALTERNATIVE = 5, 1e-3
 #: Lines with a lower confidence are read again in other forms, and the probabilities of all readings are averaged: with
-#: shares of the slant removed, and widened. 3 to 6 % more of 400 amounts on cheques were right.
-READ_AGAIN_BELOW, SLANT_SHARES, WIDENINGS = 0.8, (0.0, 0.75), (0.85, 1.2)
+#: shares of the slant removed, and widened. 3 % more of 400 amounts on cheques were right, and the surest half of them
+#: had fewer errors.
+READ_AGAIN_BELOW, SLANT_SHARES, WIDENINGS = 0.95, (0.0, 0.75, 0.0, 0.75), (0.85, 1.2, 1.2, 0.85)
 #: Level of a line image from which a pixel is ink, and distance of inked columns of one character.
 INK_LEVEL, MAX_INK_GAP = 96, 5
 
@@ -108,7 +109,7 @@ def read_line(model: LineModel, picture: Image.Image, found: FoundLine, wanted: 
 
 
 def _other_forms(pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """A line image with less slant, narrower and wider."""
+    """A line image narrower and wider, each with and without its slant."""
     slant = slant_of(pixels)
     return [
         without_slant(pixels, share * slant, widening) for share, widening in zip(SLANT_SHARES, WIDENINGS, strict=True)

@@ -102,7 +102,8 @@ def find_lines(picture: Image.Image, region: Box | None = None) -> list[FoundLin
     size = max(1, round((right - left) * scale)), max(1, round((lower - upper) * scale))
     levels = light_ink(grey(flattened(resized(picture, region, size))))
     lines = _chained(_components(ink_mask(levels)), levels.shape)
-    if size[0] >= FIELD_ASPECT * size[1] and any(_height(line.box) >= FIELD_SHARE * size[1] for line in lines):
+    high = [line for line in lines if _height(line.box) >= FIELD_SHARE * size[1] and not _is_printed_box(line)]
+    if size[0] >= FIELD_ASPECT * size[1] and high:
         return [FoundLine(region, parts=max(line.parts for line in lines))]
     return [_in_picture(line, region, levels.shape) for line in lines]
 
@@ -242,6 +243,11 @@ def _slope(chain: NDArray[np.intp]) -> float:
     spread = float(x @ x)
     slope = float(x @ (y - y.mean())) / spread if spread else 0.0
     return slope if MIN_SLOPE <= abs(slope) <= MAX_SLOPE else 0.0
+
+
+def _is_printed_box(line: FoundLine) -> bool:
+    """Whether a line may be the tinted box of a form around a number: one component, much wider than a digit."""
+    return line.parts == 1 and line.box[2] - line.box[0] >= FIELD_ASPECT * _height(line.box)
 
 
 def _height(box: Box) -> int:

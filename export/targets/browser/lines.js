@@ -58,7 +58,7 @@ export function findLines(picture) {
   const size = /** @type {[number, number]} */ ([width, height].map((side) => Math.max(1, rint(side * scale))));
   const levels = lightInk(grey(flattened(resized(picture, whole, size))), false);
   const lines = chained(componentsOf(inkMask(levels)), Math.max(...size));
-  const isField = lines.some(({ box }) => box[3] - box[1] >= LINES_FIELD_SHARE * size[1]);
+  const isField = lines.some((line) => heightOf(line.box) >= LINES_FIELD_SHARE * size[1] && !isPrintedBox(line));
   if (isField && size[0] >= LINES_FIELD_ASPECT * size[1]) {
     return [{ box: whole, slope: 0, parts: Math.max(...lines.map(({ parts }) => parts)) }];
   }
@@ -129,6 +129,14 @@ function chained(parts, longer) {
     .slice(0, LINES_MAX_LINES)
     .map(({ chain }) => lineOf(chain, small));
   return inReadingOrder(lines);
+}
+
+/**
+ * @param {FoundLine} line
+ * @returns {boolean} whether it may be the tinted box of a form: one component, much wider than a digit
+ */
+function isPrintedBox({ box, parts }) {
+  return parts === 1 && box[2] - box[0] >= LINES_FIELD_ASPECT * heightOf(box);
 }
 
 /**

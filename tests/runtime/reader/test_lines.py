@@ -52,6 +52,16 @@ def test_numbers_side_by_side_and_far_apart_are_two_lines():
     assert len(find_lines(number_page(plain(), lines))) == 2
 
 
+@pytest.mark.parametrize("margin", [40, 60, 120])
+def test_a_tinted_box_is_a_line_without_the_paper_around_it(margin: int):
+    page = Image.new("L", (300 + 2 * margin, 100 + 2 * margin), "white")
+    page.paste(190, (margin, margin, margin + 300, margin + 100))
+    for left in range(40, 260, 50):
+        page.paste(60, (margin + left, margin + 20, margin + left + 8, margin + 80))
+    [line] = find_lines(page)
+    assert np.abs(np.subtract(line.box, (margin, margin, margin + 300, margin + 100))).max() <= 4
+
+
 @pytest.mark.parametrize("shift", [-12, 0, 12])
 def test_numbers_of_one_row_are_in_order_from_left_to_right(shift: int):
     lines = [Written("407", 60, 150), Written("926", 560, 150 + shift), Written("58", 60, 300)]

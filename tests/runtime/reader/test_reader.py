@@ -107,7 +107,11 @@ def test_blank_pages_and_pages_without_numbers(reader: Reader):
     assert reading.to_json()["lines"] == [line.to_json() for line in reading.lines]
 
 
-@pytest.mark.parametrize(("probability", "text"), [(0.65, "318"), (0.55, "")], ids=["doubtful", "improbable"])
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [(line_reader.MIN_CHARACTER + 0.05, "318"), (line_reader.MIN_CHARACTER - 0.05, "")],
+    ids=["doubtful", "improbable"],
+)
 def test_doubtful_numbers_are_uncertain_not_refused(
     reader: Reader, page: Image.Image, monkeypatch: pytest.MonkeyPatch, probability: float, text: str
 ):
