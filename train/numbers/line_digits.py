@@ -11,7 +11,7 @@ from digits_edge.train.data.national_digits import draw_national_digit
 from digits_edge.train.data.variants.notation import Points, Variant, between, shape
 
 #: Share of the digits with a quick variant that are drawn in it.
-_QUICK = 0.4
+_QUICK = 0.45
 #: Side of a drawing in pixels, thickness of its pen as a share of its size, and distortion.
 _SIDE_PX, _PEN, _WOBBLE = 64, 0.05, 0.7
 
@@ -173,6 +173,35 @@ def _two_like_seven(rng: np.random.Generator) -> str:
     return shape([*head, *stem], [(width * 0.5 - half, y + between(rng, -4, 10)), (width * 0.5 + half, y)])
 
 
+def _barred_seven(rng: np.random.Generator) -> str:
+    """A seven with a narrow head that starts with a stroke downwards, and a bar that may be longer: like a +."""
+    width, hook, lean = between(rng, 26, 60), between(rng, 8, 34), between(rng, -6, 30)
+    head: Points = [(between(rng, -6, 6), hook), (0.0, between(rng, 0, 6)), (width, between(rng, -6, 4))]
+    y, left, right = between(rng, 40, 62), between(rng, 14, 50), between(rng, 10, 50)
+    x = width - lean * y / 100
+    bar: Points = [(x - left, y + between(rng, -2, 8)), (x + right, y + between(rng, -10, 4))]
+    return shape(head, [(width, 0.0), (x, y), (width - lean, between(rng, 90, 104))], bar)
+
+
+def _looped_seven(rng: np.random.Generator) -> str:
+    """A seven whose head starts with a curl or a loop, with or without a bar: like a 9, an f or a P."""
+    width, lean, low = between(rng, 30, 64), between(rng, -4, 36), between(rng, 20, 44)
+    curl: Points = [(between(rng, 6, 24), low), (0.0, low * 0.6), (6.0, 4.0), (width * 0.5, between(rng, 8, 22))]
+    stem: Points = [(width, between(rng, -4, 6)), (width - lean * 0.5, 50.0), (width - lean, 102.0)]
+    if rng.random() < 0.4:
+        return shape([*curl, *stem])
+    y, half = between(rng, 44, 62), between(rng, 16, 40)
+    return shape([*curl, *stem], [(width - half, y + between(rng, -2, 8)), (width + half * 0.6, y)])
+
+
+def _forked_seven(rng: np.random.Generator) -> str:
+    """A seven like a Y with a bar: its head hangs down into the stem."""
+    width, low, lean = between(rng, 24, 50), between(rng, 20, 44), between(rng, 0, 26)
+    head: Points = [(0.0, between(rng, 0, 10)), (width * 0.4, low), (width - lean * 0.3, low - between(rng, 0, 10))]
+    stem: Points = [(width, between(rng, -4, 8)), (width - lean * 0.5, 50.0), (width - lean, 102.0)]
+    return shape(head, stem, [(width - between(rng, 16, 40), 58.0), (width + between(rng, 8, 30), 54.0)])
+
+
 def _open_eight(rng: np.random.Generator) -> str:
     """An eight that is an S with a straight way back, open or crossed at the top."""
     top, bottom, over = between(rng, 40, 66), between(rng, 44, 70), between(rng, -20, 20)
@@ -215,7 +244,7 @@ _QUICK_VARIANTS: dict[int, tuple[Variant, ...]] = {
     4: (_cup_four, _h_four),
     5: (_check_five, _bent_five, _s_five),
     6: (_open_six,),
-    7: (_hooked_seven, _two_like_seven),
+    7: (_hooked_seven, _two_like_seven, _two_like_seven, _barred_seven, _looped_seven, _forked_seven),
     8: (_open_eight, _open_eight, _b_eight),
     9: (_open_nine, _p_nine),
 }

@@ -52,7 +52,7 @@ def random_text(rng: np.random.Generator) -> Text:
         True
     """
     kinds = (_amount, _decimal, _digits, _groups, _date)
-    return kinds[int(rng.choice(len(kinds), p=(0.56, 0.09, 0.22, 0.08, 0.05)))](rng)
+    return kinds[int(rng.choice(len(kinds), p=(0.53, 0.09, 0.25, 0.08, 0.05)))](rng)
 
 
 def without_spaces(written: str) -> Text:
@@ -116,7 +116,7 @@ def _decimal(rng: np.random.Generator) -> Text:
 
 
 def _digits(rng: np.random.Generator) -> Text:
-    count = int(min(rng.geometric(0.22), MAX_DIGITS))
+    count = int(min(rng.geometric(0.3), MAX_DIGITS))
     characters = "".join(map(str, rng.integers(0, 10, count)))
     spaces = frozenset(int(place) for place in np.flatnonzero(rng.random(count) < 0.08) if place)
     return Text(characters, spaces)

@@ -205,13 +205,15 @@ BEST_RECIPES["edge"] = _best(
 )
 BEST_RECIPES["number"] = _best(
     "number",
-    28,
-    0.003,
+    10,
+    0.0016,
+    schedule="constant",
+    average_decay=0.9998,
     batch_size=32,
     augmentation=NO_AUGMENTATION,
     dtype_policy="mixed_bfloat16",
     keep="last",
-    lines=Lines(60_000),
+    lines=Lines(90_000),
 )
 _GARMENT_INSTEAD = {HAND: GARMENT, ROUGH: ROUGH_GARMENT, _ROUGH_STUDENT: _ROUGH_GARMENT_STUDENT}
 #: Without drawings that are not digits: to a model of garments, digits are outliers as well.
