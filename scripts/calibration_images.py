@@ -1,6 +1,7 @@
-"""Make the images again on which the export of a run is calibrated: `python -m scripts.calibration_images RUN`.
+"""Make the images or lines again that the export of a run needs: `python -m scripts.calibration_images RUN`.
 
-The runs in `model_sources/` do not have them, because a quarter of them are changed images of MNIST.
+The runs in `model_sources/` do not have them, because a part of them are changed images of MNIST. The lines of `number`
+take ten minutes.
 """
 
 import argparse
@@ -11,12 +12,13 @@ from pathlib import Path
 from digits_edge.runtime.datasets import load
 from digits_edge.runtime.errors import DigitsEdgeError, UsageError
 from digits_edge.train.data.made_hands import calibration_hands
+from digits_edge.train.numbers.line_data import training_lines, validation_lines
 from digits_edge.train.training.recipe import read_recipe
-from digits_edge.train.training.run_folder import CALIBRATION, RECIPE, write_images
+from digits_edge.train.training.run_folder import CALIBRATION, LINES, RECIPE, write_images
 
 
 def write_calibration_images(run: Path, data: str) -> None:
-    """Write the images to a run folder.
+    """Write the images, or the lines of a sequence model, to a run folder.
 
     Args:
         run: the run folder.
@@ -25,9 +27,19 @@ def write_calibration_images(run: Path, data: str) -> None:
     Raises:
         DataError: the fonts cannot be fetched, or the data is damaged.
         InputError: there is no recipe, or no data.
-        UsageError: the run has no made images.
+        UsageError: the run has no made images or lines.
     """
     recipe = read_recipe(run / RECIPE)
+    if recipe.lines is not None:
+        for make in (training_lines, validation_lines):
+            make(
+                load(data, "train"),
+                recipe.validation,
+                recipe.lines,
+                run / LINES,
+                lambda part, _: print(part, flush=True),
+            )
+        return
     if recipe.hands is None:
         raise UsageError(f"{run}: the run has no made images, so it needs none for the calibration")
     made = calibration_hands(load(data, "train"), recipe.validation, recipe.hands)
