@@ -18,7 +18,7 @@ from digits_edge.cli.options import (
     refuse_options,
     session_options,
 )
-from digits_edge.cli.output import note, percent, print_error, print_json, progress, show
+from digits_edge.cli.output import counted, note, percent, print_error, print_json, progress, show
 from digits_edge.runtime.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def _predict_locally(
             report = batch_predict_pictures(
                 classifier, pictures, output, pictures_per_block=batch_size, resume=resume, **common
             )
-            counted = f"{report.pictures:,} picture{'' if report.pictures == 1 else 's'}"
+            amount = counted(report.pictures, "picture")
             details = f", {report.uncertain:,} uncertain"
             if reads_ink(classifier.metadata.preprocessing):
                 several = f"{report.several:,} with several {subject(classifier.labels)}s"
@@ -237,14 +237,14 @@ def _predict_locally(
                 resume_as=recorded_digest(classifier.path) if resume else None,
                 **common,
             )
-            counted, details = f"{report.rows:,} rows", _accuracy(report) + _skipped(report, output)
+            amount, details = f"{report.rows:,} rows", _accuracy(report) + _skipped(report, output)
             counts = {"rows": report.rows, "errors": report.errors, "bad_rows": report.bad_rows}
         name, bound = classifier.metadata.name, classifier.provider
     if as_json:
         seconds = round(report.elapsed_s, 3)
         print_json({"output": output, **counts, "seconds": seconds, "model": name, "provider": bound})
     else:
-        note(f"{counted} in {report.elapsed_s:.2f} s by {name} on {bound}{details} → {output}")
+        note(f"{amount} in {report.elapsed_s:.2f} s by {name} on {bound}{details} → {output}")
     for reason in failed.values():
         print_error(InputError(reason))
     if unread:

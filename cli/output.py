@@ -199,6 +199,16 @@ def progress(label: str) -> Callable[[int, int | None], None]:
     return advance
 
 
+def counted(count: int, noun: str) -> str:
+    """Format a number and its noun.
+
+    Example:
+        >>> counted(1, "picture"), counted(2000, "picture")
+        ('1 picture', '2,000 pictures')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def percent(value: float, digits: int = 2) -> str:
     """Format a fraction as a percentage.
 

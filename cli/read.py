@@ -16,10 +16,10 @@ from digits_edge.cli.options import (
     refuse_options,
     session_options,
 )
-from digits_edge.cli.output import note, print_error, print_json, progress, say
+from digits_edge.cli.output import counted, note, print_error, print_json, progress, say
 from digits_edge.cli.predict import picture_sources
 from digits_edge.runtime.errors import InputError
-from digits_edge.runtime.files import atomic_write, refuse_existing
+from digits_edge.runtime.files import atomic_write, is_same_file, refuse_existing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -158,6 +158,8 @@ def print_numbers_report(report: "NumbersReport", output: str, reader: "Reader",
     Raises:
         InputError: pictures could not be read.
     """
+    from digits_edge.runtime.batch.numbers import review_path
+
     name, bound = reader.metadata.name, reader.provider
     doubtful = "review" if what == "forms" else "uncertain"
     if as_json:
@@ -167,24 +169,15 @@ def print_numbers_report(report: "NumbersReport", output: str, reader: "Reader",
             {"output": output, **counts, "failed": report.failed, "seconds": seconds, "model": name, "provider": bound}
         )
     else:
-        read = _counted(report.numbers, what.removesuffix("s")) + (" complete" if what == "forms" else "")
-        rest = f"{report.doubtful:,} for review" if what == "forms" else _counted(report.doubtful, "uncertain number")
-        pictures = _counted(report.pictures, "picture")
+        read = counted(report.numbers, what.removesuffix("s")) + (" complete" if what == "forms" else "")
+        rest = f"{report.doubtful:,} for review" if what == "forms" else counted(report.doubtful, "uncertain number")
+        pictures = counted(report.pictures, "picture")
         note(f"{pictures} in {report.elapsed_s:.2f} s by {name} on {bound}: {read}, {rest} → {output}")
     for reason in report.failed.values():
         print_error(InputError(reason))
     if report.unread:
-        place = f"{output}.review.csv" if what == "forms" else output
-        raise InputError(f"{_counted(report.unread, 'picture')} could not be read; see the status error in {place}")
-
-
-def _counted(count: int, noun: str) -> str:
-    """A number and its noun: `1 picture`, `2 pictures`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _is_same_file(one: Path, other: Path) -> bool:
-    return one.exists() and other.exists() and one.samefile(other)
+        place = review_path(Path(output)) if what == "forms" else output
+        raise InputError(f"{counted(report.unread, 'picture')} could not be read; see the status error in {place}")
 
 
 def _read_forms(
@@ -206,7 +199,7 @@ def _read_forms(
     if "-" in images:
         raise click.UsageError("--template reads files; pass their paths or a folder instead of -.")
     form = read_template(file_path(template))
-    if _is_same_file(Path(template), Path(output)):
+    if is_same_file(Path(template), Path(output)):
         raise click.UsageError(f"{output} is the template; name another output.")
     paths = [Path(name) for name, _ in picture_sources(images)]
     with Reader(model, provider=provider, threads=threads) as reader:
@@ -261,7 +254,7 @@ def _overlay_path(argument: str, pictures: list[str], *, overwrite: bool) -> Pat
     if len(pictures) > 1:
         raise click.UsageError(f"--overlay draws one picture, but there are {len(pictures)}; pass one.")
     refuse_existing(target, overwrite=overwrite)
-    if _is_same_file(Path(pictures[0]), target):
+    if is_same_file(Path(pictures[0]), target):
         raise click.UsageError(f"{argument} is the picture; name another file after --overlay.")
     return target
 

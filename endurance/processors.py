@@ -35,6 +35,7 @@ from digits_edge.runtime.datasets import CATALOGUE, load
 from digits_edge.runtime.datasets.line_set import LineSet, read_line_set, write_line_set
 from digits_edge.runtime.errors import CheckError, DigitsEdgeError, InputError, ModelError, UsageError, did_you_mean
 from digits_edge.runtime.files import refuse_existing, user_cache
+from digits_edge.runtime.json_record import as_record
 from digits_edge.runtime.model.bundled import MODELS, BundledModel, bundled_models
 from digits_edge.runtime.preprocessing.pictures import open_picture
 from digits_edge.runtime.reader.line_image import line_image, line_levels
@@ -368,8 +369,7 @@ def _run(processor: Processor | None, tasks: list[Task], root: Path, folder: Pat
         assert worker.stdout is not None
         with worker:
             for line in worker.stdout:
-                values = json.loads(line)
-                yield Findings(**values | {"answers": Answers(**values["answers"])})
+                yield as_record(Findings, json.loads(line))
         if worker.returncode:
             errors.seek(0)
             lines = errors.read().decode(errors="replace").splitlines() or ["no message"]

@@ -34,6 +34,16 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
         raise InputError(f"{path} could not be written: folder {path.parent} does not exist; create it first")
 
 
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether two paths are one existing file, perhaps by a link.
+
+    Example:
+        >>> is_same_file(Path(__file__), Path(__file__)), is_same_file(Path("missing.csv"), Path("missing.csv"))
+        (True, False)
+    """
+    return one.exists() and other.exists() and one.samefile(other)
+
+
 def user_cache() -> Path:
     """The cache folder: DIGITS_EDGE_CACHE if it is set, else the platform's cache folder of the user.
 

@@ -31,14 +31,9 @@ def write_calibration_images(run: Path, data: str) -> None:
     """
     recipe = read_recipe(run / RECIPE)
     if recipe.lines is not None:
+        digits = load(data, "train")
         for make in (training_lines, validation_lines):
-            make(
-                load(data, "train"),
-                recipe.validation,
-                recipe.lines,
-                run / LINES,
-                lambda part, _: print(part, flush=True),
-            )
+            make(digits, recipe.validation, recipe.lines, run / LINES, lambda part, _: print(part, flush=True))
         return
     if recipe.hands is None:
         raise UsageError(f"{run}: the run has no made images, so it needs none for the calibration")

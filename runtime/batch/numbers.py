@@ -18,7 +18,7 @@ from digits_edge.runtime.batch.output import (
     csv_lines,
     partial_path,
 )
-from digits_edge.runtime.batch.pictures import FORMULA
+from digits_edge.runtime.batch.pictures import FORMULA, refuse_picture
 from digits_edge.runtime.datasets.dataset import ProgressCallback
 from digits_edge.runtime.errors import InputError, UsageError
 from digits_edge.runtime.files import atomic_write, refuse_existing
@@ -111,7 +111,7 @@ def batch_read_pictures(
         UsageError: `target` exists or is one of the pictures, or the partial output belongs to other pictures.
     """
     start_s = time.perf_counter()
-    _refuse_picture(target, pictures)
+    refuse_picture(target, pictures)
     wanted = wanted or Wanted()
     failed: dict[str, str] = {}
 
@@ -174,7 +174,7 @@ def batch_read_forms(
     start_s = time.perf_counter()
     if target == STANDARD_STREAM:
         raise UsageError("a template writes a review file, too; name an output file")
-    _refuse_picture(target, forms)
+    refuse_picture(target, forms)
     _refuse_same_names(forms)
     folder = crops_folder(Path(target))
     if not (resume and partial_path(Path(target)).exists()):
@@ -362,8 +362,3 @@ def _refuse_same_names(forms: Sequence[Path]) -> None:
     for path in forms:
         if (other := first.setdefault(path.name, path)) is not path:
             raise UsageError(f"{other} and {path} have the same name; read them in two runs, or rename one")
-
-
-def _refuse_picture(target: str | Path, pictures: Sequence[Path]) -> None:
-    if target != STANDARD_STREAM and Path(target).exists() and any(path.samefile(target) for path in pictures):
-        raise UsageError(f"{target} is one of the pictures; name another output")

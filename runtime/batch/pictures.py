@@ -23,6 +23,7 @@ from digits_edge.runtime.batch.table import in_order
 from digits_edge.runtime.classifier import Classifier
 from digits_edge.runtime.datasets.dataset import ProgressCallback
 from digits_edge.runtime.errors import InputError, UsageError
+from digits_edge.runtime.files import is_same_file
 from digits_edge.runtime.model.model_file import recorded_digest
 from digits_edge.runtime.prediction import Prediction, Status
 from digits_edge.runtime.preprocessing.pictures import open_picture
@@ -113,8 +114,7 @@ def batch_predict_pictures(
         (1, 'File,Label,Confidence,Status')
     """
     start_s = time.perf_counter()
-    if target != STANDARD_STREAM and Path(target).exists() and any(path.samefile(target) for path in pictures):
-        raise UsageError(f"{target} is one of the pictures; name another output")
+    refuse_picture(target, pictures)
 
     failed: dict[str, str] = {}
     identity = _identity(classifier, pictures) if resume else None
@@ -144,6 +144,12 @@ def batch_predict_pictures(
     return PictureReport(
         predicted, counts["blank"], counts["several"], counts["uncertain"], counts["error"], failed, elapsed_s
     )
+
+
+def refuse_picture(target: str | Path, pictures: Sequence[Path]) -> None:
+    """Raise UsageError if an output is one of the pictures."""
+    if target != STANDARD_STREAM and any(is_same_file(path, Path(target)) for path in pictures):
+        raise UsageError(f"{target} is one of the pictures; name another output")
 
 
 @contextmanager

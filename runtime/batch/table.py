@@ -17,6 +17,7 @@ from digits_edge.runtime.datasets.dataset import IMAGE_SHAPE, ProgressCallback
 from digits_edge.runtime.datasets.tables.block import Block
 from digits_edge.runtime.datasets.tables.kaggle_csv import read_blocks
 from digits_edge.runtime.errors import DataError, RowError, UsageError
+from digits_edge.runtime.files import is_same_file
 from digits_edge.runtime.model.image_input import ImageInput
 from digits_edge.runtime.pixel_scale import PixelScale
 
@@ -239,5 +240,5 @@ def _check_source(source: str | Path, target: str | Path) -> None:
         Path(source).stat()
     except OSError as error:
         raise DataError(f"{source} could not be read: {error.strerror}") from error
-    if target != STANDARD_STREAM and Path(target).exists() and Path(target).samefile(source):
+    if target != STANDARD_STREAM and is_same_file(Path(target), Path(source)):
         raise UsageError(f"{target} is the input file; name another output")

@@ -120,11 +120,15 @@ class Pattern:
     start: State = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        text = self.text if isinstance(self.text, str) else ""
-        if not 1 <= len(text) <= MAX_LENGTH or not any(c == ANY_DIGIT or c.isdecimal() for c in text):
+        if not isinstance(self.text, str) or not 1 <= len(self.text) <= MAX_LENGTH or not self.digits:
             raise UsageError(
                 f"pattern {self.text!r}: use 1 to {MAX_LENGTH} characters, {ANY_DIGIT} for a digit, such as 'NNNN NN'"
             )
+
+    @property
+    def digits(self) -> int:
+        """Number of digits of the numbers."""
+        return sum(c == ANY_DIGIT or c.isdecimal() for c in self.text)
 
     def step(self, state: State, character: str) -> State | None:
         """Match a character; spaces of the pattern are skipped if they are not read."""
@@ -346,12 +350,12 @@ def constraint_of(
     if length is not None:
         parts.append(Length(length))
     if pattern is not None:
-        parts.append(Pattern(pattern))
+        written = Pattern(pattern)
+        parts.append(written)
         unread = "".join(c for c in pattern if c not in f"{characters}{ANY_DIGIT} ")
-        digits = sum(c == ANY_DIGIT or c.isdecimal() for c in pattern)
-        if length not in (None, digits):
+        if length not in (None, written.digits):
             raise UsageError(
-                f"length {length} and pattern {pattern!r} with {digits} digits exclude each other; omit one"
+                f"length {length} and pattern {pattern!r} with {written.digits} digits exclude each other; omit one"
             )
         if characters and unread:
             raise UsageError(

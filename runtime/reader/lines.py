@@ -102,8 +102,8 @@ def find_lines(picture: Image.Image, region: Box | None = None) -> list[FoundLin
     size = max(1, round((right - left) * scale)), max(1, round((lower - upper) * scale))
     levels = light_ink(grey(flattened(resized(picture, region, size))))
     lines = _chained(_components(ink_mask(levels)), levels.shape)
-    high = [line for line in lines if _height(line.box) >= FIELD_SHARE * size[1] and not _is_printed_box(line)]
-    if size[0] >= FIELD_ASPECT * size[1] and high:
+    is_field = any(_height(line.box) >= FIELD_SHARE * size[1] and not _is_printed_box(line) for line in lines)
+    if is_field and size[0] >= FIELD_ASPECT * size[1]:
         return [FoundLine(region, parts=max(line.parts for line in lines))]
     return [_in_picture(line, region, levels.shape) for line in lines]
 

@@ -205,7 +205,7 @@ def _is_turned(reading: Reading, degrees: int) -> bool:
 
 def _checked(region: Box, size: tuple[int, int]) -> Box:
     if not isinstance(region, Sequence) or len(region) != 4 or not all(isinstance(side, Integral) for side in region):
-        raise RegionError(f"region {region!r}: use left, upper, right, lower in pixels, and a list of such regions")
+        raise UsageError(f"region {region!r}: use left, upper, right, lower in pixels, and a list of such regions")
     left, upper, right, lower = region
     if not (0 <= left < right <= size[0] and 0 <= upper < lower <= size[1]):
         raise RegionError(

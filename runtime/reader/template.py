@@ -137,8 +137,6 @@ def _field(values: object, number: int) -> Field:
     for key, value in (("pattern", pattern), ("check", check)):
         if value is not None and not isinstance(value, str):
             raise UsageError(f"{place}: {key} {value!r} is not a text; put it in quotes")
-    if length is not None and (not isinstance(length, int) or isinstance(length, bool)):
-        raise UsageError(f"{place}: length {length!r} is not a number of digits")
     if optional is not None and not isinstance(optional, bool):
         raise UsageError(f"{place}: optional {optional!r}; use true or false")
     region = values["region"]
