@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from digits_edge.runtime.service.deadlines import Deadlines
 from digits_edge.runtime.service.headers import MAX_LENGTH_DIGITS, header_of
 from digits_edge.runtime.service.limits import Limits
-from digits_edge.runtime.service.responses import RETRY, ErrorResponse
+from digits_edge.runtime.service.responses import RETRY, STATUS, ErrorResponse
 
 #: Share of the shorter time limit by which requests may end too late.
 _LATE_SHARE = 0.02
@@ -58,10 +58,17 @@ class Admission:
             await ErrorResponse(429, _BUSY, RETRY)(scope, receive, send)
             return
         self.requests += 1
-        received_bytes = 0
+        await self._run(scope, receive, send)
 
-        async def receive_within_limit() -> Message:
-            nonlocal received_bytes
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application within the limits on bytes, with a time limit for the body and one for the response."""
+        task = asyncio.current_task()
+        assert task is not None
+        received_bytes = 0
+        has_body = False
+
+        async def receive_within_limits() -> Message:
+            nonlocal received_bytes, has_body
             message = await receive()
             received_bytes += (length := len(message.get("body", b"")))
             self._bytes += length
@@ -70,40 +77,18 @@ class Admission:
             if self._bytes > self._limits.bytes:
                 self._shed()
                 raise HTTPException(429, _BUSY, dict(RETRY))
-            return message
-
-        try:
-            await self._run_in_time(scope, receive_within_limit, send)
-        finally:
-            self.requests -= 1
-            self._bytes -= received_bytes
-
-    async def _run_in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application with one time limit for the request body and one for the response."""
-        task = asyncio.current_task()
-        assert task is not None
-        has_body = has_started = False
-
-        async def receive_and_restart_timer() -> Message:
-            nonlocal has_body
-            message = await receive()
             if not has_body and not message.get("more_body", False):
                 has_body = True
                 self._deadlines.set(task, self._limits.answer_s)
             return message
 
-        async def send_and_record(message: Message) -> None:
-            nonlocal has_started
-            has_started = True
-            await send(message)
-
         self._deadlines.set(task, self._limits.body_s)
         try:
-            await self._app(scope, receive_and_restart_timer, send_and_record)
+            await self._app(scope, receive_within_limits, send)
         except asyncio.CancelledError:
             if not self._deadlines.is_over(task):
                 raise
-            if has_started:
+            if STATUS in scope:
                 raise TimeoutError from None
             response = (
                 ErrorResponse(503, f"no result within {self._limits.answer_s:g} s; send fewer images", RETRY)
@@ -113,6 +98,8 @@ class Admission:
             await response(scope, receive, send)
         finally:
             self._deadlines.remove(task)
+            self.requests -= 1
+            self._bytes -= received_bytes
 
 
 class ApiKey:

@@ -25,7 +25,7 @@ from digits_edge.runtime.service.openapi import openapi
 from digits_edge.runtime.service.page import PAGE, PAGE_FILES
 from digits_edge.runtime.service.picture_endpoint import PictureEndpoint
 from digits_edge.runtime.service.reading_endpoint import ReadingEndpoint
-from digits_edge.runtime.service.responses import ErrorResponse, status_of
+from digits_edge.runtime.service.responses import STATUS, ErrorResponse, status_of
 from digits_edge.runtime.service.served_models import ServedModels
 from digits_edge.runtime.session.threads import available_threads
 
@@ -91,7 +91,7 @@ def create_app(
     model_paths = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
     routes = [
         # the router tries them in turn
-        *(Route(f"{base}/infer", protocol.infer, methods=["POST"]) for base in model_paths),
+        *(Route(f"{base}/infer", _Direct(protocol.infer), methods=["POST"]) for base in model_paths),
         Route("/predict", pictures.predict, methods=["POST"]),
         Route("/read", numbers.read, methods=["POST"]),
         Route("/", _file(PAGE / "index.html")),
@@ -110,7 +110,7 @@ def create_app(
     return Starlette(
         routes=routes,
         middleware=[
-            Middleware(_SecurityHeaders),
+            Middleware(_ResponseHeads),
             Middleware(Measured, metrics=metrics),
             Middleware(HostNames, names=hosts, addresses=addresses),
             *([] if key is None else [Middleware(ApiKey, key=key)]),
@@ -143,6 +143,18 @@ def _respond_to_http_error(request: Request, error: Exception) -> Response:
     return ErrorResponse(error.status_code, error.detail, error.headers)
 
 
+class _Direct:
+    """An endpoint whose exceptions pass to the middleware at once; Starlette would handle them twice."""
+
+    def __init__(self, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond to a request."""
+        response = await self._endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+
 class _InternalErrors:
     """Middleware that responds to unexpected exceptions with status 500.
 
@@ -154,42 +166,38 @@ class _InternalErrors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application; respond if it raises."""
-        has_started = False
-
-        async def send_and_record(message: Message) -> None:
-            nonlocal has_started
-            has_started = True
-            await send(message)
-
         try:
-            await self._app(scope, receive, send_and_record)
+            await self._app(scope, receive, send)
         except ClientDisconnect:
             return
         except Exception as error:
-            if scope["type"] != "http" or has_started:
+            if scope["type"] != "http" or STATUS in scope:
                 raise
             _log.exception("unexpected error in a request")
             reason = f"internal error ({type(error).__name__}); please report it with the log of the service"
             await ErrorResponse(500, reason)(scope, receive, send)
 
 
-class _SecurityHeaders:
-    """Middleware that adds security headers to every response, and `cache-control: no-store` if it has no other."""
+class _ResponseHeads:
+    """Middleware that adds security headers to every response, and `cache-control: no-store` if it has no other.
+
+    It records the status for the middleware inside it, so that only one has to wrap `send`.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._headers = [(name.encode(), value.encode()) for name, value in _SECURITY_HEADERS.items()]
+        self._uncached = [*self._headers, (b"cache-control", b"no-store")]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application and add the headers."""
+        """Run the application, add the headers and record the status."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                names = {name for name, _ in message["headers"]}
-                added = (
-                    self._headers if b"cache-control" in names else [*self._headers, (b"cache-control", b"no-store")]
-                )
-                message = {**message, "headers": [*message["headers"], *added]}
+                scope[STATUS] = message["status"]
+                headers = message["headers"]
+                is_cached = any(name == b"cache-control" for name, _ in headers)
+                message = {**message, "headers": [*headers, *(self._headers if is_cached else self._uncached)]}
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)

@@ -16,7 +16,7 @@ Images = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class _QueuedRequest:
     """A request in the queue.
 

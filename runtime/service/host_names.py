@@ -33,10 +33,13 @@ class HostNames:
         self._app, self._addresses = app, addresses
         self._names = {_normal(name) for name in names}
         self._domains = tuple(name.removeprefix(ANY) for name in self._names if name.startswith("*."))
+        self._accepted = ""  # the header that was accepted last, which most requests have
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application if the name is accepted."""
-        if scope["type"] != "http" or self._accepts(header_of(scope, b"host")):
+        header = header_of(scope, b"host") if scope["type"] == "http" else self._accepted
+        if header == self._accepted or self._accepts(header):
+            self._accepted = header
             await self._app(scope, receive, send)
             return
         reason = (

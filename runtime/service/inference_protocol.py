@@ -177,6 +177,7 @@ class InferenceProtocol:
             images: maximum number of images in a request.
         """
         self._models, self._max_json_bytes, self._max_images = models, json_bytes, images
+        self._remembered = lru_cache(_REMEMBERED)(_understood)
 
     async def live(self, request: Request) -> Response:
         """Confirm that the service is running."""
@@ -228,8 +229,7 @@ class InferenceProtocol:
                 413, f"JSON of {len(json_part):,} bytes; send at most {self._max_json_bytes:,}, or use binary tensors"
             )
         is_short = binary and len(json_part) <= _REMEMBERED_BYTES
-        parsed = _parse_remembered(json_part) if is_short else _parse(json_part)
-        _check_output(parsed, model)
+        parsed = self._remembered(json_part, model) if is_short else _understood(json_part, model)
         images = _images(parsed.inputs[0], binary, _metadata(model).input)
         if len(images) > self._max_images:
             raise HTTPException(413, f"{len(images):,} images in one request; send at most {self._max_images:,}")
@@ -271,9 +271,10 @@ def _split(body: bytes, json_length: str | None) -> tuple[bytes, bytes]:
     """
     if json_length is None:
         return body, b""
-    if not json_length.isdecimal() or len(json_length) > MAX_LENGTH_DIGITS or int(json_length) > len(body):
+    length = int(json_length) if json_length.isdecimal() and len(json_length) <= MAX_LENGTH_DIGITS else len(body) + 1
+    if length > len(body):
         raise ImageError(f"{_JSON_LENGTH}: expected the length of the JSON in bytes, at most {len(body)}")
-    return body[: int(json_length)], body[int(json_length) :]
+    return body[:length], body[length:]
 
 
 def _parse(json_part: bytes) -> InferRequest:
@@ -285,9 +286,21 @@ def _parse(json_part: bytes) -> InferRequest:
         raise ImageError(f"{place}: {first['msg']}") from error
 
 
-@lru_cache(_REMEMBERED)
-def _parse_remembered(json_part: bytes) -> InferRequest:
-    return _parse(json_part)
+def _understood(json_part: bytes, model: ServedModel | ServedReader) -> InferRequest:
+    """Parse the JSON of a request to a model, and check all that does not depend on its pixels."""
+    request = _parse(json_part)
+    name = COLUMNS_NAME if isinstance(model, ServedReader) else OUTPUT_NAME
+    if request.outputs and request.outputs[0].name != name:
+        raise ImageError(f"outputs.0.name: {request.outputs[0].name!r}, expected {name!r}")
+    [tensor], image = request.inputs, _metadata(model).input
+    accepted = accepted_shapes(image)
+    if not any(_fits(tensor.shape[1:], each) for each in accepted):
+        expected = " or ".join(str(["N", *each]).replace("'", "").replace("-1", "W") for each in accepted)
+        limit = "" if image.width is not None else f", W from 1 to {MAX_SIDE:,}"
+        raise ImageError(f"inputs.0.shape: {tensor.shape}, expected {expected}{limit}")
+    if (tensor.parameters is None or tensor.parameters.binary_data_size is None) == (tensor.data is None):
+        raise ImageError("inputs.0: expected either data or parameters.binary_data_size")
+    return request
 
 
 def accepted_shapes(image: ImageInput) -> tuple[list[int], ...]:
@@ -304,23 +317,9 @@ def _metadata(model: ServedModel | ServedReader) -> Metadata:
     return model.reader.metadata if isinstance(model, ServedReader) else model.classifier.metadata
 
 
-def _check_output(request: InferRequest, model: ServedModel | ServedReader) -> None:
-    """Refuse a request for an output that the model does not have."""
-    name = COLUMNS_NAME if isinstance(model, ServedReader) else OUTPUT_NAME
-    if request.outputs and request.outputs[0].name != name:
-        raise ImageError(f"outputs.0.name: {request.outputs[0].name!r}, expected {name!r}")
-
-
 def _images(tensor: InferInput, binary: bytes, image: ImageInput) -> NDArray[np.uint8]:
     """Return the images of a request, uint8, (N, H, W) or (N, H, W, 3)."""
-    shape, accepted = tensor.shape, accepted_shapes(image)
-    if not any(_fits(shape[1:], each) for each in accepted):
-        expected = " or ".join(str(["N", *each]).replace("'", "").replace("-1", "W") for each in accepted)
-        limit = "" if image.width is not None else f", W from 1 to {MAX_SIDE:,}"
-        raise ImageError(f"inputs.0.shape: {shape}, expected {expected}{limit}")
-    size = tensor.parameters.binary_data_size if tensor.parameters else None
-    if (size is None) == (tensor.data is None):
-        raise ImageError("inputs.0: expected either data or parameters.binary_data_size")
+    shape, size = tensor.shape, tensor.parameters.binary_data_size if tensor.parameters else None
     if size is not None and size != len(binary):
         raise ImageError(f"inputs.0.parameters.binary_data_size is {size}, but {len(binary)} bytes follow the JSON")
     if size is None and binary:

@@ -8,7 +8,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from digits_edge.runtime.service.responses import STATUS
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -69,7 +71,7 @@ class Metrics:
 
 
 class Measured:
-    """Middleware that counts and times the requests of an application."""
+    """Middleware that counts and times the requests of an application, whose status is in the scope (`STATUS`)."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
@@ -80,21 +82,14 @@ class Measured:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = "none"  # if the connection closes before the response starts
-
-        async def send_and_record(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = str(message["status"])
-            await send(message)
-
         started = time.perf_counter()
         self._metrics.in_flight.inc()
         try:
-            await self._app(scope, receive, send_and_record)
+            await self._app(scope, receive, send)
         finally:
             self._metrics.in_flight.dec()
-            labels = scope["method"], _route_of(scope), status
+            # no status if the connection closes before the response starts
+            labels = scope["method"], _route_of(scope), str(scope.get(STATUS, "none"))
             known = self._known.get(labels)
             if known is None:
                 known = self._metrics.requests.labels(*labels), self._metrics.seconds.labels(labels[1])

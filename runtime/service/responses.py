@@ -7,6 +7,8 @@ from starlette.responses import Response
 
 from digits_edge.runtime.errors import DigitsEdgeError, InputError, ModelError, UsageError
 
+#: Key of the status of a response in the scope of its request, from the start of the response.
+STATUS = "digits_edge.status"
 #: Headers of a response that the client should repeat after a second: 429, and 503.
 RETRY = {"retry-after": "1"}
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,7 +195,7 @@ class ServedModels:
             raise UnknownModelError("no model of the service reads numbers; start it with --model number")
         raise UnknownModelError(f"unknown model {name!r}; models that read numbers: {', '.join(self.readers)}")
 
-    @property
+    @cached_property
     def reader_names(self) -> frozenset[str]:
         """Names of the models that read numbers, with and without their precision."""
         short = (name.removesuffix(f"-{each.reader.metadata.precision}") for name, each in self.readers.items())

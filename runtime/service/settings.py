@@ -1,5 +1,6 @@
 """Settings of the service, from which each of its processes creates its application: `Settings`."""
 
+import gc
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -57,7 +58,14 @@ class Settings:
         )
 
     def app(self, served: "ServedModels", metrics: "Metrics") -> "Starlette":
-        """Create the application for opened models."""
+        """Create the application for opened models, in a process that only serves it.
+
+        The garbage collector skips the objects that exist now, as they are needed until the end. Without this, it takes
+        a sixth of the time of a request with one image.
+        """
         from digits_edge.runtime.service.app import create_app
 
-        return create_app(served, metrics, limits=self.limits, key=self.key, hosts=self.hosts, addresses=self.addresses)
+        app = create_app(served, metrics, limits=self.limits, key=self.key, hosts=self.hosts, addresses=self.addresses)
+        gc.collect()
+        gc.freeze()
+        return app
