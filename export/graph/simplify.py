@@ -31,6 +31,7 @@ from digits_edge.export.graph.rewriting import (
     used_once,
 )
 from digits_edge.export.graph.transposes import TRANSPOSE_RULES
+from digits_edge.export.graph.whole_kernel import whole_kernel_to_gemm
 from digits_edge.runtime.model.image_input import ImageInput
 from digits_edge.runtime.model.model_file import BATCH_AXIS
 from digits_edge.runtime.session.library import load_onnxruntime
@@ -52,7 +53,7 @@ def simplify(model: ir.Model, image: ImageInput) -> ir.Model:
     _replace_operators(model)
     _set_shapes(model, image)
     rules = (_constant_shape, _join_reshapes, _drop_reshape, _matmul_to_gemm, _drop_transpose)
-    apply_until_still(model, (*rules, *TRANSPOSE_RULES, *FOLDING_RULES))
+    apply_until_still(model, (*rules, *TRANSPOSE_RULES, *FOLDING_RULES, whole_kernel_to_gemm))
     name_by_position(model)
     return model
 

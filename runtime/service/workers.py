@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 
 from starlette.types import ASGIApp
@@ -81,6 +82,18 @@ class _Application:
 
 class _Workers(Multiprocess):
     """The processes, whose gauges end with them."""
+
+    def init_processes(self) -> None:
+        """Start the processes without SIGINT: on Ctrl-C, their imports would print tracebacks; the parent ends them."""
+        if sys.platform == "win32":
+            super().init_processes()
+            return
+        resource_tracker.ensure_running()  # multiprocessing starts it first, and allows SIGINT then
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # new processes inherit it
+        try:
+            super().init_processes()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def keep_subprocess_alive(self) -> None:
         """Start processes again, and forget the requests in flight of those that ended."""
