@@ -79,6 +79,7 @@ def server_config(app: ASGIApp | Callable[[], ASGIApp], limits: Limits, **option
         log_level="error",  # a warning for each invalid request could fill the disk
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # the address of the client is not used
         timeout_graceful_shutdown=limits.shutdown_s,
         **options,
     )
