@@ -107,8 +107,8 @@ def workers_of(service: RunningService) -> list[psutil.Process]:
     return [child for child in children if any("spawn_main" in part for part in child.cmdline())]
 
 
-def imports_numpy(worker: psutil.Process) -> bool:
-    return any("numpy" in mapped.path for mapped in worker.memory_maps())
+def imports_asyncio(worker: psutil.Process) -> bool:
+    return any("_asyncio" in mapped.path for mapped in worker.memory_maps())
 
 
 def test_workers_share_the_port_and_add_up_their_metrics() -> None:
@@ -135,7 +135,7 @@ def test_workers_share_the_port_and_add_up_their_metrics() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="needs SIGINT and the maps of a process")
 def test_ctrl_c_ends_starting_workers_without_messages() -> None:
     service = RunningService("--model", "edge-int8", "--workers", "2")
-    wait_until(lambda: sum(imports_numpy(worker) for worker in workers_of(service)) == 2)
+    wait_until(lambda: sum(imports_asyncio(worker) for worker in workers_of(service)) == 2)
     for process in (*workers_of(service), psutil.Process(service.process.pid)):  # as a terminal does
         process.send_signal(signal.SIGINT)
     assert service.process.wait(60) == 0
