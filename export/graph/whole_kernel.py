@@ -42,7 +42,7 @@ def whole_kernel_to_gemm(node: ir.Node) -> bool:
     if relu is not None:
         new.append(ir.node("Relu", [gemm.outputs[0]]))
     for each in new:
-        each.outputs[0].dtype = source.dtype
+        each.outputs[0].dtype = ir.DataType.FLOAT
         graph.insert_before(node, each)
     bypass(reshape, new[-1].outputs[0])
     return True
