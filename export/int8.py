@@ -15,6 +15,7 @@ from digits_edge.export.graph.contract import (
 )
 from digits_edge.export.graph.folding import scale_input
 from digits_edge.export.graph.space_to_depth import to_space_to_depth
+from digits_edge.export.graph.stacked_columns import stack_columns
 from digits_edge.export.precision.float_layers import find_float_layers
 from digits_edge.export.precision.quantize import Quantizer, candidate_groups, layer_names
 from digits_edge.runtime.errors import CheckError, UsageError
@@ -71,7 +72,7 @@ def int8_graph(
 
         def graph_with(more_float_layers: Sequence[str]) -> ir.Model:
             graph = quantizer((*float_layers, *(name for first in more_float_layers for name in groups[first])))
-            return end_in_probabilities(take_quantized_pixels(graph, scale, zero_point), output)
+            return end_in_probabilities(stack_columns(take_quantized_pixels(graph, scale, zero_point)), output)
 
         def passes(more_float_layers: Sequence[str]) -> bool:
             problems = gate.check(GraphOutputs(graph_with(more_float_layers)))[1]

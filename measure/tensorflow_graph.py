@@ -23,7 +23,7 @@ from digits_edge.runtime.model.model_file import read_model_file
 _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 _LAYERS = ("Conv", "Gemm", "MatMul")
 #: Operators that only move pixels.
-_MOVES = ("Reshape", "Transpose", "SpaceToDepth")
+_MOVES = ("Reshape", "Transpose", "SpaceToDepth", "Slice", "Pad", "Concat")
 #: Operators between a layer and the node that quantizes its output; the converter moves the range to the layer.
 _BEFORE_QUANTIZE = ("Relu", "Clip", "MaxPool", "Reshape", "Transpose")
 

@@ -137,6 +137,27 @@ def _space_to_depth(attributes: Attributes, inputs: Sequence[StoredTensor]) -> S
     return StoredTensor(tf.nn.space_to_depth(inputs[0].channels_last(), attributes["blocksize"]), CHANNELS_LAST)
 
 
+def _slice(attributes: Attributes, inputs: Sequence[StoredTensor]) -> StoredTensor:
+    values, starts, ends, *rest = inputs
+    if len(rest) > 1 and (rest[1].tensor != 1).any():
+        raise ModelError("a Slice with steps is not converted")
+    axes = rest[0].tensor.tolist() if rest else range(len(starts.tensor))
+    kept = [slice(None)] * len(values.shape)
+    for axis, start, end in zip(axes, starts.tensor.tolist(), ends.tensor.tolist(), strict=True):
+        kept[axis] = slice(start, end)
+    return StoredTensor(values.in_file_order()[tuple(kept)])
+
+
+def _pad(attributes: Attributes, inputs: Sequence[StoredTensor]) -> StoredTensor:
+    values, widths, *rest = inputs
+    if attributes.get("mode", "constant") != "constant" or len(rest) > 1:
+        raise ModelError("a Pad with a mode or axes is not converted")
+    # pixels are dequantized already, and the zero point that pads them is 0
+    fill = float(rest[0].tensor) if rest and rest[0].tensor.dtype.kind == "f" else 0.0
+    before, after = np.split(widths.tensor, 2)
+    return StoredTensor(tf.pad(values.in_file_order(), np.stack([before, after], axis=1), constant_values=fill))
+
+
 def _concat(attributes: Attributes, inputs: Sequence[StoredTensor]) -> StoredTensor:
     first = next(values for values in inputs if not values.is_constant)
     if first.columns is not None:
@@ -206,6 +227,8 @@ OPERATORS: dict[str, Operator] = {
     "Flatten": _flatten,
     "Transpose": _transpose,
     "SpaceToDepth": _space_to_depth,
+    "Slice": _slice,
+    "Pad": _pad,
     "Concat": _concat,
     "Softmax": _softmax,
     "Clip": _clip,

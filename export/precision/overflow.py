@@ -7,7 +7,8 @@ integers.
 
 A pair is the weights 2·i and 2·i + 1 in the order in which a kernel traverses a patch. onnxruntime and OpenVINO store
 the channels of a pixel together (MLAS packs four at a time). With an odd number of channels the pairs depend on whether
-the kernel pads each pixel, so both variants are limited. Weights with unknown order get 7 bits.
+the kernel pads each pixel, so both variants are limited. With one channel, the pairs of the form of
+`stacked_columns.py` are limited too. Weights with unknown order get 7 bits.
 """
 
 from collections.abc import Collection
@@ -59,6 +60,14 @@ def _layouts(weights: NDArray[np.number]) -> list[NDArray[np.number]]:
     return [channels_last.reshape(len(weights), -1), channels_last.reshape(len(weights), -1, weights.shape[1])]
 
 
+def _pair_sums_of_forms(weights: NDArray[np.number], operator: str) -> NDArray[np.number]:
+    """Pair sums of a layer, and of its form with stacked columns if it is a convolution of one channel."""
+    sums = pair_sums(weights, operator)
+    if operator != "Conv" or weights.ndim != 4 or weights.shape[1] != 1:
+        return sums
+    return np.asarray(np.maximum(sums, pair_sums(weights.transpose(0, 3, 2, 1), operator)))
+
+
 def channel_scales(weights: NDArray[np.float32], operator: str) -> NDArray[np.float32]:
     """Compute the smallest scale of each channel with which its int8 weights cannot overflow.
 
@@ -77,10 +86,11 @@ def channel_scales(weights: NDArray[np.float32], operator: str) -> NDArray[np.fl
     """
     axis = channel_axis(operator)
     by_channel = np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1).astype(np.float64)
-    scales = np.maximum(np.abs(by_channel).max(axis=1) / _MAX_WEIGHT, pair_sums(weights, operator) / MAX_PAIR_SUM)
+    sums = _pair_sums_of_forms(weights, operator)
+    scales = np.maximum(np.abs(by_channel).max(axis=1) / _MAX_WEIGHT, sums / MAX_PAIR_SUM)
     scales = np.maximum(scales, _MIN_SCALE).astype(np.float32)
     # if both weights of a pair are rounded up, their sum may exceed the limit by one
-    while (over := pair_sums(quantized(weights, scales, operator), operator) > MAX_PAIR_SUM).any():
+    while (over := _pair_sums_of_forms(quantized(weights, scales, operator), operator) > MAX_PAIR_SUM).any():
         scales[over] = np.nextafter(scales[over], np.float32(np.inf))
     return np.asarray(scales)
 

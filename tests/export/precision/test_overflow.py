@@ -84,6 +84,13 @@ def test_scale_is_the_smallest_possible(weights, scale):
         np.testing.assert_allclose(scales, [scale], rtol=1e-6)
 
 
+@given(hnp.arrays(np.float32, st.tuples(st.just(3), st.just(1), st.integers(1, 3), st.integers(1, 4)), elements=finite))
+def test_a_single_channel_does_not_saturate_with_stacked_columns(weights):
+    integers = quantized(weights, channel_scales(weights, "Conv"), "Conv")
+    stacked = np.moveaxis(integers, 3, 1)  # the channels of `export.graph.stacked_columns`
+    assert pair_sums(stacked, "Conv").max() <= MAX_PAIR_SUM
+
+
 def test_single_channel_is_paired_along_the_kernel():
     weights = np.zeros((1, 1, 3, 3), np.int32)
     weights[0, 0, 0, :2] = 100  # the first two of nine
