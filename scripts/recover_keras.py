@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def layers_of(graph: onnx.GraphProto) -> dict[str, Layer]:
-    """Return every Conv and Gemm by node name, in the order of the graph, convolutions without space-to-depth."""
+    """Return every Conv and Gemm by node name, in the order of the graph, first convolutions over one channel."""
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     producers = {name: node for node in graph.node for name in node.output}
 
@@ -86,7 +86,7 @@ def layers_of(graph: onnx.GraphProto) -> dict[str, Layer]:
         return next((a.ints[0] for a in node.attribute if a.name == "strides"), 1)
 
     return {
-        node.name: _without_space_to_depth(Layer(value(node.input[1]), value(node.input[2]), stride(node)))
+        node.name: _of_one_channel(Layer(value(node.input[1]), value(node.input[2]), stride(node)))
         for node in graph.node
         if node.op_type in ("Conv", "Gemm")
     }
@@ -137,12 +137,18 @@ def _structure(layers: list[Layer], architecture: str) -> dict[str, list[int]]:
     return {"filters": widths, "kernels": kernels, "strides": [layer.stride for layer in convolutions]}
 
 
-def _without_space_to_depth(layer: Layer) -> Layer:
-    """Undo the space-to-depth of a first convolution: (out, 4, H, W) → (out, 1, 2·H - 1, 2·W - 1): kernels are odd."""
+def _of_one_channel(layer: Layer) -> Layer:
+    """Undo what export does to a first convolution, whose kernel is a square.
+
+    Stacked columns: (out, 4, H, 1) → (out, 1, H, H). Space-to-depth: (out, 4, H, W) → (out, 1, 2·H - 1, 2·W - 1),
+    because kernels are odd.
+    """
     weights = layer.weights
     if weights.ndim != 4 or weights.shape[1] != 4:
         return layer
     out, _, height, width = weights.shape
+    if width == 1:
+        return replace(layer, weights=weights[:, :height].transpose(0, 3, 2, 1))
     spread = weights.reshape(out, 2, 2, height, width).transpose(0, 3, 1, 4, 2).reshape(out, 1, 2 * height, 2 * width)
     return Layer(spread[:, :, :-1, :-1], layer.bias, 2 * layer.stride)
 
