@@ -24,6 +24,7 @@ from digits_edge.export.graph.rewriting import (
     insert_after,
     integers,
     is_layer,
+    only_user,
     parameters,
     rank,
     replace,
@@ -185,9 +186,9 @@ def _fold_forward(layer: ir.Node, *, shifted_padding: bool = False) -> bool:
 def _move_over(node: ir.Node) -> bool:
     """A scale or shift, then pooling, Flatten or, after a scale, a shift: swap them to move it towards a layer."""
     affine = _affine(node)
-    if affine is None or not used_once(node.outputs[0]):
+    user = only_user(node.outputs[0])
+    if affine is None or user is None:
         return False
-    user, _ = next(iter(node.outputs[0].uses()))
     if user.op_type in _POOLS:
         if user.op_type == "MaxPool" and (affine.scale < 0).any():
             return False

@@ -137,6 +137,11 @@ def used_once(value: ir.Value) -> bool:
     return len(list(value.uses())) == 1 and not value.is_graph_output()
 
 
+def only_user(value: ir.Value) -> ir.Node | None:
+    """The node that reads a value; None if several do, or it is a graph output."""
+    return next(iter(value.uses()))[0] if used_once(value) else None
+
+
 def integers(node: ir.Node, attribute: str) -> tuple[int, ...]:
     """The integers of an attribute; empty if it is not set."""
     return tuple(node.attributes[attribute].as_ints()) if attribute in node.attributes else ()

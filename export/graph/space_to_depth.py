@@ -8,9 +8,9 @@ predictions are too.
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from digits_edge.export.graph.rewriting import (
+    apply_until_still,
     first_input,
     graph_of,
     integers,
@@ -33,10 +33,7 @@ def to_space_to_depth(model: ir.Model) -> ir.Model:
     Returns:
         The same model.
     """
-    for node in list(model.graph):
-        if _is_single_channel_stride_2(node):
-            _split_into_blocks(node)
-    RemoveUnusedNodesPass()(model)  # removes the original weights
+    apply_until_still(model, [_split_into_blocks])
     return model
 
 
@@ -48,7 +45,10 @@ def _is_single_channel_stride_2(node: ir.Node) -> bool:
     return plain and channels == 1 and all(side % _BLOCK == 0 for side in sides)
 
 
-def _split_into_blocks(node: ir.Node) -> None:
+def _split_into_blocks(node: ir.Node) -> bool:
+    """Convolution over one channel with stride 2 → SpaceToDepth, convolution over four channels."""
+    if not _is_single_channel_stride_2(node):
+        return False
     weights, bias = parameters(node)
     rows, columns = static_dims(first_input(node))[1:]
     out_rows, out_columns = static_dims(node.outputs[0])[1:]
@@ -75,6 +75,7 @@ def _split_into_blocks(node: ir.Node) -> None:
     node.attributes["strides"] = ir.AttrInt64s("strides", [1, 1])
     node.attributes["kernel_shape"] = ir.AttrInt64s("kernel_shape", kernel)
     node.attributes["pads"] = ir.AttrInt64s("pads", [*before, *after])
+    return True
 
 
 def _to_blocks(pixels: int) -> int:

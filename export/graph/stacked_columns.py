@@ -9,9 +9,9 @@ is the image shifted by c columns, so the kernel has one column. The sums are th
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from digits_edge.export.graph.rewriting import (
+    apply_until_still,
     array_of,
     before,
     constant,
@@ -34,41 +34,21 @@ def stack_columns(model: ir.Model) -> ir.Model:
     Returns:
         The same model.
     """
-    for node in list(model.graph):
-        if _is_single_channel(node):
-            _stack(node)
-    RemoveUnusedNodesPass()(model)
+    apply_until_still(model, [_stack])
     return model
 
 
-def _is_single_channel(node: ir.Node) -> bool:
-    if node.op_type != "Conv" or "auto_pad" in node.attributes:
+def _stack(node: ir.Node) -> bool:
+    """DequantizeLinear, convolution over one channel → Slice, Concat, DequantizeLinear, one over four channels."""
+    if not _is_plain(node):
         return False
-    pixels, weights = before(node, "DequantizeLinear"), _weights_of(node)
-    if pixels is None or weights is None or first_input(pixels).dtype != ir.DataType.UINT8:
-        return False
-    kernel, steps = array_of(weights.inputs[0]), (*integers(node, "strides"), *integers(node, "dilations"))
-    assert kernel is not None
-    _, *dims = first_input(pixels).shape or [None]
-    has_one_channel = dims[:1] == [1] and all(isinstance(size, int) for size in dims)
-    return has_one_channel and kernel.shape[1] == 1 and 1 < kernel.shape[3] <= _CHANNELS and set(steps) <= {1}
-
-
-def _weights_of(node: ir.Node) -> ir.Node | None:
-    """The DequantizeLinear of the constant int8 weights of a convolution that alone uses them."""
-    value = node.inputs[1]
-    dequantizing = None if value is None else value.producer()
-    if value is None or dequantizing is None or dequantizing.op_type != "DequantizeLinear" or not used_once(value):
-        return None
-    return None if array_of(dequantizing.inputs[0]) is None else dequantizing
-
-
-def _stack(node: ir.Node) -> None:
-    graph, name = graph_of(node), node.outputs[0].name
     dequantizing, weights = before(node, "DequantizeLinear"), _weights_of(node)
-    assert dequantizing is not None and weights is not None
+    if dequantizing is None or weights is None or not _has_one_channel(first_input(dequantizing)):
+        return False
     kernel = array_of(weights.inputs[0])
-    assert kernel is not None
+    if kernel is None or kernel.shape[1] != 1 or not 1 < kernel.shape[3] <= _CHANNELS:
+        return False
+    graph, name = graph_of(node), node.outputs[0].name
     pixels, scale, zero_point = dequantizing.inputs
     assert pixels is not None
     top, left, bottom, right = integers(node, "pads") or (0, 0, 0, 0)
@@ -97,3 +77,21 @@ def _stack(node: ir.Node) -> None:
     weights.replace_input_with(0, constant(graph, f"{name}_weights", stacked_kernel))
     node.attributes["kernel_shape"] = ir.AttrInt64s("kernel_shape", [kernel.shape[2], 1])
     node.attributes["pads"] = ir.AttrInt64s("pads", [top, 0, bottom, 0])
+    return True
+
+
+def _is_plain(node: ir.Node) -> bool:
+    steps = (*integers(node, "strides"), *integers(node, "dilations"))
+    return node.op_type == "Conv" and "auto_pad" not in node.attributes and set(steps) <= {1}
+
+
+def _has_one_channel(pixels: ir.Value) -> bool:
+    _, *dims = pixels.shape or [None]
+    return pixels.dtype == ir.DataType.UINT8 and dims[:1] == [1] and all(isinstance(size, int) for size in dims)
+
+
+def _weights_of(node: ir.Node) -> ir.Node | None:
+    """The DequantizeLinear of the weights of a convolution that alone uses them."""
+    value = node.inputs[1]
+    dequantizing = value.producer() if value is not None and used_once(value) else None
+    return dequantizing if dequantizing is not None and dequantizing.op_type == "DequantizeLinear" else None

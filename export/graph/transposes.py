@@ -16,8 +16,8 @@ from digits_edge.export.graph.rewriting import (
     graph_of,
     insert_after,
     integers,
+    only_user,
     rank,
-    used_once,
 )
 
 _ELEMENTWISE = {
@@ -76,9 +76,9 @@ def cancel_transposes(node: ir.Node) -> bool:
 
 def advance_affine(node: ir.Node) -> bool:
     """A constant scale or shift of the image, then Transpose: swap them, so that a layer can absorb it."""
-    if node.op_type not in ("Mul", "Add", "Sub", "Div") or not used_once(node.outputs[0]):
+    user = only_user(node.outputs[0])
+    if node.op_type not in ("Mul", "Add", "Sub", "Div") or user is None:
         return False
-    user, _ = next(iter(node.outputs[0].uses()))
     value, numbers = node.inputs[0], array_of(node.inputs[1])
     if user.op_type != "Transpose" or value is None or value.shape is None or not _is_of_image(value):
         return False

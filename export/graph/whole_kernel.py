@@ -8,15 +8,16 @@ import numpy as np
 import onnx_ir as ir
 
 from digits_edge.export.graph.rewriting import (
-    bypass,
     constant,
     first_input,
     graph_of,
+    insert_after,
     integers,
     is_layer,
+    only_user,
     parameters,
+    replace,
     static_dims,
-    used_once,
 )
 
 
@@ -24,27 +25,23 @@ def whole_kernel_to_gemm(node: ir.Node) -> bool:
     """Conv with one output pixel, maybe Relu, Reshape to rows → Reshape to rows, Gemm, Relu."""
     if not _has_whole_kernel(node):
         return False
-    relu = _only_user(node, "Relu")
-    reshape = _only_user(relu or node, "Reshape")
+    user = only_user(node.outputs[0])
+    relu = user if user is not None and user.op_type == "Relu" else None
+    reshape = user if relu is None else only_user(relu.outputs[0])
     weights, bias = parameters(node)
-    if reshape is None or static_dims(reshape.outputs[0]) != [len(weights)]:
+    if reshape is None or reshape.op_type != "Reshape" or static_dims(reshape.outputs[0]) != [len(weights)]:
         return False
-    source, rows, graph, name = first_input(node), reshape.outputs[0], graph_of(node), node.outputs[0].name
+    graph, name, source, entries = graph_of(node), node.outputs[0].name, first_input(node), weights[0].size
+    flat = ir.node("Reshape", [source, constant(graph, f"{name}_sizes", np.array([-1, entries], np.int64))])
     assert source.shape is not None
-    flat = ir.node("Reshape", [source, constant(graph, f"{name}_sizes", np.array([-1, weights[0].size], np.int64))])
-    flat.outputs[0].shape = ir.Shape([source.shape[0], weights[0].size])
-    dense = np.ascontiguousarray(weights.reshape(len(weights), -1).T)
-    gemm = ir.node(
-        "Gemm", [flat.outputs[0], constant(graph, f"{name}_dense", dense), constant(graph, f"{name}_bias", bias)]
-    )
-    gemm.outputs[0].shape = rows.shape
-    new = [flat, gemm]
+    flat.outputs[0].shape = ir.Shape([source.shape[0], entries])
+    flat.outputs[0].dtype = ir.DataType.FLOAT
+    graph.insert_before(node, flat)
     if relu is not None:
-        new.append(ir.node("Relu", [gemm.outputs[0]]))
-    for each in new:
-        each.outputs[0].dtype = ir.DataType.FLOAT
-        graph.insert_before(node, each)
-    bypass(reshape, new[-1].outputs[0])
+        insert_after(reshape.outputs[0], graph, "Relu", [reshape.outputs[0]])
+    dense = np.ascontiguousarray(weights.reshape(len(weights), -1).T)
+    replaced = [flat.outputs[0], constant(graph, f"{name}_dense", dense), constant(graph, f"{name}_bias", bias)]
+    replace(reshape, "Gemm", replaced)
     return True
 
 
@@ -53,10 +50,3 @@ def _has_whole_kernel(node: ir.Node) -> bool:
         return False
     weights, _ = parameters(node)
     return weights.shape[1:] == tuple(static_dims(first_input(node))) and not any(integers(node, "pads"))
-
-
-def _only_user(node: ir.Node, op_type: str) -> ir.Node | None:
-    """The node that reads the result of a node, if it is the only one and of this operator."""
-    result = node.outputs[0]
-    user = next(iter(result.uses()))[0] if used_once(result) else None
-    return user if user is not None and user.op_type == op_type else None

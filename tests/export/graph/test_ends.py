@@ -5,8 +5,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import onnx_ir as ir
-import onnxruntime
 import pytest
 from keras import layers
 
@@ -15,6 +13,8 @@ from digits_edge.export.graph.convert import convert
 from digits_edge.export.graph.ends import class_count, final_activation, output_kind, to_logits
 from digits_edge.export.temperature import sigmoid, softmax
 from digits_edge.runtime.errors import ModelError
+
+from .running import run_graph
 
 IMAGES = np.random.default_rng(0).random((20, 28, 28), np.float32)
 
@@ -67,8 +67,7 @@ def test_graph_and_keras_have_the_same_probabilities(end: str) -> None:
     if activation in ("softmax", "sigmoid"):
         np.testing.assert_allclose(expected[:, -1], outputs[:, -1], atol=1e-6)
     graph = end_in_probabilities(convert(network), kind)
-    session = onnxruntime.InferenceSession(ir.to_proto(graph).SerializeToString(), providers=["CPUExecutionProvider"])
-    np.testing.assert_allclose(session.run(None, {"image": IMAGES})[0], expected, atol=1e-6)
+    np.testing.assert_allclose(run_graph(graph, IMAGES), expected, atol=1e-6)
     assert [node.op_type for node in graph.graph][-1] == ("Sigmoid" if kind == "sigmoid" else "Softmax")
 
 

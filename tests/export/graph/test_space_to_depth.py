@@ -2,12 +2,13 @@
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from digits_edge.export.graph.space_to_depth import to_space_to_depth
+
+from .running import run_graph
 
 
 def convolution(*, kernel=(5, 5), pads=(0, 0, 0, 0), strides=(2, 2), channels=1, sides=(28, 28)) -> ir.Model:
@@ -26,11 +27,6 @@ def convolution(*, kernel=(5, 5), pads=(0, 0, 0, 0), strides=(2, 2), channels=1,
     result.shape = ir.Shape(["N", 3, *out])
     graph = ir.Graph([image], [result], nodes=[node], initializers=initializers, opset_imports={"": 17}, name="g")
     return ir.Model(graph, ir_version=8)
-
-
-def run_graph(model: ir.Model, images: np.ndarray) -> np.ndarray:
-    session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, {"image": images})[0]
 
 
 def operators(model: ir.Model) -> list[str]:

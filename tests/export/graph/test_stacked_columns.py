@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from digits_edge.export.graph.stacked_columns import stack_columns
+
+from .running import run_graph
 
 
 def convolution(
@@ -42,11 +43,6 @@ def convolution(
     nodes, initializers = [pixels, weights, node], list(values.values())
     graph = ir.Graph([image], [result], nodes=nodes, initializers=initializers, opset_imports={"": 17}, name="g")
     return ir.Model(graph, ir_version=8)
-
-
-def run_graph(model: ir.Model, images: np.ndarray) -> np.ndarray:
-    session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, {"image": images})[0]
 
 
 def operators(model: ir.Model) -> list[str]:

@@ -2,8 +2,6 @@
 
 import keras
 import numpy as np
-import onnx_ir as ir
-import onnxruntime
 import pytest
 from keras import layers
 
@@ -12,6 +10,8 @@ from digits_edge.export.graph.folding import scale_input
 from digits_edge.export.graph.tracing import MAX_STEPS
 from digits_edge.runtime.errors import ModelError
 from digits_edge.runtime.model.image_input import ImageInput
+
+from .running import run_graph
 
 RGB = ImageInput(24, 24, 3)
 
@@ -23,11 +23,6 @@ def convolutions(*activations: keras.layers.Layer) -> keras.Model:
     for activation in activations:
         x = activation(layers.Conv2D(6, 3, strides=2, bias_initializer="random_normal")(x))
     return keras.Model(image, layers.Dense(10)(layers.Flatten()(x)))
-
-
-def outputs(graph: ir.Model, images: np.ndarray) -> np.ndarray:
-    session = onnxruntime.InferenceSession(ir.to_proto(graph).SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, {"image": images})[0]
 
 
 @pytest.mark.parametrize("activation", ["gelu", "mish", "hard_silu", "prelu", "gelu_tanh"])
@@ -43,7 +38,7 @@ def test_only_the_transpose_of_the_image_remains(activation: str) -> None:
     graph = convert(model, RGB)
     assert [node.op_type for node in graph.graph].count("Transpose") == 1
     images = np.random.default_rng(1).normal(size=(5, 24, 24, 3)).astype(np.float32)
-    np.testing.assert_allclose(outputs(graph, images), np.asarray(model(images, training=False)), atol=2e-6)
+    np.testing.assert_allclose(run_graph(graph, images), np.asarray(model(images, training=False)), atol=2e-6)
 
 
 def test_a_mean_and_deviation_per_channel_are_folded_where_that_is_exact() -> None:
@@ -56,7 +51,7 @@ def test_a_mean_and_deviation_per_channel_are_folded_where_that_is_exact() -> No
         graph = scale_input(convert(model, RGB), factors, offsets)
         assert {node.op_type for node in graph.graph} & {"Mul", "Add"} == remaining
         expected = np.asarray(model(images * np.float32(factors) + np.float32(offsets), training=False))
-        np.testing.assert_allclose(outputs(graph, images), expected, atol=1e-3)
+        np.testing.assert_allclose(run_graph(graph, images), expected, atol=1e-3)
 
 
 def test_weights_of_recurrent_steps_are_stored_once_and_the_model_is_unchanged() -> None:

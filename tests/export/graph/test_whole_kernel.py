@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import onnx_ir as ir
-import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,17 +10,14 @@ from hypothesis import strategies as st
 from digits_edge.export.graph.convert import convert
 from digits_edge.runtime.model.image_input import ImageInput
 
+from .running import run_graph
+
 
 def network(*, rows: int, columns: int, kernel: tuple[int, int], activation: str | None, padding: str = "valid"):
     image = keras.Input((rows, columns, 1))
     x = keras.layers.Conv2D(5, 3, padding="same", activation="relu")(image)
     x = keras.layers.Conv2D(4, kernel, padding=padding, activation=activation)(x)
     return keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
-
-
-def run_graph(model: ir.Model, images: np.ndarray) -> np.ndarray:
-    session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, {"image": images})[0]
 
 
 def operators(model: ir.Model) -> list[str]:
